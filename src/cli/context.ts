@@ -1,0 +1,47 @@
+import { findTarget, type Environment } from "../client/config.ts";
+import { dial } from "../client/dial.ts";
+import type { Session } from "../client/session.ts";
+import type { Log } from "../lib/log.ts";
+import type { Globals } from "./globals.ts";
+import type { Interrupts } from "./interrupts.ts";
+import type { Sinks } from "./play.ts";
+
+/** What the process has around it. */
+export interface Surroundings {
+  readonly env: Environment;
+  readonly sinks: Sinks;
+  /** Our own stdin; it is read no earlier than it is iterated. */
+  readonly stdin: () => AsyncIterable<Uint8Array>;
+  readonly interrupts: Interrupts;
+  /** Whether stdout is a terminal that shows colours; asked only when it matters. */
+  readonly hasColors: () => boolean;
+}
+
+/** What a verb works with. */
+export interface Context extends Surroundings {
+  readonly globals: Globals;
+  readonly log: Log;
+  /** Aborted by the first signal, unless somebody else deals with signals then. */
+  readonly signal: AbortSignal;
+}
+
+/** Connects as the options and the environment say. It does not wait for the server's welcome. */
+export function openSession({ globals, env, log, signal }: Context): Promise<Session> {
+  const { connectTimeout: timeout, heartbeat } = globals;
+  return dial(() => findTarget(globals, env), {
+    timeout,
+    heartbeat,
+    signal,
+    onRetry: ({ message }) => log.info("Trying again", { reason: message }),
+  });
+}
+
+/** Writes a result: as JSON, or as the text that people read. */
+export function print({ globals, sinks }: Context, value: unknown, text: () => string): void {
+  sinks.stdout.writeLine(globals.json ? JSON.stringify(value) : text());
+}
+
+/** Writes a sentence to stderr, behind our name. */
+export function complain({ sinks }: Surroundings, message: string): void {
+  sinks.stderr.writeLine(`farhand: ${message.replace(/\s*\n\s*/g, " ")}`);
+}

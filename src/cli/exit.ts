@@ -1,0 +1,66 @@
+import { constants } from "node:os";
+import type { Outcome } from "../protocol/outcome.ts";
+
+/** Everything that is Farhand's own failure, bad usage included. */
+export const FAILURE = 125;
+/** Our own stdout or stderr cannot be written (EX_IOERR of sysexits.h). */
+export const WRITE_FAILURE = 74;
+
+/** The exit code that says how a job ended (DESIGN.md section 3). */
+export function toExitCode(outcome: Outcome): number {
+  switch (outcome.type) {
+    case "exited":
+      return toByte(outcome.code);
+    case "signaled":
+      return toSignalCode(outcome.signal);
+    case "returned":
+      return 0;
+    case "threw":
+      return 1;
+    case "timed_out":
+    case "idle_timed_out":
+    case "output_limited":
+      return 124;
+    case "cancelled":
+      return 130;
+    case "not_started":
+      return outcome.reason.code === "program_not_found" ? 127 : 126;
+    case "lost":
+      return FAILURE;
+  }
+}
+
+/** 128 and the signal's number, as a shell has it. `name`: with or without SIG. */
+export function toSignalCode(name: string): number {
+  const full = name.startsWith("SIG") ? name : `SIG${name}`;
+  const numbers: Partial<Record<string, number>> = constants.signals;
+  return 128 + (numbers[full] ?? 0);
+}
+
+/** What a person must be told of an outcome besides the exit code; undefined if the program has said it all. */
+export function explainOutcome(outcome: Outcome, job: string): string | undefined {
+  switch (outcome.type) {
+    case "exited":
+    case "signaled":
+    case "returned":
+    case "cancelled":
+      return undefined;
+    case "threw":
+      return outcome.error.message;
+    case "timed_out":
+      return `Job ${job} was ended: it ran longer than ${outcome.limit} ms`;
+    case "idle_timed_out":
+      return `Job ${job} was ended: it wrote nothing for ${outcome.limit} ms`;
+    case "output_limited":
+      return `Job ${job} was ended: it wrote more than ${outcome.limit} bytes`;
+    case "not_started":
+      return outcome.reason.message;
+    case "lost":
+      return `Job ${job} is lost since ${outcome.since}: nobody watched it, so how it ended is unknown`;
+  }
+}
+
+/** A process has one byte for its code; one that is not zero must not become zero there. */
+function toByte(code: number): number {
+  return code !== 0 && (code & 0xff) === 0 ? 1 : code & 0xff;
+}

@@ -1,0 +1,81 @@
+import { invoke } from "../client/invoke.ts";
+import { jobs } from "../commands/jobs.ts";
+import { wait } from "../commands/wait.ts";
+import type { Session } from "../client/session.ts";
+import type { Missing } from "../client/tally.ts";
+import type { From } from "../protocol/control.ts";
+import { AppError } from "../protocol/error.ts";
+import type { JobSummary } from "../protocol/job.ts";
+import type { Arguments, ArgSpecs } from "./arguments.ts";
+import { complain, type Context, openSession } from "./context.ts";
+import { explainOutcome, FAILURE, toExitCode } from "./exit.ts";
+import { play } from "./play.ts";
+import { createTimestampRenderer, renderJson, renderPlain, type Renderer } from "./render.ts";
+import { abortable } from "../lib/abort.ts";
+
+export const followArgs = {
+  job: { type: "positional", required: true, description: "Number, id, unique prefix of one, or @last" },
+  since: { type: "string", valueHint: "n", description: "Start at packet n (default 0, the first)" },
+  recent: { type: "string", valueHint: "n", description: "Start at the last n packets" },
+  timestamps: {
+    type: "boolean",
+    alias: "t",
+    description: "Begin each line with the time at which it was written",
+  },
+} as const satisfies ArgSpecs;
+
+/** Shows what a job said and says, until nobody can add to it, and answers the exit code of its outcome. */
+export async function runFollow(values: Arguments, context: Context): Promise<number> {
+  const from = toFrom(values);
+  await using session = await openSession(context);
+  const { signal, globals, sinks } = context;
+  const summary = await find(session, values.text("job") ?? "", signal);
+  const output = session.openOutput(summary.id, from);
+  const render = toRenderer(values, globals.json, summary);
+  const playing = play(output, { sinks, render, isShared: globals.json, until: "closed" });
+  const { exit, missing } = await abortable(playing, signal);
+  const outcome = exit?.outcome ?? (await invoke(session, wait, { job: summary.id }, signal)).outcome;
+  if (missing !== undefined) {
+    complain(context, explainMissing(missing, summary.number));
+    return FAILURE;
+  }
+  if (outcome === undefined)
+    throw new AppError("incomplete_output", `Job ${summary.number} ended without an outcome`);
+  const sentence = explainOutcome(outcome, String(summary.number));
+  if (sentence !== undefined && !globals.json) complain(context, sentence);
+  return toExitCode(outcome);
+}
+
+async function find(session: Session, ref: string, signal: AbortSignal): Promise<JobSummary> {
+  const [summary] = (await invoke(session, jobs, { refs: [ref] }, signal)).jobs;
+  if (summary === undefined) throw new AppError("not_found", `No job is known as "${ref}"`);
+  return summary;
+}
+
+function toFrom(values: Arguments): From {
+  const [since, recent] = [values.text("since"), values.text("recent")];
+  if (since !== undefined && recent !== undefined) {
+    throw new AppError("invalid_input", "Cannot start at both --since and --recent: give one of them");
+  }
+  if (recent !== undefined) return { type: "recent", count: parseCount("--recent", recent) };
+  return { type: "since", number: parseCount("--since", since ?? "0") };
+}
+
+function toRenderer(values: Arguments, json: boolean, { startedAt }: JobSummary): Renderer {
+  if (json) return renderJson;
+  return values.flag("timestamps") ? createTimestampRenderer(Date.parse(startedAt)) : renderPlain;
+}
+
+export function parseCount(option: string, text: string): number {
+  const count = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(count)) return count;
+  throw new AppError("invalid_input", `Cannot read ${option} "${text}": write a whole number`);
+}
+
+function explainMissing({ packets, stdoutBytes, stderrBytes }: Missing, job: number): string {
+  const bytes =
+    stdoutBytes === undefined
+      ? "how many bytes is unknown, since reading began later"
+      : `${stdoutBytes} bytes of stdout, ${stderrBytes} bytes of stderr`;
+  return `Output of job ${job} is incomplete: ${packets} packets are gone (${bytes})`;
+}

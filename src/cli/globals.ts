@@ -1,0 +1,69 @@
+import { parseDuration } from "../lib/duration.ts";
+import { LOG_LEVELS, type LogLevel } from "../lib/log.ts";
+import { AppError } from "../protocol/error.ts";
+import type { ArgSpecs, Arguments } from "./arguments.ts";
+
+/** Options of every verb, accepted before and after it. */
+export const globalArgs = {
+  host: {
+    type: "string",
+    alias: "H",
+    valueHint: "host",
+    description: "Server: host, host:port or URL (default: FARHAND_HOST, else this machine's own)",
+  },
+  state: { type: "string", valueHint: "dir", description: "Where this machine's server leaves its address" },
+  "connect-timeout": {
+    type: "string",
+    valueHint: "duration",
+    description: "Keep trying to connect for so long, also while the port refuses",
+  },
+  heartbeat: {
+    type: "string",
+    valueHint: "duration",
+    description: "Interval at which both sides prove to be alive (default 15s)",
+  },
+  json: { type: "boolean", description: "Write JSON: one value, or one per line for streams" },
+  "log-level": {
+    type: "string",
+    valueHint: LOG_LEVELS.join("|"),
+    description: "How much to log to stderr (default warn)",
+  },
+  help: { type: "boolean", alias: "h", description: "Show help" },
+  version: { type: "boolean", alias: "V", description: "Show the versions of this client and of the server" },
+} as const satisfies ArgSpecs;
+
+export interface Globals {
+  readonly host: string | undefined;
+  readonly state: string | undefined;
+  /** Milliseconds. */
+  readonly connectTimeout: number | undefined;
+  /** Milliseconds. */
+  readonly heartbeat: number | undefined;
+  readonly json: boolean;
+  readonly logLevel: LogLevel;
+}
+
+/** Throws a `RangeError` or `invalid_input` on what cannot be read. */
+export function toGlobals(values: Arguments): Globals {
+  return {
+    host: values.text("host"),
+    state: values.text("state"),
+    connectTimeout: toDuration(values.text("connect-timeout")),
+    heartbeat: toDuration(values.text("heartbeat")),
+    json: values.flag("json"),
+    logLevel: toLogLevel(values.text("log-level") ?? "warn"),
+  };
+}
+
+function toDuration(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseDuration(text);
+}
+
+function toLogLevel(text: string): LogLevel {
+  const level = LOG_LEVELS.find((level) => level === text);
+  if (level !== undefined) return level;
+  throw new AppError(
+    "invalid_input",
+    `Cannot use --log-level "${text}": choose one of ${LOG_LEVELS.join(", ")}`,
+  );
+}

@@ -1,0 +1,135 @@
+import { readFileSync } from "node:fs";
+import { createLog } from "../lib/log.ts";
+import { AppError } from "../protocol/error.ts";
+import { Arguments, parseArguments } from "./arguments.ts";
+import { complain, type Context, type Surroundings } from "./context.ts";
+import { FAILURE, toSignalCode, WRITE_FAILURE } from "./exit.ts";
+import { globalArgs, toGlobals } from "./globals.ts";
+import type { Interrupt } from "./interrupts.ts";
+import { WriteFailure } from "./sink.ts";
+import { findVerb, type Verb } from "./verbs.ts";
+
+/** Does what the words of the command line say, and answers the exit code once all output is written. */
+export async function main(words: readonly string[], surroundings: Surroundings): Promise<number> {
+  const code = await run(words, surroundings);
+  const { stdout, stderr } = surroundings.sinks;
+  await Promise.all([stdout.flushed(), stderr.flushed()]);
+  if (stdout.failure === undefined || code === WRITE_FAILURE) return code;
+  complain(surroundings, stdout.failure.message);
+  await stderr.flushed();
+  return WRITE_FAILURE;
+}
+
+async function run(words: readonly string[], surroundings: Surroundings): Promise<number> {
+  const stop = new AbortController();
+  using _route = surroundings.interrupts.route((interrupt) => stop.abort(new Interrupted(interrupt)));
+  let isJson = isJsonAsked(words);
+  try {
+    checkUtf8(words);
+    const { name, values } = parse(words);
+    isJson = values.flag("json");
+    const context = toContext(values, surroundings, stop.signal);
+    if (values.flag("help")) return await showHelp(name, surroundings);
+    if (values.flag("version")) return await (await import("./version.ts")).runVersion(context);
+    return await getVerb(name).run(values, context);
+  } catch (error) {
+    return fail(error, isJson, surroundings);
+  }
+}
+
+/** The verb's name, undefined where help or the version is asked for of all, and everything else that was typed. */
+function parse(words: readonly string[]): { name: string | undefined; values: Arguments } {
+  const root = parseArguments(words, { args: globalArgs, rest: true, takesRest: true });
+  const [first, ...rest] = root.rest;
+  if (first === undefined || first === "help") {
+    const topic = rest[0];
+    if (topic !== undefined) getVerb(topic);
+    const values = first === undefined ? root : new Arguments(new Map([["help", true]]), []);
+    return { name: topic, values };
+  }
+  const { args, rest: restName, takesRest = false } = getVerb(first);
+  const syntax = { args: { ...globalArgs, ...args }, rest: restName !== undefined, takesRest };
+  return { name: first, values: parseArguments(rest, syntax).after(root) };
+}
+
+function getVerb(name: string | undefined): Verb {
+  if (name === undefined) {
+    throw new AppError("invalid_input", "Cannot do nothing: name a command; farhand --help lists them");
+  }
+  const verb = findVerb(name);
+  if (verb !== undefined) return verb;
+  throw new AppError(
+    "unknown_command",
+    `Cannot do "${name}": there is no such command; farhand --help lists them`,
+  );
+}
+
+async function showHelp(topic: string | undefined, { sinks, hasColors }: Surroundings): Promise<number> {
+  const { renderHelp } = await import("./help.ts");
+  sinks.stdout.writeLine(await renderHelp(topic, hasColors()));
+  return 0;
+}
+
+function toContext(values: Arguments, surroundings: Surroundings, signal: AbortSignal): Context {
+  const globals = toGlobals(values);
+  const write = (line: string) => surroundings.sinks.stderr.writeLine(line);
+  const log = createLog({ level: globals.logLevel, format: "text", write, now: () => new Date() });
+  return { ...surroundings, globals, log, signal };
+}
+
+/** A signal stopped us where there was nobody to pass it on to. */
+class Interrupted extends Error {
+  readonly interrupt: Interrupt;
+
+  constructor(interrupt: Interrupt) {
+    super(`Interrupted by SIG${interrupt}`);
+    this.interrupt = interrupt;
+  }
+}
+
+function fail(error: unknown, isJson: boolean, surroundings: Surroundings): number {
+  if (error instanceof Interrupted) return toSignalCode(error.interrupt);
+  if (error instanceof WriteFailure) {
+    complain(surroundings, error.message);
+    return WRITE_FAILURE;
+  }
+  const { code, message, details } = toReport(error);
+  if (isJson) {
+    surroundings.sinks.stdout.writeLine(JSON.stringify({ type: "error", code, message, details }));
+  } else complain(surroundings, message);
+  return FAILURE;
+}
+
+function toReport(error: unknown): Pick<AppError, "code" | "message" | "details"> {
+  if (error instanceof AppError) return error;
+  if (error instanceof RangeError)
+    return { code: "invalid_input", message: error.message, details: undefined };
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { code: "internal", message: `The client failed unexpectedly: ${what}`, details: undefined };
+}
+
+/** Guessed from the words, for a command line that cannot be read. */
+function isJsonAsked(words: readonly string[]): boolean {
+  const end = words.indexOf("--");
+  return words.slice(0, end < 0 ? words.length : end).includes("--json");
+}
+
+/** Bytes that are no UTF-8 reach us as U+FFFD: what was meant can no longer be told. */
+function checkUtf8(words: readonly string[]): void {
+  const broken = words.findIndex((word) => word.includes("\ufffd"));
+  if (broken < 0 || !isLossy()) return;
+  throw new AppError(
+    "invalid_input",
+    `Cannot pass on word ${broken + 1} of the command line: it is no UTF-8`,
+  );
+}
+
+/** Whether the words as the system has them hold anything else than UTF-8; assumed where that cannot be read. */
+function isLossy(): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(readFileSync("/proc/self/cmdline"));
+    return false;
+  } catch {
+    return true; // no /proc, or no UTF-8
+  }
+}

@@ -1,0 +1,59 @@
+import type { Output } from "../client/output.ts";
+import type { Missing } from "../client/tally.ts";
+import type { Exit } from "../protocol/packet.ts";
+import type { Renderer } from "./render.ts";
+import type { Sink } from "./sink.ts";
+
+/** Our own output streams. */
+export interface Sinks {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+}
+
+export interface PlayOptions {
+  readonly sinks: Sinks;
+  readonly render: Renderer;
+  /** Whether both of the job's streams are written to our stdout, so that they have one reader. */
+  readonly isShared: boolean;
+  /** Where to stop: at the exit, or when nobody holds the job's pipes any more. */
+  readonly until: "exit" | "closed";
+}
+
+export interface Played {
+  /** Undefined if it was not among the packets read. */
+  readonly exit: Exit | undefined;
+  readonly missing: Missing | undefined;
+}
+
+/**
+ * Writes a job's output to our own, each stream at the pace of its reader. A packet counts as consumed once it is
+ * written; when nobody reads one of ours, the job is told. Throws a `WriteFailure` when ours cannot be written.
+ */
+export async function play(output: Output, { sinks, render, isShared, until }: PlayOptions): Promise<Played> {
+  const unread = new Set<Sink>();
+  let exit: Exit | undefined;
+  const written = (sink: Sink, stream: "stdout" | "stderr" | undefined) => {
+    if (sink.failure !== undefined) output.close(sink.failure);
+    if (!sink.isUnread || unread.has(sink)) return;
+    unread.add(sink);
+    output.discard(stream);
+  };
+  for await (const packet of output) {
+    if (packet.type === "exit") exit = packet;
+    const shown = render(packet);
+    if (shown === undefined) output.consumed(packet);
+    else {
+      const { [shown.stream]: sink } = sinks;
+      const stream = isShared ? undefined : shown.stream;
+      sink.write(shown.bytes, () => {
+        written(sink, stream);
+        output.consumed(packet);
+      });
+    }
+    if (packet.type === until) break;
+  }
+  await Promise.all([sinks.stdout.flushed(), sinks.stderr.flushed()]);
+  const failure = sinks.stdout.failure ?? sinks.stderr.failure;
+  if (failure !== undefined) throw failure;
+  return { exit, missing: output.missing };
+}

@@ -1,0 +1,54 @@
+import { kill } from "../commands/kill.ts";
+import { ping } from "../commands/ping.ts";
+import { invoke } from "../client/invoke.ts";
+import type { Launched } from "../client/launch.ts";
+import type { Session } from "../client/session.ts";
+import { AppError } from "../protocol/error.ts";
+import { DEFAULT_GRACE } from "../protocol/limits.ts";
+import type { Interrupt } from "./interrupts.ts";
+
+/** Milliseconds for which a server may be silent after the second signal before the terminal is free. */
+const PATIENCE = 1_000;
+
+/** What signals to us do to an attached job: the first is passed on, the second cancels, the third stops waiting. */
+export class Relay {
+  readonly #session: Session;
+  readonly #launched: Launched;
+  readonly #freed = Promise.withResolvers<never>();
+  #taken = 0;
+
+  constructor(session: Session, launched: Launched) {
+    this.#session = session;
+    this.#launched = launched;
+    this.#freed.promise.catch(() => {}); // whoever waits for it is told
+  }
+
+  /** Rejects when the terminal is to be freed though the job may still run. */
+  get freed(): Promise<never> {
+    return this.#freed.promise;
+  }
+
+  take(interrupt: Interrupt): void {
+    this.#taken++;
+    if (this.#taken === 1) this.#pass({ signal: interrupt });
+    else if (this.#taken === 2) this.#cancel();
+    else this.#free();
+  }
+
+  /** Sends it once the job exists. Whether it has ended meanwhile, its output tells. */
+  #pass(what: { readonly signal: string } | { readonly grace: number }): void {
+    const { job, accepted } = this.#launched;
+    accepted.then(() => invoke(this.#session, kill, { job, ...what })).catch(() => {});
+  }
+
+  #cancel(): void {
+    this.#pass({ grace: DEFAULT_GRACE });
+    invoke(this.#session, ping, {}, AbortSignal.timeout(PATIENCE)).catch(() => this.#free());
+  }
+
+  #free(): void {
+    const { job } = this.#launched;
+    const message = `Not waiting any longer: job ${job} may still run; farhand kill ${job} ends it`;
+    this.#freed.reject(new AppError("cancelled", message, { details: { job } }));
+  }
+}

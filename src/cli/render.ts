@@ -1,0 +1,68 @@
+import type { Packet } from "../protocol/packet.ts";
+
+/** How one packet looks on our own stdout or stderr; undefined for one that is not shown. */
+export type Renderer = (
+  packet: Packet,
+) => { readonly stream: "stdout" | "stderr"; readonly bytes: Uint8Array | string } | undefined;
+
+/** Bytes as they are. */
+export function renderPlain(packet: Packet): ReturnType<Renderer> {
+  if (packet.type !== "stdout" && packet.type !== "stderr") return undefined;
+  return { stream: packet.type, bytes: packet.bytes };
+}
+
+/** One JSON object per line, all on stdout. */
+export function renderJson(packet: Packet): ReturnType<Renderer> {
+  return packet.type === "closed"
+    ? undefined
+    : { stream: "stdout", bytes: `${JSON.stringify(toJson(packet))}\n` };
+}
+
+/** Each line behind the wall-clock time at which it began. `start`: of the job, in milliseconds since 1970. */
+export function createTimestampRenderer(start: number): Renderer {
+  const atLineStart = { stdout: true, stderr: true };
+  return (packet) => {
+    if (packet.type !== "stdout" && packet.type !== "stderr") return undefined;
+    const time = Buffer.from(`${new Date(start + packet.at / 1_000).toISOString()} `);
+    const bytes = prefixLines(packet.bytes, time, atLineStart[packet.type]);
+    atLineStart[packet.type] = packet.bytes.at(-1) === NEWLINE;
+    return { stream: packet.type, bytes };
+  };
+}
+
+const NEWLINE = 0x0a;
+
+function prefixLines(bytes: Uint8Array, prefix: Uint8Array, atLineStart: boolean): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let start = 0; start < bytes.length;) {
+    const newline = bytes.indexOf(NEWLINE, start);
+    const end = newline < 0 ? bytes.length : newline + 1;
+    if (start > 0 || atLineStart) parts.push(prefix);
+    parts.push(bytes.subarray(start, end));
+    start = end;
+  }
+  return Buffer.concat(parts);
+}
+
+function toJson(packet: Packet): object {
+  switch (packet.type) {
+    case "stdout":
+    case "stderr":
+      return { type: packet.type, number: packet.number, at: packet.at, ...toText(packet.bytes) };
+    case "exit": {
+      const { type, number, at, outcome, totals, usage, endedAt } = packet;
+      return { type, number, at, outcome, totals, usage, endedAt };
+    }
+    case "gap":
+    case "closed":
+      return packet;
+  }
+}
+
+function toText(bytes: Uint8Array): { text: string } | { bytes: string } {
+  try {
+    return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes) };
+  } catch {
+    return { bytes: Buffer.from(bytes).toString("base64") }; // it is no UTF-8
+  }
+}

@@ -1,0 +1,22 @@
+import { findIgnored, INTERRUPTS, Interrupts } from "./cli/interrupts.ts";
+import { main } from "./cli/main.ts";
+import { Sink } from "./cli/sink.ts";
+
+const interrupts = new Interrupts();
+const ignored = findIgnored();
+INTERRUPTS.forEach((name) => {
+  if (!ignored.includes(name)) process.on(`SIG${name}`, () => interrupts.raise(name));
+});
+
+const code = await main(process.argv.slice(2), {
+  env: process.env,
+  sinks: {
+    stdout: new Sink("stdout", () => process.stdout),
+    stderr: new Sink("stderr", () => process.stderr),
+  },
+  stdin: () => Bun.stdin.stream(),
+  interrupts,
+  hasColors: () => Bun.enableANSIColors && process.stdout.isTTY === true,
+});
+// All output is written; a pending read of a stdin that stays open must not hold us up.
+process.exit(code);

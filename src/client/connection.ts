@@ -1,0 +1,143 @@
+import type * as v from "valibot";
+import { jobs } from "../commands/jobs.ts";
+import { kill } from "../commands/kill.ts";
+import { ping } from "../commands/ping.ts";
+import { wait } from "../commands/wait.ts";
+import type { From } from "../protocol/control.ts";
+import { AppError } from "../protocol/error.ts";
+import type { Welcome } from "../protocol/hello.ts";
+import type { JobSummary } from "../protocol/job.ts";
+import { type Completed, collect } from "./collect.ts";
+import { feed, type Source } from "./feed.ts";
+import type { Input } from "./input.ts";
+import { invoke } from "./invoke.ts";
+import { type ExecInput, launchAttached, launchDetached } from "./launch.ts";
+import { Listener } from "./listener.ts";
+import type { Output } from "./output.ts";
+import type { Accepted, Session } from "./session.ts";
+
+/** A program with its arguments, or a line for the server's shell. */
+export type Command = readonly string[] | { readonly shell: string };
+
+export interface ExecOptions extends Omit<ExecInput, "argv" | "shell" | "stdin"> {
+  /** What the program reads as its stdin, which is empty otherwise. */
+  readonly stdin?: Source;
+  /** False: answer a listener at once, instead of everything at the end. */
+  readonly complete?: boolean;
+  /** Milliseconds without a packet after which listening throws `timed_out`. The job goes on. */
+  readonly maxInterval?: number;
+}
+
+export type StartOptions = Omit<ExecOptions, "stdin" | "complete" | "maxInterval">;
+
+export interface FollowOptions {
+  /** The first packet wanted (default 0). */
+  readonly since?: number;
+  /** The last so many packets, instead. */
+  readonly recent?: number;
+  /** Milliseconds without a packet after which listening throws `timed_out`. */
+  readonly maxInterval?: number;
+}
+
+/** A reference to a job: its number, its id, a unique prefix of that, or `@last`. */
+export type JobRef = string | number;
+
+/** An open connection to a server. Disposing it closes it; jobs go on. */
+export class Connection implements AsyncDisposable {
+  readonly #session: Session;
+  readonly welcome: Welcome;
+
+  /** `welcome`: what the server said of itself. */
+  constructor(session: Session, welcome: Welcome) {
+    this.#session = session;
+    this.welcome = welcome;
+  }
+
+  /** Aborted when the connection has ended; the reason is an `AppError` that says why. */
+  get ended(): AbortSignal {
+    return this.#session.ended;
+  }
+
+  /**
+   * Runs a program. Answers when it has exited and every byte that it wrote is here, or with `complete: false` a
+   * listener at once. A failing program is an outcome; throws `incomplete_output`, `connection_lost` and the like.
+   */
+  exec(command: Command, options: ExecOptions & { readonly complete: false }): Promise<Listener>;
+  exec(command: Command, options?: ExecOptions & { readonly complete?: true }): Promise<Completed>;
+  async exec(command: Command, options: ExecOptions = {}): Promise<Listener | Completed> {
+    const { stdin, complete, maxInterval, ...rest } = options;
+    const asked = { ...rest, ...toProgram(command), stdin: stdin !== undefined };
+    const { job, accepted, output, input } = launchAttached(this.#session, asked);
+    const { number } = await accepted;
+    if (input !== undefined && stdin !== undefined) feedOrFail(input, stdin, output);
+    const listener = new Listener({ job, number, output, until: "exit", maxInterval });
+    return complete === false ? listener : collect(listener);
+  }
+
+  /** Starts a program that nobody waits for, and answers which job it is. */
+  async start(command: Command, options: StartOptions = {}): Promise<Accepted> {
+    const asked = { ...options, ...toProgram(command) };
+    const { job, number } = await launchDetached(this.#session, asked).accepted;
+    return { job, number };
+  }
+
+  /** Reads a job's output from its first packet, or where told, until its end. The job does not wait for this. */
+  async follow(ref: JobRef, { since, recent, maxInterval }: FollowOptions = {}): Promise<Listener> {
+    const { id: job, number } = await this.#find(ref);
+    const from: From =
+      recent === undefined ? { type: "since", number: since ?? 0 } : { type: "recent", count: recent };
+    const output = this.#session.openOutput(job, from);
+    return new Listener({ job, number, output, until: "closed", maxInterval });
+  }
+
+  /** A page of jobs, newest first; with references only those. */
+  jobs(input: v.InferInput<typeof jobs.input> = {}): Promise<v.InferOutput<typeof jobs.result>> {
+    return invoke(this.#session, jobs, input);
+  }
+
+  /** Waits until a job has exited. */
+  wait(ref: JobRef, { signal }: { readonly signal?: AbortSignal } = {}): Promise<JobSummary> {
+    return invoke(this.#session, wait, { job: String(ref) }, signal);
+  }
+
+  /** Ends a job's process group, or sends it a signal. `grace` in milliseconds. */
+  kill(ref: JobRef, options: Omit<v.InferInput<typeof kill.input>, "job"> = {}): Promise<JobSummary> {
+    return invoke(this.#session, kill, { job: String(ref), ...options });
+  }
+
+  /** Measures a round trip, in milliseconds. */
+  async ping({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    const start = performance.now();
+    await invoke(this.#session, ping, {}, signal);
+    return performance.now() - start;
+  }
+
+  /** Whether the server answers within `timeout` milliseconds (default 5000). Never throws. */
+  async heartbeat({ timeout = 5_000 }: { readonly timeout?: number } = {}): Promise<boolean> {
+    try {
+      await this.ping({ signal: AbortSignal.timeout(timeout) });
+      return true;
+    } catch {
+      return false; // whatever the reason, it does not answer
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#session[Symbol.asyncDispose]();
+  }
+
+  async #find(ref: JobRef): Promise<JobSummary> {
+    const [summary] = (await this.jobs({ refs: [String(ref)] })).jobs;
+    if (summary === undefined) throw new AppError("not_found", `No job is known as "${ref}"`);
+    return summary;
+  }
+}
+
+function toProgram(command: Command): Pick<ExecInput, "argv" | "shell"> {
+  return "shell" in command ? { shell: command.shell } : { argv: [...command] };
+}
+
+/** Feeds on its own; when the source fails, so does reading the job's output. */
+function feedOrFail(input: Input, source: Source, output: Output): void {
+  feed(input, source).catch((error: AppError) => output.close(error));
+}

@@ -1,0 +1,79 @@
+import { delay } from "../lib/abort.ts";
+import { backoff } from "../lib/backoff.ts";
+import { formatDuration } from "../lib/duration.ts";
+import { AppError, type ErrorCode } from "../protocol/error.ts";
+import { HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
+import type { Target } from "./config.ts";
+import { Session } from "./session.ts";
+import { openTransport } from "./transport.ts";
+
+/** Milliseconds that one attempt may take. */
+const ATTEMPT_TIMEOUT = 10_000;
+
+/** Failures that the next attempt may not meet. */
+const PASSING: readonly ErrorCode[] = [
+  "connection_refused",
+  "connection_lost",
+  "timed_out",
+  "unavailable",
+  "shutting_down",
+];
+
+export interface DialOptions {
+  /** Milliseconds for which to keep trying; undefined for one attempt. */
+  readonly timeout?: number | undefined;
+  /** Milliseconds: the heartbeat interval to offer. */
+  readonly heartbeat?: number | undefined;
+  /** Milliseconds within which the welcome must come once the socket is open (default 10000). */
+  readonly patience?: number | undefined;
+  readonly signal: AbortSignal;
+  /** Told of each attempt that failed and is followed by another. */
+  readonly onRetry?: (error: AppError) => void;
+}
+
+/**
+ * Opens a session with the server that `find` names, which is asked before each attempt. With a time limit it keeps
+ * trying, also while the port refuses. It resolves before the welcome, so that calls may travel with the hello.
+ */
+export async function dial(find: () => Target, options: DialOptions): Promise<Session> {
+  const { timeout = 0, signal, onRetry } = options;
+  const deadline = performance.now() + timeout;
+  for (const pause of backoff({ first: 50, cap: 2_000, random: Math.random })) {
+    const left = timeout === 0 ? ATTEMPT_TIMEOUT : deadline - performance.now();
+    try {
+      return await attempt(find, Math.min(left, ATTEMPT_TIMEOUT), options);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof AppError) || !isPassing(error)) throw error;
+      if (deadline - performance.now() <= pause) throw error;
+      onRetry?.(error);
+    }
+    await delay(pause, signal);
+  }
+  throw new Error("unreachable: the delays never end");
+}
+
+/** One attempt, within so many milliseconds until the socket is open. */
+async function attempt(find: () => Target, ms: number, options: DialOptions): Promise<Session> {
+  const target = find();
+  const limit = AbortSignal.timeout(Math.max(1, Math.round(ms)));
+  try {
+    const transport = await openTransport(target, AbortSignal.any([options.signal, limit]));
+    const session = new Session(transport, {
+      heartbeat: options.heartbeat ?? HEARTBEAT_INTERVAL,
+      patience: options.patience ?? ATTEMPT_TIMEOUT,
+      now: () => performance.now(),
+    });
+    transport.listen(session);
+    return session;
+  } catch (error) {
+    if (options.signal.aborted || !limit.aborted) throw error;
+    const { url } = target.host;
+    throw new AppError("timed_out", `Cannot connect to ${url}: no answer within ${formatDuration(ms)}`);
+  }
+}
+
+/** A server that starts has a new token: one that was read just before is refused, and will be read again. */
+function isPassing({ code, details }: AppError): boolean {
+  return PASSING.includes(code) || (code === "unauthenticated" && details?.["isLocal"] === true);
+}

@@ -1,0 +1,52 @@
+import { AppError } from "../protocol/error.ts";
+
+export const DEFAULT_PORT = 9922;
+
+/** A server's address. */
+export interface Host {
+  /** As it is shown, and compared with the one in local.json: `http://127.0.0.1:9922`. */
+  readonly url: string;
+  /** Of the channel: `ws://127.0.0.1:9922/v1/channel`. */
+  readonly channel: string;
+}
+
+/**
+ * Reads `web1`, `web1:9922`, `[::1]:9922` or a URL. A name without a scheme means TLS, except on loopback. Throws
+ * `invalid_input`, also for an address beyond loopback without TLS: a token never travels in the clear.
+ */
+export function parseHost(text: string, port: number = DEFAULT_PORT): Host {
+  const url = URL.parse(toUrl(text, port));
+  if (url === null || url.hostname === "") {
+    throw refused(text, "write host, host:port, [::1]:port or a URL such as https://web1.lab");
+  }
+  if (url.username !== "" || url.password !== "") throw refused(text, "set FARHAND_TOKEN instead of a login");
+  if (url.search !== "" || url.hash !== "") throw refused(text, "an address has no ? and no #");
+  if (url.protocol === "http:" && !isLoopback(url.hostname)) {
+    throw refused(text, "without TLS only this machine can be reached; use https://");
+  }
+  const base = `${url.host}${url.pathname.replace(/\/+$/, "")}`;
+  const secure = url.protocol === "https:" ? "s" : "";
+  return { url: `http${secure}://${base}`, channel: `ws${secure}://${base}/v1/channel` };
+}
+
+/** Whether two addresses mean the same server on this machine, where one may say `localhost`. */
+export function isSameLocal(host: Host, local: Host): boolean {
+  return host.url === local.url || host.url === local.url.replace("//127.0.0.1:", "//localhost:");
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname);
+}
+
+/** The text as a http or https URL; what is none comes out as one that cannot be parsed. */
+function toUrl(text: string, port: number): string {
+  const [, scheme, rest = ""] = /^(ws|http)(s?:\/\/.*)$/i.exec(text) ?? [];
+  if (scheme !== undefined) return `http${rest}`;
+  const bare = /^[0-9a-f:]*:[0-9a-f:.]*:[0-9a-f.]*$/i.test(text) ? `[${text}]` : text;
+  const [, name = "", digits] = /^(\[[0-9a-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i.exec(bare) ?? [];
+  return `http${isLoopback(name.toLowerCase()) ? "" : "s"}://${name}:${digits ?? port}`;
+}
+
+function refused(text: string, why: string): AppError {
+  return new AppError("invalid_input", `Cannot use host "${text}": ${why}`);
+}

@@ -1,0 +1,50 @@
+import type * as v from "valibot";
+import { exec } from "../commands/exec.ts";
+import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
+import type { Input } from "./input.ts";
+import type { Output } from "./output.ts";
+import type { Accepted, Session } from "./session.ts";
+
+export type ExecInput = v.InferInput<typeof exec.input>;
+
+/** A job that was asked for. */
+export interface Launched {
+  readonly job: JobId;
+  /** Rejects when the server refuses, or is gone before it answered. */
+  readonly accepted: Promise<Accepted>;
+  /** What it takes as its stdin, if it was given one. */
+  readonly input: Input | undefined;
+}
+
+/** A job that waits for us to read what it writes. */
+export interface Attached extends Launched {
+  readonly output: Output;
+}
+
+/** Starts a job that this session holds. All is asked for in one go: a cold start costs one round trip. */
+export function launchAttached(session: Session, input: ExecInput): Attached {
+  const [job, holder] = [createJobId(), createHolderId()];
+  const accepted = session.start({ command: exec.name, input, job, holder });
+  const output = session.openOutput(job, { type: "since", number: 0 }, holder);
+  return { job, accepted, output, input: openStdin(session, job, input) };
+}
+
+/** Starts a job that nobody waits for. */
+export function launchDetached(session: Session, input: ExecInput): Launched {
+  const job = createJobId();
+  const accepted = session.start({ command: exec.name, input, job });
+  return { job, accepted, input: openStdin(session, job, input) };
+}
+
+function openStdin(session: Session, job: JobId, { stdin }: ExecInput): Input | undefined {
+  // A job's own id names the writer of the stdin that it was started with.
+  return stdin ? session.openInput(job, job as string as WriterId) : undefined;
+}
+
+function createJobId(): JobId {
+  return Bun.randomUUIDv7() as JobId;
+}
+
+function createHolderId(): HolderId {
+  return crypto.randomUUID() as HolderId;
+}

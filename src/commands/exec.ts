@@ -1,0 +1,128 @@
+import * as v from "valibot";
+import { parseSize } from "../lib/size.ts";
+import { AppError } from "../protocol/error.ts";
+import { DEFAULT_KEEP_BYTES, MAX_ARGV, MAX_ENV, MIN_KEEP_BYTES } from "../protocol/limits.ts";
+import { type CliValues, defineBackground } from "./define.ts";
+
+const noNul = v.check((text: string) => !text.includes("\0"), "must not contain a NUL byte");
+const text = v.pipe(v.string(), noNul);
+const envName = v.pipe(text, v.regex(/^[^=]+$/, "must be a name without '='"));
+
+export const exec = defineBackground({
+  name: "exec",
+  summary: "Run a program, stream its output, and exit with its code",
+  permission: "exec",
+  idempotent: false,
+  input: v.pipe(
+    v.object({
+      /** The program and its arguments, passed on exactly. */
+      argv: v.optional(v.pipe(v.array(text), v.minLength(1), v.maxLength(MAX_ARGV))),
+      /** A command line for the system's shell, instead of `argv`. */
+      shell: v.optional(text),
+      cwd: v.optional(text),
+      env: v.optional(v.pipe(v.record(envName, text), v.maxEntries(MAX_ENV)), {}),
+      /** Start from an empty environment. */
+      clearEnv: v.optional(v.boolean(), false),
+      /** Give the program a stdin; without, it is empty. */
+      stdin: v.optional(v.boolean(), false),
+      /** One pipe for stdout and stderr, so that their order is exact. */
+      merge: v.optional(v.boolean(), false),
+      /** Bytes of output to keep. */
+      keepOutput: v.optional(
+        v.union([v.literal("all"), v.pipe(v.number(), v.safeInteger(), v.minValue(MIN_KEEP_BYTES))]),
+        DEFAULT_KEEP_BYTES,
+      ),
+    }),
+    v.check(
+      ({ argv, shell }) => (argv === undefined) !== (shell === undefined),
+      "must have either argv or shell",
+    ),
+  ),
+
+  toProgram({ argv, shell, cwd, env, clearEnv, stdin, merge, keepOutput }, context) {
+    return {
+      argv: argv ?? context.toShell(shell ?? ""),
+      cwd: context.resolvePath(cwd ?? "."),
+      env: { ...(clearEnv ? {} : context.environment), ...env },
+      stdin,
+      merge,
+      keepBytes: keepOutput === "all" ? undefined : keepOutput,
+    };
+  },
+
+  cli: {
+    args: {
+      detach: { type: "boolean", alias: "d", description: "Print the job's id and leave it running" },
+      shell: {
+        type: "string",
+        valueHint: "line",
+        description: "Run this command line in the server's shell (/bin/sh, cmd.exe)",
+      },
+      cwd: {
+        type: "string",
+        valueHint: "dir",
+        description: "Working directory (default: the server user's home)",
+      },
+      env: {
+        type: "string",
+        alias: "e",
+        valueHint: "NAME=VALUE",
+        multiple: true,
+        description: "Set a variable; may be repeated",
+      },
+      "clear-env": { type: "boolean", description: "Start from an empty environment" },
+      stdin: {
+        type: "boolean",
+        description: "Read stdin (the default unless detached); --no-stdin gives an empty one",
+      },
+      merge: { type: "boolean", description: "One pipe for stdout and stderr: exact order, all on stdout" },
+      "keep-output": {
+        type: "string",
+        valueHint: "size|all",
+        description: "Output kept on the server (default 64MiB, at least 1MiB)",
+      },
+    },
+    rest: "PROGRAM [ARGUMENT ...]",
+    takesRest: true,
+    examples: [
+      ["farhand exec -- make test", "stream, separate stdout and stderr, exit with its code"],
+      ["farhand exec --shell 'ls *.log | wc -l'", "a command line, read by the server's shell"],
+      ["farhand exec -d -- ./soak.sh", "print the job's id, leave it running"],
+      ["tar c . | farhand -H web1 exec -- tar x -C /srv", "binary-clean stdin, end of input and exit code"],
+    ],
+    toInput(values) {
+      const keep = values.text("keep-output");
+      return {
+        ...toProgramInput(values),
+        ...(values.text("cwd") !== undefined && { cwd: values.text("cwd") }),
+        env: Object.fromEntries(values.list("env").map(parseAssignment)),
+        clearEnv: values.flag("clear-env"),
+        merge: values.flag("merge"),
+        ...(keep !== undefined && { keepOutput: keep === "all" ? ("all" as const) : parseKeep(keep) }),
+      };
+    },
+  },
+});
+
+function toProgramInput(values: CliValues): { argv?: string[]; shell?: string } {
+  const shell = values.text("shell");
+  if (shell === undefined && values.rest.length === 0) {
+    throw new AppError("invalid_input", "Cannot run nothing: name a program, as in farhand exec -- uname -a");
+  }
+  if (shell !== undefined && values.rest.length > 0) {
+    throw new AppError("invalid_input", "Cannot run both --shell and a program: give one of them");
+  }
+  return shell === undefined ? { argv: [...values.rest] } : { shell };
+}
+
+function parseKeep(size: string): number {
+  const bytes = parseSize(size);
+  if (bytes < MIN_KEEP_BYTES) throw new RangeError(`Cannot keep only "${size}" of output: the least is 1MiB`);
+  return bytes;
+}
+
+function parseAssignment(assignment: string): [string, string] {
+  const equals = assignment.indexOf("=");
+  if (equals < 1) throw new RangeError(`Cannot read --env "${assignment}": write NAME=VALUE`);
+  return [assignment.slice(0, equals), assignment.slice(equals + 1)];
+}

@@ -1,0 +1,71 @@
+import { after } from "../lib/abort.ts";
+import type { HolderId } from "../protocol/id.ts";
+import { HOLD_GRACE } from "../protocol/limits.ts";
+
+type Stream = "stdout" | "stderr";
+
+interface Hold {
+  position: number;
+  readonly discarded: Set<Stream>;
+  grace?: Disposable;
+}
+
+/** The readers that a job waits for, and how far each has come. */
+export class Holds {
+  readonly #holds = new Map<HolderId, Hold>();
+  readonly #onChange: () => void;
+
+  /** `onChange` is called whenever the job may have become free to go on. */
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  get isEmpty(): boolean {
+    return this.#holds.size === 0;
+  }
+
+  /** The position that no holder needs anything below; infinite when nobody holds the job. */
+  get released(): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { position } of this.#holds.values()) least = Math.min(least, position);
+    return least;
+  }
+
+  attach(id: HolderId, position: number): void {
+    this.release(id);
+    this.#holds.set(id, { position, discarded: new Set() });
+  }
+
+  move(id: HolderId, position: number): void {
+    const hold = this.#holds.get(id);
+    if (hold === undefined || position <= hold.position) return;
+    hold.position = position;
+    this.#onChange();
+  }
+
+  release(id: HolderId): void {
+    this.#holds.get(id)?.grace?.[Symbol.dispose]();
+    if (this.#holds.delete(id)) this.#onChange();
+  }
+
+  /** Its client is gone: the hold ends after the grace unless it is attached again. */
+  orphan(id: HolderId): void {
+    const hold = this.#holds.get(id);
+    if (hold !== undefined) hold.grace ??= after(HOLD_GRACE, () => this.release(id));
+  }
+
+  /** The front is gone, and every holder's client with it. */
+  orphanAll(): void {
+    for (const id of this.#holds.keys()) this.orphan(id);
+  }
+
+  /** Notes that a holder does not read a stream any more, and answers whether now nobody does. */
+  discard(id: HolderId, stream: Stream): boolean {
+    this.#holds.get(id)?.discarded.add(stream);
+    return !this.isEmpty && [...this.#holds.values()].every(({ discarded }) => discarded.has(stream));
+  }
+
+  clear(): void {
+    for (const id of [...this.#holds.keys()]) this.release(id);
+  }
+}

@@ -1,0 +1,108 @@
+import { AppError } from "../protocol/error.ts";
+import type { WriterId } from "../protocol/id.ts";
+import { INPUT_WINDOW_BYTES, MAX_WRITERS } from "../protocol/limits.ts";
+import type { InputPipe } from "../process/pipe.ts";
+
+interface Writer {
+  /** Bytes accepted. */
+  held: number;
+  /** Bytes that the program's pipe has taken. */
+  drained: number;
+}
+
+export interface JobInputOptions {
+  /** Input up to `held` is accepted from this writer, which may send up to `limit`. */
+  readonly onTaken: (writer: WriterId, held: number, limit: number) => void;
+  /** Nothing more is taken from this writer. */
+  readonly onClosed: (writer: WriterId) => void;
+}
+
+/**
+ * A program's stdin, written by any number of writers, each addressing its own bytes by offset, so that what is sent
+ * again is dropped. The end of input of one closes it for all.
+ */
+export class JobInput {
+  readonly #options: JobInputOptions;
+  readonly #writers = new Map<WriterId, Writer>();
+  readonly #queue: { readonly id: WriterId; readonly writer: Writer; readonly bytes: Uint8Array }[] = [];
+  #pipe: InputPipe | undefined;
+  #ending = false;
+  #draining = false;
+
+  constructor(pipe: InputPipe | undefined, options: JobInputOptions) {
+    this.#pipe = pipe;
+    this.#options = options;
+  }
+
+  /** Tells the writer where it stands. */
+  open(id: WriterId): void {
+    if (this.#pipe === undefined || this.#ending) return this.#options.onClosed(id);
+    const { held, drained } = this.#writer(id);
+    this.#options.onTaken(id, held, drained + INPUT_WINDOW_BYTES);
+  }
+
+  /** Takes bytes at `offset` of the writer's stream. Throws `protocol_error` when some are missing before them. */
+  write(id: WriterId, offset: number, bytes: Uint8Array): void {
+    if (this.#pipe === undefined || this.#ending) return this.#options.onClosed(id);
+    const writer = this.#writer(id);
+    if (offset > writer.held) throw missing(offset, writer.held);
+    const fresh = bytes.subarray(writer.held - offset);
+    if (fresh.length === 0) return;
+    writer.held += fresh.length;
+    this.#queue.push({ id, writer, bytes: fresh.slice() });
+    this.#startDraining();
+  }
+
+  /** Ends the input once everything accepted has been written. */
+  end(id: WriterId, offset: number): void {
+    if (this.#pipe === undefined || this.#ending) return;
+    const { held } = this.#writer(id);
+    if (offset > held) throw missing(offset, held);
+    this.#ending = true;
+    this.#startDraining();
+  }
+
+  /** Closes the input at once: the program has gone, or closed its end. */
+  close(): void {
+    this.#queue.length = 0;
+    this.#ending = true;
+    if (this.#pipe === undefined) return;
+    this.#pipe.end();
+    this.#pipe = undefined;
+    for (const id of this.#writers.keys()) this.#options.onClosed(id);
+  }
+
+  #writer(id: WriterId): Writer {
+    const known = this.#writers.get(id);
+    if (known !== undefined) return known;
+    const [oldest] = this.#writers.keys();
+    if (oldest !== undefined && this.#writers.size >= MAX_WRITERS) this.#writers.delete(oldest);
+    const writer = { held: 0, drained: 0 };
+    this.#writers.set(id, writer);
+    return writer;
+  }
+
+  /** Runs by itself until the queue is empty; a failed write is the program's closing of its end. */
+  #startDraining(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#drain().then(
+      () => (this.#draining = false),
+      () => this.close(),
+    );
+  }
+
+  async #drain(): Promise<void> {
+    for (let entry = this.#queue.shift(); entry !== undefined; entry = this.#queue.shift()) {
+      const { id, writer, bytes } = entry;
+      await this.#pipe?.write(bytes);
+      writer.drained += bytes.length;
+      this.#options.onTaken(id, writer.held, writer.drained + INPUT_WINDOW_BYTES);
+    }
+    if (this.#ending) this.close();
+  }
+}
+
+function missing(offset: number, held: number): AppError {
+  return new AppError("protocol_error", `Cannot take input at ${offset}: only ${held} bytes came before it`);
+}

@@ -1,0 +1,262 @@
+import { after, delay, turn } from "../lib/abort.ts";
+import { Bell } from "../lib/bell.ts";
+import { describeError, type Log } from "../lib/log.ts";
+import type { StartRecord } from "../ledger/start.ts";
+import { writeProcess } from "../ledger/start.ts";
+import { LedgerWriter } from "../ledger/writer.ts";
+import { findStartTime, type ProcessIdentity, sessionMembers } from "../process/identity.ts";
+import type { Libc } from "../process/libc.ts";
+import type { OutputPipe } from "../process/pipe.ts";
+import { StartError } from "../process/program.ts";
+import { signalGroup } from "../process/signal.ts";
+import { type Child, type ProcessExit, spawnProgram } from "../process/spawn.ts";
+import type { HolderId } from "../protocol/id.ts";
+import { MAX_PAYLOAD_BYTES, RUN_AHEAD_BYTES } from "../protocol/limits.ts";
+import type { Outcome, ProcessEnd } from "../protocol/outcome.ts";
+import type { Exit } from "../protocol/packet.ts";
+import { Holds } from "./holds.ts";
+import { JobInput, type JobInputOptions } from "./input.ts";
+import type { JobProgress } from "./link.ts";
+
+type Stream = "stdout" | "stderr";
+
+/** Milliseconds between tries to write to a full disk. */
+const DISK_RETRY = 250;
+
+export interface JobOptions {
+  readonly directory: string;
+  readonly start: StartRecord;
+  readonly env: Readonly<Record<string, string>>;
+  readonly umask: number;
+  readonly stdin: boolean;
+  readonly holder: HolderId | undefined;
+  readonly libc: Libc | undefined;
+  readonly log: Log;
+  /** More of the ledger may be read, or the job has exited. */
+  readonly onProgress: (job: Job) => void;
+  readonly input: JobInputOptions;
+  /** The ledger is complete. */
+  readonly onClosed: (job: Job) => void;
+}
+
+/**
+ * One job: a program, its ledger, and those it waits for. Its directory is claimed already; that no ledger can be
+ * begun there is thrown before anything is started. Output goes into the
+ * ledger in pieces of at most 64 KiB with a turn of the event loop after each, so that no job starves another.
+ */
+export class Job {
+  readonly #options: JobOptions;
+  readonly #ledger: LedgerWriter;
+  readonly #holds: Holds;
+  readonly #input: JobInput;
+  readonly #child: Child | undefined;
+  readonly #identity: ProcessIdentity | undefined;
+  /** Rings when the job may have become free to read on. */
+  readonly #bell = new Bell();
+  readonly #controller = new AbortController();
+  readonly #runAhead: number;
+  /** Why the job was ended, if it did not end by itself; the first cause wins. */
+  #cause: { readonly type: "cancelled"; readonly by: string } | undefined;
+  #exit: Exit | undefined;
+  /** Between the exit and its record nothing holds output back. */
+  #draining = false;
+
+  constructor(options: JobOptions) {
+    const { start, directory, holder } = options;
+    const began = performance.now();
+    this.#options = options;
+    this.#holds = new Holds(() => this.#bell.ring());
+    if (holder !== undefined) this.#holds.attach(holder, 0);
+    this.#ledger = LedgerWriter.create(directory, start.job, {
+      keepBytes: start.keepBytes,
+      clock: () => Math.round((performance.now() - began) * 1_000),
+      released: () => this.#holds.released,
+    });
+    const spawned = this.#spawn();
+    this.#child = spawned instanceof StartError ? undefined : spawned;
+    this.#runAhead = Math.min(RUN_AHEAD_BYTES, (start.keepBytes ?? Number.POSITIVE_INFINITY) / 2);
+    this.#input = new JobInput(this.#child?.stdin, options.input);
+    this.#identity = this.#identify();
+    this.#startKeeping(spawned);
+  }
+
+  get holds(): Holds {
+    return this.#holds;
+  }
+
+  get input(): JobInput {
+    return this.#input;
+  }
+
+  progress(): JobProgress {
+    const { packets } = this.#ledger.totals;
+    const { position } = this.#ledger;
+    const standing = { job: this.#options.start.job, next: packets, position };
+    return this.#exit === undefined ? standing : { ...standing, exit: this.#exit };
+  }
+
+  /** Sends a signal to the whole group, and answers whether there was one. */
+  signal(signal: NodeJS.Signals): boolean {
+    return this.#hasMembers() && signalGroup((this.#identity as ProcessIdentity).pid, signal);
+  }
+
+  /** Ends the group: `signal`, then KILL after `grace` ms. A stopped group is continued, so that it can obey. */
+  cancel(by: string, signal: NodeJS.Signals, grace: number): boolean {
+    if (!this.signal(signal)) return false;
+    if (this.#exit === undefined) this.#cause ??= { type: "cancelled", by };
+    this.signal("SIGCONT");
+    after(grace, () => this.signal("SIGKILL"));
+    return true;
+  }
+
+  /** A holder does not read this stream any more; when nobody does, the pipe is closed and the program told by SIGPIPE. */
+  discard(holder: HolderId, stream: Stream): void {
+    if (!this.#holds.discard(holder, stream)) return;
+    const pipe = stream === "stdout" ? this.#child?.stdout : this.#child?.stderr;
+    this.#startClosing(pipe);
+  }
+
+  #spawn(): Child | StartError {
+    const { start, env, umask, stdin, libc } = this.#options;
+    try {
+      return spawnProgram({ argv: start.argv, cwd: start.cwd, env, umask, merge: start.merge, stdin, libc });
+    } catch (error) {
+      if (error instanceof StartError) return error;
+      this.#options.log.error("spawn failed unexpectedly", { job: start.job, error: describeError(error) });
+      return new StartError("start_failed", `Cannot run "${start.argv[0]}": the keeper failed to start it`);
+    }
+  }
+
+  #identify(): ProcessIdentity | undefined {
+    if (this.#child === undefined) return undefined;
+    const { pid } = this.#child;
+    const identity = { pid, startTime: findStartTime(pid) ?? "" };
+    try {
+      writeProcess(this.#options.directory, identity);
+    } catch (error) {
+      this.#options.log.warn("process not noted", { pid, error: describeError(error) });
+    }
+    return identity;
+  }
+
+  /** After the leader is reaped its pid may be another's, unless members of its session keep it taken. */
+  #hasMembers(): boolean {
+    if (this.#identity === undefined) return false;
+    return this.#exit === undefined || sessionMembers(this.#identity).length > 0;
+  }
+
+  /** Runs by itself to the job's end, and logs what should never happen. */
+  #startKeeping(spawned: Child | StartError): void {
+    const kept = spawned instanceof StartError ? this.#refuse(spawned) : this.#keep(spawned);
+    kept
+      .catch((error) =>
+        this.#options.log.error("keeping a job failed", {
+          job: this.#options.start.job,
+          error: describeError(error),
+        }),
+      )
+      .finally(() => {
+        this.#controller.abort();
+        this.#holds.clear();
+        this.#ledger[Symbol.dispose]();
+        this.#options.onClosed(this);
+      });
+  }
+
+  #startClosing(pipe: OutputPipe | undefined): void {
+    pipe
+      ?.close()
+      .catch((error) => this.#options.log.error("closing a pipe failed", { error: describeError(error) }));
+  }
+
+  async #refuse({ reason }: StartError): Promise<void> {
+    await this.#recordExit({ type: "not_started", reason }, undefined);
+    await this.#recordClose();
+  }
+
+  async #keep({ stdout, stderr, exited }: Child): Promise<void> {
+    const pumps = [this.#pump("stdout", stdout), stderr && this.#pump("stderr", stderr)];
+    const { end, usage } = await exited;
+    this.#input.close();
+    this.#draining = true;
+    this.#bell.ring();
+    await Promise.all([stdout, stderr].map((pipe) => pipe?.caughtUp(this.#controller.signal)));
+    this.#draining = false;
+    await this.#recordExit(this.#toOutcome(end), usage);
+    await Promise.all(pumps);
+    await this.#recordClose();
+  }
+
+  async #pump(stream: Stream, pipe: OutputPipe): Promise<void> {
+    for (;;) {
+      await this.#mayRunOn();
+      const chunk = await pipe.read();
+      if (chunk === undefined) return;
+      for (let start = 0; start < chunk.length; start += MAX_PAYLOAD_BYTES) {
+        await this.#mayRunOn();
+        await this.#append(stream, chunk.subarray(start, start + MAX_PAYLOAD_BYTES));
+        await turn();
+      }
+    }
+  }
+
+  /** Waits while the slowest holder is too far behind. */
+  async #mayRunOn(): Promise<void> {
+    while (!this.#draining && this.#ledger.position - this.#holds.released >= this.#runAhead)
+      await this.#bell.wait();
+  }
+
+  /** Appends, or waits for room on a full disk while somebody holds the job, or leaves a gap when nobody does. */
+  async #append(stream: Stream, bytes: Uint8Array): Promise<void> {
+    for (;;) {
+      try {
+        this.#ledger.append(stream, bytes);
+        return this.#options.onProgress(this);
+      } catch (error) {
+        this.#options.log.warn("output not written", {
+          job: this.#options.start.job,
+          error: describeError(error),
+        });
+        if (this.#holds.isEmpty || !isDiskFull(error)) return this.#ledger.skip(stream, bytes);
+        await this.#retryDelay();
+      }
+    }
+  }
+
+  #toOutcome(end: ProcessEnd): Outcome {
+    return this.#cause === undefined ? end : { ...this.#cause, end };
+  }
+
+  async #recordExit(outcome: Outcome, usage: ProcessExit["usage"]): Promise<void> {
+    const exit = { outcome, ...(usage && { usage }), endedAt: new Date().toISOString() };
+    this.#exit = { ...exit, totals: this.#ledger.totals };
+    await this.#insist(() => this.#ledger.end("exit", exit));
+    this.#options.onProgress(this);
+  }
+
+  async #recordClose(): Promise<void> {
+    await this.#insist(() => this.#ledger.end("closed", {}));
+    this.#options.onProgress(this);
+  }
+
+  /** How a job ended must be written down, however long the disk is full. */
+  async #insist(write: () => void): Promise<void> {
+    for (;;) {
+      try {
+        return write();
+      } catch (error) {
+        if (!isDiskFull(error)) throw error;
+        await this.#retryDelay();
+      }
+    }
+  }
+
+  #retryDelay(): Promise<void> {
+    return delay(DISK_RETRY, this.#controller.signal);
+  }
+}
+
+/** Whether an error of the file system is one that ends when somebody makes room. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
+}

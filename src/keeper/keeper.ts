@@ -1,0 +1,272 @@
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import { abortable, after } from "../lib/abort.ts";
+import { describeError, type Log } from "../lib/log.ts";
+import { claimLedger } from "../ledger/start.ts";
+import type { Libc } from "../process/libc.ts";
+import { claimLock } from "../process/lock.ts";
+import { AppError, toErrorBody } from "../protocol/error.ts";
+import type { JobId } from "../protocol/id.ts";
+import { isDiskFull, Job, type JobOptions } from "./job.ts";
+import {
+  encodeLinkFrame,
+  FrontMessage,
+  type KeeperMessage,
+  LINK_VERSION,
+  LinkDecoder,
+  type LinkFrame,
+  LinkWriter,
+} from "./link.ts";
+import { type KeeperPlace, removePlace } from "./place.ts";
+
+/** Milliseconds that a keeper without jobs waits for a front before it ends. */
+const LINGER = 5_000;
+
+export interface KeeperOptions {
+  readonly state: string;
+  readonly place: KeeperPlace;
+  /** Identifies the executable, so that a newer front can retire this keeper. */
+  readonly build: string;
+  readonly libc: Libc | undefined;
+  readonly log: Log;
+}
+
+/** The front's end of the link, as long as it is the current one. */
+interface Front {
+  readonly socket: Bun.Socket;
+  readonly writer: LinkWriter;
+  readonly decoder: LinkDecoder;
+}
+
+/** Owns jobs for one front after another, until there is neither. Resolves when it has ended. */
+export async function keep(options: KeeperOptions, signal: AbortSignal): Promise<void> {
+  using lock = claimLock(options.place.lock);
+  if (lock === undefined)
+    throw new AppError("state_in_use", `Cannot keep: keeper ${options.place.id} is running already`);
+  const keeper = new Keeper(options);
+  using _listener = listen(keeper, options.place.socket);
+  await abortable(keeper.ended, signal).catch(() => {}); // an abort is just another end
+  removePlace(options.state, options.place);
+}
+
+function listen(keeper: Keeper, unix: string): Disposable {
+  const fronts = new WeakMap<Bun.Socket, Front>();
+  const listener = Bun.listen({
+    unix,
+    socket: {
+      open(socket) {
+        const front = { socket, writer: new LinkWriter(socket), decoder: new LinkDecoder() };
+        fronts.set(socket, front);
+        keeper.connect(front);
+      },
+      data: (socket, chunk) => keeper.receive(fronts.get(socket), chunk),
+      drain: (socket) => keeper.drain(fronts.get(socket)),
+      close: (socket) => keeper.disconnect(fronts.get(socket)),
+      error: (socket) => void socket.terminate(),
+    },
+  });
+  return { [Symbol.dispose]: () => listener.stop(true) };
+}
+
+class Keeper {
+  readonly #options: KeeperOptions;
+  readonly #jobs = new Map<JobId, Job>();
+  readonly #end = Promise.withResolvers<void>();
+  /** The one front that is listened to. */
+  #front: Front | undefined;
+  /** Jobs whose progress the front has not been told. */
+  readonly #dirty = new Set<Job>();
+  #flushing = false;
+  #retired = false;
+  #linger: Disposable | undefined;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#startLingering();
+  }
+
+  get ended(): Promise<void> {
+    return this.#end.promise;
+  }
+
+  /** A new front: whatever the old one still had to say is dropped before this one is answered. */
+  connect(front: Front): void {
+    this.#front?.socket.terminate();
+    this.#front = front;
+    this.#linger?.[Symbol.dispose]();
+    this.#dirty.clear();
+  }
+
+  receive(front: Front | undefined, chunk: Uint8Array): void {
+    if (front === undefined || front !== this.#front) return;
+    try {
+      for (const frame of front.decoder.push(chunk)) this.#handle(frame);
+    } catch (error) {
+      this.#options.log.error("link broken", { error: describeError(error) });
+      front.socket.terminate();
+    }
+  }
+
+  drain(front: Front | undefined): void {
+    if (front === undefined || front !== this.#front) return;
+    front.writer.drain();
+    this.#startFlushing();
+  }
+
+  disconnect(front: Front | undefined): void {
+    if (front !== this.#front) return;
+    this.#front = undefined;
+    for (const job of this.#jobs.values()) job.holds.orphanAll();
+    this.#startLingering();
+  }
+
+  #startLingering(): void {
+    this.#linger?.[Symbol.dispose]();
+    // A timer that keeps no process alive will do: the listening socket does.
+    this.#linger = after(LINGER, () => this.#endIfIdle());
+  }
+
+  #endIfIdle(): void {
+    if (this.#jobs.size === 0 && (this.#front === undefined || this.#retired)) this.#end.resolve();
+  }
+
+  #handle({ message, bytes }: LinkFrame): void {
+    const parsed = v.safeParse(FrontMessage, message);
+    if (!parsed.success) {
+      const verb = v.safeParse(v.object({ type: v.string() }), message);
+      this.#send({ type: "unknown_verb", verb: verb.success ? verb.output.type : "?" });
+      return;
+    }
+    try {
+      this.#obey(parsed.output, bytes);
+    } catch (error) {
+      if (!("request" in parsed.output)) throw error;
+      this.#options.log.warn("request failed", { verb: parsed.output.type, error: describeError(error) });
+      this.#send({ type: "reply", request: parsed.output.request, error: toErrorBody(error) });
+    }
+  }
+
+  #obey(message: FrontMessage, bytes: Uint8Array): void {
+    switch (message.type) {
+      case "hello":
+        return this.#greet();
+      case "spawn":
+        return this.#spawn(message);
+      case "attach":
+        return this.#jobs.get(message.job)?.holds.attach(message.holder, message.position);
+      case "hold":
+        return this.#jobs.get(message.job)?.holds.move(message.holder, message.position);
+      case "release":
+        return this.#jobs.get(message.job)?.holds.release(message.holder);
+      case "orphan":
+        return this.#jobs.get(message.job)?.holds.orphan(message.holder);
+      case "discard":
+        return this.#jobs.get(message.job)?.discard(message.holder, message.stream);
+      case "writer": {
+        const { job, writer } = message;
+        const input = this.#jobs.get(job)?.input;
+        return input ? input.open(writer) : this.#send({ type: "input_closed", job, writer });
+      }
+      case "input":
+        return this.#jobs.get(message.job)?.input.write(message.writer, message.offset, bytes);
+      case "end_input":
+        return this.#jobs.get(message.job)?.input.end(message.writer, message.offset);
+      case "signal":
+        return this.#answer(message, this.#jobs.get(message.job)?.signal(message.signal));
+      case "cancel": {
+        const { by, signal, grace } = message;
+        return this.#answer(message, this.#jobs.get(message.job)?.cancel(by, signal, grace));
+      }
+      case "retire":
+        this.#retired = true;
+        return this.#endIfIdle();
+      case "goodbye":
+        this.#front?.socket.end();
+        this.#front = undefined;
+        for (const job of this.#jobs.values()) job.holds.orphanAll();
+        return this.#endIfIdle();
+    }
+  }
+
+  #greet(): void {
+    const { build, place } = this.#options;
+    const jobs = [...this.#jobs.values()].map((job) => job.progress());
+    this.#send({ type: "hello", version: LINK_VERSION, build, keeper: place.id, pid: process.pid, jobs });
+  }
+
+  #spawn({ request, start, env, umask, stdin, holder }: FrontMessage & { type: "spawn" }): void {
+    const { state, libc, log } = this.#options;
+    if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
+    const directory = join(state, "ledgers", start.job);
+    if (existsSync(directory)) return this.#send({ type: "spawned", request, created: false });
+    const { job: id } = start;
+    const job = this.#begin({
+      directory,
+      start,
+      env,
+      umask,
+      stdin,
+      holder,
+      libc,
+      log,
+      input: {
+        onTaken: (writer, held, limit) => this.#send({ type: "taken", job: id, writer, held, limit }),
+        onClosed: (writer) => this.#send({ type: "input_closed", job: id, writer }),
+      },
+      onProgress: (job) => {
+        this.#dirty.add(job);
+        this.#startFlushing();
+      },
+      onClosed: (job) => this.#remove(id, job),
+    });
+    this.#jobs.set(id, job);
+    this.#send({ type: "spawned", request, created: true });
+  }
+
+  /** Claims the directory and starts the job, or leaves nothing behind. */
+  #begin(options: JobOptions): Job {
+    try {
+      claimLedger(options.directory, options.start);
+      return new Job(options);
+    } catch (error) {
+      rmSync(options.directory, { recursive: true, force: true });
+      if (!isDiskFull(error)) throw error;
+      throw new AppError("unavailable", "Cannot start the job: the disk of the state directory is full", {
+        cause: error,
+      });
+    }
+  }
+
+  #remove(id: JobId, job: Job): void {
+    this.#dirty.delete(job);
+    this.#jobs.delete(id);
+    this.#send({ type: "progress", ...job.progress() });
+    this.#send({ type: "closed", job: id });
+    if (this.#front === undefined) this.#startLingering();
+    if (this.#retired) this.#endIfIdle();
+  }
+
+  #answer({ request }: { request: number }, reached: boolean | undefined): void {
+    if (reached) return this.#send({ type: "reply", request });
+    throw new AppError("not_running", "Cannot signal the job: none of its processes is running");
+  }
+
+  /** Tells progress once per turn however often it was made, and not at all while the front is slow to read. */
+  #startFlushing(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      for (const job of this.#dirty) {
+        if (!this.#front?.writer.isClear) return;
+        this.#dirty.delete(job);
+        this.#send({ type: "progress", ...job.progress() });
+      }
+    });
+  }
+
+  #send(message: KeeperMessage): void {
+    this.#front?.writer.write(encodeLinkFrame(message));
+  }
+}

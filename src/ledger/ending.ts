@@ -1,0 +1,39 @@
+import { closeSync, openSync } from "node:fs";
+import type { JobId } from "../protocol/id.ts";
+import { type Exit, type RawRecord, toPacket } from "../protocol/packet.ts";
+import { listSegments, readSegmentHeader, scanSegment, segmentPath } from "./segment.ts";
+
+/** What a ledger says of how its job ended. */
+export interface Ending {
+  readonly exit: Exit | undefined;
+  readonly closed: boolean;
+  /** The number after the last packet. */
+  readonly next: number;
+}
+
+/** Looks for the exit and the close, from the newest segment back: output may follow the exit. */
+export function findEnding(directory: string, job: JobId): Ending {
+  let closed = false;
+  let next = 0;
+  for (const first of listSegments(directory).reverse()) {
+    let exit: Exit | undefined;
+    const look = (record: RawRecord) => {
+      if (record.kind !== "exit" && record.kind !== "closed") return;
+      const packet = toPacket(record);
+      if (packet?.type === "closed") closed = true;
+      if (packet?.type === "exit") {
+        const { outcome, totals, usage, endedAt } = packet;
+        exit = { outcome, totals, ...(usage && { usage }), endedAt };
+      }
+    };
+    const fd = openSync(segmentPath(directory, first), "r");
+    try {
+      const start = readSegmentHeader(fd, job);
+      if (start !== undefined) next = Math.max(next, scanSegment(fd, start, look).totals.packets);
+    } finally {
+      closeSync(fd);
+    }
+    if (exit !== undefined) return { exit, closed, next };
+  }
+  return { exit: undefined, closed, next };
+}

@@ -1,0 +1,163 @@
+import { closeSync, openSync, readSync } from "node:fs";
+import { AppError } from "../protocol/error.ts";
+import type { JobId } from "../protocol/id.ts";
+import { MAX_DATA_BYTES } from "../protocol/limits.ts";
+import { encodeRecord, peekRecord, wholeRecords } from "../protocol/packet.ts";
+import {
+  listSegments,
+  readSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  type SegmentStart,
+  segmentPath,
+} from "./segment.ts";
+
+interface OpenSegment extends SegmentStart {
+  readonly fd: number;
+}
+
+/**
+ * Reads whole records of a ledger from some packet on, while it grows. Where the oldest segments are gone it gives one
+ * gap instead. It never holds more than the segment it reads; that one stays readable after it is unlinked.
+ */
+export class LedgerReader implements Disposable {
+  readonly #directory: string;
+  readonly #job: JobId;
+  /** The next packet wanted. */
+  #next: number;
+  #segment: OpenSegment | undefined;
+  #position = 0;
+  /** Until the next packet wanted is found. */
+  #seeking = true;
+  /** What stands in the place of packets that are gone, until it is read. */
+  #gap: Uint8Array | undefined;
+
+  constructor(directory: string, job: JobId, since: number) {
+    this.#directory = directory;
+    this.#job = job;
+    this.#next = since;
+  }
+
+  /** The next packet that a read gives. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** Where in the ledger the next read begins. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /**
+   * Reads records that end at or below `limit` (a position) into `target`. Answers their bytes; 0 when there are none
+   * yet, or when `target` is smaller than the next one. Throws `incomplete_output` when the ledger is damaged.
+   */
+  read(target: Uint8Array, limit: number): number {
+    if (this.#seeking) this.seek(limit);
+    if (this.#gap !== undefined) return this.#takeGap(target, this.#gap);
+    if (this.#seeking) return 0;
+    for (;;) {
+      const bytes = this.#readSegment(target, limit);
+      const { end, last } = wholeRecords(bytes);
+      if (end > 0) {
+        this.#position += end;
+        this.#next = peekRecord(bytes, last).next;
+        return end;
+      }
+      if (bytes.length >= MAX_DATA_BYTES) throw this.#damaged();
+      if (bytes.length > 0 || limit <= this.#position || !this.#leave()) return 0;
+      if (!this.#enter()) return 0;
+      if (this.#gap !== undefined) return this.#takeGap(target, this.#gap);
+    }
+  }
+
+  /** Moves to the first record wanted, so that `position` says where that is; less far if it is not written yet. */
+  seek(limit: number): void {
+    const buffer = new Uint8Array(MAX_DATA_BYTES);
+    while (this.#seeking) {
+      if (this.#segment === undefined && (limit <= 0 || !this.#enter())) return;
+      const bytes = this.#readSegment(buffer, limit);
+      const { end } = wholeRecords(bytes);
+      const skipped = this.#countBefore(bytes.subarray(0, end));
+      this.#position += skipped;
+      this.#seeking = skipped === end;
+      if (end === 0 && (limit <= this.#position || !this.#leave())) return;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#segment !== undefined) closeSync(this.#segment.fd);
+    this.#segment = undefined;
+  }
+
+  /** Opens the segment that holds the next packet, noting a gap if that one is gone. False if there is none. */
+  #enter(): boolean {
+    const firsts = listSegments(this.#directory);
+    const first = firsts.findLast((first) => first <= this.#next) ?? firsts[0];
+    if (first === undefined) return false;
+    const fd = this.#open(first);
+    if (fd === undefined) return this.#enter(); // unlinked since the listing
+    const start = readSegmentHeader(fd, this.#job);
+    if (start === undefined) {
+      closeSync(fd);
+      return false;
+    }
+    this.#segment = { ...start, fd };
+    this.#position = start.position;
+    if (first <= this.#next) return true;
+    this.#gap = encodeRecord("gap", { number: this.#next, at: 0 }, { next: first, totals: start.totals });
+    this.#next = first;
+    return true;
+  }
+
+  #takeGap(target: Uint8Array, gap: Uint8Array): number {
+    if (gap.length > target.length) return 0;
+    this.#gap = undefined;
+    target.set(gap);
+    return gap.length;
+  }
+
+  /** Goes on to the segment that begins where this one ended; false when there is none. */
+  #leave(): boolean {
+    const { fd, totals } = this.#segment as OpenSegment;
+    const later = listSegments(this.#directory).filter((first) => first > totals.packets);
+    if (later.length === 0) return false;
+    closeSync(fd);
+    this.#segment = undefined;
+    return true;
+  }
+
+  #readSegment(target: Uint8Array, limit: number): Uint8Array {
+    if (this.#segment === undefined) return target.subarray(0, 0);
+    const room = Math.min(target.length, limit - this.#position);
+    if (room <= 0) return target.subarray(0, 0);
+    const offset = SEGMENT_HEADER_BYTES + this.#position - this.#segment.position;
+    return target.subarray(0, readSync(this.#segment.fd, target, 0, room, offset));
+  }
+
+  /** The bytes of the records before the next packet wanted. */
+  #countBefore(records: Uint8Array): number {
+    let bytes = 0;
+    while (bytes < records.length) {
+      const { end, next } = peekRecord(records, bytes);
+      if (next > this.#next) break;
+      bytes = end;
+    }
+    return bytes;
+  }
+
+  #open(first: number): number | undefined {
+    try {
+      return openSync(segmentPath(this.#directory, first), "r");
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  #damaged(): AppError {
+    return new AppError(
+      "incomplete_output",
+      `Cannot read on: the ledger of job ${this.#job} is damaged at packet ${this.#next}`,
+    );
+  }
+}

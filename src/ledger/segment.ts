@@ -1,0 +1,104 @@
+import { readdirSync, readSync } from "node:fs";
+import { join } from "node:path";
+import type { JobId } from "../protocol/id.ts";
+import { MAX_DATA_BYTES } from "../protocol/limits.ts";
+import {
+  addRecord,
+  decodeRecords,
+  getUint64,
+  type RawRecord,
+  setUint64,
+  type Totals,
+  RECORD_HEADER_BYTES,
+  wholeRecords,
+} from "../protocol/packet.ts";
+
+/**
+ * A segment's header, big-endian: "FHLEDGER" · format u16 · zero u16 u32 · job id (16 bytes) · first packet u64 ·
+ * position u64 · values u64 · stdout bytes u64 · stderr bytes u64 · CRC-32 of the above u32 · zero u32.
+ */
+export const SEGMENT_HEADER_BYTES = 80;
+const MAGIC = "FHLEDGER";
+const FORMAT = 1;
+const CRC_OFFSET = 72;
+
+/** Where a segment begins: what its ledger said before it, and at which position (bytes of records before it). */
+export interface SegmentStart {
+  readonly totals: Totals;
+  readonly position: number;
+}
+
+export function encodeSegmentHeader(job: JobId, { totals, position }: SegmentStart): Uint8Array {
+  const header = new Uint8Array(SEGMENT_HEADER_BYTES);
+  const view = new DataView(header.buffer);
+  header.set(new TextEncoder().encode(MAGIC));
+  view.setUint16(8, FORMAT);
+  header.set(Buffer.from(job.replaceAll("-", ""), "hex"), 16);
+  setUint64(view, 32, totals.packets);
+  setUint64(view, 40, position);
+  setUint64(view, 48, totals.values);
+  setUint64(view, 56, totals.stdoutBytes);
+  setUint64(view, 64, totals.stderrBytes);
+  view.setUint32(CRC_OFFSET, Bun.hash.crc32(header.subarray(0, CRC_OFFSET)));
+  return header;
+}
+
+/** Reads the header of an open segment, or answers undefined when it is cut off, damaged or of another job. */
+export function readSegmentHeader(fd: number, job: JobId): SegmentStart | undefined {
+  const header = new Uint8Array(SEGMENT_HEADER_BYTES);
+  if (readSync(fd, header, 0, SEGMENT_HEADER_BYTES, 0) < SEGMENT_HEADER_BYTES) return undefined;
+  const view = new DataView(header.buffer);
+  const intact =
+    new TextDecoder().decode(header.subarray(0, 8)) === MAGIC &&
+    view.getUint16(8) === FORMAT &&
+    Buffer.from(header.subarray(16, 32)).toString("hex") === job.replaceAll("-", "") &&
+    view.getUint32(CRC_OFFSET) === Bun.hash.crc32(header.subarray(0, CRC_OFFSET));
+  if (!intact) return undefined;
+  return {
+    totals: {
+      packets: getUint64(view, 32),
+      values: getUint64(view, 48),
+      stdoutBytes: getUint64(view, 56),
+      stderrBytes: getUint64(view, 64),
+    },
+    position: getUint64(view, 40),
+  };
+}
+
+/** Reads a segment up to its last whole and intact record: the totals after it, and the bytes of records before it. */
+export function scanSegment(
+  fd: number,
+  start: SegmentStart,
+  look: (record: RawRecord) => void = () => {},
+): { readonly totals: Totals; readonly bytes: number } {
+  const buffer = new Uint8Array(MAX_DATA_BYTES);
+  let { totals } = start;
+  let bytes = 0;
+  for (;;) {
+    const read = readSync(fd, buffer, 0, buffer.length, SEGMENT_HEADER_BYTES + bytes);
+    const { end } = wholeRecords(buffer.subarray(0, read));
+    if (end === 0) return { totals, bytes };
+    try {
+      for (const record of decodeRecords(buffer.subarray(0, end))) {
+        look(record);
+        totals = addRecord(totals, record);
+        bytes += RECORD_HEADER_BYTES + record.payload.length;
+      }
+    } catch {
+      return { totals, bytes }; // the first record whose checksum is wrong is where the tail is torn
+    }
+  }
+}
+
+/** A segment's file: named by its first packet, so that a listing is the ledger's table of contents. */
+export function segmentPath(directory: string, firstPacket: number): string {
+  return join(directory, `${String(firstPacket).padStart(16, "0")}.seg`);
+}
+
+/** First packets of the segments that exist, in order. */
+export function listSegments(directory: string): number[] {
+  return readdirSync(directory)
+    .filter((name) => name.endsWith(".seg"))
+    .map((name) => Number.parseInt(name, 10))
+    .sort((a, b) => a - b);
+}

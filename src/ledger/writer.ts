@@ -1,0 +1,220 @@
+import { closeSync, fstatSync, ftruncateSync, openSync, unlinkSync, writeSync, writevSync } from "node:fs";
+import type { JobId } from "../protocol/id.ts";
+import { MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from "../protocol/limits.ts";
+import {
+  type Closed,
+  type Exit,
+  encodeRecord,
+  NO_TOTALS,
+  RECORD_HEADER_BYTES,
+  type Totals,
+  writeRecordHeader,
+} from "../protocol/packet.ts";
+import {
+  encodeSegmentHeader,
+  listSegments,
+  readSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  scanSegment,
+  segmentPath,
+  type SegmentStart,
+} from "./segment.ts";
+
+export interface LedgerWriterOptions {
+  /** Bytes of output to keep; undefined for all. */
+  readonly keepBytes: number | undefined;
+  /** Microseconds since the job's start. */
+  readonly clock: () => number;
+  /** The position below which no holder needs anything any more; segments above it are never unlinked. */
+  readonly released: () => number;
+}
+
+/**
+ * Appends a job's packets to segments that are never rewritten, and unlinks the oldest when the budget is reached.
+ * Each append throws the system's error (ENOSPC) with nothing counted, so that it can be tried again.
+ */
+export class LedgerWriter implements Disposable {
+  readonly #directory: string;
+  readonly #job: JobId;
+  readonly #options: LedgerWriterOptions;
+  readonly #segmentBytes: number;
+  readonly #header = new Uint8Array(RECORD_HEADER_BYTES);
+  readonly #headerView = new DataView(this.#header.buffer);
+  /** Segments on disk, oldest first; the last one is open. */
+  readonly #segments: SegmentStart[];
+  #fd: number;
+  #totals: Totals;
+  #position: number;
+  /** What was said before the first packet that could not be written and is not yet marked as missing. */
+  #missing: Totals | undefined;
+
+  private constructor(
+    directory: string,
+    job: JobId,
+    options: LedgerWriterOptions,
+    state: { fd: number; segments: SegmentStart[]; totals: Totals; position: number },
+  ) {
+    this.#directory = directory;
+    this.#job = job;
+    this.#options = options;
+    this.#segmentBytes = segmentBytes(options.keepBytes);
+    this.#fd = state.fd;
+    this.#segments = state.segments;
+    this.#totals = state.totals;
+    this.#position = state.position;
+  }
+
+  /** Opens an empty ledger in a directory that was just claimed. */
+  static create(directory: string, job: JobId, options: LedgerWriterOptions): LedgerWriter {
+    const start = { totals: NO_TOTALS, position: 0 };
+    const fd = openSegment(directory, job, start);
+    return new LedgerWriter(directory, job, options, { fd, segments: [start], ...start });
+  }
+
+  /** Opens the ledger of a dead keeper's job at its last whole packet; a torn tail is cut. */
+  static recover(directory: string, job: JobId, options: LedgerWriterOptions): LedgerWriter {
+    for (const first of listSegments(directory).reverse()) {
+      const fd = openSync(segmentPath(directory, first), "r+");
+      const start = readSegmentHeader(fd, job);
+      if (start !== undefined) {
+        const { totals, bytes } = scanSegment(fd, start);
+        ftruncateSync(fd, SEGMENT_HEADER_BYTES + bytes);
+        return new LedgerWriter(directory, job, options, {
+          fd,
+          segments: [start],
+          totals,
+          position: start.position + bytes,
+        });
+      }
+      // The keeper died while it began this segment: nothing of it was ever counted.
+      closeSync(fd);
+      unlinkSync(segmentPath(directory, first));
+    }
+    return LedgerWriter.create(directory, job, options);
+  }
+
+  /** What was said so far. */
+  get totals(): Totals {
+    return this.#totals;
+  }
+
+  /** Bytes of records in all segments there ever were: where the next record begins. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Appends one packet of output, at most 64 KiB. */
+  append(stream: "stdout" | "stderr", bytes: Uint8Array): void {
+    this.#markGap();
+    this.#makeRoom(RECORD_HEADER_BYTES + bytes.length);
+    writeRecordHeader(this.#headerView, stream, this.#stamp(), bytes);
+    this.#write([this.#header, bytes]);
+    this.#totals = said(this.#totals, stream, bytes.length);
+  }
+
+  /** Counts a packet of output that the disk had no room for; a gap will stand in its place. */
+  skip(stream: "stdout" | "stderr", bytes: Uint8Array): void {
+    this.#missing ??= this.#totals;
+    this.#totals = said(this.#totals, stream, bytes.length);
+  }
+
+  /** Appends the exit or the close. */
+  end(...entry: ["exit", Omit<Exit, "totals">] | ["closed", Omit<Closed, "totals">]): void {
+    this.#markGap();
+    const [kind, body] = entry;
+    const record = encodeRecord(kind, this.#stamp(), { ...body, totals: this.#totals });
+    this.#makeRoom(record.length);
+    this.#write([record]);
+    this.#totals = { ...this.#totals, packets: this.#totals.packets + 1 };
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  #stamp() {
+    return { number: this.#totals.packets, at: this.#options.clock() };
+  }
+
+  #markGap(): void {
+    if (this.#missing === undefined) return;
+    const body = { next: this.#totals.packets, totals: this.#totals };
+    const record = encodeRecord("gap", { number: this.#missing.packets, at: this.#options.clock() }, body);
+    this.#makeRoom(record.length);
+    this.#write([record]);
+    this.#missing = undefined;
+  }
+
+  #write(parts: Uint8Array[]): void {
+    const { position: start } = this.#segments.at(-1) as SegmentStart;
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    const offset = SEGMENT_HEADER_BYTES + this.#position - start;
+    let written = writevSync(this.#fd, parts, offset);
+    // A short write means that the disk is nearly full: the rest then says so by throwing.
+    if (written < length) {
+      const whole = Buffer.concat(parts);
+      try {
+        while (written < length)
+          written += writeSync(this.#fd, whole, written, length - written, offset + written);
+      } catch (error) {
+        // The next try may begin a new segment, and a torn record before that would stop every reader.
+        ftruncateSync(this.#fd, offset);
+        throw error;
+      }
+    }
+    this.#position += length;
+  }
+
+  #makeRoom(length: number): void {
+    const { position: start } = this.#segments.at(-1) as SegmentStart;
+    if (this.#position === start || this.#position + length - start <= this.#segmentBytes) return;
+    const segment = { totals: this.#missing ?? this.#totals, position: this.#position };
+    const fd = openSegment(this.#directory, this.#job, segment);
+    closeSync(this.#fd);
+    this.#fd = fd;
+    this.#segments.push(segment);
+    this.#dropOldest();
+  }
+
+  #dropOldest(): void {
+    const { keepBytes, released } = this.#options;
+    if (keepBytes === undefined) return;
+    for (;;) {
+      const [oldest, second] = this.#segments;
+      if (oldest === undefined || second === undefined) return;
+      if (this.#position - oldest.position <= keepBytes || second.position > released()) return;
+      unlinkSync(segmentPath(this.#directory, oldest.totals.packets));
+      this.#segments.shift();
+    }
+  }
+}
+
+function said(totals: Totals, stream: "stdout" | "stderr", bytes: number): Totals {
+  return {
+    packets: totals.packets + 1,
+    values: totals.values,
+    stdoutBytes: totals.stdoutBytes + (stream === "stdout" ? bytes : 0),
+    stderrBytes: totals.stderrBytes + (stream === "stderr" ? bytes : 0),
+  };
+}
+
+function segmentBytes(keepBytes: number | undefined): number {
+  if (keepBytes === undefined) return MAX_SEGMENT_BYTES;
+  return Math.min(MAX_SEGMENT_BYTES, Math.max(MIN_SEGMENT_BYTES, Math.floor(keepBytes / 8)));
+}
+
+function openSegment(directory: string, job: JobId, start: SegmentStart): number {
+  const path = segmentPath(directory, start.totals.packets);
+  const fd = openSync(path, "w", 0o600);
+  try {
+    writeSync(fd, encodeSegmentHeader(job, start));
+    if (fstatSync(fd).size < SEGMENT_HEADER_BYTES)
+      throw Object.assign(new Error("No space left"), { code: "ENOSPC" });
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    unlinkSync(path);
+    throw error;
+  }
+}

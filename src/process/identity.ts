@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync } from "node:fs";
+import * as v from "valibot";
+
+/** A process and the moment it started: together never reused, whereas a bare pid is. */
+export const ProcessIdentity = v.object({ pid: v.number(), startTime: v.string() });
+export type ProcessIdentity = v.InferOutput<typeof ProcessIdentity>;
+
+/** What tells this run of a process from any other of the same pid, or undefined when it does not run. */
+export function findStartTime(pid: number): string | undefined {
+  return process.platform === "linux" ? readStat(pid)?.startTime : askSystem(pid);
+}
+
+export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
+  return findStartTime(pid) === startTime;
+}
+
+/** Living members of the session that `leader` opened; only itself where the system does not show sessions. */
+export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
+  if (process.platform !== "linux") return isAlive(leader) ? [leader] : [];
+  const found = findStartTime(leader.pid);
+  // A session's id is not given to a new process while members live, so another leader means that all are gone.
+  if (found !== undefined && found !== leader.startTime) return [];
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      const stat = readStat(Number(name));
+      return stat?.session === leader.pid && stat.state !== "Z"
+        ? [{ pid: Number(name), startTime: stat.startTime }]
+        : [];
+    });
+}
+
+/** Fields 3, 6 and 22 of proc_pid_stat(5). The name in field 2 may hold anything, so fields count from its last ")". */
+function readStat(pid: number): { state: string; session: number; startTime: string } | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { state: fields[0] ?? "", session: Number(fields[3]), startTime: fields[19] ?? "" };
+  } catch {
+    return undefined; // it ended meanwhile, or never was
+  }
+}
+
+function askSystem(pid: number): string | undefined {
+  const command =
+    process.platform === "win32"
+      ? ["powershell", "-NoProfile", "-Command", `(Get-Process -Id ${pid}).StartTime.ToFileTimeUtc()`]
+      : ["/bin/ps", "-o", "lstart=", "-p", String(pid)];
+  const { exitCode, stdout } = Bun.spawnSync(command, { stdin: "ignore", stderr: "ignore" });
+  const text = stdout.toString().trim();
+  return exitCode === 0 && text !== "" ? text : undefined;
+}

@@ -1,0 +1,85 @@
+import { dlopen, ptr } from "bun:ffi";
+import { fstatSync } from "node:fs";
+import { StartError } from "./program.ts";
+
+/** The few calls of the C library that Bun does not offer. Linux and macOS only. */
+export interface Libc {
+  /** A real pipe, both ends closed on exec: `[read end, write end]`. Throws when descriptors run out. */
+  pipe(): readonly [number, number];
+  /** Bytes that a pipe holds. */
+  pending(fd: number): number;
+  /** Makes reads of this descriptor return at once when there is nothing. */
+  setNonBlocking(fd: number): void;
+  /** Sets the soft limit of open descriptors of a process to min(`soft`, its hard limit). Nothing where unsupported. */
+  limitDescriptors(pid: number, soft: number): void;
+}
+
+export function openLibc(): Libc {
+  return process.platform === "darwin" ? openDarwin() : openLinux();
+}
+
+// Numbers are those of Linux's generic ABI, which x86-64 and arm64 share.
+const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
+const F_SETFL = 4;
+const FIONREAD = 0x541b;
+const RLIMIT_NOFILE = 7;
+
+function openLinux(): Libc {
+  const { symbols } = openFirst(
+    ["libc.so.6", `libc.musl-${process.arch === "x64" ? "x86_64" : "aarch64"}.so.1`],
+    {
+      pipe2: { args: ["ptr", "i32"], returns: "i32" },
+      ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+      fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+      prlimit: { args: ["i32", "i32", "ptr", "ptr"], returns: "i32" },
+    },
+  );
+  const ends = new Int32Array(2);
+  const held = new Int32Array(1);
+  const limits = new BigUint64Array(2);
+  return {
+    pipe() {
+      if (symbols.pipe2(ptr(ends), O_CLOEXEC) !== 0)
+        throw new StartError("start_failed", "Cannot create a pipe: no descriptors left (EMFILE)");
+      return [ends[0] as number, ends[1] as number];
+    },
+    pending: (fd) => (symbols.ioctl(fd, BigInt(FIONREAD), ptr(held)) === 0 ? (held[0] as number) : 0),
+    setNonBlocking: (fd) => void symbols.fcntl(fd, F_SETFL, O_NONBLOCK),
+    limitDescriptors(pid, soft) {
+      if (symbols.prlimit(pid, RLIMIT_NOFILE, null, ptr(limits)) !== 0) return;
+      const hard = limits[1] as bigint;
+      limits[0] = hard < BigInt(soft) ? hard : BigInt(soft);
+      symbols.prlimit(pid, RLIMIT_NOFILE, ptr(limits), null);
+    },
+  };
+}
+
+/**
+ * On macOS `fcntl` and `ioctl` are variadic, which bun:ffi cannot call on Apple silicon. They are not needed: Bun
+ * spawns with POSIX_SPAWN_CLOEXEC_DEFAULT and polls pipes with kqueue, and fstat(2) gives a pipe's fill as its size.
+ */
+function openDarwin(): Libc {
+  const { symbols } = openFirst(["libSystem.B.dylib"], { pipe: { args: ["ptr"], returns: "i32" } });
+  const ends = new Int32Array(2);
+  return {
+    pipe() {
+      if (symbols.pipe(ptr(ends)) !== 0)
+        throw new StartError("start_failed", "Cannot create a pipe: no descriptors left (EMFILE)");
+      return [ends[0] as number, ends[1] as number];
+    },
+    pending: (fd) => fstatSync(fd).size,
+    setNonBlocking() {},
+    limitDescriptors() {},
+  };
+}
+
+function openFirst<const S extends Parameters<typeof dlopen>[1]>(names: readonly string[], symbols: S) {
+  const [name = "", ...others] = names;
+  try {
+    return dlopen(name, symbols);
+  } catch (error) {
+    if (others.length === 0) throw error;
+    return openFirst(others, symbols);
+  }
+}

@@ -1,0 +1,17 @@
+import { Database } from "bun:sqlite";
+
+/**
+ * Takes the lock that a file stands for, or answers undefined when another process holds it. It is a kernel lock (an
+ * exclusive SQLite transaction), so it ends with its process and can never be stale.
+ */
+export function claimLock(path: string): Disposable | undefined {
+  const database = new Database(path, { create: true });
+  try {
+    database.run("BEGIN EXCLUSIVE");
+  } catch (error) {
+    database.close();
+    if (error instanceof Error && "code" in error && error.code === "SQLITE_BUSY") return undefined;
+    throw error;
+  }
+  return { [Symbol.dispose]: () => database.close() };
+}

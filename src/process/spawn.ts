@@ -1,0 +1,175 @@
+import { closeSync } from "node:fs";
+import type { ProcessEnd } from "../protocol/outcome.ts";
+import type { Libc } from "./libc.ts";
+import { type InputPipe, openInput, openOutput, type OutputPipe } from "./pipe.ts";
+import { checkDirectory, findProgram, refuseBatchFile, StartError } from "./program.ts";
+
+/** The soft limit of open descriptors that programs expect; Bun raises its own, and children inherit it. */
+const SOFT_DESCRIPTORS = 1024;
+
+export interface SpawnOptions {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  /** The whole environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly umask: number;
+  /** One pipe for stdout and stderr. */
+  readonly merge: boolean;
+  /** Whether stdin is a pipe; otherwise it is empty. */
+  readonly stdin: boolean;
+  /** Absent on Windows, where Bun's own pipes are used. */
+  readonly libc: Libc | undefined;
+}
+
+export interface Usage {
+  readonly userMs: number;
+  readonly systemMs: number;
+  readonly maxRssBytes: number;
+}
+
+export interface ProcessExit {
+  readonly end: ProcessEnd;
+  readonly usage: Usage | undefined;
+}
+
+/** A started program: the leader of its own session and process group. */
+export interface Child {
+  readonly pid: number;
+  readonly stdin: InputPipe | undefined;
+  readonly stdout: OutputPipe;
+  readonly stderr: OutputPipe | undefined;
+  /** Resolves once the process is reaped. */
+  readonly exited: Promise<ProcessExit>;
+}
+
+/** Starts a program on real pipes. Throws a `StartError` that says what is wrong with which path. */
+export function spawnProgram(options: SpawnOptions): Child {
+  checkDirectory(options.cwd);
+  const file = findProgram(options.argv[0] ?? "", options.cwd, options.env["PATH"] ?? options.env["Path"]);
+  refuseBatchFile(file);
+  return options.libc ? spawnOnPipes(file, options, options.libc) : spawnOnStreams(file, options);
+}
+
+function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
+  const opened: number[] = [];
+  const pipe = () => {
+    const [read, write] = libc.pipe();
+    opened.push(read, write);
+    return { read, write };
+  };
+  const output = (fd: number) => {
+    libc.setNonBlocking(fd);
+    return openOutput(Bun.file(fd).stream(), { libc, number: fd });
+  };
+  try {
+    const input = options.stdin ? pipe() : undefined;
+    const stdout = pipe();
+    const stderr = options.merge ? undefined : pipe();
+    const child = start(file, options, [
+      input?.read ?? "ignore",
+      stdout.write,
+      stderr?.write ?? stdout.write,
+    ]);
+    libc.limitDescriptors(child.pid, SOFT_DESCRIPTORS);
+    const ours = [input?.write, stdout.read, stderr?.read];
+    for (const fd of opened.splice(0)) if (!ours.includes(fd)) closeSync(fd);
+    return {
+      pid: child.pid,
+      stdin: input && openInput(input.write),
+      stdout: output(stdout.read),
+      stderr: stderr && output(stderr.read),
+      exited: exitOf(child),
+    };
+  } catch (error) {
+    for (const fd of opened) closeSync(fd);
+    throw error;
+  }
+}
+
+/** Windows has no pipe2; Bun's own pipes are real ones there. Both streams of `merge` cannot share one, so they interleave. */
+function spawnOnStreams(file: string, options: SpawnOptions): Child {
+  const child = start(file, options, [options.stdin ? "pipe" : "ignore", "pipe", "pipe"]);
+  // Bun infers these from literal stdio; here they are known from the line above.
+  const sink = child.stdin as unknown as Bun.FileSink | undefined;
+  const stdout = child.stdout as unknown as ReadableStream<Uint8Array>;
+  const stderr = child.stderr as unknown as ReadableStream<Uint8Array>;
+  return {
+    pid: child.pid,
+    stdin: sink && {
+      async write(bytes) {
+        await sink.write(bytes);
+        await sink.flush();
+      },
+      end: () => void sink.end(),
+    },
+    stdout: openOutput(stdout),
+    stderr: openOutput(stderr),
+    exited: exitOf(child),
+  };
+}
+
+type Stdio = ["ignore" | "pipe" | number, "pipe" | number, "pipe" | number];
+
+function start(file: string, { argv, cwd, env, umask }: SpawnOptions, stdio: Stdio) {
+  // Our own umask is the keeper's; nothing else of this process runs between these two lines.
+  const own = process.umask(umask);
+  try {
+    return Bun.spawn([file, ...argv.slice(1)], {
+      argv0: argv[0] ?? file,
+      cwd,
+      env,
+      stdio,
+      detached: true,
+      windowsHide: true,
+    });
+  } catch (error) {
+    throw toStartError(error, argv[0] ?? "", file);
+  } finally {
+    process.umask(own);
+  }
+}
+
+function toStartError(error: unknown, name: string, file: string): StartError {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+  switch (code) {
+    case "E2BIG":
+      return new StartError(
+        "too_large",
+        `Cannot run "${name}": arguments and environment are too large (E2BIG)`,
+      );
+    case "ENOENT":
+      return new StartError(
+        "program_not_executable",
+        `Cannot run "${name}": the interpreter that "${file}" names does not exist (ENOENT)`,
+      );
+    case "ENOEXEC":
+      return new StartError(
+        "program_not_executable",
+        `Cannot run "${name}": "${file}" is no program of this machine (ENOEXEC)`,
+      );
+    case "EACCES":
+    case "EPERM":
+      return new StartError(
+        "program_not_executable",
+        `Cannot run "${name}": "${file}" is not executable (${code})`,
+      );
+    default:
+      return new StartError("start_failed", `Cannot run "${name}": the system refused to start it (${code})`);
+  }
+}
+
+async function exitOf(child: Bun.Subprocess): Promise<ProcessExit> {
+  const code = await child.exited;
+  const usage = child.resourceUsage();
+  return {
+    end:
+      child.signalCode === null
+        ? { type: "exited", code }
+        : { type: "signaled", signal: String(child.signalCode) },
+    usage: usage && {
+      userMs: Number(usage.cpuTime.user) / 1_000,
+      systemMs: Number(usage.cpuTime.system) / 1_000,
+      maxRssBytes: usage.maxRSS,
+    },
+  };
+}

@@ -1,0 +1,155 @@
+import * as v from "valibot";
+import { AppError, ErrorBody } from "./error.ts";
+import { Hello, Welcome } from "./hello.ts";
+import { HolderId, JobId, WriterId } from "./id.ts";
+import { MAX_CONTROL_FRAME_BYTES, MAX_JSON_DEPTH } from "./limits.ts";
+import { Value } from "./value.ts";
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const name = v.pipe(v.string(), v.minLength(1), v.maxLength(64));
+const callId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const channelId = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(0xffff_ffff));
+
+/** Where reading of a ledger starts: at a packet, or at the last few. */
+export const From = v.variant("type", [
+  v.object({ type: v.literal("since"), number: count }),
+  v.object({ type: v.literal("recent"), count }),
+]);
+export type From = v.InferOutput<typeof From>;
+
+/** Frames that matter carry `seq`, are kept until acknowledged, and cross exactly once in a session. */
+const sequenced = { seq: v.pipe(v.number(), v.safeInteger(), v.minValue(1)), ack: v.optional(count) };
+
+const Call = v.object({
+  type: v.literal("call"),
+  ...sequenced,
+  call: callId,
+  command: name,
+  input: Value,
+  /** Of a background command: the job's id, and the holder for which the job waits from its start. */
+  job: v.optional(JobId),
+  holder: v.optional(HolderId),
+});
+const Cancel = v.object({ type: v.literal("cancel"), ...sequenced, call: callId });
+const OpenOutput = v.object({
+  type: v.literal("open_output"),
+  ...sequenced,
+  channel: channelId,
+  job: JobId,
+  from: From,
+  holder: v.optional(HolderId),
+});
+const OpenInput = v.object({
+  type: v.literal("open_input"),
+  ...sequenced,
+  channel: channelId,
+  job: JobId,
+  writer: WriterId,
+});
+const Close = v.object({ type: v.literal("close"), ...sequenced, channel: channelId });
+const End = v.object({ type: v.literal("end"), ...sequenced, channel: channelId, position: count });
+const Discard = v.object({
+  type: v.literal("discard"),
+  ...sequenced,
+  channel: channelId,
+  stream: v.optional(v.picklist(["stdout", "stderr"])),
+});
+const Accepted = v.object({
+  type: v.literal("accepted"),
+  ...sequenced,
+  call: callId,
+  job: JobId,
+  number: count,
+});
+const Result = v.object({ type: v.literal("result"), ...sequenced, call: callId, result: Value });
+const Failed = v.object({ type: v.literal("failed"), ...sequenced, call: callId, error: ErrorBody });
+const Broken = v.object({ type: v.literal("broken"), ...sequenced, channel: channelId, error: ErrorBody });
+
+/** Credit never falls, so a lost or repeated one does no harm: it needs no sequence number. */
+const Credit = v.object({
+  type: v.literal("credit"),
+  channel: channelId,
+  received: count,
+  limit: count,
+  next: v.optional(count),
+});
+const Ack = v.object({ type: v.literal("ack"), ack: count });
+const Beat = v.object({ type: v.literal("beat") });
+const Goodbye = v.object({ type: v.literal("goodbye"), error: v.optional(ErrorBody) });
+
+/** What a client may say. */
+export const ClientFrame = v.variant("type", [
+  Hello,
+  Call,
+  Cancel,
+  OpenOutput,
+  OpenInput,
+  Close,
+  End,
+  Discard,
+  Credit,
+  Ack,
+  Beat,
+  Goodbye,
+]);
+export type ClientFrame = v.InferOutput<typeof ClientFrame>;
+
+/** What a server may say. */
+export const ServerFrame = v.variant("type", [
+  Welcome,
+  Accepted,
+  Result,
+  Failed,
+  End,
+  Discard,
+  Broken,
+  Credit,
+  Ack,
+  Beat,
+  Goodbye,
+]);
+export type ServerFrame = v.InferOutput<typeof ServerFrame>;
+
+type Sequenced<F> = F extends { readonly seq: number } ? F : never;
+type Unstamped<F> = F extends unknown ? Omit<F, "seq" | "ack"> : never;
+
+/** Sequenced frames as their sender writes them; the outbox adds `seq` and `ack`. */
+export type ClientMessage = Unstamped<Sequenced<ClientFrame>>;
+export type ServerMessage = Unstamped<Sequenced<ServerFrame>>;
+
+/** Reads one control frame. Throws `protocol_error`, naming what is wrong and where. */
+export function decodeControl<const S extends v.GenericSchema>(schema: S, text: string): v.InferOutput<S> {
+  if (text.length > MAX_CONTROL_FRAME_BYTES) throw refused(`is larger than ${MAX_CONTROL_FRAME_BYTES} bytes`);
+  if (depth(text) > MAX_JSON_DEPTH) throw refused(`is nested deeper than ${MAX_JSON_DEPTH} levels`);
+  const parsed = v.safeParse(schema, parseJson(text), { abortEarly: true });
+  if (parsed.success) return parsed.output;
+  const [issue] = parsed.issues;
+  throw refused(`is not valid at "${v.getDotPath(issue) ?? "."}": ${issue.message.slice(0, 200)}`);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw refused("is no JSON");
+  }
+}
+
+/** The deepest nesting of brackets outside strings; cheaper than parsing, and safe on any input. */
+function depth(text: string): number {
+  let open = 0;
+  let deepest = 0;
+  let quoted = false;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === 0x22) quoted = !quoted;
+    else if (quoted) index += code === 0x5c ? 1 : 0;
+    else if (code === 0x5b || code === 0x7b) deepest = Math.max(deepest, ++open);
+    else if (code === 0x5d || code === 0x7d) open--;
+  }
+  return deepest;
+}
+
+function refused(what: string): AppError {
+  return new AppError("protocol_error", `Cannot accept a control frame: it ${what}`);
+}

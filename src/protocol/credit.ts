@@ -1,0 +1,105 @@
+import { AppError } from "./error.ts";
+
+/** What a receiver tells a sender about one direction of a channel; both are byte counts that never fall. */
+export interface CreditCounts {
+  /** Bytes handed to the consumer. */
+  readonly received: number;
+  /** Bytes that may have been sent in all. */
+  readonly limit: number;
+}
+
+/** The sending half of one direction: how much was sent, and how much more may be. */
+export class SendCredit {
+  #sent = 0;
+  #received = 0;
+  #limit = 0;
+
+  get sent(): number {
+    return this.#sent;
+  }
+
+  get available(): number {
+    return this.#limit - this.#sent;
+  }
+
+  get inFlight(): number {
+    return this.#sent - this.#received;
+  }
+
+  /** Takes a credit and answers by how many bytes `received` rose; an older one changes nothing. Throws `protocol_error`. */
+  grant({ received, limit }: CreditCounts): number {
+    if (received > this.#sent) {
+      throw new AppError(
+        "protocol_error",
+        `Cannot accept credit: ${received} bytes received, only ${this.#sent} were sent`,
+      );
+    }
+    const progress = Math.max(0, received - this.#received);
+    this.#received += progress;
+    this.#limit = Math.max(this.#limit, limit);
+    return progress;
+  }
+
+  /** Counts bytes as sent and answers their position. */
+  send(bytes: number): number {
+    const position = this.#sent;
+    this.#sent += bytes;
+    return position;
+  }
+}
+
+/** The receiving half of one direction: accepts what was granted, and says when to grant more. */
+export class ReceiveCredit {
+  readonly #window: number;
+  #arrived = 0;
+  #consumed = 0;
+  #granted = 0;
+
+  /** `window`: bytes granted beyond what was consumed. */
+  constructor(window: number) {
+    this.#window = window;
+  }
+
+  /** Bytes that arrived in all. */
+  get arrived(): number {
+    return this.#arrived;
+  }
+
+  /** Bytes that arrived and are not yet consumed. */
+  get pending(): number {
+    return this.#arrived - this.#consumed;
+  }
+
+  /** Takes bytes at `position`. Throws `protocol_error` when they do not follow the last ones or exceed the credit. */
+  arrive(position: number, bytes: number): void {
+    if (position !== this.#arrived) {
+      throw new AppError(
+        "protocol_error",
+        `Cannot accept data at ${position}: expected position ${this.#arrived}`,
+      );
+    }
+    if (position + bytes > this.#granted) {
+      throw new AppError(
+        "protocol_error",
+        `Cannot accept data up to ${position + bytes}: credit ends at ${this.#granted}`,
+      );
+    }
+    this.#arrived += bytes;
+  }
+
+  consume(bytes: number): void {
+    this.#consumed += bytes;
+  }
+
+  /** Counts to send now. */
+  take(): CreditCounts {
+    this.#granted = this.#consumed + this.#window;
+    return { received: this.#consumed, limit: this.#granted };
+  }
+
+  /** Whether enough was consumed that a new grant is worth a frame: an eighth of the window, or everything. */
+  get isDue(): boolean {
+    const progress = this.#consumed + this.#window - this.#granted;
+    return progress > 0 && (progress >= this.#window / 8 || this.pending === 0);
+  }
+}

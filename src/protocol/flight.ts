@@ -1,0 +1,42 @@
+import { FIRST_FLIGHT_BYTES, FLIGHT_SECONDS } from "./limits.ts";
+
+/** Milliseconds over which delivery is measured at least; shorter spans say more about scheduling than about the link. */
+const SPAN = 20;
+
+/**
+ * How many bytes a session may have in flight over all channels: 256 KiB, until the measured rate of delivery allows
+ * half a second's worth, so that on a slow link a signal never waits behind megabytes of output.
+ */
+export class Flight {
+  #bytes = 0;
+  #rate = 0;
+  #delivered = 0;
+  #since = 0;
+
+  /** Bytes that may be sent now. */
+  get room(): number {
+    return Math.max(FIRST_FLIGHT_BYTES, this.#rate * FLIGHT_SECONDS) - this.#bytes;
+  }
+
+  /** `now`: milliseconds of a monotonic clock. */
+  send(bytes: number, now: number): void {
+    if (this.#bytes === 0) {
+      this.#since = now;
+      this.#delivered = 0;
+    }
+    this.#bytes += bytes;
+  }
+
+  /** Bytes were received, or will never be because their channel is gone (`lost`). */
+  land(bytes: number, now: number, lost = false): void {
+    this.#bytes -= bytes;
+    if (lost) return;
+    this.#delivered += bytes;
+    const span = now - this.#since;
+    if (span < SPAN) return;
+    const measured = (this.#delivered / span) * 1_000;
+    this.#rate = this.#rate === 0 ? measured : this.#rate * 0.75 + measured * 0.25;
+    this.#since = now;
+    this.#delivered = 0;
+  }
+}

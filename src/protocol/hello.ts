@@ -1,0 +1,52 @@
+import * as v from "valibot";
+import { SessionId } from "./id.ts";
+
+/** The WebSocket subprotocol; its number is the protocol's major version. */
+export const SUBPROTOCOL = "farhand.v1";
+/** The minor version: raised with each addition that an older peer may ignore. */
+export const PROTOCOL_VERSION = { major: 1, minor: 0 } as const;
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const version = v.object({ major: count, minor: count });
+const heartbeat = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3_600_000));
+const limits = v.object({ controlFrameBytes: count, dataFrameBytes: count, controlWindowFrames: count });
+
+/** Who speaks: a program and its version, for logs and `--version`. */
+const Agent = v.object({
+  name: v.pipe(v.string(), v.maxLength(64)),
+  version: v.pipe(v.string(), v.maxLength(64)),
+});
+
+/** The client's first frame. `resume` names a session to go on with; without it a new one is opened. */
+export const Hello = v.object({
+  type: v.literal("hello"),
+  version,
+  agent: Agent,
+  /** Milliseconds; the smaller of both sides' offers counts. */
+  heartbeat,
+  /** The highest sequence number received in the session; 0 in a new one. */
+  received: count,
+  resume: v.optional(v.object({ session: SessionId, generation: count, token: v.string() })),
+});
+export type Hello = v.InferOutput<typeof Hello>;
+
+/** The server's answer. */
+export const Welcome = v.object({
+  type: v.literal("welcome"),
+  version,
+  agent: Agent,
+  session: SessionId,
+  /** Raised by each attachment of a connection to the session; lower ones are closed. */
+  generation: count,
+  /** Presented with the session's id to attach again. */
+  resume: v.string(),
+  received: count,
+  /** Milliseconds; what both sides now keep. */
+  heartbeat,
+  /** Milliseconds that the session is kept without a connection. */
+  grace: count,
+  /** Differs after a reboot of the machine. */
+  boot: v.string(),
+  limits,
+});
+export type Welcome = v.InferOutput<typeof Welcome>;

@@ -1,0 +1,25 @@
+import * as v from "valibot";
+
+const uuid = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "is no lower-case UUID"),
+);
+
+/** A job's id and idempotency key: a UUIDv7 made by the client. */
+export const JobId = v.pipe(uuid, v.brand("JobId"));
+export type JobId = v.InferOutput<typeof JobId>;
+
+/** A reader that a job waits for; made by the client, so that attaching again replaces the old hold. */
+export const HolderId = v.pipe(uuid, v.brand("HolderId"));
+export type HolderId = v.InferOutput<typeof HolderId>;
+
+/** One stream of input to a job; made by the client. The job's own id stands for the stdin of its `exec`. */
+export const WriterId = v.pipe(uuid, v.brand("WriterId"));
+export type WriterId = v.InferOutput<typeof WriterId>;
+
+export const SessionId = v.pipe(uuid, v.brand("SessionId"));
+export type SessionId = v.InferOutput<typeof SessionId>;
+
+/** A keeper's own name, and its directory's. */
+export const KeeperId = v.pipe(uuid, v.brand("KeeperId"));
+export type KeeperId = v.InferOutput<typeof KeeperId>;

@@ -1,0 +1,29 @@
+import * as v from "valibot";
+import { JobId } from "./id.ts";
+import { Outcome } from "./outcome.ts";
+import { Totals } from "./packet.ts";
+
+/** Where a job is in its life (DESIGN.md section 3). */
+export const JobState = v.picklist(["running", "exited", "closed", "lost"]);
+export type JobState = v.InferOutput<typeof JobState>;
+
+/** What is told of a job besides its output. */
+export const JobSummary = v.object({
+  id: JobId,
+  number: v.number(),
+  command: v.string(),
+  /** Cut after 32 KiB. */
+  argv: v.array(v.string()),
+  cwd: v.string(),
+  owner: v.string(),
+  state: JobState,
+  /** Whether a client holds the job, so that it waits for that client. */
+  attached: v.boolean(),
+  startedAt: v.string(),
+  endedAt: v.optional(v.string()),
+  outcome: v.optional(Outcome),
+  totals: v.optional(Totals),
+  /** Its processes that still live, with the start time that tells them from others of the same pid. */
+  processes: v.optional(v.array(v.object({ pid: v.number(), startTime: v.string() }))),
+});
+export type JobSummary = v.InferOutput<typeof JobSummary>;

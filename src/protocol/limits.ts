@@ -1,0 +1,76 @@
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Bytes of payload in one ledger record, and of one read from a pipe that is appended at once. */
+export const MAX_PAYLOAD_BYTES = 64 * KiB;
+
+/** Bytes of one control frame: room for a spawn with a large environment (Linux allows 128 KiB per string). */
+export const MAX_CONTROL_FRAME_BYTES = 1 * MiB;
+
+/** Bytes of one data frame after its header: one whole record, so that control never waits behind more. */
+export const MAX_DATA_BYTES = MAX_PAYLOAD_BYTES + 64;
+
+/** Depth of nested JSON that a control frame may have; deeper input is refused before anything walks it. */
+export const MAX_JSON_DEPTH = 64;
+
+/** Sequenced control frames that may be unacknowledged in one direction; a full window stops the sender. */
+export const CONTROL_WINDOW_FRAMES = 256;
+
+/** Unacknowledged sequenced frames after which the receiver acknowledges at once instead of soon. */
+export const ACK_EVERY_FRAMES = 32;
+
+/** Milliseconds that an acknowledgement may wait for a frame to travel with. */
+export const ACK_DELAY = 50;
+
+/** Bytes of credit that a reader of a job's output grants beyond what it has consumed: a job's whole run-ahead. */
+export const OUTPUT_WINDOW_BYTES = 4 * MiB;
+
+/** Bytes of input that the keeper takes for a program that does not read it, beyond its pipe. */
+export const INPUT_WINDOW_BYTES = 256 * KiB;
+
+/** Bytes in flight over all channels of a session until the measured rate allows more (DESIGN.md section 5). */
+export const FIRST_FLIGHT_BYTES = 256 * KiB;
+
+/** Seconds' worth of the measured rate that may be in flight. */
+export const FLIGHT_SECONDS = 0.5;
+
+/** Milliseconds: the heartbeat interval a side offers, and the smallest that may be settled. */
+export const HEARTBEAT_INTERVAL = 15_000;
+export const MIN_HEARTBEAT_INTERVAL = 1_000;
+
+/** Silent intervals after which a peer is lost. */
+export const HEARTBEAT_PATIENCE = 3;
+
+/** Milliseconds from the upgrade until the hello must have come. */
+export const HELLO_TIMEOUT = 20_000;
+
+/** Calls that one session may have unanswered, and channels that it may have open. */
+export const MAX_CALLS = 1_024;
+export const MAX_CHANNELS = 1_024;
+
+/** Milliseconds that a hold survives the client or the front that kept it. */
+export const HOLD_GRACE = 120_000;
+
+/** Bytes an attached job runs ahead of its slowest holder at most (or half its budget, if that is less). */
+export const RUN_AHEAD_BYTES = 4 * MiB;
+
+/** Bytes of output kept per job unless told otherwise, and the least that may be asked for. */
+export const DEFAULT_KEEP_BYTES = 64 * MiB;
+export const MIN_KEEP_BYTES = 1 * MiB;
+
+/** Bytes of a ledger segment: an eighth of the budget, within these bounds. */
+export const MIN_SEGMENT_BYTES = 256 * KiB;
+export const MAX_SEGMENT_BYTES = 8 * MiB;
+
+/** Writers of input that a job remembers, the oldest forgotten first. */
+export const MAX_WRITERS = 1_024;
+
+/** Of a spawn: words of argv, environment entries, and bytes of all of them together (Linux allows about 2 MiB). */
+export const MAX_ARGV = 16_384;
+export const MAX_ENV = 4_096;
+
+/** Milliseconds between TERM and KILL unless told otherwise. */
+export const DEFAULT_GRACE = 5_000;
+
+/** Milliseconds for which the id of a removed job is remembered. */
+export const REMOVED_JOB_MEMORY = 24 * 3_600_000;

@@ -1,0 +1,17 @@
+export type { Completed } from "./client/collect.ts";
+export type {
+  Command,
+  Connection,
+  ExecOptions,
+  FollowOptions,
+  JobRef,
+  StartOptions,
+} from "./client/connection.ts";
+export type { Source } from "./client/feed.ts";
+export type { Listener } from "./client/listener.ts";
+export { type AddOptions, type ConnectOptions, type Member, Pool } from "./client/pool.ts";
+export { AppError, type ErrorCode } from "./protocol/error.ts";
+export type { HolderId, JobId } from "./protocol/id.ts";
+export type { JobState, JobSummary } from "./protocol/job.ts";
+export type { Outcome } from "./protocol/outcome.ts";
+export type { Packet } from "./protocol/packet.ts";

@@ -1,0 +1,114 @@
+import { type Context, Hono } from "hono";
+import { createMiddleware } from "hono/factory";
+import type { ErrorCode } from "../protocol/error.ts";
+import { SUBPROTOCOL } from "../protocol/hello.ts";
+import { toBearer } from "./auth.ts";
+import { isLoopback } from "./listen.ts";
+
+/** What the running server tells of itself to those who may know. */
+export interface ServerStatus {
+  readonly pid: number;
+  readonly version: string;
+  readonly listen: readonly string[];
+  readonly keepers: readonly {
+    readonly id: string;
+    readonly pid: number;
+    readonly build: string;
+    readonly jobs: number;
+  }[];
+  readonly jobs: { readonly running: number; readonly total: number };
+}
+
+export interface AppOptions {
+  readonly authenticate: (token: string | undefined) => string | undefined;
+  readonly isReady: () => boolean;
+  readonly status: () => ServerStatus;
+  readonly stop: () => void;
+  /** Makes the request's connection a channel of this owner; false when it cannot. */
+  readonly upgrade: (request: Request, owner: string) => boolean;
+  readonly onError: (error: Error) => void;
+}
+
+type Variables = { owner: string };
+
+/** The HTTP side of a server: nothing but liveness is told to whom is not authenticated. */
+export function createApp({ authenticate, isReady, status, stop, upgrade, onError }: AppOptions) {
+  const app = new Hono<{ Variables: Variables }>();
+
+  app.use("*", checkHost, checkOrigin);
+  app.get("/healthz", (context) => context.text("ok\n"));
+  app.get("/readyz", (context) => (isReady() ? context.text("ready\n") : context.text("starting\n", 503)));
+
+  app.use("*", async (context, next) => {
+    const owner = authenticate(toBearer(context.req.header("authorization")));
+    if (owner === undefined) {
+      return refuse(context, 401, "unauthenticated", "Cannot let you in: the token is missing or wrong");
+    }
+    context.set("owner", owner);
+    await next();
+  });
+
+  app.get("/v1/channel", (context) => {
+    const offered =
+      context.req
+        .header("sec-websocket-protocol")
+        ?.split(",")
+        .map((name) => name.trim()) ?? [];
+    if (context.req.header("upgrade")?.toLowerCase() !== "websocket") {
+      return refuse(context, 426, "protocol_error", "Cannot open a channel: this is no WebSocket upgrade");
+    }
+    if (!offered.includes(SUBPROTOCOL)) {
+      return refuse(
+        context,
+        400,
+        "unsupported_version",
+        `Cannot open a channel: offer the subprotocol ${SUBPROTOCOL}`,
+      );
+    }
+    // Bun has answered the upgrade itself; the response that Hono wants is never sent.
+    if (upgrade(context.req.raw, context.get("owner"))) return new Response(null);
+    return refuse(context, 400, "protocol_error", "Cannot open a channel: the upgrade is malformed");
+  });
+  app.get("/v1/status", (context) => context.json(status()));
+  app.post("/v1/stop", (context) => {
+    stop();
+    return context.json({ stopping: true }, 202);
+  });
+
+  app.notFound((context) =>
+    refuse(context, 404, "not_found", "Cannot answer: there is nothing at this address"),
+  );
+  app.onError((error, context) => {
+    onError(error);
+    return refuse(context, 500, "internal", "The server failed unexpectedly: its log says why");
+  });
+  return app;
+}
+
+/** A page that reaches us by a name of its own (DNS rebinding) is refused. */
+const checkHost = createMiddleware(async (context, next) => {
+  const [, bracketed, plain] =
+    /^(?:\[([^\]]+)\]|([^:]+))(?::\d+)?$/.exec(context.req.header("host") ?? "") ?? [];
+  if (!isLoopback(bracketed ?? plain ?? "")) {
+    return refuse(context, 403, "forbidden", "Cannot answer: the Host header names another server");
+  }
+  await next();
+});
+
+/** Programs send no Origin. A page may come from this very server only. */
+const checkOrigin = createMiddleware(async (context, next) => {
+  const origin = context.req.header("origin");
+  if (origin !== undefined && origin !== `http://${context.req.header("host")}`) {
+    return refuse(context, 403, "forbidden", "Cannot answer: the request comes from a foreign page");
+  }
+  await next();
+});
+
+function refuse(
+  context: Context,
+  status: 400 | 401 | 403 | 404 | 426 | 500,
+  code: ErrorCode,
+  message: string,
+): Response {
+  return context.json({ code, message }, status);
+}

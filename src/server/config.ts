@@ -1,0 +1,107 @@
+import { readFileSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import * as v from "valibot";
+import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
+import { AppError } from "../protocol/error.ts";
+import { parseListen } from "./listen.ts";
+import { defaultState } from "./state.ts";
+
+/** Larger than any configuration that somebody wrote. */
+const MAX_CONFIG_BYTES = 1024 * 1024;
+
+/** What a configuration file may say. */
+const ConfigFile = v.strictObject({
+  listen: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))])),
+  state: v.optional(v.string()),
+  log: v.optional(
+    v.strictObject({
+      level: v.optional(v.picklist(LOG_LEVELS)),
+      format: v.optional(v.picklist(LOG_FORMATS)),
+    }),
+  ),
+});
+
+/** What the command line may say; it comes before the file. */
+export interface ConfigFlags {
+  readonly listen: readonly string[];
+  readonly state: string | undefined;
+  readonly config: string | undefined;
+  readonly logLevel: string | undefined;
+  readonly logFormat: string | undefined;
+}
+
+export interface ServerConfig {
+  /** Undefined for the default: port 9922 on 127.0.0.1, and on ::1 where there is IPv6. */
+  readonly listen: readonly ListenAddress[] | undefined;
+  readonly state: string;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+  readonly logFormat: (typeof LOG_FORMATS)[number];
+}
+export type ListenAddress = ReturnType<typeof parseListen>;
+
+/** Puts flags, environment and file together. Throws `invalid_config`, naming the key. */
+export function readConfig(
+  flags: ConfigFlags,
+  env: Readonly<Record<string, string | undefined>>,
+): ServerConfig {
+  const path = flags.config ?? env["FARHAND_CONFIG"];
+  const file = path === undefined ? {} : readFile(path);
+  const listen =
+    flags.listen.length > 0 ? flags.listen : file.listen === undefined ? undefined : [file.listen].flat();
+  const state = flags.state ?? env["FARHAND_STATE"] ?? file.state;
+  return {
+    listen: listen?.map(parseListen),
+    state: state === undefined ? defaultState(env) : resolve(state),
+    logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
+    logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
+  };
+}
+
+function readFile(path: string): v.InferOutput<typeof ConfigFile> {
+  const parsed = v.safeParse(ConfigFile, parseToml(path, readText(path)));
+  if (parsed.success) return parsed.output;
+  const [issue] = parsed.issues;
+  const key = v.getDotPath(issue) ?? "(top level)";
+  const problem =
+    issue.expected === "never"
+      ? "this key is unknown"
+      : `expected ${issue.expected}, found ${issue.received}`;
+  throw refused(path, `at "${key}": ${problem}`);
+}
+
+function readText(path: string): string {
+  try {
+    if (statSync(path).size > MAX_CONFIG_BYTES) throw refused(path, "it is larger than 1 MiB");
+    return readFileSync(path, "utf8").replace(/^\uFEFF/, "");
+  } catch (error) {
+    if (error instanceof AppError || !(error instanceof Error)) throw error;
+    throw refused(path, error.message, error);
+  }
+}
+
+function parseToml(path: string, text: string): unknown {
+  try {
+    return Bun.TOML.parse(text);
+  } catch (error) {
+    throw refused(path, error instanceof Error ? error.message : "it is no TOML", error);
+  }
+}
+
+function pick<const T extends readonly string[]>(
+  flag: string,
+  choices: T,
+  value: string | undefined,
+): T[number] | undefined {
+  if (value === undefined) return undefined;
+  const choice = choices.find((choice) => choice === value);
+  if (choice === undefined)
+    throw new AppError(
+      "invalid_config",
+      `Cannot use ${flag} "${value}": choose one of ${choices.join(", ")}`,
+    );
+  return choice;
+}
+
+function refused(path: string, why: string, cause?: unknown): AppError {
+  return new AppError("invalid_config", `Cannot read configuration "${path}": ${why}`, { cause });
+}

@@ -1,0 +1,310 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import type { JobAccess, Program } from "../commands/define.ts";
+import { describeError, type Log } from "../lib/log.ts";
+import type { JobProgress } from "../keeper/link.ts";
+import { findEnding } from "../ledger/ending.ts";
+import { findProcess, findStart, type StartRecord } from "../ledger/start.ts";
+import { LedgerWriter } from "../ledger/writer.ts";
+import { sessionMembers } from "../process/identity.ts";
+import { parseSignal, signalGroup } from "../process/signal.ts";
+import { AppError } from "../protocol/error.ts";
+import { type HolderId, JobId } from "../protocol/id.ts";
+import type { JobSummary } from "../protocol/job.ts";
+import { Job } from "./job.ts";
+import type { IndexedJob, JobIndex } from "./job-index.ts";
+import type { KeeperLink, KnownKeeper } from "./keeper-link.ts";
+
+/** Bytes of summaries in one answer, so that it always fits into a control frame. */
+const PAGE_BYTES = 48 * 1024;
+const PAGE_JOBS = 200;
+/** Characters of argv that a summary shows. */
+const ARGV_CHARACTERS = 32 * 1024;
+
+export interface JobsOptions {
+  readonly state: string;
+  readonly index: JobIndex;
+  readonly log: Log;
+  /** The keeper that takes new jobs. */
+  readonly currentKeeper: () => Promise<KnownKeeper>;
+  /** The umask of the front at its start. */
+  readonly umask: number;
+}
+
+export interface JobRequest {
+  readonly job: JobId;
+  readonly holder: HolderId | undefined;
+  readonly command: string;
+  readonly owner: string;
+  readonly program: Program;
+}
+
+/** Every job of this server: those that keepers keep, and those that are over and have a ledger. */
+export class Jobs {
+  readonly #options: JobsOptions;
+  readonly #live = new Map<JobId, Job>();
+  readonly #starting = new Map<JobId, Promise<Job>>();
+  #lastNumber: number;
+
+  constructor(options: JobsOptions) {
+    this.#options = options;
+    this.#lastNumber = options.index.lastNumber;
+  }
+
+  get running(): number {
+    return [...this.#live.values()].filter(({ exit }) => exit === undefined).length;
+  }
+
+  get total(): number {
+    return this.#options.index.size;
+  }
+
+  countOf(link: KeeperLink): number {
+    return [...this.#live.values()].filter(({ keeper }) => keeper === link).length;
+  }
+
+  /** Takes over what a running keeper keeps. */
+  adopt(link: KeeperLink, standings: readonly JobProgress[]): void {
+    for (const standing of standings) {
+      const start = findStart(this.#directory(standing.job));
+      if (start !== undefined) this.#live.set(standing.job, new Job(start, link, standing));
+    }
+  }
+
+  /**
+   * Brings the index in line with the ledgers. Call it when every living keeper is adopted and the others' locks are
+   * taken: a job without an exit that nobody keeps is then lost.
+   */
+  reconcile(): void {
+    for (const name of readdirSync(join(this.#options.state, "ledgers"))) {
+      const id = v.safeParse(JobId, name);
+      if (!id.success) continue;
+      const live = this.#live.get(id.output);
+      const known = this.#options.index.find(id.output);
+      if (live !== undefined) this.#note(live);
+      else if (known?.closed !== true) this.#settle(id.output);
+    }
+    this.#lastNumber = this.#options.index.lastNumber;
+  }
+
+  /** A keeper is gone, its lock is taken: what it had not finished is lost. */
+  lose(link: KeeperLink): void {
+    for (const [id, job] of this.#live) if (job.keeper === link) this.#settle(id);
+  }
+
+  progress({ job: id, ...standing }: JobProgress): void {
+    const job = this.#live.get(id);
+    if (job === undefined) return;
+    const exited = job.exit === undefined && standing.exit !== undefined;
+    job.advance(standing);
+    if (exited) this.#note(job);
+  }
+
+  closed(id: JobId): void {
+    const job = this.#live.get(id);
+    if (job === undefined) return;
+    job.close();
+    this.#live.delete(id);
+    this.#note(job);
+  }
+
+  /** Starts a job, or answers the one that has this id already. */
+  async start(request: JobRequest): Promise<Job> {
+    const known = await this.#starting.get(request.job)?.catch(() => undefined);
+    const existing = known ?? this.find(request.job);
+    if (existing !== undefined) return existing;
+    const starting = this.#start(request);
+    this.#starting.set(request.job, starting);
+    return starting.finally(() => this.#starting.delete(request.job));
+  }
+
+  /** The job of this id, also one that is just being started. */
+  async findSoon(id: JobId): Promise<Job | undefined> {
+    return (await this.#starting.get(id)?.catch(() => undefined)) ?? this.find(id);
+  }
+
+  find(id: JobId): Job | undefined {
+    const live = this.#live.get(id);
+    if (live !== undefined) return live;
+    const over = this.#options.index.find(id);
+    return over && toPastJob(over);
+  }
+
+  /** What commands may do with jobs, on behalf of `owner`. */
+  access(owner: string): JobAccess {
+    return {
+      list: (before) => this.#list(before ?? Number.MAX_SAFE_INTEGER),
+      get: (ref) => this.#summarize(this.#resolve(ref)),
+      wait: async (ref, signal) => {
+        const job = this.#resolve(ref);
+        await job.waitForExit(signal);
+        return this.#summarize(job);
+      },
+      signal: async (ref, name) => {
+        const job = this.#resolve(ref);
+        const signal = parseSignal(name);
+        if (job.keeper === undefined) return this.#signalLost(job, signal);
+        await job.keeper.request({ type: "signal", job: job.start.job, signal });
+      },
+      cancel: async (ref, name, grace) => {
+        const job = this.#resolve(ref);
+        const signal = parseSignal(name);
+        if (job.keeper === undefined) return this.#signalLost(job, signal);
+        await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
+      },
+    };
+  }
+
+  async #start({ job: id, holder, command, owner, program }: JobRequest): Promise<Job> {
+    const { id: keeper, link } = await this.#options.currentKeeper();
+    const { argv, cwd, env, merge, stdin, keepBytes } = program;
+    const start: StartRecord = {
+      format: 1,
+      job: id,
+      number: ++this.#lastNumber,
+      command,
+      argv: [...argv],
+      cwd,
+      envNames: Object.keys(env).sort(),
+      owner,
+      keeper,
+      merge,
+      ...(keepBytes !== undefined && { keepBytes }),
+      startedAt: new Date().toISOString(),
+    };
+    const job = new Job(start, link, { next: 0, position: 0 });
+    this.#live.set(id, job);
+    try {
+      const { umask } = this.#options;
+      const reply = await link.request({
+        type: "spawn",
+        start,
+        env,
+        umask,
+        stdin,
+        ...(holder && { holder }),
+      });
+      if (reply.type === "spawned" && !reply.created) {
+        throw new AppError("already_exists", `Cannot start job ${id}: there is a ledger of that id`);
+      }
+    } catch (error) {
+      this.#live.delete(id);
+      throw error;
+    }
+    this.#note(job);
+    return job;
+  }
+
+  #note({ start, exit, isClosed }: Job): void {
+    this.#options.index.put({ start, exit, closed: isClosed });
+  }
+
+  /** Reads how a job ended that nobody keeps, and writes `lost` into the ledger of one that never did. */
+  #settle(id: JobId): void {
+    const directory = this.#directory(id);
+    const start = findStart(directory);
+    if (start === undefined) return; // claimed, but nothing was started: the keeper died in between
+    try {
+      const found = findEnding(directory, id);
+      if (!found.closed) this.#finish(directory, start, found.exit !== undefined);
+      const { exit } = found.closed ? found : findEnding(directory, id);
+      const job = this.#live.get(id);
+      this.#live.delete(id);
+      this.#options.index.put({ start, exit, closed: true });
+      if (job === undefined) return;
+      job.advance({ next: job.next, position: Number.POSITIVE_INFINITY, exit });
+      job.close();
+    } catch (error) {
+      this.#options.log.error("ledger cannot be settled", { job: id, error: describeError(error) });
+    }
+  }
+
+  #finish(directory: string, start: StartRecord, exited: boolean): void {
+    const now = new Date().toISOString();
+    using ledger = LedgerWriter.recover(directory, start.job, {
+      keepBytes: undefined,
+      clock: () => Math.max(0, Date.now() - Date.parse(start.startedAt)) * 1_000,
+      released: () => 0,
+    });
+    if (!exited) ledger.end("exit", { outcome: { type: "lost", since: now }, endedAt: now });
+    ledger.end("closed", {});
+  }
+
+  /** A lost job has no keeper: its processes are signalled directly, if they are still the same ones. */
+  #signalLost({ start }: Job, signal: NodeJS.Signals): void {
+    const leader = findProcess(this.#directory(start.job));
+    if (leader !== undefined && sessionMembers(leader).length > 0 && signalGroup(leader.pid, signal)) return;
+    throw new AppError("not_running", `Cannot signal job ${start.number}: none of its processes is running`);
+  }
+
+  #list(before: number): { jobs: JobSummary[]; more: boolean } {
+    const jobs: JobSummary[] = [];
+    let bytes = 0;
+    const found = this.#options.index.list(before, PAGE_JOBS + 1);
+    for (const indexed of found) {
+      const summary = this.#summarize(this.#live.get(indexed.start.job) ?? toPastJob(indexed));
+      bytes += JSON.stringify(summary).length;
+      if (jobs.length > 0 && (bytes > PAGE_BYTES || jobs.length === PAGE_JOBS)) break;
+      jobs.push(summary);
+    }
+    return { jobs, more: jobs.length < found.length };
+  }
+
+  #summarize({ start, exit, isClosed, holders }: Job): JobSummary {
+    const { job: id, number, command, argv, cwd, owner, startedAt } = start;
+    const isLost = exit?.outcome.type === "lost";
+    const leader = isLost ? findProcess(this.#directory(id)) : undefined;
+    return {
+      id,
+      number,
+      command,
+      argv: cut(argv, ARGV_CHARACTERS),
+      cwd,
+      owner,
+      state: isLost ? "lost" : isClosed ? "closed" : exit === undefined ? "running" : "exited",
+      attached: holders > 0,
+      startedAt,
+      ...(exit && { endedAt: exit.endedAt, outcome: exit.outcome, totals: exit.totals }),
+      ...(leader && { processes: sessionMembers(leader) }),
+    };
+  }
+
+  #resolve(ref: string): Job {
+    const found = this.#lookUp(ref);
+    if (found.length > 1)
+      throw new AppError("ambiguous", `Cannot tell which job "${ref}" is: more than one id begins so`);
+    const [indexed] = found;
+    if (indexed === undefined)
+      throw new AppError("not_found", `Cannot find job "${ref}": see farhand jobs for those there are`);
+    return this.#live.get(indexed.start.job) ?? toPastJob(indexed);
+  }
+
+  #lookUp(ref: string): readonly IndexedJob[] {
+    const { index } = this.#options;
+    if (ref === "@last") return index.list(Number.MAX_SAFE_INTEGER, 1);
+    if (/^\d{1,9}$/.test(ref)) return [index.findByNumber(Number(ref)) ?? []].flat();
+    return /^[0-9a-f][0-9a-f-]{3,35}$/i.test(ref) ? index.findByPrefix(ref.toLowerCase()) : [];
+  }
+
+  #directory(id: JobId): string {
+    return join(this.#options.state, "ledgers", id);
+  }
+}
+
+function toPastJob({ start, exit }: IndexedJob): Job {
+  return new Job(start, undefined, {
+    next: Number.MAX_SAFE_INTEGER,
+    position: Number.POSITIVE_INFINITY,
+    exit,
+  });
+}
+
+function cut(words: readonly string[], characters: number): string[] {
+  let room = characters;
+  return words.flatMap((word) => {
+    const kept = word.slice(0, Math.max(0, room));
+    room -= kept.length + 1;
+    return room < -1 ? [] : [kept];
+  });
+}

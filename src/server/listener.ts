@@ -1,0 +1,139 @@
+import { describeError, type Log } from "../lib/log.ts";
+import { CLOSE } from "../protocol/close.ts";
+import { AppError, toErrorBody } from "../protocol/error.ts";
+import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
+import { type AppOptions, createApp } from "./app.ts";
+import { DEFAULT_PORT, formatAddress, type ListenAddress } from "./listen.ts";
+import type { Peer, Session } from "./session.ts";
+import { findLocalServer } from "./state.ts";
+
+/** Bytes that Bun may queue for one connection; credit keeps it far below, so reaching it is a broken client. */
+const MAX_BACKPRESSURE_BYTES = 4 * OUTPUT_WINDOW_BYTES;
+
+export interface ListenOptions {
+  readonly state: string;
+  readonly log: Log;
+  readonly sessions: Set<Session>;
+  readonly openSession: (peer: Peer, owner: string) => Session;
+  readonly app: Omit<AppOptions, "upgrade">;
+}
+
+interface Connection {
+  readonly owner: string;
+  session?: Session;
+}
+
+/** Opens every address. Throws `unavailable` when one is taken; without IPv6 the default is IPv4 alone. */
+export function listen(
+  wanted: readonly ListenAddress[] | undefined,
+  options: ListenOptions,
+): AsyncDisposable & { addresses: string[] } {
+  const servers: Bun.Server<Connection>[] = [];
+  try {
+    for (const address of wanted ?? [{ host: "127.0.0.1", port: DEFAULT_PORT }])
+      servers.push(openListener(address, options));
+  } catch (error) {
+    for (const server of servers) server.stop(true);
+    throw error;
+  }
+  if (wanted === undefined) {
+    try {
+      servers.push(openListener({ host: "::1", port: DEFAULT_PORT }, options));
+    } catch (error) {
+      options.log.warn("not listening on IPv6", { error: describeError(error) });
+    }
+  }
+  return {
+    addresses: servers.map(({ hostname = "", port = 0 }) => formatAddress({ host: hostname, port })),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(servers.map((server) => server.stop(true)));
+    },
+  };
+}
+
+function openListener({ host, port }: ListenAddress, options: ListenOptions): Bun.Server<Connection> {
+  const { log, sessions, openSession } = options;
+  const app = createApp({
+    ...options.app,
+    upgrade: (request, owner) => server.upgrade(request, { data: { owner } }),
+  });
+  // A throw in a socket's callback would end the process: each one is guarded.
+  const guard = (handle: () => void) => {
+    try {
+      handle();
+    } catch (error) {
+      log.error("socket callback failed", { error: describeError(error) });
+    }
+  };
+  const server: Bun.Server<Connection> = startServer({ host, port }, options.state, {
+    fetch: (request) => app.fetch(request),
+    error(error) {
+      log.error("request failed", { error: describeError(error) });
+      return Response.json(toErrorBody(error), { status: 500 });
+    },
+    websocket: {
+      maxPayloadLength: MAX_CONTROL_FRAME_BYTES,
+      backpressureLimit: MAX_BACKPRESSURE_BYTES,
+      closeOnBackpressureLimit: true,
+      perMessageDeflate: false,
+      // The session's own heartbeat decides; Bun's never notices a peer that is only sent to.
+      idleTimeout: 0,
+      sendPings: false,
+      open: (socket) =>
+        guard(() => {
+          const session = openSession(toPeer(socket), socket.data.owner);
+          socket.data.session = session;
+          sessions.add(session);
+        }),
+      message: (socket, message) =>
+        guard(() => {
+          if (typeof message === "string") socket.data.session?.receiveText(message);
+          else socket.data.session?.receiveBytes(message);
+        }),
+      drain: (socket) => guard(() => socket.data.session?.drain()),
+      close: (socket, code) =>
+        guard(() => {
+          if (socket.data.session === undefined) return;
+          sessions.delete(socket.data.session);
+          socket.data.session.disconnect(code === CLOSE.goodbye);
+        }),
+    },
+  });
+  return server;
+}
+
+type Handlers = Pick<Bun.Serve.Options<Connection>, "error" | "fetch" | "websocket">;
+
+function startServer(
+  { host, port }: ListenAddress,
+  state: string,
+  handlers: Handlers,
+): Bun.Server<Connection> {
+  try {
+    return Bun.serve({
+      ...handlers,
+      hostname: host,
+      port,
+      development: false,
+    } as Bun.Serve.Options<Connection>);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const address = formatAddress({ host, port });
+    const code = "code" in error ? String(error.code) : "";
+    const owner = findLocalServer(state);
+    const who = owner?.url.endsWith(`:${port}`) ? ` (perhaps by farhandd with pid ${owner.pid})` : "";
+    const why =
+      code === "EADDRINUSE" ? `the port is in use${who}; choose another with --listen` : error.message;
+    throw new AppError("unavailable", `Cannot listen on ${address}: ${why}`, { cause: error });
+  }
+}
+
+function toPeer(socket: Bun.ServerWebSocket<Connection>): Peer {
+  return {
+    // Bun answers 0 for what it dropped, which its limit turns into a closed connection: nothing is lost silently.
+    sendText: (text) => void socket.sendText(text),
+    sendBytes: (bytes) => void socket.sendBinary(bytes),
+    queued: () => socket.getBufferedAmount(),
+    close: (code, reason) => socket.close(code, reason),
+  };
+}

@@ -1,0 +1,131 @@
+import { findEnding } from "../ledger/ending.ts";
+import { LedgerReader } from "../ledger/reader.ts";
+import type { From } from "../protocol/control.ts";
+import { type CreditCounts, SendCredit } from "../protocol/credit.ts";
+import type { Flight } from "../protocol/flight.ts";
+import type { HolderId } from "../protocol/id.ts";
+import { MAX_DATA_BYTES } from "../protocol/limits.ts";
+import type { Job } from "./job.ts";
+
+export interface OutputChannelOptions {
+  readonly directory: string;
+  readonly from: From;
+  readonly holder: HolderId | undefined;
+  readonly flight: Flight;
+  /** There may be something to send. */
+  readonly onReady: () => void;
+}
+
+/** What was sent in one frame, until the client has consumed it. */
+interface Mark {
+  readonly next: number;
+  readonly ledgerPosition: number;
+}
+
+/** The server's half of a stream of a job's output: whole records from the ledger, as far as credit goes. */
+export class OutputChannel {
+  readonly #options: OutputChannelOptions;
+  readonly #credit = new SendCredit();
+  /** Frames that the client has not consumed, oldest first. */
+  readonly #marks: Mark[] = [];
+  #job: Job | undefined;
+  #reader: LedgerReader | undefined;
+  #subscription: Disposable | undefined;
+  #finished = false;
+
+  constructor(options: OutputChannelOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to read; a holder's hold moves to where that is. */
+  attach(job: Job): void {
+    const { from, directory, holder, onReady } = this.#options;
+    this.#job = job;
+    this.#reader = new LedgerReader(directory, job.start.job, this.#toFirst(job, from));
+    if (holder !== undefined) {
+      this.#reader.seek(job.position);
+      job.keeper?.send({ type: "attach", job: job.start.job, holder, position: this.#reader.position });
+      job.holders++;
+    }
+    this.#subscription = job.subscribe(onReady);
+    onReady();
+  }
+
+  /** Bytes sent so far. */
+  get position(): number {
+    return this.#credit.sent;
+  }
+
+  /** Whether everything is sent and nothing more will come. */
+  get isAtEnd(): boolean {
+    if (this.#finished || this.#reader === undefined || this.#job?.isClosed !== true) return false;
+    // With room for any record, a read that gave nothing has read everything.
+    return this.#reader.position >= this.#job.position || this.#credit.available >= MAX_DATA_BYTES;
+  }
+
+  /** Reads the next whole records that credit allows into `target`; answers their bytes. */
+  read(target: Uint8Array, now: number): number {
+    if (this.#reader === undefined || this.#job === undefined || this.#finished) return 0;
+    const room = Math.min(target.length, this.#credit.available);
+    const bytes = room <= 0 ? 0 : this.#reader.read(target.subarray(0, room), this.#job.position);
+    if (bytes === 0) return 0;
+    this.#credit.send(bytes);
+    this.#options.flight.send(bytes, now);
+    this.#marks.push({ next: this.#reader.next, ledgerPosition: this.#reader.position });
+    return bytes;
+  }
+
+  /** Takes the client's credit; what it has consumed moves its hold. Throws `protocol_error`. */
+  grant({ next, ...counts }: CreditCounts & { readonly next?: number | undefined }, now: number): void {
+    this.#options.flight.land(this.#credit.grant(counts), now);
+    let reached: Mark | undefined;
+    while (next !== undefined && this.#marks[0] !== undefined && this.#marks[0].next <= next)
+      reached = this.#marks.shift();
+    const { holder } = this.#options;
+    if (reached === undefined || holder === undefined) return;
+    this.#send({ type: "hold", holder, position: reached.ledgerPosition });
+  }
+
+  /** The client reads this stream no more; only a holder's word counts. */
+  discard(stream: "stdout" | "stderr" | undefined): void {
+    const { holder } = this.#options;
+    if (stream !== undefined && holder !== undefined) this.#send({ type: "discard", holder, stream });
+  }
+
+  /** Everything was sent. */
+  finish(): void {
+    this.#finished = true;
+    this.#release();
+  }
+
+  /** Gives up the hold, or leaves it to the client's return when the end was not on purpose. */
+  close(onPurpose: boolean): void {
+    this.#release();
+    this.#options.flight.land(this.#credit.inFlight, 0, true);
+    const { holder } = this.#options;
+    if (holder === undefined || this.#job === undefined) return;
+    this.#job.holders--;
+    this.#send({ type: onPurpose ? "release" : "orphan", holder });
+  }
+
+  #release(): void {
+    this.#subscription?.[Symbol.dispose]();
+    this.#reader?.[Symbol.dispose]();
+  }
+
+  #send(
+    message: { readonly holder: HolderId } & (
+      | { readonly type: "hold"; readonly position: number }
+      | { readonly type: "release" | "orphan" }
+      | { readonly type: "discard"; readonly stream: "stdout" | "stderr" }
+    ),
+  ): void {
+    if (this.#job !== undefined) this.#job.keeper?.send({ ...message, job: this.#job.start.job });
+  }
+
+  #toFirst(job: Job, from: From): number {
+    if (from.type === "since") return from.number;
+    const next = job.isClosed ? findEnding(this.#options.directory, job.start.job).next : job.next;
+    return Math.max(0, next - from.count);
+  }
+}

@@ -1,0 +1,125 @@
+import { join } from "node:path";
+import { abortable } from "../lib/abort.ts";
+import { describeError, type Log } from "../lib/log.ts";
+import { readBootId } from "../process/boot.ts";
+import { AppError } from "../protocol/error.ts";
+import type { KeeperId } from "../protocol/id.ts";
+import type { ServerStatus } from "./app.ts";
+import { createToken, openAuthenticator } from "./auth.ts";
+import type { ServerConfig } from "./config.ts";
+import { resolveFromHome, toJobEnvironment, toShell } from "./environment.ts";
+import { JobIndex } from "./job-index.ts";
+import { Jobs } from "./jobs.ts";
+import { Keepers } from "./keepers.ts";
+import { listen } from "./listener.ts";
+import { type Peer, Session } from "./session.ts";
+import { leaveLocalServer, lockState, prepareState } from "./state.ts";
+
+export interface ServeOptions {
+  readonly config: ServerConfig;
+  readonly version: string;
+  readonly build: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The argv that runs this executable as a keeper. */
+  readonly toKeeperCommand: (
+    state: string,
+    id: KeeperId,
+  ) => { readonly argv: readonly string[]; readonly argv0: string };
+  readonly openLog: (state: string) => Log;
+  /** The server answers at these addresses. */
+  readonly onListening: (addresses: readonly string[]) => void;
+}
+
+/** Serves until the signal is aborted or an authenticated caller asks to stop; jobs go on. Throws what prevents it. */
+export async function serve(options: ServeOptions, signal: AbortSignal): Promise<void> {
+  const { config, version, build, env } = options;
+  const { state } = config;
+  const umask = process.umask(0o077);
+  await using stack = new AsyncDisposableStack();
+  prepareState(state);
+  stack.use(lockState(state));
+  const log = options.openLog(state);
+  const index = stack.use(new JobIndex(join(state, "state.db")));
+  const stopped = new AbortController();
+  stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
+
+  const jobEnvironment = toJobEnvironment(env);
+  const keepers = new Keepers(
+    {
+      state,
+      build,
+      log,
+      env: jobEnvironment,
+      toCommand: (id) => options.toKeeperCommand(state, id),
+      onAdopt: (link, standings) => jobs.adopt(link, standings),
+      onProgress: (progress) => jobs.progress(progress),
+      onClosed: (job) => jobs.closed(job),
+      onDead: (link) => jobs.lose(link),
+    },
+    stopped.signal,
+  );
+  const jobs: Jobs = new Jobs({ state, index, log, umask, currentKeeper: () => keepers.current() });
+  await keepers.adoptAll();
+  jobs.reconcile();
+  await keepers.current();
+  stack.defer(() => keepers.close());
+
+  const token = createToken();
+  const boot = readBootId();
+  const sessions = new Set<Session>();
+  const stopping = Promise.withResolvers<void>();
+  let listening: readonly string[] = [];
+  const status = (): ServerStatus => ({
+    pid: process.pid,
+    version,
+    listen: listening,
+    keepers: keepers.known.map(({ id, pid, build, link }) => ({ id, pid, build, jobs: jobs.countOf(link) })),
+    jobs: { running: jobs.running, total: jobs.total },
+  });
+  const openSession = (peer: Peer, owner: string) =>
+    new Session(peer, {
+      owner,
+      jobs,
+      state,
+      version,
+      boot,
+      log,
+      toContext: (owner, signal) => ({
+        signal,
+        jobs: jobs.access(owner),
+        environment: jobEnvironment,
+        resolvePath: resolveFromHome,
+        toShell,
+      }),
+    });
+  const listener = listen(config.listen, {
+    state,
+    log,
+    openSession,
+    sessions,
+    app: {
+      authenticate: openAuthenticator(token),
+      isReady: () => keepers.known.length > 0,
+      status,
+      stop: () => stopping.resolve(),
+      onError: (error) => log.error("request failed", { error: describeError(error) }),
+    },
+  });
+  stack.use(listener);
+  listening = listener.addresses;
+  const [first = ""] = listening;
+  stack.use(leaveLocalServer(state, { url: `http://${first}`, token, pid: process.pid, version }));
+  log.info("listening", { addresses: listening, state });
+  options.onListening(listening);
+
+  await abortable(stopping.promise, signal).catch(() => {}); // a signal is just another way to be asked
+  log.info("stopping", { running: jobs.running });
+  for (const session of [...sessions]) {
+    session.close(
+      new AppError(
+        "shutting_down",
+        "The server stops; jobs go on, and a server started again will know them",
+      ),
+    );
+  }
+}

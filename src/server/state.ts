@@ -1,0 +1,88 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import * as v from "valibot";
+import { claimLock } from "../process/lock.ts";
+import { AppError } from "../protocol/error.ts";
+
+/** What a running server leaves for clients and later commands of the same user. */
+export const LocalServer = v.object({
+  url: v.string(),
+  token: v.string(),
+  pid: v.number(),
+  version: v.string(),
+});
+export type LocalServer = v.InferOutput<typeof LocalServer>;
+
+/** Where state is kept unless told otherwise (DESIGN.md section 9). */
+export function defaultState(env: Readonly<Record<string, string | undefined>>): string {
+  if (env["FARHAND_STATE"]) return resolve(env["FARHAND_STATE"]);
+  if (process.platform === "win32") return join(env["LOCALAPPDATA"] ?? homedir(), "farhand");
+  if (process.getuid?.() === 0) return "/var/lib/farhand";
+  if (env["XDG_STATE_HOME"]) return join(env["XDG_STATE_HOME"], "farhand");
+  return process.platform === "darwin"
+    ? join(homedir(), "Library", "Application Support", "farhand")
+    : join(homedir(), ".local", "state", "farhand");
+}
+
+/** Makes the state directory with its rooms, private to this user. Throws `state_unusable` when it is not. */
+export function prepareState(state: string): void {
+  try {
+    mkdirSync(state, { recursive: true, mode: 0o700 });
+    checkPrivate(state);
+    for (const room of ["ledgers", "keeper", "logs"])
+      mkdirSync(join(state, room), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    if (error instanceof AppError || !(error instanceof Error)) throw error;
+    throw new AppError("state_unusable", `Cannot use state directory "${state}": ${error.message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Takes the state directory for this server. Throws `state_in_use`, with its owner where that is known. */
+export function lockState(state: string): Disposable {
+  const lock = claimLock(join(state, "server.lock"));
+  if (lock !== undefined) return lock;
+  const owner = findLocalServer(state);
+  const who = owner === undefined ? "another farhandd" : `farhandd with pid ${owner.pid} at ${owner.url}`;
+  throw new AppError("state_in_use", `Cannot use state directory "${state}": ${who} holds it`);
+}
+
+const LOCAL = "local.json";
+
+/** What the running server (or the last one) left, if it can be read. */
+export function findLocalServer(state: string): LocalServer | undefined {
+  try {
+    const parsed = v.safeParse(LocalServer, JSON.parse(readFileSync(join(state, LOCAL), "utf8")));
+    return parsed.success ? parsed.output : undefined;
+  } catch {
+    return undefined; // no server was started here
+  }
+}
+
+/** Leaves the address and token for this user's own clients; whole or not at all. */
+export function leaveLocalServer(state: string, server: LocalServer): Disposable {
+  const path = join(state, LOCAL);
+  writeFileSync(`${path}.new`, JSON.stringify(server), { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+  return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
+}
+
+function checkPrivate(state: string): void {
+  if (process.platform === "win32") return;
+  const found = statSync(state);
+  const uid = process.getuid?.();
+  if (found.uid !== uid) {
+    throw new AppError(
+      "state_unusable",
+      `Cannot use state directory "${state}": it belongs to user ${found.uid}, not ${uid}`,
+    );
+  }
+  if ((found.mode & 0o077) !== 0) {
+    throw new AppError(
+      "state_unusable",
+      `Cannot use state directory "${state}": others may enter it; run chmod 700 '${state}'`,
+    );
+  }
+}

@@ -1,0 +1,39 @@
+import { LedgerReader } from "../../src/ledger/reader.ts";
+import type { JobId } from "../../src/protocol/id.ts";
+import { MAX_DATA_BYTES } from "../../src/protocol/limits.ts";
+import { decodeRecords, type Packet, toPacket } from "../../src/protocol/packet.ts";
+
+/** Everything that a reader gives now, up to a position. Checksums are checked on the way. */
+export function readPackets(
+  reader: LedgerReader,
+  limit: number = Number.POSITIVE_INFINITY,
+  targetBytes: number = MAX_DATA_BYTES,
+): Packet[] {
+  const packets: Packet[] = [];
+  for (;;) {
+    const target = new Uint8Array(targetBytes);
+    const length = reader.read(target, limit);
+    if (length === 0) return packets;
+    for (const record of decodeRecords(target.subarray(0, length))) packets.push(toPacket(record) as Packet);
+  }
+}
+
+/** All that a ledger holds from a packet on. */
+export function readLedger(
+  directory: string,
+  job: JobId,
+  since = 0,
+  limit: number = Number.POSITIVE_INFINITY,
+): Packet[] {
+  using reader = new LedgerReader(directory, job, since);
+  return readPackets(reader, limit);
+}
+
+/** The bytes of one stream, joined. */
+export function bytesOf(packets: readonly Packet[], stream: "stdout" | "stderr"): Uint8Array {
+  return Buffer.concat(packets.flatMap((packet) => (packet.type === stream ? [packet.bytes] : [])));
+}
+
+export function textOf(packets: readonly Packet[], stream: "stdout" | "stderr" = "stdout"): string {
+  return new TextDecoder().decode(bytesOf(packets, stream));
+}
