@@ -1,8 +1,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import { ProcessIdentity } from "../process/identity.ts";
 import { JobId, KeeperId } from "../protocol/id.ts";
+import { ProcessIdentity } from "../protocol/job.ts";
 
 /** What a job was asked to be. It stands apart from the segments and is never dropped. */
 export const StartRecord = v.object({

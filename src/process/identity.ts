@@ -1,9 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import * as v from "valibot";
-
-/** A process and the moment it started: together never reused, whereas a bare pid is. */
-export const ProcessIdentity = v.object({ pid: v.number(), startTime: v.string() });
-export type ProcessIdentity = v.InferOutput<typeof ProcessIdentity>;
+import type { ProcessIdentity } from "../protocol/job.ts";
 
 /** What tells this run of a process from any other of the same pid, or undefined when it does not run. */
 export function findStartTime(pid: number): string | undefined {

@@ -7,6 +7,10 @@ import { Totals } from "./packet.ts";
 export const JobState = v.picklist(["running", "exited", "closed", "lost"]);
 export type JobState = v.InferOutput<typeof JobState>;
 
+/** A process and the moment it started: together never reused, whereas a bare pid is. */
+export const ProcessIdentity = v.object({ pid: v.number(), startTime: v.string() });
+export type ProcessIdentity = v.InferOutput<typeof ProcessIdentity>;
+
 /** What is told of a job besides its output. */
 export const JobSummary = v.object({
   id: JobId,
@@ -24,6 +28,6 @@ export const JobSummary = v.object({
   outcome: v.optional(Outcome),
   totals: v.optional(Totals),
   /** Its processes that still live, with the start time that tells them from others of the same pid. */
-  processes: v.optional(v.array(v.object({ pid: v.number(), startTime: v.string() }))),
+  processes: v.optional(v.array(ProcessIdentity)),
 });
 export type JobSummary = v.InferOutput<typeof JobSummary>;

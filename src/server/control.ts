@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { delay } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
 import type { ServerStatus } from "./app.ts";
-import { findLocalServer, type LocalServer, prepareState } from "./state.ts";
+import { findLocalServer, isStateLocked, type LocalServer, prepareState } from "./state.ts";
 
 /** Milliseconds between two looks, and for which a server may take to start or to stop. */
 const POLL = 20;
@@ -81,7 +81,7 @@ export async function stop(state: string, signal: AbortSignal): Promise<ServerSt
     signal,
   });
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
-  while (findLocalServer(state)?.pid === found.status.pid) await delay(POLL, deadline);
+  while (isStateLocked(state)) await delay(POLL, deadline);
   return found.status;
 }
 

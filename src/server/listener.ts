@@ -1,3 +1,4 @@
+import { delay } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { CLOSE } from "../protocol/close.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
@@ -6,6 +7,9 @@ import { type AppOptions, createApp } from "./app.ts";
 import { DEFAULT_PORT, formatAddress, type ListenAddress } from "./listen.ts";
 import type { Peer, Session } from "./session.ts";
 import { findLocalServer } from "./state.ts";
+
+/** Milliseconds that a stopping server gives to connections that are still being closed. */
+const DRAIN_TIME = 500;
 
 /** Bytes that Bun may queue for one connection; credit keeps it far below, so reaching it is a broken client. */
 const MAX_BACKPRESSURE_BYTES = 4 * OUTPUT_WINDOW_BYTES;
@@ -45,7 +49,10 @@ export function listen(
   }
   return {
     addresses: servers.map(({ hostname = "", port = 0 }) => formatAddress({ host: hostname, port })),
+    // Requests under way get their answers; whoever does not take them in time is cut off.
     [Symbol.asyncDispose]: async () => {
+      const answered = Promise.all(servers.map((server) => server.stop()));
+      await Promise.race([answered, delay(DRAIN_TIME, new AbortController().signal)]);
       await Promise.all(servers.map((server) => server.stop(true)));
     },
   };

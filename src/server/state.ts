@@ -49,6 +49,12 @@ export function lockState(state: string): Disposable {
   throw new AppError("state_in_use", `Cannot use state directory "${state}": ${who} holds it`);
 }
 
+/** Whether a server holds the state directory at this moment. */
+export function isStateLocked(state: string): boolean {
+  using lock = claimLock(join(state, "server.lock"));
+  return lock === undefined;
+}
+
 const LOCAL = "local.json";
 
 /** What the running server (or the last one) left, if it can be read. */
