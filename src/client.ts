@@ -3,20 +3,22 @@ import { main } from "./cli/main.ts";
 import { Sink } from "./cli/sink.ts";
 
 const interrupts = new Interrupts();
-const ignored = findIgnored();
-INTERRUPTS.forEach((name) => {
-  if (!ignored.includes(name)) process.on(`SIG${name}`, () => interrupts.raise(name));
-});
-
-const code = await main(process.argv.slice(2), {
+const running = main(process.argv.slice(2), {
   env: process.env,
   sinks: {
-    stdout: new Sink("stdout", () => process.stdout),
-    stderr: new Sink("stderr", () => process.stderr),
+    stdout: new Sink("stdout", () => Bun.stdout.writer()),
+    stderr: new Sink("stderr", () => Bun.stderr.writer()),
   },
   stdin: () => Bun.stdin.stream(),
   interrupts,
   hasColors: () => Bun.enableANSIColors && process.stdout.isTTY === true,
 });
+// Once it is on its way: a short command should not wait for this.
+const ignored = findIgnored();
+INTERRUPTS.forEach((name) => {
+  if (!ignored.includes(name)) process.on(`SIG${name}`, () => interrupts.raise(name));
+});
+
+const code = await running;
 // All output is written; a pending read of a stdin that stays open must not hold us up.
 process.exit(code);

@@ -155,6 +155,13 @@ function takePositionals(
   return left;
 }
 
+/** Reads the value of an option that is a whole number. Throws `invalid_input`. */
+export function parseCount(option: string, text: string): number {
+  const count = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(count)) return count;
+  throw new AppError("invalid_input", `Cannot read ${option} "${text}": write a whole number`);
+}
+
 function refused(what: string): AppError {
   return new AppError("invalid_input", `Cannot read the command line: ${what}`);
 }

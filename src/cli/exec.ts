@@ -2,20 +2,23 @@ import { feed } from "../client/feed.ts";
 import type { Input } from "../client/input.ts";
 import { type Attached, type ExecInput, launchAttached, launchDetached } from "../client/launch.ts";
 import type { Session } from "../client/session.ts";
-import { exec } from "../commands/exec.ts";
+import { exec as command } from "../commands/exec.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Exit } from "../protocol/packet.ts";
 import type { Arguments } from "./arguments.ts";
 import { complain, type Context, openSession, print } from "./context.ts";
+import type { Verb } from "./verb.ts";
 import { explainOutcome, toExitCode } from "./exit.ts";
 import { play, type Played } from "./play.ts";
 import { Relay } from "./relay.ts";
 import { renderJson, renderPlain } from "./render.ts";
 
 /** Runs a program and answers the exit code that says how it ended. */
-export async function runExec(values: Arguments, context: Context): Promise<number> {
+export const exec: Verb = { ...command.cli, summary: command.summary, run };
+
+async function run(values: Arguments, context: Context): Promise<number> {
   const isDetached = values.flag("detach");
-  const input = { ...exec.cli.toInput(values), stdin: values.choice("stdin") ?? !isDetached };
+  const input = { ...command.cli.toInput(values), stdin: values.choice("stdin") ?? !isDetached };
   await using session = await openSession(context);
   return await (isDetached ? startDetached(session, input, context) : runAttached(session, input, context));
 }
@@ -38,6 +41,8 @@ async function runAttached(session: Session, asked: ExecInput, context: Context)
     return conclude(exit, attached, context);
   } catch (error) {
     throw await toAdvice(error, attached, context);
+  } finally {
+    attached.output.close();
   }
 }
 

@@ -6,14 +6,15 @@ import type { Missing } from "../client/tally.ts";
 import type { From } from "../protocol/control.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobSummary } from "../protocol/job.ts";
-import type { Arguments, ArgSpecs } from "./arguments.ts";
+import { type Arguments, type ArgSpecs, parseCount } from "./arguments.ts";
 import { complain, type Context, openSession } from "./context.ts";
+import type { Verb } from "./verb.ts";
 import { explainOutcome, FAILURE, toExitCode } from "./exit.ts";
 import { play } from "./play.ts";
 import { createTimestampRenderer, renderJson, renderPlain, type Renderer } from "./render.ts";
 import { abortable } from "../lib/abort.ts";
 
-export const followArgs = {
+const args = {
   job: { type: "positional", required: true, description: "Number, id, unique prefix of one, or @last" },
   since: { type: "string", valueHint: "n", description: "Start at packet n (default 0, the first)" },
   recent: { type: "string", valueHint: "n", description: "Start at the last n packets" },
@@ -24,8 +25,19 @@ export const followArgs = {
   },
 } as const satisfies ArgSpecs;
 
-/** Shows what a job said and says, until nobody can add to it, and answers the exit code of its outcome. */
-export async function runFollow(values: Arguments, context: Context): Promise<number> {
+/** Shows what a job said and says, until nobody can add to it; the exit code is its outcome's. */
+export const follow: Verb = {
+  summary: "Show what a job said, then what it says, and exit with its code",
+  args,
+  examples: [
+    ["farhand follow 3", "everything it said, then live"],
+    ["farhand follow @last --recent 20 --timestamps", "the last packets, each line with its time"],
+    ["farhand follow 3 --since 1042", "go on where another reader stopped"],
+  ],
+  run,
+};
+
+async function run(values: Arguments, context: Context): Promise<number> {
   const from = toFrom(values);
   await using session = await openSession(context);
   const { signal, globals, sinks } = context;
@@ -64,12 +76,6 @@ function toFrom(values: Arguments): From {
 function toRenderer(values: Arguments, json: boolean, { startedAt }: JobSummary): Renderer {
   if (json) return renderJson;
   return values.flag("timestamps") ? createTimestampRenderer(Date.parse(startedAt)) : renderPlain;
-}
-
-export function parseCount(option: string, text: string): number {
-  const count = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (Number.isSafeInteger(count)) return count;
-  throw new AppError("invalid_input", `Cannot read ${option} "${text}": write a whole number`);
 }
 
 function explainMissing({ packets, stdoutBytes, stderrBytes }: Missing, job: number): string {

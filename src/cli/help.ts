@@ -2,16 +2,21 @@ import { type ArgsDef, defineCommand, renderUsage } from "citty";
 import { VERSION } from "../lib/version.ts";
 import type { ArgSpecs } from "./arguments.ts";
 import { globalArgs } from "./globals.ts";
-import { type Verb, verbs } from "./verbs.ts";
+import type { Verb } from "./verb.ts";
+import { findVerb, verbs } from "./verbs.ts";
 
 /** Help for one verb, or for all of them. */
 export async function renderHelp(name: string | undefined, hasColors: boolean): Promise<string> {
-  const verb = name === undefined ? undefined : verbs[name];
+  const verb = name === undefined ? undefined : await findVerb(name);
   const text = name === undefined || verb === undefined ? await renderRoot() : await renderVerb(name, verb);
-  return hasColors ? text : Bun.stripANSI(text);
+  const trimmed = text.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
+  return hasColors ? trimmed : Bun.stripANSI(trimmed).replace(/[ \t]+$/gm, "");
 }
 
 async function renderRoot(): Promise<string> {
+  const all = await Promise.all(
+    Object.entries(verbs).map(async ([name, load]) => ({ name, ...(await load()) })),
+  );
   const usage = await renderUsage(
     defineCommand({
       meta: {
@@ -21,14 +26,11 @@ async function renderRoot(): Promise<string> {
       },
       args: toArgs(globalArgs),
       subCommands: Object.fromEntries(
-        Object.entries(verbs).map(([verb, { summary }]) => [
-          verb,
-          { meta: { name: verb, description: summary } },
-        ]),
+        all.map(({ name, summary }) => [name, { meta: { name, description: summary } }]),
       ),
     }),
   );
-  const examples = Object.values(verbs).flatMap(({ examples }) => examples.slice(0, 1));
+  const examples = all.flatMap(({ examples }) => examples.slice(0, 1));
   return `${usage}\n\n${renderExamples(examples)}\n\n${EXIT_CODES}`;
 }
 

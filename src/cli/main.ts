@@ -7,7 +7,8 @@ import { FAILURE, toSignalCode, WRITE_FAILURE } from "./exit.ts";
 import { globalArgs, toGlobals } from "./globals.ts";
 import type { Interrupt } from "./interrupts.ts";
 import { WriteFailure } from "./sink.ts";
-import { findVerb, type Verb } from "./verbs.ts";
+import type { Verb } from "./verb.ts";
+import { findVerb } from "./verbs.ts";
 
 /** Does what the words of the command line say, and answers the exit code once all output is written. */
 export async function main(words: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -26,37 +27,37 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   let isJson = isJsonAsked(words);
   try {
     checkUtf8(words);
-    const { name, values } = parse(words);
+    const { name, values } = await parse(words);
     isJson = values.flag("json");
     const context = toContext(values, surroundings, stop.signal);
     if (values.flag("help")) return await showHelp(name, surroundings);
     if (values.flag("version")) return await (await import("./version.ts")).runVersion(context);
-    return await getVerb(name).run(values, context);
+    return await (await getVerb(name)).run(values, context);
   } catch (error) {
     return fail(error, isJson, surroundings);
   }
 }
 
 /** The verb's name, undefined where help or the version is asked for of all, and everything else that was typed. */
-function parse(words: readonly string[]): { name: string | undefined; values: Arguments } {
+async function parse(words: readonly string[]): Promise<{ name: string | undefined; values: Arguments }> {
   const root = parseArguments(words, { args: globalArgs, rest: true, takesRest: true });
   const [first, ...rest] = root.rest;
   if (first === undefined || first === "help") {
     const topic = rest[0];
-    if (topic !== undefined) getVerb(topic);
+    if (topic !== undefined) await getVerb(topic);
     const values = first === undefined ? root : new Arguments(new Map([["help", true]]), []);
     return { name: topic, values };
   }
-  const { args, rest: restName, takesRest = false } = getVerb(first);
+  const { args, rest: restName, takesRest = false } = await getVerb(first);
   const syntax = { args: { ...globalArgs, ...args }, rest: restName !== undefined, takesRest };
   return { name: first, values: parseArguments(rest, syntax).after(root) };
 }
 
-function getVerb(name: string | undefined): Verb {
+async function getVerb(name: string | undefined): Promise<Verb> {
   if (name === undefined) {
     throw new AppError("invalid_input", "Cannot do nothing: name a command; farhand --help lists them");
   }
-  const verb = findVerb(name);
+  const verb = await findVerb(name);
   if (verb !== undefined) return verb;
   throw new AppError(
     "unknown_command",

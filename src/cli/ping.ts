@@ -1,14 +1,16 @@
 import { invoke } from "../client/invoke.ts";
-import { ping } from "../commands/ping.ts";
+import { ping as command } from "../commands/ping.ts";
 import { delay } from "../lib/abort.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
-import type { Arguments } from "./arguments.ts";
+import { type Arguments, parseCount } from "./arguments.ts";
 import { type Context, openSession, print } from "./context.ts";
-import { parseCount } from "./follow.ts";
+import type { Verb } from "./verb.ts";
 
 /** Measures round trips and answers 0 when every one came back. A server that falls silent is an error. */
-export async function runPing(values: Arguments, context: Context): Promise<number> {
+export const ping: Verb = { ...command.cli, summary: command.summary, run };
+
+async function run(values: Arguments, context: Context): Promise<number> {
   const count = parseCount("--count", values.text("count") ?? "4");
   const interval = parseDuration(values.text("interval") ?? "1s");
   if (count === 0) throw new AppError("invalid_input", "Cannot ping 0 times: the least is 1");
@@ -19,7 +21,7 @@ export async function runPing(values: Arguments, context: Context): Promise<numb
   while (times.length < count) {
     if (times.length > 0) await delay(interval, signal);
     const start = performance.now();
-    await invoke(session, ping, {}, signal);
+    await invoke(session, command, {}, signal);
     times.push(performance.now() - start);
     if (!globals.json) sinks.stdout.writeLine(`${agent.name} ${agent.version}: ${format(times.at(-1))} ms`);
   }

@@ -47,7 +47,7 @@ export async function play(output: Output, { sinks, render, isShared, until }: P
       const stream = isShared ? undefined : shown.stream;
       sink.write(shown.bytes, () => {
         written(sink, stream);
-        output.consumed(packet);
+        if (sink.failure === undefined) output.consumed(packet);
       });
     }
     if (packet.type === until) break;

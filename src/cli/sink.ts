@@ -1,18 +1,14 @@
-/** What a sink needs of `process.stdout` or `process.stderr`. */
-export interface Writable {
-  write(bytes: Uint8Array | string, done: (error?: Error | null) => void): boolean;
-  on(event: "error", listener: (error: Error) => void): unknown;
+/** What a sink needs of `Bun.stdout.writer()`: either call may throw, or answer a promise that rejects. */
+export interface Writer {
+  write(bytes: Uint8Array | string): number | Promise<number>;
+  flush(): number | Promise<number>;
 }
 
 /** Our own stdout or stderr cannot be written, for another reason than that nobody reads it. */
 export class WriteFailure extends Error {
-  readonly code: string;
-
   constructor(name: string, cause: Error) {
-    const code = "code" in cause && typeof cause.code === "string" ? cause.code : "unknown error";
-    super(`Cannot write to ${name}: ${REASONS[code] ?? code}`, { cause });
+    super(`Cannot write to ${name}: ${REASONS[codeOf(cause)] ?? cause.message}`, { cause });
     this.name = "WriteFailure";
-    this.code = code;
   }
 }
 
@@ -24,46 +20,47 @@ const REASONS: Record<string, string> = {
   EBADF: "it is closed",
 };
 
+const BATCH_BYTES = 64 * 1024;
+
+interface Chunk {
+  readonly bytes: Uint8Array | string;
+  readonly done: () => void;
+}
+
 /**
- * One of our own output streams. It is opened with its first byte, since opening costs a short command its speed; writes
- * never wait for each other, and each says when it is done.
+ * One of our own output streams. Writes are queued and never wait for each other; each says when its bytes are the
+ * system's. Bun's file sink writes asynchronously and reports every failure; `Bun.write` stops the event loop while a
+ * pipe is stalled, and `process.stdout` takes longer to open than a short command to run.
  */
 export class Sink {
   readonly #name: string;
-  readonly #open: () => Writable;
-  #stream: Writable | undefined;
+  readonly #open: () => Writer;
+  #writer: Writer | undefined;
+  readonly #queue: Chunk[] = [];
   #failure: Error | undefined;
-  #pending = 0;
-  #idle = Promise.withResolvers<void>();
+  #writing: Promise<void> | undefined;
 
-  constructor(name: string, open: () => Writable) {
+  /** `open`: called with the first write. */
+  constructor(name: string, open: () => Writer) {
     this.#name = name;
     this.#open = open;
   }
 
   /** Whether its reader is gone: what is written now goes nowhere, without complaint. */
   get isUnread(): boolean {
-    return this.#failure !== undefined && "code" in this.#failure && this.#failure.code === "EPIPE";
+    return this.#failure !== undefined && codeOf(this.#failure) === "EPIPE";
   }
 
   /** Why it can no longer be written, apart from a reader that is gone. */
   get failure(): WriteFailure | undefined {
-    return this.#failure === undefined || this.isUnread
-      ? undefined
-      : new WriteFailure(this.#name, this.#failure);
+    if (this.#failure === undefined || this.isUnread) return undefined;
+    return new WriteFailure(this.#name, this.#failure);
   }
 
   /** Writes, and calls back once the bytes are the system's, or never will be. */
   write(bytes: Uint8Array | string, done: () => void = () => {}): void {
-    if (this.#failure !== undefined) return done();
-    this.#stream ??= this.#opened();
-    this.#pending++;
-    this.#stream.write(bytes, (error) => {
-      if (error) this.#failure ??= error;
-      this.#pending--;
-      done();
-      if (this.#pending === 0) this.#idle.resolve();
-    });
+    this.#queue.push({ bytes, done });
+    this.#writing ??= this.#drain();
   }
 
   writeLine(line: string): void {
@@ -72,17 +69,38 @@ export class Sink {
 
   /** Resolves when everything written is done with. */
   async flushed(): Promise<void> {
-    while (this.#pending > 0) {
-      this.#idle = Promise.withResolvers<void>();
-      await this.#idle.promise;
-    }
+    await this.#writing;
   }
 
-  #opened(): Writable {
-    const stream = this.#open();
-    stream.on("error", (error) => {
-      this.#failure ??= error;
-    });
-    return stream;
+  /** Never rejects: a failure is kept, and what comes after it is dropped. */
+  async #drain(): Promise<void> {
+    for (let batch = this.#take(); batch.length > 0; batch = this.#take()) {
+      await this.#writeAll(batch);
+      for (const { done } of batch) done();
+    }
+    this.#writing = undefined;
   }
+
+  /** The next chunks, together about as large as one that is worth a write of its own. */
+  #take(): readonly Chunk[] {
+    let [count, bytes] = [0, 0];
+    while (count < this.#queue.length && bytes < BATCH_BYTES)
+      bytes += this.#queue[count++]?.bytes.length ?? 0;
+    return this.#queue.splice(0, count);
+  }
+
+  async #writeAll(batch: readonly Chunk[]): Promise<void> {
+    if (this.#failure !== undefined) return;
+    try {
+      this.#writer ??= this.#open();
+      for (const { bytes } of batch) await this.#writer.write(bytes);
+      await this.#writer.flush();
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+    }
+  }
+}
+
+function codeOf(error: Error): string {
+  return "code" in error && typeof error.code === "string" ? error.code : "";
 }

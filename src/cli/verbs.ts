@@ -1,50 +1,18 @@
-import { exec } from "../commands/exec.ts";
-import { jobs } from "../commands/jobs.ts";
-import { kill } from "../commands/kill.ts";
-import { ping } from "../commands/ping.ts";
-import { wait } from "../commands/wait.ts";
-import type { ArgSpecs, Arguments } from "./arguments.ts";
-import type { Context } from "./context.ts";
-import { runExec } from "./exec.ts";
-import { followArgs, runFollow } from "./follow.ts";
-import { runJobs } from "./jobs.ts";
-import { runKill } from "./kill.ts";
-import { runPing } from "./ping.ts";
-import { runWait } from "./wait.ts";
+import type { Verb } from "./verb.ts";
 
-/** Something that `farhand` can be told to do. */
-export interface Verb {
-  readonly summary: string;
-  readonly args: ArgSpecs;
-  /** What the rest of the command line is called in help, if there may be any. */
-  readonly rest?: string;
-  /** The rest begins at the first word that is no option, and is not searched for options. */
-  readonly takesRest?: boolean;
-  readonly examples: readonly (readonly [line: string, what: string])[];
-  /** Answers the exit code. */
-  readonly run: (values: Arguments, context: Context) => Promise<number>;
-}
-
-export const verbs: Readonly<Record<string, Verb>> = {
-  exec: { ...exec.cli, summary: exec.summary, run: runExec },
-  follow: {
-    summary: "Show what a job said, then what it says, and exit with its code",
-    args: followArgs,
-    examples: [
-      ["farhand follow 3", "everything it said, then live"],
-      ["farhand follow @last --recent 20 --timestamps", "the last packets, each line with its time"],
-      ["farhand follow 3 --since 1042", "go on where another reader stopped"],
-    ],
-    run: runFollow,
-  },
-  jobs: { ...jobs.cli, summary: jobs.summary, run: runJobs },
-  wait: { ...wait.cli, summary: wait.summary, run: runWait },
-  kill: { ...kill.cli, summary: kill.summary, run: runKill },
-  ping: { ...ping.cli, summary: ping.summary, run: runPing },
-};
+/** Every verb, loaded when it is wanted: a short command should not wait for the others. */
+export const verbs = {
+  exec: async () => (await import("./exec.ts")).exec,
+  follow: async () => (await import("./follow.ts")).follow,
+  jobs: async () => (await import("./jobs.ts")).jobs,
+  wait: async () => (await import("./wait.ts")).wait,
+  kill: async () => (await import("./kill.ts")).kill,
+  ping: async () => (await import("./ping.ts")).ping,
+} as const satisfies Record<string, () => Promise<Verb>>;
 
 /** The verb of this name, in any of its spellings (`send-input`, `send_input`). */
-export function findVerb(name: string): Verb | undefined {
+export async function findVerb(name: string): Promise<Verb | undefined> {
+  const known: Readonly<Partial<Record<string, () => Promise<Verb>>>> = verbs;
   const kebab = name.replaceAll("_", "-");
-  return Object.hasOwn(verbs, kebab) ? verbs[kebab] : undefined;
+  return Object.hasOwn(known, kebab) ? known[kebab]?.() : undefined;
 }

@@ -1,13 +1,16 @@
 import { invoke } from "../client/invoke.ts";
-import { wait } from "../commands/wait.ts";
+import { wait as command } from "../commands/wait.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Context, openSession, print } from "./context.ts";
+import type { Verb } from "./verb.ts";
 import { FAILURE, toExitCode } from "./exit.ts";
 
 /** Waits for a job and answers the exit code of its outcome. */
-export async function runWait(values: Arguments, context: Context): Promise<number> {
+export const wait: Verb = { ...command.cli, summary: command.summary, run };
+
+async function run(values: Arguments, context: Context): Promise<number> {
   await using session = await openSession(context);
-  const summary = await invoke(session, wait, wait.cli.toInput(values), context.signal);
-  print(context, summary, () => wait.cli.show(summary));
+  const summary = await invoke(session, command, command.cli.toInput(values), context.signal);
+  print(context, summary, () => command.cli.show(summary));
   return summary.outcome === undefined ? FAILURE : toExitCode(summary.outcome);
 }

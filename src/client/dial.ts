@@ -10,6 +10,9 @@ import { openTransport } from "./transport.ts";
 /** Milliseconds that one attempt may take. */
 const ATTEMPT_TIMEOUT = 10_000;
 
+/** Milliseconds before the limit at which a last attempt begins. */
+const LAST_CHANCE = 20;
+
 /** Failures that the next attempt may not meet. */
 const PASSING: readonly ErrorCode[] = [
   "connection_refused",
@@ -36,19 +39,19 @@ export interface DialOptions {
  * trying, also while the port refuses. It resolves before the welcome, so that calls may travel with the hello.
  */
 export async function dial(find: () => Target, options: DialOptions): Promise<Session> {
-  const { timeout = 0, signal, onRetry } = options;
-  const deadline = performance.now() + timeout;
+  const { timeout, signal, onRetry } = options;
+  const deadline = performance.now() + (timeout ?? ATTEMPT_TIMEOUT);
+  const left = () => deadline - performance.now();
   for (const pause of backoff({ first: 50, cap: 2_000, random: Math.random })) {
-    const left = timeout === 0 ? ATTEMPT_TIMEOUT : deadline - performance.now();
     try {
-      return await attempt(find, Math.min(left, ATTEMPT_TIMEOUT), options);
+      return await attempt(find, Math.min(left(), ATTEMPT_TIMEOUT), options);
     } catch (error) {
       signal.throwIfAborted();
-      if (!(error instanceof AppError) || !isPassing(error)) throw error;
-      if (deadline - performance.now() <= pause) throw error;
+      if (timeout === undefined || left() <= 0 || !(error instanceof AppError && isPassing(error)))
+        throw error;
       onRetry?.(error);
     }
-    await delay(pause, signal);
+    await delay(Math.min(pause, Math.max(0, left() - LAST_CHANCE)), signal);
   }
   throw new Error("unreachable: the delays never end");
 }

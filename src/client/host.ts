@@ -43,7 +43,7 @@ function toUrl(text: string, port: number): string {
   const [, scheme, rest = ""] = /^(ws|http)(s?:\/\/.*)$/i.exec(text) ?? [];
   if (scheme !== undefined) return `http${rest}`;
   const bare = /^[0-9a-f:]*:[0-9a-f:.]*:[0-9a-f.]*$/i.test(text) ? `[${text}]` : text;
-  const [, name = "", digits] = /^(\[[0-9a-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i.exec(bare) ?? [];
+  const [, name = "", digits] = /^(\[[0-9a-f:.]+\]|\w[\w.-]*)(?::(\d{1,5}))?$/i.exec(bare) ?? [];
   return `http${isLoopback(name.toLowerCase()) ? "" : "s"}://${name}:${digits ?? port}`;
 }
 

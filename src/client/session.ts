@@ -4,12 +4,12 @@ import { VERSION } from "../lib/version.ts";
 import { CLOSE, toCloseCode } from "../protocol/close.ts";
 import type { ClientMessage, From, ServerFrame } from "../protocol/control.ts";
 import { decodeData } from "../protocol/data.ts";
+import { heartbeat } from "../protocol/heartbeat.ts";
 import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
 import { PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { HEARTBEAT_PATIENCE } from "../protocol/limits.ts";
 import { toValue } from "../protocol/value.ts";
-import { heartbeat } from "./heartbeat.ts";
 import { Input } from "./input.ts";
 import { Link, type Peer } from "./link.ts";
 import { Output } from "./output.ts";
@@ -51,7 +51,6 @@ export class Session implements AsyncDisposable {
   readonly #inputs = new Map<number, Input>();
   readonly #welcome = Promise.withResolvers<Welcome>();
   readonly #ended = new AbortController();
-  readonly #gone = Promise.withResolvers<void>();
   #lastCall = 0;
   #lastChannel = 0;
 
@@ -152,7 +151,6 @@ export class Session implements AsyncDisposable {
   /** The peer's connection is gone. */
   disconnected(error: AppError): void {
     this.#end(error);
-    this.#gone.resolve();
   }
 
   /** Says goodbye and ends the session. Jobs go on. Resolves at once: what was sent is on its way. */
@@ -160,11 +158,6 @@ export class Session implements AsyncDisposable {
     if (this.ended.aborted) return;
     this.#link.say({ type: "goodbye" });
     this.#end(new AppError("connection_lost", "The connection is closed"), CLOSE.goodbye);
-  }
-
-  /** Resolves when the peer has let go of the connection too. */
-  get gone(): Promise<void> {
-    return this.#gone.promise;
   }
 
   #open(): { call: number; answer: Promise<Answer> } {

@@ -50,6 +50,7 @@ export class JobInput {
     if (fresh.length === 0) return;
     writer.held += fresh.length;
     this.#queue.push({ id, writer, bytes: fresh.slice() });
+    this.#options.onTaken(id, writer.held, writer.drained + INPUT_WINDOW_BYTES);
     this.#startDraining();
   }
 

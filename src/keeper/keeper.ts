@@ -94,6 +94,7 @@ class Keeper {
   connect(front: Front): void {
     this.#front?.socket.terminate();
     this.#front = front;
+    for (const job of this.#jobs.values()) job.holds.orphanAll();
     this.#linger?.[Symbol.dispose]();
     this.#dirty.clear();
   }
@@ -141,6 +142,12 @@ class Keeper {
     try {
       this.#obey(parsed.output, bytes);
     } catch (error) {
+      const { type } = parsed.output;
+      // Input that cannot be right ends that writer only, never the link that all jobs share.
+      if (type === "input" || type === "end_input") {
+        this.#options.log.warn("input refused", { error: describeError(error) });
+        return this.#send({ type: "input_closed", job: parsed.output.job, writer: parsed.output.writer });
+      }
       if (!("request" in parsed.output)) throw error;
       this.#options.log.warn("request failed", { verb: parsed.output.type, error: describeError(error) });
       this.#send({ type: "reply", request: parsed.output.request, error: toErrorBody(error) });

@@ -26,6 +26,8 @@ export class LedgerReader implements Disposable {
   #next: number;
   #segment: OpenSegment | undefined;
   #position = 0;
+  /** The first packet of the segment that was left last: reading never goes back. */
+  #left = -1;
   /** Until the next packet wanted is found. */
   #seeking = true;
   /** What stands in the place of packets that are gone, until it is read. */
@@ -56,14 +58,12 @@ export class LedgerReader implements Disposable {
     if (this.#gap !== undefined) return this.#takeGap(target, this.#gap);
     if (this.#seeking) return 0;
     for (;;) {
-      const bytes = this.#readSegment(target, limit);
-      const { end, last } = wholeRecords(bytes);
+      const { bytes, end, last } = this.#readWhole(target, limit);
       if (end > 0) {
         this.#position += end;
-        this.#next = peekRecord(bytes, last).next;
+        this.#next = this.#peek(bytes, last).next;
         return end;
       }
-      if (bytes.length >= MAX_DATA_BYTES) throw this.#damaged();
       if (bytes.length > 0 || limit <= this.#position || !this.#leave()) return 0;
       if (!this.#enter()) return 0;
       if (this.#gap !== undefined) return this.#takeGap(target, this.#gap);
@@ -75,12 +75,11 @@ export class LedgerReader implements Disposable {
     const buffer = new Uint8Array(MAX_DATA_BYTES);
     while (this.#seeking) {
       if (this.#segment === undefined && (limit <= 0 || !this.#enter())) return;
-      const bytes = this.#readSegment(buffer, limit);
-      const { end } = wholeRecords(bytes);
+      const { bytes, end } = this.#readWhole(buffer, limit);
       const skipped = this.#countBefore(bytes.subarray(0, end));
       this.#position += skipped;
       this.#seeking = skipped === end;
-      if (end === 0 && (limit <= this.#position || !this.#leave())) return;
+      if (end === 0 && (bytes.length > 0 || limit <= this.#position || !this.#leave())) return;
     }
   }
 
@@ -91,7 +90,7 @@ export class LedgerReader implements Disposable {
 
   /** Opens the segment that holds the next packet, noting a gap if that one is gone. False if there is none. */
   #enter(): boolean {
-    const firsts = listSegments(this.#directory);
+    const firsts = listSegments(this.#directory).filter((first) => first > this.#left);
     const first = firsts.findLast((first) => first <= this.#next) ?? firsts[0];
     if (first === undefined) return false;
     const fd = this.#open(first);
@@ -119,11 +118,28 @@ export class LedgerReader implements Disposable {
   /** Goes on to the segment that begins where this one ended; false when there is none. */
   #leave(): boolean {
     const { fd, totals } = this.#segment as OpenSegment;
-    const later = listSegments(this.#directory).filter((first) => first > totals.packets);
-    if (later.length === 0) return false;
+    if (!this.#hasLater()) return false;
     closeSync(fd);
     this.#segment = undefined;
+    this.#left = totals.packets;
     return true;
+  }
+
+  #hasLater(): boolean {
+    const { totals } = this.#segment as OpenSegment;
+    return listSegments(this.#directory).some((first) => first > totals.packets);
+  }
+
+  /** Reads what fits, and finds the whole records in it. Throws where there can never be a whole one. */
+  #readWhole(target: Uint8Array, limit: number): { bytes: Uint8Array; end: number; last: number } {
+    const bytes = this.#readSegment(target, limit);
+    const whole = wholeRecords(bytes);
+    const endsShort = bytes.length < Math.min(target.length, limit - this.#position);
+    if (whole.end === 0 && bytes.length > 0) {
+      // Only the newest segment may end in the middle of a record.
+      if (bytes.length >= MAX_DATA_BYTES || (endsShort && this.#hasLater())) throw this.#damaged();
+    }
+    return { bytes, ...whole };
   }
 
   #readSegment(target: Uint8Array, limit: number): Uint8Array {
@@ -138,11 +154,19 @@ export class LedgerReader implements Disposable {
   #countBefore(records: Uint8Array): number {
     let bytes = 0;
     while (bytes < records.length) {
-      const { end, next } = peekRecord(records, bytes);
+      const { end, next } = this.#peek(records, bytes);
       if (next > this.#next) break;
       bytes = end;
     }
     return bytes;
+  }
+
+  #peek(records: Uint8Array, start: number): ReturnType<typeof peekRecord> {
+    try {
+      return peekRecord(records, start);
+    } catch (cause) {
+      throw this.#damaged(cause);
+    }
   }
 
   #open(first: number): number | undefined {
@@ -154,10 +178,11 @@ export class LedgerReader implements Disposable {
     }
   }
 
-  #damaged(): AppError {
+  #damaged(cause?: unknown): AppError {
     return new AppError(
       "incomplete_output",
       `Cannot read on: the ledger of job ${this.#job} is damaged at packet ${this.#next}`,
+      { cause },
     );
   }
 }

@@ -7,6 +7,7 @@ import { Database } from "bun:sqlite";
 export function claimLock(path: string): Disposable | undefined {
   const database = new Database(path, { create: true });
   try {
+    database.run("PRAGMA journal_mode = MEMORY"); // nothing is ever written, so no journal need lie beside it
     database.run("BEGIN EXCLUSIVE");
   } catch (error) {
     database.close();

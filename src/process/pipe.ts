@@ -30,6 +30,8 @@ export function openOutput(
 ): OutputPipe {
   const reader = stream.getReader();
   let total = 0;
+  /** Bytes with which whoever reads is done: the next were asked for. */
+  let settled = 0;
   let waiting = false;
   let ended = false;
 
@@ -42,6 +44,7 @@ export function openOutput(
 
   return {
     async read() {
+      settled = total;
       if (ended) return undefined;
       waiting = true;
       const { value, done } = await reader.read();
@@ -54,7 +57,7 @@ export function openOutput(
       // At the exit, up to two chunks may wait inside the stream, where they cannot be counted; the rest is counted by
       // the kernel. All is read when that much has come, or when the pipe is empty and a read has nothing to return.
       const enough = total + READ_AHEAD_BYTES + (fd && !ended ? fd.libc.pending(fd.number) : 0);
-      for (let calm = 0, spins = 0; calm < 2 && !ended && total < enough && !signal.aborted; spins++) {
+      for (let calm = 0, spins = 0; calm < 2 && !ended && settled < enough && !signal.aborted; spins++) {
         // Whoever takes what is read may be waiting (for room on a disk): no need to spin meanwhile.
         await (spins < 1_000 ? turn() : delay(10, signal));
         const empty = !fd || ended || fd.libc.pending(fd.number) === 0;

@@ -28,9 +28,11 @@ export function decodeData(frame: Uint8Array): DataFrame {
     throw refused(`is larger than ${MAX_DATA_BYTES} bytes`);
   const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
   if (view.getUint32(0) !== KIND << 24) throw refused("is of an unknown kind");
+  const channel = view.getUint32(4);
+  if (channel === 0) throw refused("is for channel 0, which there is none of");
   const position = getUint64(view, 8);
   if (!Number.isSafeInteger(position)) throw refused("has a position beyond 2^53");
-  return { channel: view.getUint32(4), position, bytes: frame.subarray(DATA_HEADER_BYTES) };
+  return { channel, position, bytes: frame.subarray(DATA_HEADER_BYTES) };
 }
 
 function refused(what: string): AppError {

@@ -74,3 +74,7 @@ export const DEFAULT_GRACE = 5_000;
 
 /** Milliseconds for which the id of a removed job is remembered. */
 export const REMOVED_JOB_MEMORY = 24 * 3_600_000;
+
+/** What all ledgers of a server may take together: this share of the file system, but never more than so many bytes. */
+export const RETAINED_SHARE = 0.1;
+export const MAX_RETAINED_BYTES = 10 * 1024 * MiB;

@@ -176,9 +176,17 @@ export function getUint64(view: DataView, offset: number): number {
 }
 
 function parseBody<T extends v.GenericSchema>(schema: T, payload: Uint8Array): v.InferOutput<T> {
-  const parsed = v.safeParse(schema, JSON.parse(new TextDecoder().decode(payload)));
+  const parsed = v.safeParse(schema, parseJson(payload));
   if (!parsed.success) throw broken(`cannot be read (${parsed.issues[0].message})`);
   return parsed.output;
+}
+
+function parseJson(payload: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(payload));
+  } catch {
+    throw broken("is no JSON");
+  }
 }
 
 function broken(what: string): AppError {

@@ -2,9 +2,9 @@ import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import * as v from "valibot";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
+import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { parseListen } from "./listen.ts";
-import { defaultState } from "./state.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;

@@ -2,8 +2,9 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
+import type { LocalServer } from "../protocol/local.ts";
 import type { ServerStatus } from "./app.ts";
-import { findLocalServer, isStateLocked, type LocalServer, prepareState } from "./state.ts";
+import { findLocalServer, isStateLocked, prepareState } from "./state.ts";
 
 /** Milliseconds between two looks, and for which a server may take to start or to stop. */
 const POLL = 20;

@@ -8,6 +8,8 @@ export interface InputChannelOptions {
   readonly onCredit: (counts: { received: number; limit: number }) => void;
   /** Nobody reads what is sent any more. */
   readonly onDiscard: () => void;
+  /** The channel cannot go on. */
+  readonly onBroken: (error: AppError) => void;
 }
 
 /** The server's half of a stream of input to a job: bytes go on to the keeper, whose credit comes back. */
@@ -17,6 +19,8 @@ export class InputChannel {
   #listening: Disposable | undefined;
   #arrived = 0;
   #limit = 0;
+  /** Where the input ends, once that is known; it takes effect when so much has arrived. */
+  #end: number | undefined;
   #started = false;
   #discarded = false;
 
@@ -29,42 +33,60 @@ export class InputChannel {
     this.#job = job;
     this.#listening = job.keeper.listen(job.start.job, this.#options.writer, {
       taken: (held, limit) => {
-        if (!this.#started) this.#arrived = held;
-        this.#started = true;
         this.#limit = limit;
         this.#options.onCredit({ received: held, limit });
+        if (!this.#started) this.#begin(held);
       },
       closed: () => this.#discard(),
     });
   }
 
-  /** Throws `protocol_error` for bytes that do not follow the last ones, or for which there was no credit. */
+  /** Throws `protocol_error` for bytes that do not follow the last ones, or beyond the credit or the end. */
   receive(position: number, bytes: Uint8Array): void {
     if (this.#discarded) return; // they were under way when the input closed
-    if (position !== this.#arrived || position + bytes.length > this.#limit) {
+    const limit = Math.min(this.#limit, this.#end ?? Number.POSITIVE_INFINITY);
+    if (position !== this.#arrived || position + bytes.length > limit) {
       throw new AppError(
         "protocol_error",
-        `Cannot accept input at ${position}: expected ${this.#arrived}, credit to ${this.#limit}`,
+        `Cannot accept input at ${position}: expected ${this.#arrived}, at most to ${limit}`,
       );
     }
     this.#arrived += bytes.length;
     this.#forward((job, keeper) =>
       keeper.send({ type: "input", job, writer: this.#options.writer, offset: position }, bytes),
     );
+    this.#endWhenReached();
   }
 
+  /** Throws `protocol_error` for an end before what has arrived, or a second one elsewhere. */
   end(position: number): void {
     if (this.#discarded) return;
-    if (position !== this.#arrived && this.#started) {
+    if ((this.#started && position < this.#arrived) || (this.#end ?? position) !== position) {
       throw new AppError("protocol_error", `Cannot end input at ${position}: ${this.#arrived} bytes arrived`);
     }
-    this.#forward((job, keeper) =>
-      keeper.send({ type: "end_input", job, writer: this.#options.writer, offset: position }),
-    );
+    this.#end = position;
+    this.#endWhenReached();
   }
 
   close(_onPurpose: boolean): void {
     this.#listening?.[Symbol.dispose]();
+  }
+
+  /** The keeper has said what it holds of this writer's input already. */
+  #begin(held: number): void {
+    this.#started = true;
+    this.#arrived = held;
+    if (this.#end === undefined || this.#end >= held) return this.#endWhenReached();
+    this.#options.onBroken(
+      new AppError("protocol_error", `Cannot end input at ${this.#end}: ${held} bytes arrived`),
+    );
+  }
+
+  #endWhenReached(): void {
+    const { writer } = this.#options;
+    if (!this.#started || this.#end !== this.#arrived) return;
+    const offset = this.#arrived;
+    this.#forward((job, keeper) => keeper.send({ type: "end_input", job, writer, offset }));
   }
 
   #forward(send: (job: Job["start"]["job"], keeper: NonNullable<Job["keeper"]>) => void): void {

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { after } from "../lib/abort.ts";
 import { StartRecord } from "../ledger/start.ts";
 import { AppError } from "../protocol/error.ts";
-import type { JobId } from "../protocol/id.ts";
+import { JobId } from "../protocol/id.ts";
 import { Exit } from "../protocol/packet.ts";
 
 const SCHEMA_VERSION = 1;
@@ -85,10 +85,13 @@ export class JobIndex implements Disposable {
     );
   }
 
+  /** The highest number ever given, also to a job that was removed since. */
   get lastNumber(): number {
     this.flush();
-    const row = this.#database.query("SELECT max(number) AS last FROM jobs").get();
-    return v.parse(v.object({ last: v.nullable(v.number()) }), row).last ?? 0;
+    const row = this.#database
+      .query("SELECT max((SELECT last FROM counter), coalesce((SELECT max(number) FROM jobs), 0)) AS last")
+      .get();
+    return v.parse(v.object({ last: v.number() }), row).last;
   }
 
   get size(): number {
@@ -97,6 +100,34 @@ export class JobIndex implements Disposable {
       v.object({ size: v.number() }),
       this.#database.query("SELECT count(*) AS size FROM jobs").get(),
     ).size;
+  }
+
+  /** Ids of jobs whose ledgers are complete, oldest first. */
+  listClosed(): JobId[] {
+    this.flush();
+    const rows = this.#database.query("SELECT id FROM jobs WHERE closed = 1 ORDER BY number").all();
+    return v.parse(v.array(v.object({ id: JobId })), rows).map(({ id }) => id);
+  }
+
+  /** Forgets a job, but not that there was one of this id. `now`: wall clock, ms. */
+  remove(id: JobId, now: number): void {
+    this.flush();
+    this.#database.transaction(() => {
+      this.#database
+        .query("UPDATE counter SET last = max(last, (SELECT number FROM jobs WHERE id = ?))")
+        .run(id);
+      this.#database.query("DELETE FROM jobs WHERE id = ?").run(id);
+      this.#database.query("INSERT OR REPLACE INTO removed (id, at) VALUES (?, ?)").run(id, now);
+    })();
+  }
+
+  wasRemoved(id: JobId): boolean {
+    return this.#database.query("SELECT 1 FROM removed WHERE id = ?").get(id) !== null;
+  }
+
+  /** Forgets ids that were removed before `before`. */
+  forgetRemoved(before: number): void {
+    this.#database.query("DELETE FROM removed WHERE at < ?").run(before);
   }
 
   [Symbol.dispose](): void {
@@ -160,5 +191,8 @@ function migrate(database: Database, path: string): void {
     "CREATE TABLE jobs (id TEXT PRIMARY KEY, number INTEGER NOT NULL, start TEXT NOT NULL, exit TEXT, closed INTEGER NOT NULL) STRICT",
   );
   database.run("CREATE INDEX jobs_by_number ON jobs (number)");
+  database.run("CREATE TABLE counter (last INTEGER NOT NULL) STRICT");
+  database.run("INSERT INTO counter (last) VALUES (0)");
+  database.run("CREATE TABLE removed (id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT");
   database.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
 }

@@ -114,6 +114,12 @@ export class Jobs {
     const known = await this.#starting.get(request.job)?.catch(() => undefined);
     const existing = known ?? this.find(request.job);
     if (existing !== undefined) return existing;
+    if (this.#options.index.wasRemoved(request.job)) {
+      throw new AppError(
+        "not_found",
+        `Cannot start job ${request.job}: one of that id ran, and its record was removed`,
+      );
+    }
     const starting = this.#start(request);
     this.#starting.set(request.job, starting);
     return starting.finally(() => this.#starting.delete(request.job));

@@ -12,6 +12,7 @@ import { JobIndex } from "./job-index.ts";
 import { Jobs } from "./jobs.ts";
 import { Keepers } from "./keepers.ts";
 import { listen } from "./listener.ts";
+import { retain } from "./retention.ts";
 import { type Peer, Session } from "./session.ts";
 import { leaveLocalServer, lockState, prepareState } from "./state.ts";
 
@@ -63,6 +64,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   jobs.reconcile();
   await keepers.current();
   stack.defer(() => keepers.close());
+  retain({ state, index, log }, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
 
   const token = createToken();
   const boot = readBootId();

@@ -41,6 +41,8 @@ import { createToken } from "./auth.ts";
 
 /** Bytes that may wait in the connection before no more output is put behind them. */
 const MAX_QUEUED_BYTES = 256 * 1024;
+/** Messages that may wait for the window: an answer for each call, an end and a discard for each channel. */
+const MAX_WAITING = MAX_CALLS + 2 * MAX_CHANNELS;
 /** Frames of output sent before what has arrived is looked at. */
 const FRAMES_PER_TURN = 16;
 
@@ -259,7 +261,7 @@ export class Session {
     const line = {
       beat: () => this.#sendFrame({ type: "beat" }),
       silence: () => performance.now() - this.#heard,
-      quiet: () => performance.now() - this.#spoke,
+      idle: () => performance.now() - this.#spoke,
     };
     heartbeat(line, { every, patience: HEARTBEAT_PATIENCE, signal }).catch((error) => this.#fail(error));
   }
@@ -329,6 +331,7 @@ export class Session {
       writer,
       onCredit: (counts) => this.#sendFrame({ type: "credit", channel: id, ...counts }),
       onDiscard: () => this.#send({ type: "discard", channel: id }),
+      onBroken: (error) => this.#breakChannel(id, error),
     });
     this.#channels.set(id, channel);
     this.#startAttaching(id, job, (found) => channel.attach(found));
@@ -423,11 +426,17 @@ export class Session {
   /** Sends a sequenced message now, or as soon as the window has room. */
   #send(message: ServerMessage): void {
     if (this.#controller.signal.aborted) return;
-    if (this.#outbox.isFull) return void this.#waiting.push(message);
+    if (this.#outbox.isFull) return this.#wait(message);
     const frame = this.#outbox.stamp(message);
     this.#ackTimer?.[Symbol.dispose]();
     this.#ackTimer = undefined;
     this.#sendFrame({ ...frame, ack: this.#inbox.takeAck() });
+  }
+
+  /** A client that acknowledges nothing but asks on is given up before what waits for it grows without bound. */
+  #wait(message: ServerMessage): void {
+    if (this.#waiting.push(message) <= MAX_WAITING) return;
+    this.#fail(new AppError("too_many", `Cannot keep more than ${MAX_WAITING} unacknowledged answers`));
   }
 
   #acknowledged(seq: number): void {

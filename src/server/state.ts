@@ -1,29 +1,9 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import * as v from "valibot";
 import { claimLock } from "../process/lock.ts";
 import { AppError } from "../protocol/error.ts";
-
-/** What a running server leaves for clients and later commands of the same user. */
-export const LocalServer = v.object({
-  url: v.string(),
-  token: v.string(),
-  pid: v.number(),
-  version: v.string(),
-});
-export type LocalServer = v.InferOutput<typeof LocalServer>;
-
-/** Where state is kept unless told otherwise (DESIGN.md section 9). */
-export function defaultState(env: Readonly<Record<string, string | undefined>>): string {
-  if (env["FARHAND_STATE"]) return resolve(env["FARHAND_STATE"]);
-  if (process.platform === "win32") return join(env["LOCALAPPDATA"] ?? homedir(), "farhand");
-  if (process.getuid?.() === 0) return "/var/lib/farhand";
-  if (env["XDG_STATE_HOME"]) return join(env["XDG_STATE_HOME"], "farhand");
-  return process.platform === "darwin"
-    ? join(homedir(), "Library", "Application Support", "farhand")
-    : join(homedir(), ".local", "state", "farhand");
-}
+import { LocalServer } from "../protocol/local.ts";
 
 /** Makes the state directory with its rooms, private to this user. Throws `state_unusable` when it is not. */
 export function prepareState(state: string): void {

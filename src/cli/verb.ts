@@ -1,0 +1,15 @@
+import type { ArgSpecs, Arguments } from "./arguments.ts";
+import type { Context } from "./context.ts";
+
+/** Something that `farhand` can be told to do. */
+export interface Verb {
+  readonly summary: string;
+  readonly args: ArgSpecs;
+  /** What the rest of the command line is called in help, if there may be any. */
+  readonly rest?: string;
+  /** The rest begins at the first word that is no option, and is not searched for options. */
+  readonly takesRest?: boolean;
+  readonly examples: readonly (readonly [line: string, what: string])[];
+  /** Answers the exit code. */
+  readonly run: (values: Arguments, context: Context) => Promise<number>;
+}

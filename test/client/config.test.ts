@@ -1,0 +1,84 @@
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { findTarget } from "../../src/client/config.ts";
+import { openDirectory } from "../support/directory.ts";
+
+function setup(
+  local: object | string = { url: "http://127.0.0.1:5", token: "local-token", pid: 1, version: "1" },
+) {
+  const directory = openDirectory();
+  const write = (content: object | string) =>
+    writeFileSync(
+      join(directory.path, "local.json"),
+      typeof content === "string" ? content : JSON.stringify(content),
+    );
+  write(local);
+  return {
+    env: { FARHAND_STATE: directory.path },
+    write,
+    [Symbol.dispose]: () => directory[Symbol.dispose](),
+  };
+}
+
+describe("findTarget()", () => {
+  test("without a name finds this machine's server and its token", () => {
+    using world = setup();
+    const target = findTarget({}, world.env);
+    expect(target).toMatchObject({
+      host: { url: "http://127.0.0.1:5" },
+      token: "local-token",
+      isLocal: true,
+    });
+  });
+
+  test("reads local.json again each time", () => {
+    using world = setup();
+    findTarget({}, world.env);
+    world.write({ url: "http://127.0.0.1:6", token: "next", pid: 1, version: "1" });
+    expect(findTarget({}, world.env)).toMatchObject({ host: { url: "http://127.0.0.1:6" }, token: "next" });
+  });
+
+  test("gives the local token to the address in local.json, and to no other", () => {
+    using world = setup();
+    expect(findTarget({ host: "localhost:5" }, world.env)).toMatchObject({
+      host: { url: "http://127.0.0.1:5" },
+      token: "local-token",
+    });
+    for (const host of ["127.0.0.1:6", "web1:5", "https://127.0.0.1:5", "[::1]:5"]) {
+      expect(findTarget({ host }, world.env).token).toBeUndefined();
+    }
+  });
+
+  test("takes options before the environment, and that before local.json", () => {
+    using world = setup();
+    const env = { ...world.env, FARHAND_HOST: "web2", FARHAND_TOKEN: "env-token" };
+    expect(findTarget({}, env)).toMatchObject({ host: { url: "https://web2:9922" }, token: "env-token" });
+    expect(findTarget({ host: "web1", token: "own" }, env)).toMatchObject({
+      host: { url: "https://web1:9922" },
+      token: "own",
+      isLocal: false,
+    });
+    expect(findTarget({}, { ...world.env, FARHAND_TOKEN: "env-token" })).toMatchObject({
+      host: { url: "http://127.0.0.1:5" },
+      token: "env-token",
+    });
+  });
+
+  test("says where it looked when there is no server", () => {
+    using directory = openDirectory();
+    expect(() => findTarget({ state: directory.path }, {})).toThrow(directory.path);
+  });
+
+  test.each(["{", "{}", '{"url":"http://web1","token":"t","pid":1,"version":"1"}'])(
+    "refuses a local.json that says %s",
+    (content) => {
+      using world = setup(content);
+      expect(() => findTarget({}, world.env)).toThrow(expect.objectContaining({ code: "unavailable" }));
+    },
+  );
+
+  test("refuses a token that would break a header", () => {
+    expect(() => findTarget({ host: "web1", token: "a\r\nHost: b" }, {})).toThrow("Cannot use the token");
+  });
+});

@@ -1,0 +1,165 @@
+import { describe, expect, test } from "bun:test";
+import { Connection } from "../../src/client/connection.ts";
+import { Session } from "../../src/client/session.ts";
+import type { JobId } from "../../src/protocol/id.ts";
+import type { Packet } from "../../src/protocol/packet.ts";
+import { type Heard, ServerPeer, toExit, toRecord } from "../support/server-peer.ts";
+
+/** A server that runs every program the same way: it says these records, on each output channel that is opened. */
+async function setup(
+  records: readonly Uint8Array[],
+  onFrame: (frame: Heard, peer: ServerPeer) => void = () => {},
+) {
+  const peer = new ServerPeer();
+  const session = new Session(peer, { heartbeat: 15_000, patience: 10_000, now: () => performance.now() });
+  peer.ear = session;
+  peer.onFrame = (frame) => {
+    if (frame.type === "call" && frame.command === "exec") {
+      peer.say({ type: "accepted", call: frame.call, job: frame.job as JobId, number: 7 });
+    }
+    // Not before the client knows the channel that it is opening.
+    if (frame.type === "credit" && frame.received === 0) peer.data(frame.channel, ...records);
+    onFrame(frame, peer);
+  };
+  peer.welcome();
+  return { peer, connection: new Connection(session, await session.welcome) };
+}
+
+const hello = [toRecord("stdout", 0, "hel"), toRecord("stderr", 1, "oops"), toRecord("stdout", 2, "lo")];
+
+describe("Connection.exec()", () => {
+  test("answers everything at the end", async () => {
+    const { connection, peer } = await setup([
+      ...hello,
+      toExit(3, { code: 3, stdoutBytes: 5, stderrBytes: 4 }),
+    ]);
+    const { outcome, stdout, stderr, number } = await connection.exec(["hello"], { cwd: "/" });
+    expect(outcome).toEqual({ type: "exited", code: 3 });
+    expect([stdout, stderr].map((bytes) => new TextDecoder().decode(bytes))).toEqual(["hello", "oops"]);
+    expect(number).toBe(7);
+    expect(peer.of("call")[0]?.input.value).toEqual({ argv: ["hello"], cwd: "/", stdin: false });
+    expect(peer.of("close")).toHaveLength(1);
+  });
+
+  test("takes a line for the shell", async () => {
+    const { connection, peer } = await setup([toExit(0)]);
+    await connection.exec({ shell: "a | b" });
+    expect(peer.of("call")[0]?.input.value).toEqual({ shell: "a | b", stdin: false });
+  });
+
+  test("never answers with fewer bytes than the exit counts", async () => {
+    const { connection } = await setup([...hello, toExit(3, { stdoutBytes: 6, stderrBytes: 4 })]);
+    const running = connection.exec(["hello"]);
+    expect(running).rejects.toMatchObject({ code: "incomplete_output" });
+    await running.catch(() => {});
+  });
+
+  test("never answers behind a gap", async () => {
+    const totals = { packets: 2, values: 0, stdoutBytes: 5, stderrBytes: 0 };
+    const { connection } = await setup([
+      toRecord("gap", 0, { next: 2, totals }),
+      toExit(2, { stdoutBytes: 5 }),
+    ]);
+    const running = connection.exec(["hello"]);
+    expect(running).rejects.toMatchObject({ code: "incomplete_output" });
+    await running.catch(() => {});
+  });
+
+  test("feeds stdin", async () => {
+    const { connection, peer } = await setup([], (frame, peer) => {
+      if (frame.type === "open_input") {
+        queueMicrotask(() =>
+          peer.sayBare({ type: "credit", channel: frame.channel, received: 0, limit: 100 }),
+        );
+      }
+      if (frame.type === "end") peer.data(1, toExit(0));
+    });
+    await connection.exec(["cat"], { stdin: "hi" });
+    expect(peer.of("data").map(({ bytes }) => new TextDecoder().decode(bytes))).toEqual(["hi"]);
+  });
+
+  test("fails when its stdin does", async () => {
+    const { connection, peer } = await setup([], (frame, peer) => {
+      if (frame.type === "open_input") {
+        queueMicrotask(() =>
+          peer.sayBare({ type: "credit", channel: frame.channel, received: 0, limit: 100 }),
+        );
+      }
+    });
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      throw new Error("no tape");
+    }
+    const running = connection.exec(["cat"], { stdin: broken() });
+    expect(running).rejects.toThrow("no tape");
+    await running.catch(() => {});
+    expect(peer.of("close")).toHaveLength(1);
+  });
+
+  test("with complete: false gives a listener, whose packets the job waits for", async () => {
+    const { connection, peer } = await setup([...hello, toExit(3, { stdoutBytes: 5, stderrBytes: 4 })]);
+    const listener = await connection.exec(["hello"], { complete: false });
+    const seen: Packet["type"][] = [];
+    for await (const packet of listener) seen.push(packet.type);
+    expect(seen).toEqual(["stdout", "stderr", "stdout", "exit"]);
+    expect(await listener.outcome).toEqual({ type: "exited", code: 0 });
+    expect(peer.of("credit").at(-1)?.next).toBe(4);
+  });
+
+  test("releases the job when listening stops early", async () => {
+    const { connection, peer } = await setup(hello);
+    const listener = await connection.exec(["hello"], { complete: false });
+    for await (const _packet of listener) break;
+    expect(peer.of("close")).toHaveLength(1);
+    expect(listener.outcome).rejects.toMatchObject({ code: "cancelled" });
+  });
+
+  test("throws timed_out when nothing comes for maxInterval", async () => {
+    const { connection } = await setup(hello);
+    const listener = await connection.exec(["hello"], { complete: false, maxInterval: 30 });
+    const seen: Packet[] = [];
+    const listening = (async () => {
+      for await (const packet of listener) seen.push(packet);
+    })();
+    expect(listening).rejects.toMatchObject({ code: "timed_out" });
+    await listening.catch(() => {});
+    expect(seen).toHaveLength(3);
+  });
+});
+
+test("Connection.follow() looks the job up and reads to its close", async () => {
+  const id = crypto.randomUUID();
+  const summary = {
+    id,
+    number: 3,
+    command: "exec",
+    argv: ["x"],
+    cwd: "/",
+    owner: "me",
+    state: "closed",
+    attached: false,
+    startedAt: "",
+  };
+  const totals = { packets: 1, values: 0, stdoutBytes: 0, stderrBytes: 0 };
+  const { connection, peer } = await setup([toExit(0), toRecord("closed", 1, { totals })], (frame, peer) => {
+    if (frame.type === "call") {
+      const result = { encoding: "json", value: { jobs: [summary], more: false } } as const;
+      peer.say({ type: "result", call: frame.call, result });
+    }
+  });
+  const listener = await connection.follow("@last", { since: 0 });
+  expect(await Array.fromAsync(listener)).toHaveLength(2);
+  expect(listener.number).toBe(3);
+  expect(peer.of("open_output")).toMatchObject([{ job: id, from: { type: "since", number: 0 } }]);
+  expect(peer.of("open_output")[0]?.holder).toBeUndefined();
+});
+
+test("a result of the wrong shape is a protocol error", async () => {
+  const { connection } = await setup([], (frame, peer) => {
+    if (frame.type === "call") {
+      peer.say({ type: "result", call: frame.call, result: { encoding: "json", value: { jobs: 5 } } });
+    }
+  });
+  const asking = connection.jobs();
+  expect(asking).rejects.toMatchObject({ code: "protocol_error" });
+  await asking.catch(() => {});
+});

@@ -1,0 +1,142 @@
+import { describe, expect, test } from "bun:test";
+import type { Target } from "../../src/client/config.ts";
+import { dial } from "../../src/client/dial.ts";
+import { parseHost } from "../../src/client/host.ts";
+import { AppError } from "../../src/protocol/error.ts";
+import { eventually } from "../support/eventually.ts";
+import { openFakeServer } from "../support/fake-server.ts";
+
+const never = new AbortController().signal;
+
+function toTarget(
+  host: string,
+  { token, isLocal = false }: { token?: string; isLocal?: boolean } = {},
+): Target {
+  return { host: parseHost(host), token, isLocal };
+}
+
+/** A port that refuses. */
+async function freePort(): Promise<number> {
+  await using server = openFakeServer();
+  return server.port;
+}
+
+describe("dial()", () => {
+  test("opens a session whose calls are answered", async () => {
+    await using server = openFakeServer({ token: "secret" });
+    await using session = await dial(() => toTarget(server.url, { token: "secret" }), { signal: never });
+    expect(await session.call("ping", {})).toEqual({});
+    expect((await session.welcome).agent.version).toBe("9.9.9");
+  });
+
+  test("fails at once where the port refuses, in a sentence", async () => {
+    const port = await freePort();
+    const start = performance.now();
+    const dialling = dial(() => toTarget(`127.0.0.1:${port}`), { signal: never });
+    expect(dialling).rejects.toMatchObject({
+      code: "connection_refused",
+      message: `Cannot connect to http://127.0.0.1:${port}: connection refused; is farhandd running there?`,
+    });
+    await dialling.catch(() => {});
+    expect(performance.now() - start).toBeLessThan(2_000);
+  });
+
+  test("keeps trying until its limit, and then says why", async () => {
+    const port = await freePort();
+    const start = performance.now();
+    const errors: AppError[] = [];
+    const options = { signal: never, timeout: 300, onRetry: (error: AppError) => errors.push(error) };
+    const dialling = dial(() => toTarget(`127.0.0.1:${port}`), options);
+    expect(dialling).rejects.toMatchObject({ code: "connection_refused" });
+    await dialling.catch(() => {});
+    expect(performance.now() - start).toBeWithin(250, 3_000);
+    expect(errors.length).toBeGreaterThan(1);
+  });
+
+  test("finds a server that starts later, asking each time where it is", async () => {
+    const port = await freePort();
+    let asked = 0;
+    const find = () => {
+      if (++asked === 1) throw new AppError("unavailable", "No local.json yet");
+      return toTarget(`127.0.0.1:${port}`);
+    };
+    const dialling = dial(find, { signal: never, timeout: 20_000 });
+    await eventually(() => asked > 2);
+    await using _server = openFakeServer({ port });
+    await using session = await dialling;
+    expect(await session.call("ping", {})).toEqual({});
+  });
+
+  test("tells a refused token from every other failure, and tries again only with one from local.json", async () => {
+    await using server = openFakeServer({ token: "secret" });
+    let asked = 0;
+    const wrong = dial(() => (asked++, toTarget(server.url, { token: "wrong" })), {
+      signal: never,
+      timeout: 5_000,
+    });
+    expect(wrong).rejects.toMatchObject({
+      code: "unauthenticated",
+      message: expect.stringContaining("FARHAND_TOKEN"),
+    });
+    await wrong.catch(() => {});
+    expect(asked).toBe(1);
+    const renew = () => toTarget(server.url, { token: asked++ === 1 ? "stale" : "secret", isLocal: true });
+    await using session = await dial(renew, { signal: never, timeout: 5_000 });
+    expect(asked).toBe(3);
+    expect(session.ended.aborted).toBe(false);
+  });
+
+  test.each<[string, number, string]>([
+    ["something else", 200, "no farhandd answers there (HTTP status 200)"],
+    ["a redirect, which it does not follow", 302, "no farhandd answers there (HTTP status 302)"],
+  ])("refuses %s", async (_what, status, sentence) => {
+    const headers = { location: "http://127.0.0.1:1/" };
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: () => new Response("hi", { status, headers }),
+    });
+    const dialling = dial(() => toTarget(`127.0.0.1:${server.port}`), { signal: never });
+    expect(dialling).rejects.toThrow(sentence);
+    await dialling.catch(() => {});
+    await server.stop(true);
+  });
+
+  test("gives up on a server that accepts and says nothing", async () => {
+    const server = Bun.listen({ port: 0, hostname: "127.0.0.1", socket: { data() {} } });
+    const dialling = dial(() => toTarget(`127.0.0.1:${server.port}`), { signal: never, timeout: 200 });
+    expect(dialling).rejects.toMatchObject({ code: "timed_out" });
+    await dialling.catch(() => {});
+    server.stop(true);
+  });
+
+  test("stops when it is told to", async () => {
+    const port = await freePort();
+    const stop = new AbortController();
+    const dialling = dial(() => toTarget(`127.0.0.1:${port}`), { signal: stop.signal, timeout: 60_000 });
+    stop.abort(new Error("enough"));
+    expect(dialling).rejects.toThrow("enough");
+    await dialling.catch(() => {});
+  });
+
+  test("hears from a server why it closes", async () => {
+    await using server = openFakeServer({
+      answer: (frame, peer) => {
+        if (frame.type === "hello")
+          peer.sayBare({ type: "goodbye", error: { code: "too_many", message: "Too many" } });
+      },
+    });
+    const session = await dial(() => toTarget(server.url), { signal: never });
+    expect(session.welcome).rejects.toMatchObject({ code: "too_many" });
+    await session.welcome.catch(() => {});
+  });
+
+  test("notices a connection that breaks off", async () => {
+    const server = openFakeServer();
+    const session = await dial(() => toTarget(server.url), { signal: never });
+    await session.welcome;
+    await server[Symbol.asyncDispose]();
+    await eventually(() => session.ended.aborted);
+    expect(session.ended.reason).toMatchObject({ code: "connection_lost" });
+  });
+});

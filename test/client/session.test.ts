@@ -1,0 +1,298 @@
+import { describe, expect, test } from "bun:test";
+import { feed } from "../../src/client/feed.ts";
+import { launchAttached, launchDetached } from "../../src/client/launch.ts";
+import { Session } from "../../src/client/session.ts";
+import { AppError } from "../../src/protocol/error.ts";
+import type { JobId } from "../../src/protocol/id.ts";
+import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
+import type { Packet } from "../../src/protocol/packet.ts";
+import { eventually } from "../support/eventually.ts";
+import { ServerPeer, toExit, toRecord } from "../support/server-peer.ts";
+
+const job = "01a1fc9b-3803-738e-b699-a640b92559cc" as JobId;
+
+function setup({ patience = 10_000, heartbeat = 15_000 } = {}) {
+  const peer = new ServerPeer();
+  const session = new Session(peer, { heartbeat, patience, now: () => performance.now() });
+  peer.ear = session;
+  return { peer, session };
+}
+
+describe("Session", () => {
+  test("says hello, and sends a whole exec behind it without waiting", () => {
+    const { peer, session } = setup();
+    launchAttached(session, { argv: ["true"], stdin: true });
+    expect(peer.heard.map(({ type }) => type)).toEqual([
+      "hello",
+      "call",
+      "open_output",
+      "credit",
+      "open_input",
+    ]);
+    const [call] = peer.of("call");
+    const [output] = peer.of("open_output");
+    expect(output).toMatchObject({
+      job: call?.job,
+      holder: call?.holder,
+      from: { type: "since", number: 0 },
+    });
+    expect(peer.of("credit")).toMatchObject([{ received: 0, limit: OUTPUT_WINDOW_BYTES, next: 0 }]);
+    expect(peer.of("open_input")).toMatchObject([{ job: call?.job, writer: call?.job }]);
+  });
+
+  test("starts a detached job without a holder", () => {
+    const { peer, session } = setup();
+    launchDetached(session, { argv: ["true"] });
+    expect(peer.heard.map(({ type }) => type)).toEqual(["hello", "call"]);
+    expect(peer.of("call")[0]?.holder).toBeUndefined();
+  });
+
+  test("answers each call with its own result or failure", async () => {
+    const { peer, session } = setup();
+    const calls = [
+      session.call("ping", {}),
+      session.call("jobs", {}),
+      session.start({ command: "exec", input: {}, job }),
+    ];
+    peer.say({ type: "failed", call: 2, error: { code: "not_found", message: "No" } });
+    peer.say({ type: "accepted", call: 3, job, number: 7 });
+    peer.say({ type: "result", call: 1, result: { encoding: "json", value: 42 } });
+    const [ping, jobs, exec] = await Promise.allSettled(calls);
+    expect(ping).toMatchObject({ value: 42 });
+    expect(jobs).toMatchObject({ reason: { code: "not_found", message: "No" } });
+    expect(exec).toMatchObject({ value: { job, number: 7 } });
+  });
+
+  test("cancels a call whose signal is aborted, and ignores the late answer", async () => {
+    const { peer, session } = setup();
+    const stop = new AbortController();
+    const call = session.call("wait", {}, stop.signal);
+    stop.abort(new AppError("cancelled", "Enough"));
+    expect(call).rejects.toThrow("Enough");
+    await call.catch(() => {});
+    expect(peer.of("cancel")).toMatchObject([{ call: 1 }]);
+    peer.say({ type: "failed", call: 1, error: { code: "cancelled", message: "cancelled" } });
+    expect(session.ended.aborted).toBe(false);
+  });
+
+  test.each<[string, object, number]>([
+    ["no JSON object", [], 4400],
+    ["an unknown type", { type: "bogus" }, 4400],
+    ["a gap in the sequence", { type: "accepted", seq: 2, call: 1, job, number: 1 }, 4409],
+    ["an acknowledgement of what was never sent", { type: "ack", ack: 9 }, 4400],
+    ["a frame of a channel that was never opened", { type: "end", seq: 1, channel: 5, position: 0 }, 4400],
+  ])("ends with a typed close on %s", async (_what, frame, code) => {
+    const { peer, session } = setup();
+    const call = session.call("ping", {});
+    peer.sayBare(frame);
+    expect(peer.closed?.code).toBe(code);
+    expect(session.ended.reason).toBeInstanceOf(AppError);
+    expect(call).rejects.toBe(session.ended.reason);
+    await call.catch(() => {});
+  });
+
+  test("refuses a server that speaks another major version", () => {
+    const { peer, session } = setup();
+    peer.welcome(15_000, 2);
+    expect(session.ended.reason).toMatchObject({ code: "unsupported_version" });
+    expect(peer.closed?.code).toBe(4426);
+  });
+
+  test("ends everything in it with the reason for which its connection is gone", async () => {
+    const { session } = setup();
+    const { output, accepted, input } = launchAttached(session, { argv: ["true"], stdin: true });
+    const reason = new AppError("connection_lost", "Gone");
+    const results = Promise.allSettled([
+      accepted,
+      session.welcome,
+      session.call("ping", {}),
+      collect(output),
+    ]);
+    session.disconnected(reason);
+    for (const result of await results) expect(result).toMatchObject({ status: "rejected", reason });
+    expect(input?.closed.aborted).toBe(true);
+    expect(session.call("ping", {})).rejects.toBe(reason);
+  });
+
+  test("gives up on a server that never welcomes it", async () => {
+    const { session } = setup({ patience: 20 });
+    await eventually(() => session.ended.aborted);
+    expect(session.ended.reason).toMatchObject({ code: "timed_out" });
+  });
+
+  test("keeps the interval that the welcome settles, and declares a silent server lost", async () => {
+    const { peer, session } = setup();
+    peer.welcome(30);
+    await eventually(() => session.ended.aborted);
+    expect(session.ended.reason).toMatchObject({ code: "peer_lost" });
+    expect(peer.of("beat").length).toBeGreaterThanOrEqual(1);
+    expect(peer.closed?.code).toBe(4499);
+  });
+
+  test("says goodbye when it is disposed", async () => {
+    const { peer, session } = setup();
+    await session[Symbol.asyncDispose]();
+    await session[Symbol.asyncDispose]();
+    expect(peer.heard.at(-1)).toEqual({ type: "goodbye" });
+    expect(peer.closed?.code).toBe(1000);
+  });
+
+  test("takes the server's own reason for ending", () => {
+    const { peer, session } = setup();
+    peer.sayBare({ type: "goodbye", error: { code: "shutting_down", message: "The server stops" } });
+    expect(session.ended.reason).toMatchObject({ code: "shutting_down", message: "The server stops" });
+  });
+});
+
+async function collect(packets: AsyncIterable<Packet>): Promise<Packet[]> {
+  return Array.fromAsync(packets);
+}
+
+describe("Output", () => {
+  function open() {
+    const world = setup();
+    return { ...world, output: world.session.openOutput(job, { type: "since", number: 0 }) };
+  }
+
+  test("gives packets in order, to the end", async () => {
+    const { peer, output } = open();
+    peer.data(1, toRecord("stdout", 0, "a"), toRecord("stderr", 1, "b"));
+    peer.data(1, toExit(2, { stdoutBytes: 1, stderrBytes: 1 }));
+    peer.end(1);
+    expect((await collect(output)).map(({ type }) => type)).toEqual(["stdout", "stderr", "exit"]);
+  });
+
+  test("grants as packets are consumed, and names the first that is not", () => {
+    const { peer, output } = open();
+    const [first, second] = [toRecord("stdout", 0, "abc"), toRecord("stderr", 1, "d")];
+    peer.data(1, first, second);
+    output.consumed({ type: "stderr", number: 1, at: 0, bytes: new Uint8Array() });
+    expect(output.next).toBe(0);
+    output.consumed({ type: "stdout", number: 0, at: 0, bytes: new Uint8Array() });
+    expect(output.next).toBe(2);
+    const received = first.length + second.length;
+    expect(peer.of("credit").at(-1)).toMatchObject({
+      received,
+      limit: received + OUTPUT_WINDOW_BYTES,
+      next: 2,
+    });
+  });
+
+  test("refuses data beyond the credit, out of place, or damaged", () => {
+    const big = toRecord("stdout", 0, "x".repeat(60_000));
+    const flood = open();
+    for (let number = 0; number < 80; number++)
+      flood.peer.data(1, toRecord("stdout", number, "x".repeat(60_000)));
+    expect(flood.session.ended.reason).toMatchObject({ code: "protocol_error" });
+    const damaged = open();
+    big[100] = 0;
+    damaged.peer.data(1, big);
+    expect(damaged.session.ended.reason).toMatchObject({ code: "protocol_error" });
+    const early = open();
+    early.peer.say({ type: "end", channel: 1, position: 5 });
+    expect(early.session.ended.reason).toMatchObject({ code: "protocol_error" });
+  });
+
+  test("does not pass an exit whose counts are not met", async () => {
+    const { peer, session, output } = open();
+    peer.data(1, toRecord("stdout", 0, "abc"), toExit(1, { stdoutBytes: 4 }));
+    expect(session.ended.reason).toMatchObject({ code: "incomplete_output" });
+    expect(collect(output)).rejects.toMatchObject({ code: "incomplete_output" });
+  });
+
+  test("skips a kind of packet that it does not know", async () => {
+    const { peer, output } = open();
+    const unknown = toRecord("stdout", 0, "?");
+    unknown[8] = 200;
+    new DataView(unknown.buffer).setUint32(4, Bun.hash.crc32(unknown.subarray(8)));
+    peer.data(1, unknown, toExit(1));
+    peer.end(1);
+    expect((await collect(output)).map(({ type }) => type)).toEqual(["exit"]);
+  });
+
+  test("fails with the channel", async () => {
+    const { peer, output } = open();
+    peer.data(1, toRecord("stdout", 0, "abc"));
+    peer.say({ type: "broken", channel: 1, error: { code: "not_found", message: "No such job" } });
+    const seen: Packet[] = [];
+    const reading = (async () => {
+      for await (const packet of output) seen.push(packet);
+    })();
+    expect(reading).rejects.toMatchObject({ code: "not_found" });
+    await reading.catch(() => {});
+    expect(seen).toHaveLength(1);
+  });
+
+  test("closes once, and ignores what still comes", () => {
+    const { peer, session, output } = open();
+    output.discard("stdout");
+    output.close();
+    output.close();
+    output.discard();
+    peer.data(1, toRecord("stdout", 0, "abc"));
+    expect(peer.heard.slice(3)).toMatchObject([{ type: "discard", stream: "stdout" }, { type: "close" }]);
+    expect(session.ended.aborted).toBe(false);
+  });
+});
+
+describe("feed()", () => {
+  function open() {
+    const world = setup();
+    const input = world.session.openInput(job, crypto.randomUUID() as never);
+    const sent = () => Buffer.concat(world.peer.of("data").map(({ bytes }) => bytes)).toString();
+    const grant = (received: number, limit: number) =>
+      world.peer.sayBare({ type: "credit", channel: 1, received, limit });
+    return { ...world, input, sent, grant };
+  }
+
+  test("reads nothing before there is credit, and never sends more than that", async () => {
+    const { peer, input, sent, grant } = open();
+    let reads = 0;
+    async function* source() {
+      for (const text of ["abc", "def"]) {
+        reads++;
+        yield new TextEncoder().encode(text);
+      }
+    }
+    const fed = feed(input, source());
+    await Bun.sleep(5);
+    expect(reads).toBe(0);
+    grant(0, 4);
+    await eventually(() => sent() === "abcd");
+    grant(4, 100);
+    await fed;
+    expect(sent()).toBe("abcdef");
+    expect(peer.of("end")).toMatchObject([{ channel: 1, position: 6 }]);
+  });
+
+  test("stops quietly when nobody takes input any more, even while it reads", async () => {
+    const { peer, input, grant } = open();
+    const silent = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) };
+    const fed = feed(input, silent);
+    grant(0, 100);
+    await Bun.sleep(5);
+    peer.say({ type: "discard", channel: 1 });
+    await fed;
+    expect(peer.of("end")).toEqual([]);
+  });
+
+  test("ends the input when its source fails, and says why", async () => {
+    const { peer, input, grant } = open();
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      throw new Error("disk on fire");
+    }
+    const fed = feed(input, broken());
+    grant(0, 100);
+    expect(fed).rejects.toThrow("Cannot read stdin: disk on fire");
+    await fed.catch(() => {});
+    expect(peer.of("end")).toMatchObject([{ position: 0 }]);
+  });
+
+  test("cuts large chunks into frames", async () => {
+    const { peer, input, grant } = open();
+    grant(0, 1_000_000);
+    await feed(input, new Uint8Array(200_000));
+    expect(peer.of("data").map(({ bytes }) => bytes.length)).toEqual([65_536, 65_536, 65_536, 3_392]);
+    expect(peer.of("data").map(({ position }) => position)).toEqual([0, 65_536, 131_072, 196_608]);
+  });
+});

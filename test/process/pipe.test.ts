@@ -1,0 +1,194 @@
+import { describe, expect, test } from "bun:test";
+import { openLibc } from "../../src/process/libc.ts";
+import { openOutput, type OutputPipe } from "../../src/process/pipe.ts";
+import { signalGroup } from "../../src/process/signal.ts";
+import { type Child, spawnProgram } from "../../src/process/spawn.ts";
+import { eventually } from "../support/eventually.ts";
+
+const KiB = 1024;
+const libc = openLibc();
+const never = new AbortController().signal;
+
+function setup() {
+  const started: Child[] = [];
+  return {
+    spawn(argv: readonly string[], stdin = false): Child {
+      const env = { PATH: process.env["PATH"] ?? "" };
+      const child = spawnProgram({ argv, cwd: "/", env, umask: 0o022, merge: false, stdin, libc });
+      started.push(child);
+      return child;
+    },
+    [Symbol.dispose]() {
+      for (const { pid } of started) signalGroup(pid, "SIGKILL");
+    },
+  };
+}
+
+/** Reads in the background, as a job does: how many bytes came so far. */
+function startCounting(pipe: OutputPipe): { bytes: number; ended: Promise<void> } {
+  const count = { bytes: 0, ended: Promise.resolve() };
+  count.ended = (async () => {
+    for (let chunk = await pipe.read(); chunk !== undefined; chunk = await pipe.read()) count.bytes += chunk.length;
+  })();
+  return count;
+}
+
+describe("OutputPipe.caughtUp", () => {
+  test("resolves when all is read that a program wrote before its exit, run after run", async () => {
+    using world = setup();
+    for (let run = 0; run < 100; run++) {
+      // The grandchild keeps the pipe open, so that its end tells nothing.
+      const child = world.spawn(["sh", "-c", "sleep 60 & head -c 60000 /dev/zero"]);
+      const count = startCounting(child.stdout);
+      await child.exited;
+      await child.stdout.caughtUp(never);
+      expect(count.bytes).toBe(60_000);
+      signalGroup(child.pid, "SIGKILL");
+      await count.ended;
+    }
+  }, 60_000);
+
+  test("resolves when all is read of a program whose pipe ends with it, run after run", async () => {
+    using world = setup();
+    for (let run = 0; run < 100; run++) {
+      const child = world.spawn(["head", "-c", "60000", "/dev/zero"]);
+      const count = startCounting(child.stdout);
+      await child.exited;
+      await child.stdout.caughtUp(never);
+      expect(count.bytes).toBe(60_000);
+    }
+  }, 60_000);
+
+  test("is not held back by a grandchild that floods the pipe", async () => {
+    using world = setup();
+    const child = world.spawn(["sh", "-c", "yes & sleep 0.1"]);
+    const count = startCounting(child.stdout);
+    await child.exited;
+    const before = count.bytes;
+    await child.stdout.caughtUp(never);
+    const after = count.bytes;
+    // What was there, what Bun reads ahead, and no more than the chunks under way.
+    expect(after - before).toBeLessThan(2_000 * KiB);
+    await eventually(() => count.bytes > after + 10_000 * KiB);
+  });
+
+  test("does not resolve while whoever reads is still busy with what it got", async () => {
+    const whole = new Uint8Array(512 * KiB);
+    const stream = new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(whole) });
+    const pipe = openOutput(stream);
+    let isCaughtUp = false;
+    const caughtUp = pipe.caughtUp(never).then(() => (isCaughtUp = true));
+    expect(await pipe.read()).toHaveLength(whole.length);
+    for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+    expect(isCaughtUp).toBe(false);
+    const next = pipe.read();
+    await caughtUp;
+    await pipe.close();
+    expect(await next).toBeUndefined();
+  });
+
+  test("resolves at once for a pipe that has ended", async () => {
+    using world = setup();
+    const child = world.spawn(["true"]);
+    await startCounting(child.stdout).ended;
+    await child.stdout.caughtUp(never);
+    expect(await child.stdout.read()).toBeUndefined();
+  });
+});
+
+test("OutputPipe.close gives the program SIGPIPE, whether somebody reads or not", async () => {
+  using world = setup();
+  const unread = world.spawn(["yes"]);
+  await unread.stdout.close();
+  expect((await unread.exited).end).toEqual({ type: "signaled", signal: "SIGPIPE" });
+  expect(await unread.stdout.read()).toBeUndefined();
+
+  const read = world.spawn(["yes"]);
+  const count = startCounting(read.stdout);
+  await eventually(() => count.bytes > 0);
+  await read.stdout.close();
+  await read.stdout.close();
+  await count.ended;
+  expect((await read.exited).end).toEqual({ type: "signaled", signal: "SIGPIPE" });
+
+  const waiting = world.spawn(["sh", "-c", "sleep 0.1; echo; echo; sleep 60"]);
+  const pending = waiting.stdout.read();
+  await waiting.stdout.close();
+  expect(await pending).toBeUndefined();
+  expect((await waiting.exited).end).toEqual({ type: "signaled", signal: "SIGPIPE" });
+});
+
+test("OutputPipe holds a program back while nobody reads it", async () => {
+  using world = setup();
+  const child = world.spawn(["sh", "-c", "head -c 3000000 /dev/zero; exec sleep 60"]);
+  const isBlocked = async () => (await Bun.file(`/proc/${child.pid}/children`).exists()) || true;
+  await isBlocked();
+  const head = () => Bun.spawnSync(["pgrep", "-P", String(child.pid), "head"]).stdout.toString().trim();
+  await eventually(() => head() !== "");
+  // Blocked in write: its read counter does not move between two looks that are a whole process apart.
+  const state = () => Bun.spawnSync(["cat", `/proc/${head()}/io`]).stdout.toString();
+  await eventually(() => state() !== "" && state() === state());
+  expect(head()).not.toBe("");
+  const count = startCounting(child.stdout);
+  await eventually(() => count.bytes === 3_000_000);
+});
+
+describe("InputPipe", () => {
+  test("gives the program every byte, then the end", async () => {
+    using world = setup();
+    const child = world.spawn(["sha256sum"], true);
+    const output = child.stdout.read();
+    const piece = crypto.getRandomValues(new Uint8Array(100_000));
+    const hasher = new Bun.CryptoHasher("sha256");
+    for (let count = 0; count < 30; count++) {
+      await child.stdin?.write(piece);
+      hasher.update(piece);
+    }
+    child.stdin?.end();
+    child.stdin?.end();
+    expect(new TextDecoder().decode(await output)).toBe(`${hasher.digest("hex")}  -\n`);
+  });
+
+  test("rejects with EPIPE once nobody will read what is written", async () => {
+    using world = setup();
+    const child = world.spawn(["sh", "-c", "exec <&-; echo closed; sleep 60"], true);
+    await child.stdout.read();
+    const write = async () => {
+      for (let count = 0; count < 10; count++) await child.stdin?.write(new Uint8Array(10_000));
+    };
+    expect(write()).rejects.toMatchObject({ code: "EPIPE" });
+  });
+
+  test("waits while the program does not read", async () => {
+    using world = setup();
+    const child = world.spawn(["sh", "-c", "read line; exec cat > /dev/null"], true);
+    let taken = 0;
+    const writing = (async () => {
+      for (; taken < 20; taken++) await child.stdin?.write(new Uint8Array(64 * KiB));
+    })();
+    // The shell reads byte by byte until a line break, and these have none: it takes what it is given slowly.
+    await eventually(() => taken > 0);
+    expect(taken).toBeLessThan(20);
+    await child.stdin?.write(new TextEncoder().encode("\n"));
+    await writing;
+    child.stdin?.end();
+    expect((await child.exited).end).toEqual({ type: "exited", code: 0 });
+  }, 30_000);
+});
+
+test("OutputPipe of 300 silent children does not slow the output of another", async () => {
+  using world = setup();
+  const silent = Array.from({ length: 300 }, () => world.spawn(["sleep", "60"]));
+  for (const { stdout, stderr } of silent) {
+    startCounting(stdout);
+    if (stderr !== undefined) startCounting(stderr);
+  }
+  for (let run = 0; run < 5; run++) {
+    const began = performance.now();
+    const child = world.spawn(["echo", "heard"]);
+    expect(new TextDecoder().decode(await child.stdout.read())).toBe("heard\n");
+    await child.exited;
+    // 5,004 ms when silent jobs blocked it; 1 ms when not.
+    expect(performance.now() - began).toBeLessThan(1_000);
+  }
+}, 30_000);

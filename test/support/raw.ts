@@ -1,0 +1,286 @@
+import { AppError } from "../../src/protocol/error.ts";
+
+/** One WebSocket frame, with everything in it that a sane client leaves to its library. */
+export interface RawFrame {
+  readonly opcode: number;
+  readonly payload?: Uint8Array | string;
+  /** Default true. */
+  readonly fin?: boolean;
+  /** The three reserved bits, 0 to 7. */
+  readonly rsv?: number;
+  /** Default four zero bytes; null for an unmasked frame. */
+  readonly mask?: readonly [number, number, number, number] | null;
+  /** What the header says of the payload's length, where that is not the truth. */
+  readonly length?: number;
+  /** Bytes in which the length is written: the shortest form unless told otherwise. */
+  readonly lengthBytes?: 1 | 2 | 8;
+}
+
+export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+
+/** How a connection ended: by a close frame, or without one. */
+export type RawEnd =
+  { readonly type: "closed"; readonly code: number; readonly reason: string } | { readonly type: "cut" };
+
+export type Received =
+  | { readonly type: "control"; readonly frame: ControlFrame }
+  | { readonly type: "data"; readonly bytes: Uint8Array }
+  | { readonly type: "pong"; readonly bytes: Uint8Array };
+
+/** A control frame as it came; a test looks at whatever fields it wants. */
+export type ControlFrame = Readonly<Record<string, unknown>> & { readonly type: string };
+
+export interface RawTarget {
+  /** `http://127.0.0.1:1234`. */
+  readonly url: string;
+  readonly token: string;
+}
+
+/** Bytes of a frame as they stand on the wire. */
+export function encodeFrame({
+  opcode,
+  payload = "",
+  fin = true,
+  rsv = 0,
+  mask = [0, 0, 0, 0],
+  length,
+  lengthBytes,
+}: RawFrame): Uint8Array {
+  const body = Buffer.from(payload as Uint8Array);
+  const said = length ?? body.length;
+  const form = lengthBytes ?? (said < 126 ? 1 : said < 65_536 ? 2 : 8);
+  const header = Buffer.alloc(2 + (form === 1 ? 0 : form));
+  header[0] = (fin ? 0x80 : 0) | (rsv << 4) | opcode;
+  header[1] = (mask ? 0x80 : 0) | (form === 1 ? said : form === 2 ? 126 : 127);
+  if (form === 2) header.writeUInt16BE(said, 2);
+  if (form === 8) header.writeBigUInt64BE(BigInt.asUintN(64, BigInt(said)), 2);
+  if (mask === null) return Buffer.concat([header, body]);
+  return Buffer.concat([header, Buffer.from(mask), body.map((byte, index) => byte ^ (mask[index & 3] ?? 0))]);
+}
+
+/** A WebSocket client that does what it is told, wrong or right. Frames that come are kept in order. */
+export class RawClient implements Disposable {
+  readonly received: Received[] = [];
+  readonly #end = Promise.withResolvers<RawEnd>();
+  #socket: Bun.Socket | undefined;
+  #pending: Uint8Array = new Uint8Array();
+  #waiting: Uint8Array[] = [];
+  #changed = Promise.withResolvers<void>();
+  #taken = 0;
+  #paused = false;
+  #seq = 0;
+
+  /** Connects over TCP and sends nothing. */
+  static async connect(url: string): Promise<RawClient> {
+    const { hostname, port } = new URL(url);
+    const client = new RawClient();
+    client.#socket = await Bun.connect({
+      hostname: hostname.replace(/^\[|\]$/g, ""),
+      port: Number(port),
+      socket: {
+        data: (_, chunk) => client.#take(chunk),
+        drain: () => client.#drain(),
+        close: () => client.#finish({ type: "cut" }),
+        end: () => client.#finish({ type: "cut" }),
+        error: () => client.#finish({ type: "cut" }),
+      },
+    });
+    return client;
+  }
+
+  /** Connects and upgrades; throws what the server answers instead. */
+  static async upgrade({ url, token }: RawTarget): Promise<RawClient> {
+    const client = await RawClient.connect(url);
+    client.write(
+      [
+        "GET /v1/channel HTTP/1.1",
+        `Host: ${new URL(url).host}`,
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Protocol: farhand.v1",
+        `Authorization: Bearer ${token}`,
+        "\r\n",
+      ].join("\r\n"),
+    );
+    await client.#upgraded.promise;
+    return client;
+  }
+
+  /** Upgrades, says hello and waits for the welcome. */
+  static async open(target: RawTarget, hello: Readonly<Record<string, unknown>> = {}): Promise<RawClient> {
+    const client = await RawClient.upgrade(target);
+    client.hello(hello);
+    await client.control("welcome");
+    return client;
+  }
+
+  readonly #upgraded = Promise.withResolvers<void>();
+  #isUpgraded = false;
+
+  get ended(): Promise<RawEnd> {
+    return this.#end.promise;
+  }
+
+  write(bytes: Uint8Array | string): void {
+    this.#waiting.push(Buffer.from(bytes as Uint8Array));
+    this.#drain();
+  }
+
+  frame(frame: RawFrame): void {
+    this.write(encodeFrame(frame));
+  }
+
+  /** Any text, or a control frame; its sequence number counts as used. */
+  text(text: string | Readonly<Record<string, unknown>>): void {
+    if (typeof text !== "string" && Number.isSafeInteger(text["seq"]))
+      this.#seq = Math.max(this.#seq, Number(text["seq"]));
+    this.frame({ opcode: OPCODE.text, payload: typeof text === "string" ? text : JSON.stringify(text) });
+  }
+
+  binary(bytes: Uint8Array): void {
+    this.frame({ opcode: OPCODE.binary, payload: bytes });
+  }
+
+  hello(changes: Readonly<Record<string, unknown>> = {}): void {
+    this.text({
+      type: "hello",
+      version: { major: 1, minor: 0 },
+      agent: { name: "raw", version: "1" },
+      heartbeat: 15_000,
+      received: 0,
+      ...changes,
+    });
+  }
+
+  /** A frame with the next sequence number. */
+  sequenced(frame: Readonly<Record<string, unknown>>): void {
+    this.text({ ...frame, seq: this.#seq + 1 });
+  }
+
+  call(
+    call: number,
+    command: string,
+    value: unknown = {},
+    rest: Readonly<Record<string, unknown>> = {},
+  ): void {
+    this.sequenced({ type: "call", call, command, input: { encoding: "json", value }, ...rest });
+  }
+
+  /** Reads nothing more from the connection. */
+  pause(): void {
+    this.#paused = true;
+    this.#socket?.pause();
+  }
+
+  /** The next frame that the predicate accepts; those before it are passed over. Throws when the connection ends first. */
+  async next<T>(pick: (received: Received) => T | undefined, within = 10_000): Promise<T> {
+    const late = AbortSignal.timeout(within);
+    for (;;) {
+      while (this.#taken < this.received.length) {
+        const picked = pick(this.received[this.#taken++] as Received);
+        if (picked !== undefined) return picked;
+      }
+      await this.#changes(late);
+    }
+  }
+
+  /** The next control frame of one of these types. */
+  control(...types: string[]): Promise<ControlFrame> {
+    return this.next((received) =>
+      received.type === "control" && types.includes(received.frame.type) ? received.frame : undefined,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket?.terminate();
+  }
+
+  async #changes(late: AbortSignal): Promise<void> {
+    const ended = this.#end.promise.then((end) => {
+      throw new AppError("connection_lost", `The connection ended: ${JSON.stringify(end)}`);
+    });
+    const timedOut = new Promise<never>((_, reject) =>
+      late.addEventListener("abort", () => reject(new AppError("timed_out", "No such frame came")), {
+        once: true,
+      }),
+    );
+    await Promise.race([this.#changed.promise, ended, timedOut]);
+  }
+
+  #drain(): void {
+    for (let bytes = this.#waiting[0]; bytes !== undefined; bytes = this.#waiting[0]) {
+      const taken = Math.max(0, this.#socket?.write(bytes) ?? 0);
+      if (taken < bytes.length) {
+        this.#waiting[0] = bytes.subarray(taken);
+        return;
+      }
+      this.#waiting.shift();
+    }
+  }
+
+  #take(chunk: Uint8Array): void {
+    if (this.#paused) return;
+    this.#pending = Buffer.concat([this.#pending, chunk]);
+    if (!this.#isUpgraded) this.#readResponse();
+    if (this.#isUpgraded) while (this.#readFrame());
+    this.#tell();
+  }
+
+  #readResponse(): void {
+    const head = Buffer.from(this.#pending).indexOf("\r\n\r\n");
+    if (head < 0) return;
+    const text = new TextDecoder().decode(this.#pending);
+    if (!text.startsWith("HTTP/1.1 101 ")) {
+      this.#upgraded.reject(new AppError("connection_refused", text));
+      return;
+    }
+    this.#pending = this.#pending.subarray(head + 4);
+    this.#isUpgraded = true;
+    this.#upgraded.resolve();
+  }
+
+  /** Takes one whole frame; what a server sends is unmasked and unfragmented here. */
+  #readFrame(): boolean {
+    const pending = Buffer.from(this.#pending.buffer, this.#pending.byteOffset, this.#pending.length);
+    if (pending.length < 2) return false;
+    const short = pending.readUInt8(1) & 127;
+    const header = short < 126 ? 2 : short === 126 ? 4 : 10;
+    if (pending.length < header) return false;
+    const length =
+      short < 126 ? short : short === 126 ? pending.readUInt16BE(2) : Number(pending.readBigUInt64BE(2));
+    if (pending.length < header + length) return false;
+    this.#keep(pending.readUInt8(0), pending.subarray(header, header + length));
+    this.#pending = this.#pending.subarray(header + length);
+    return true;
+  }
+
+  #keep(first: number, payload: Buffer): void {
+    switch (first & 15) {
+      case OPCODE.text:
+        this.received.push({ type: "control", frame: JSON.parse(payload.toString()) });
+        return;
+      case OPCODE.close:
+        return this.#finish({
+          type: "closed",
+          code: payload.length >= 2 ? payload.readUInt16BE(0) : 1005,
+          reason: new TextDecoder("utf-8", { fatal: true }).decode(payload.subarray(2)),
+        });
+      default:
+        this.received.push({ type: (first & 15) === OPCODE.pong ? "pong" : "data", bytes: payload });
+    }
+  }
+
+  #finish(end: RawEnd): void {
+    this.#upgraded.reject(new AppError("connection_lost", "The connection ended before the upgrade"));
+    this.#end.resolve(end);
+    this.#tell();
+  }
+
+  #tell(): void {
+    const changed = this.#changed;
+    this.#changed = Promise.withResolvers<void>();
+    changed.resolve();
+  }
+}
