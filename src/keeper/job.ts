@@ -59,8 +59,12 @@ export class Job {
   /** Why the job was ended, if it did not end by itself; the first cause wins. */
   #cause: { readonly type: "cancelled"; readonly by: string } | undefined;
   #exit: Exit | undefined;
+  /** The leader is reaped, so that its pid may be given to another process. */
+  #reaped = false;
   /** Between the exit and its record nothing holds output back. */
   #draining = false;
+  /** Whether the last output could not be written, which is logged once. */
+  #failing = false;
 
   constructor(options: JobOptions) {
     const { start, directory, holder } = options;
@@ -104,9 +108,9 @@ export class Job {
   /** Ends the group: `signal`, then KILL after `grace` ms. A stopped group is continued, so that it can obey. */
   cancel(by: string, signal: NodeJS.Signals, grace: number): boolean {
     if (!this.signal(signal)) return false;
-    if (this.#exit === undefined) this.#cause ??= { type: "cancelled", by };
+    if (!this.#reaped) this.#cause ??= { type: "cancelled", by };
     this.signal("SIGCONT");
-    after(grace, () => this.signal("SIGKILL"));
+    after(grace, () => this.#kill());
     return true;
   }
 
@@ -115,6 +119,18 @@ export class Job {
     if (!this.#holds.discard(holder, stream)) return;
     const pipe = stream === "stdout" ? this.#child?.stdout : this.#child?.stderr;
     this.#startClosing(pipe);
+  }
+
+  /** Called by a timer, where an error (what is left belongs to another user, by sudo for one) would end the keeper. */
+  #kill(): void {
+    try {
+      this.signal("SIGKILL");
+    } catch (error) {
+      this.#options.log.warn("group not killed", {
+        job: this.#options.start.job,
+        error: describeError(error),
+      });
+    }
   }
 
   #spawn(): Child | StartError {
@@ -143,7 +159,7 @@ export class Job {
   /** After the leader is reaped its pid may be another's, unless members of its session keep it taken. */
   #hasMembers(): boolean {
     if (this.#identity === undefined) return false;
-    return this.#exit === undefined || sessionMembers(this.#identity).length > 0;
+    return !this.#reaped || sessionMembers(this.#identity).length > 0;
   }
 
   /** Runs by itself to the job's end, and logs what should never happen. */
@@ -178,6 +194,7 @@ export class Job {
   async #keep({ stdout, stderr, exited }: Child): Promise<void> {
     const pumps = [this.#pump("stdout", stdout), stderr && this.#pump("stderr", stderr)];
     const { end, usage } = await exited;
+    this.#reaped = true;
     this.#input.close();
     this.#draining = true;
     this.#bell.ring();
@@ -212,16 +229,23 @@ export class Job {
     for (;;) {
       try {
         this.#ledger.append(stream, bytes);
+        this.#failing = false;
         return this.#options.onProgress(this);
       } catch (error) {
-        this.#options.log.warn("output not written", {
-          job: this.#options.start.job,
-          error: describeError(error),
-        });
+        this.#noteFailure(error);
         if (this.#holds.isEmpty || !isDiskFull(error)) return this.#ledger.skip(stream, bytes);
         await this.#retryDelay();
       }
     }
+  }
+
+  #noteFailure(error: unknown): void {
+    if (this.#failing) return;
+    this.#failing = true;
+    this.#options.log.warn("output not written", {
+      job: this.#options.start.job,
+      error: describeError(error),
+    });
   }
 
   #toOutcome(end: ProcessEnd): Outcome {
@@ -230,8 +254,11 @@ export class Job {
 
   async #recordExit(outcome: Outcome, usage: ProcessExit["usage"]): Promise<void> {
     const exit = { outcome, ...(usage && { usage }), endedAt: new Date().toISOString() };
-    this.#exit = { ...exit, totals: this.#ledger.totals };
-    await this.#insist(() => this.#ledger.end("exit", exit));
+    await this.#insist(() => {
+      const { totals } = this.#ledger;
+      this.#ledger.end("exit", exit);
+      this.#exit = { ...exit, totals };
+    });
     this.#options.onProgress(this);
   }
 

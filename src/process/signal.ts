@@ -14,14 +14,20 @@ export function parseSignal(text: string): NodeJS.Signals {
   );
 }
 
-/** Sends a signal to a process group, and answers whether there was one. Throws other failures (EPERM). */
+/** Sends a signal to a process group, and answers whether there was one. Throws `forbidden` for another user's. */
 export function signalGroup(leader: number, signal: NodeJS.Signals): boolean {
   try {
     // Windows knows no groups; there the leader alone can be signalled.
     process.kill(process.platform === "win32" ? leader : -leader, signal);
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
-    throw error;
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ESRCH") return false;
+    if (code !== "EPERM") throw error;
+    throw new AppError(
+      "forbidden",
+      `Cannot signal process group ${leader}: its processes belong to another user (EPERM)`,
+      { cause: error },
+    );
   }
 }

@@ -60,10 +60,9 @@ export async function start(
     const found = await findServer(state, deadline);
     if (found?.status.pid === child.pid) return found.status;
     if (child.exitCode !== null || child.signalCode !== null) {
-      const reason = readFileSync(outputPath, "utf8").trim().split("\n").at(-1) ?? "";
       throw new AppError(
         "unavailable",
-        reason.replace(/^farhandd: /, "") || "Cannot start: the server ended without a word",
+        findReason(readFileSync(outputPath, "utf8")) ?? "Cannot start: the server ended without a word",
       );
     }
     await delay(POLL, deadline);
@@ -84,6 +83,12 @@ export async function stop(state: string, signal: AbortSignal): Promise<ServerSt
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
   while (isStateLocked(state)) await delay(POLL, deadline);
   return found.status;
+}
+
+/** What a server that ended said of it, apart from its log and a stack. */
+function findReason(output: string): string | undefined {
+  const said = output.split("\n").findLast((line) => line.startsWith("farhandd: "));
+  return said?.replace("farhandd: ", "");
 }
 
 function authorization({ token }: LocalServer): { authorization: string } {

@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { JobAccess, Program } from "../commands/define.ts";
+import { after } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
@@ -156,7 +157,7 @@ export class Jobs {
       cancel: async (ref, name, grace) => {
         const job = this.#resolve(ref);
         const signal = parseSignal(name);
-        if (job.keeper === undefined) return this.#signalLost(job, signal);
+        if (job.keeper === undefined) return this.#cancelLost(job, signal, grace);
         await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
       },
     };
@@ -242,6 +243,17 @@ export class Jobs {
     const leader = findProcess(this.#directory(start.job));
     if (leader !== undefined && sessionMembers(leader).length > 0 && signalGroup(leader.pid, signal)) return;
     throw new AppError("not_running", `Cannot signal job ${start.number}: none of its processes is running`);
+  }
+
+  #cancelLost(job: Job, signal: NodeJS.Signals, grace: number): void {
+    this.#signalLost(job, signal);
+    after(grace, () => {
+      try {
+        this.#signalLost(job, "SIGKILL");
+      } catch {
+        // Nothing is left to kill: the signal was enough.
+      }
+    });
   }
 
   #list(before: number): { jobs: JobSummary[]; more: boolean } {

@@ -136,11 +136,12 @@ describe("Stopping the server", () => {
 describe("kill -9 of the keeper", () => {
   test("makes its job lost: exit 125, output readable, process listed and killable", async () => {
     await using world = await setup();
-    const job = await world.detach("--shell", "echo said; : > ready; sleep 1000");
-    await world.exists("ready");
-    await eventually(async () => (await world.packets(`${job}`)).length > 0 || true, 30_000);
+    const job = await world.detach("--shell", "echo said; sleep 1000");
+    const follower = world.open(["farhand", "follow", job]);
+    await eventually(() => follower.said() === "said\n", 30_000);
     await world.killKeeper();
 
+    expect((await follower.ran).code).toBe(125);
     await eventually(async () => (await world.job(job)).state === "lost", 30_000);
     expect(await world.farhand(["follow", job])).toMatchObject({ code: 125, stdout: "said\n" });
     expect((await world.farhand(["wait", job])).code).toBe(125);

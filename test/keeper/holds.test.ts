@@ -1,0 +1,124 @@
+import { afterEach, beforeEach, expect, jest, test } from "bun:test";
+import * as v from "valibot";
+import { Holds } from "../../src/keeper/holds.ts";
+import { HolderId } from "../../src/protocol/id.ts";
+import { HOLD_GRACE } from "../../src/protocol/limits.ts";
+
+beforeEach(() => void jest.useFakeTimers());
+afterEach(() => void jest.useRealTimers());
+
+function setup() {
+  let changes = 0;
+  const holds = new Holds(() => changes++);
+  const newHolder = () => v.parse(HolderId, crypto.randomUUID());
+  return { holds, one: newHolder(), other: newHolder(), changes: () => changes };
+}
+
+test("Holds without a holder hold nothing back", () => {
+  const { holds } = setup();
+  expect(holds.isEmpty).toBe(true);
+  expect(holds.released).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("Holds release what the slowest holder has passed", () => {
+  const { holds, one, other, changes } = setup();
+  holds.attach(one, 10);
+  holds.attach(other, 0);
+  expect(holds.released).toBe(0);
+  holds.move(other, 30);
+  expect(holds.released).toBe(10);
+  holds.move(one, 20);
+  expect(holds.released).toBe(20);
+  holds.move(one, 5);
+  expect(holds.released).toBe(20);
+  expect(changes()).toBe(2);
+  holds.release(one);
+  expect(holds.released).toBe(30);
+  holds.release(other);
+  expect(holds.isEmpty).toBe(true);
+  expect(changes()).toBe(4);
+});
+
+test("Holds replace a hold that is attached again, also by one that is further back", () => {
+  const { holds, one } = setup();
+  holds.attach(one, 10);
+  holds.attach(one, 4);
+  expect(holds.released).toBe(4);
+  holds.release(one);
+  expect(holds.isEmpty).toBe(true);
+});
+
+test("Holds ignore the moves and releases of those that hold nothing", () => {
+  const { holds, one, other, changes } = setup();
+  holds.attach(one, 0);
+  holds.move(other, 10);
+  holds.release(other);
+  holds.orphan(other);
+  expect(holds.released).toBe(0);
+  expect(changes()).toBe(0);
+});
+
+test("Holds keep an orphan's hold for the grace, and then let it go", () => {
+  const { holds, one, other, changes } = setup();
+  holds.attach(one, 0);
+  holds.attach(other, 7);
+  holds.orphan(one);
+  jest.advanceTimersByTime(HOLD_GRACE - 1);
+  holds.orphan(one); // said again, it lasts no longer
+  expect(holds.released).toBe(0);
+  jest.advanceTimersByTime(1);
+  expect(holds.released).toBe(7);
+  expect(changes()).toBe(1);
+});
+
+test("Holds keep a hold whose client came back within the grace", () => {
+  const { holds, one } = setup();
+  holds.attach(one, 0);
+  holds.orphan(one);
+  jest.advanceTimersByTime(HOLD_GRACE / 2);
+  holds.attach(one, 3);
+  jest.advanceTimersByTime(HOLD_GRACE * 2);
+  expect(holds.released).toBe(3);
+});
+
+test("Holds orphan all at once when the front is gone", () => {
+  const { holds, one, other } = setup();
+  holds.attach(one, 0);
+  holds.attach(other, 0);
+  holds.orphanAll();
+  holds.attach(other, 9);
+  jest.advanceTimersByTime(HOLD_GRACE);
+  expect(holds.released).toBe(9);
+});
+
+test("Holds say that nobody reads a stream once every holder has said so", () => {
+  const { holds, one, other } = setup();
+  expect(holds.discard(one, "stdout")).toBe(false);
+  holds.attach(one, 0);
+  holds.attach(other, 0);
+  expect(holds.discard(one, "stdout")).toBe(false);
+  expect(holds.discard(other, "stderr")).toBe(false);
+  expect(holds.discard(other, "stdout")).toBe(true);
+  expect(holds.discard(one, "stderr")).toBe(true);
+});
+
+test("Holds forget what a holder discarded when it attaches again", () => {
+  const { holds, one, other } = setup();
+  holds.attach(one, 0);
+  holds.attach(other, 0);
+  holds.discard(one, "stdout");
+  holds.attach(one, 0);
+  expect(holds.discard(other, "stdout")).toBe(false);
+});
+
+test("Holds that are cleared hold nothing, and no grace fires later", () => {
+  const { holds, one, other, changes } = setup();
+  holds.attach(one, 0);
+  holds.attach(other, 0);
+  holds.orphan(one);
+  holds.clear();
+  expect(holds.isEmpty).toBe(true);
+  const before = changes();
+  jest.advanceTimersByTime(HOLD_GRACE);
+  expect(changes()).toBe(before);
+});

@@ -1,0 +1,72 @@
+import { expect, test } from "bun:test";
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import { claimLedger, findProcess, findStart, type StartRecord, writeProcess } from "../../src/ledger/start.ts";
+import { JobId, KeeperId } from "../../src/protocol/id.ts";
+import { openDirectory } from "../support/directory.ts";
+
+function setup() {
+  const directory = openDirectory();
+  const start: StartRecord = {
+    format: 1,
+    job: v.parse(JobId, Bun.randomUUIDv7()),
+    number: 7,
+    command: "exec",
+    argv: ["echo", "ü", "a b"],
+    cwd: "/",
+    envNames: ["PATH"],
+    owner: "me",
+    keeper: v.parse(KeeperId, Bun.randomUUIDv7()),
+    merge: false,
+    startedAt: "then",
+  };
+  return {
+    path: join(directory.path, "ledger"),
+    start,
+    [Symbol.dispose]: () => directory[Symbol.dispose](),
+  };
+}
+
+test("claimLedger makes a ledger with its start record, once", () => {
+  using world = setup();
+  const { path, start } = world;
+  claimLedger(path, start);
+  expect(findStart(path)).toEqual(start);
+  expect(() => claimLedger(path, { ...start, number: 8 })).toThrow(expect.objectContaining({ code: "EEXIST" }));
+  expect(findStart(path)).toEqual(start);
+});
+
+test("findStart finds nothing in a claim that was cut short, wherever it was cut", () => {
+  using world = setup();
+  const { path, start } = world;
+  expect(findStart(path)).toBeUndefined();
+  mkdirSync(path);
+  expect(findStart(path)).toBeUndefined();
+  const whole = JSON.stringify(start);
+  for (let size = 0; size < whole.length; size += 5) {
+    writeFileSync(join(path, "start.json"), whole.slice(0, size));
+    expect(findStart(path)).toBeUndefined();
+  }
+});
+
+test("findStart finds nothing in a record of another format", () => {
+  using world = setup();
+  const { path, start } = world;
+  claimLedger(path, start);
+  writeFileSync(join(path, "start.json"), JSON.stringify({ ...start, format: 2 }));
+  expect(findStart(path)).toBeUndefined();
+});
+
+test("findProcess gives back the process that writeProcess noted, and nothing of a torn note", () => {
+  using world = setup();
+  const { path, start } = world;
+  claimLedger(path, start);
+  expect(findProcess(path)).toBeUndefined();
+  const identity = { pid: 4711, startTime: "998877" };
+  writeProcess(path, identity);
+  expect(findProcess(path)).toEqual(identity);
+  const note = join(path, "process.json");
+  truncateSync(note, readFileSync(note).length - 1);
+  expect(findProcess(path)).toBeUndefined();
+});

@@ -1,0 +1,213 @@
+import { describe, expect, test } from "bun:test";
+import { createApp, type ServerStatus } from "../../src/server/app.ts";
+
+const status: ServerStatus = {
+  pid: 1,
+  version: "0.0.0",
+  listen: ["127.0.0.1:9922"],
+  keepers: [],
+  jobs: { running: 0, total: 0 },
+};
+
+function setup({ isReady = true, upgrades = true, fails = false } = {}) {
+  const calls = { upgraded: [] as string[], stopped: 0, errors: [] as Error[] };
+  const app = createApp({
+    authenticate: (token) => (token === "good" ? "somebody" : undefined),
+    isReady: () => isReady,
+    status: () => {
+      if (fails) throw new Error("a secret path /home/somebody");
+      return status;
+    },
+    stop: () => void calls.stopped++,
+    upgrade: (_, owner) => {
+      calls.upgraded.push(owner);
+      return upgrades;
+    },
+    onError: (error) => void calls.errors.push(error),
+  });
+  const request = (path: string, headers: Record<string, string> = {}, method = "GET") =>
+    app.request(`http://127.0.0.1:9922${path}`, { method, headers: { host: "127.0.0.1:9922", ...headers } });
+  const trusted = (path: string, headers: Record<string, string> = {}, method = "GET") =>
+    request(path, { authorization: "Bearer good", ...headers }, method);
+  return { calls, request, trusted };
+}
+
+const upgrade = { upgrade: "websocket", connection: "Upgrade", "sec-websocket-protocol": "farhand.v1" };
+
+describe("the Host header", () => {
+  test.each([
+    "127.0.0.1:9922",
+    "127.0.0.1",
+    "localhost",
+    "localhost:1234",
+    "[::1]:9922",
+    "[::1]",
+    "127.9.9.9",
+  ])("%s is this server", async (host) => {
+    expect((await setup().request("/healthz", { host })).status).toBe(200);
+  });
+
+  test.each([
+    "",
+    "evil.example",
+    "evil.example:9922",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "0.0.0.0:9922",
+    "192.168.0.1",
+    "[::]:9922",
+    "[::1",
+    "127.0.0.1:9922:1",
+    "127.0.0.1@evil.example",
+    "evil.example/127.0.0.1",
+    "::1",
+  ])("%j is another: 403, whatever the token", async (host) => {
+    const { trusted, calls } = setup();
+    for (const path of ["/healthz", "/v1/status", "/v1/channel", "/nothing"]) {
+      const response = await trusted(path, { host, ...upgrade });
+      expect(response.status).toBe(403);
+      expect(await response.json()).toMatchObject({ code: "forbidden" });
+    }
+    expect(calls.upgraded).toEqual([]);
+  });
+});
+
+describe("the Origin header", () => {
+  test("of this server itself is let in, and so is none", async () => {
+    const { trusted } = setup();
+    expect((await trusted("/v1/status", { origin: "http://127.0.0.1:9922" })).status).toBe(200);
+    expect((await trusted("/v1/status")).status).toBe(200);
+  });
+
+  test.each([
+    "null",
+    "",
+    "https://127.0.0.1:9922",
+    "http://127.0.0.1",
+    "http://127.0.0.1:9923",
+    "http://localhost:9922",
+    "http://evil.example",
+    "http://127.0.0.1:9922.evil.example",
+    "http://127.0.0.1:9922/",
+  ])("%j is a foreign page: 403, whatever the token", async (origin) => {
+    const { trusted, calls } = setup();
+    for (const path of ["/healthz", "/v1/status", "/v1/channel"])
+      expect((await trusted(path, { origin, ...upgrade })).status).toBe(403);
+    expect((await trusted("/v1/stop", { origin }, "POST")).status).toBe(403);
+    expect(calls).toMatchObject({ upgraded: [], stopped: 0 });
+  });
+});
+
+describe("without a token that is right", () => {
+  test.each([
+    ["none", {}],
+    ["a wrong one", { authorization: "Bearer bad" }],
+    ["a password", { authorization: "Basic good" }],
+    ["the right one without its scheme", { authorization: "good" }],
+  ])("%s: 401 for everything, and nothing is done", async (_, headers) => {
+    const { request, calls } = setup();
+    for (const [path, method] of [
+      ["/v1/channel", "GET"],
+      ["/v1/status", "GET"],
+      ["/v1/stop", "POST"],
+      ["/nothing", "GET"],
+    ] as const) {
+      const response = await request(path, { ...headers, ...upgrade }, method);
+      expect(response.status).toBe(401);
+      expect(await response.json()).toEqual({
+        code: "unauthenticated",
+        message: "Cannot let you in: the token is missing or wrong",
+      });
+    }
+    expect(calls).toEqual({ upgraded: [], stopped: 0, errors: [] });
+  });
+
+  test("a token in the address is none", async () => {
+    expect((await setup().request("/v1/status?token=good")).status).toBe(401);
+  });
+
+  test("only liveness and readiness are told", async () => {
+    const { request } = setup();
+    expect(await (await request("/healthz")).text()).toBe("ok\n");
+    expect(await (await request("/readyz")).text()).toBe("ready\n");
+  });
+});
+
+test("readyz answers 503 until the server is ready", async () => {
+  const response = await setup({ isReady: false }).request("/readyz");
+  expect(response.status).toBe(503);
+  expect(await response.text()).toBe("starting\n");
+});
+
+test("status answers what the server says of itself, and stop asks it to end", async () => {
+  const { trusted, calls } = setup();
+  expect(await (await trusted("/v1/status")).json()).toEqual(status);
+  expect((await trusted("/v1/stop", {}, "POST")).status).toBe(202);
+  expect(calls.stopped).toBe(1);
+  expect((await trusted("/v1/stop")).status).toBe(404);
+  expect(calls.stopped).toBe(1);
+});
+
+test.each(["/", "/nothing", "/v1", "/v1/channel/x", "/v2/channel", "/healthz/../v1/nothing", "//"])(
+  "there is nothing at %s: 404",
+  async (path) => {
+    expect((await setup().trusted(path)).status).toBe(404);
+  },
+);
+
+describe("the channel", () => {
+  test("upgrades on behalf of the token's owner", async () => {
+    const { trusted, calls } = setup();
+    await trusted("/v1/channel", upgrade);
+    await trusted("/v1/channel", {
+      ...upgrade,
+      upgrade: "WebSocket",
+      "sec-websocket-protocol": "x, farhand.v1",
+    });
+    expect(calls.upgraded).toEqual(["somebody", "somebody"]);
+  });
+
+  test("answers 426 to what is no upgrade", async () => {
+    const { trusted, calls } = setup();
+    const response = await trusted("/v1/channel");
+    expect(response.status).toBe(426);
+    expect(await response.json()).toMatchObject({ code: "protocol_error" });
+    expect((await trusted("/v1/channel", { ...upgrade, upgrade: "h2c" })).status).toBe(426);
+    expect(calls.upgraded).toEqual([]);
+  });
+
+  test.each(["", "farhand.v2", "farhand", "farhand.v1.1", "chat, farhand.v2"])(
+    "refuses the subprotocols %j",
+    async (protocols) => {
+      const { trusted, calls } = setup();
+      const response = await trusted("/v1/channel", { ...upgrade, "sec-websocket-protocol": protocols });
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ code: "unsupported_version" });
+      expect(calls.upgraded).toEqual([]);
+    },
+  );
+
+  test("says so when the upgrade is malformed", async () => {
+    const response = await setup({ upgrades: false }).trusted("/v1/channel", upgrade);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ code: "protocol_error" });
+  });
+
+  test("takes no other method", async () => {
+    const { trusted, calls } = setup();
+    for (const method of ["POST", "PUT", "DELETE", "OPTIONS"])
+      expect((await trusted("/v1/channel", upgrade, method)).status).toBe(404);
+    expect(calls.upgraded).toEqual([]);
+  });
+});
+
+test("an unexpected failure is told to the log, and to the caller only that there is one", async () => {
+  const { trusted, calls } = setup({ fails: true });
+  const response = await trusted("/v1/status");
+  expect(response.status).toBe(500);
+  expect(await response.json()).toEqual({
+    code: "internal",
+    message: "The server failed unexpectedly: its log says why",
+  });
+  expect(calls.errors.map(({ message }) => message)).toEqual(["a secret path /home/somebody"]);
+});

@@ -1,0 +1,154 @@
+import { describe, expect, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { AppError } from "../../src/protocol/error.ts";
+import { type ConfigFlags, readConfig } from "../../src/server/config.ts";
+import { openDirectory } from "../support/directory.ts";
+
+const noFlags: ConfigFlags = {
+  listen: [],
+  state: undefined,
+  config: undefined,
+  logLevel: undefined,
+  logFormat: undefined,
+};
+const home = { HOME: "/home/somebody", FARHAND_STATE: "/state" };
+
+/** Writes a file and reads it as configuration. */
+function setup() {
+  const directory = openDirectory();
+  const path = join(directory.path, "farhandd.toml");
+  return {
+    path,
+    read: (text: string | Uint8Array, flags: Partial<ConfigFlags> = {}, env = {}) => {
+      writeFileSync(path, text);
+      return readConfig({ ...noFlags, config: path, ...flags }, { ...home, ...env });
+    },
+    [Symbol.dispose]: () => directory[Symbol.dispose](),
+  };
+}
+
+/** What is thrown, which must be an `invalid_config`. */
+function refusal(act: () => unknown): string {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof AppError && error.code === "invalid_config") return error.message;
+    throw error;
+  }
+  throw new Error("Nothing was refused");
+}
+
+describe("readConfig()", () => {
+  test("gives defaults where nothing is said", () => {
+    expect(readConfig(noFlags, home)).toEqual({
+      listen: undefined,
+      state: "/state",
+      logLevel: "info",
+      logFormat: "text",
+    });
+  });
+
+  test("reads every key of a file", () => {
+    using world = setup();
+    const text = 'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[log]\nlevel = "debug"\nformat = "json"\n';
+    expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
+      listen: [{ host: "127.0.0.1", port: 1 }],
+      state: "/elsewhere",
+      logLevel: "debug",
+      logFormat: "json",
+    });
+  });
+
+  test("puts flags before the environment, and that before the file", () => {
+    using world = setup();
+    const text = 'state = "/file"\nlisten = "127.0.0.1:1"\nlog.level = "debug"\n';
+    expect(world.read(text, {}, { FARHAND_STATE: undefined }).state).toBe("/file");
+    expect(world.read(text, {}, { FARHAND_STATE: "/env" }).state).toBe("/env");
+    const flags = { state: "/flag", listen: ["127.0.0.1:2"], logLevel: "error" };
+    expect(world.read(text, flags, { FARHAND_STATE: "/env" })).toMatchObject({
+      state: "/flag",
+      listen: [{ port: 2 }],
+      logLevel: "error",
+    });
+  });
+
+  test("finds the file by FARHAND_CONFIG, and a flag comes before that", () => {
+    using world = setup();
+    world.read('log.level = "warn"\n');
+    expect(readConfig(noFlags, { ...home, FARHAND_CONFIG: world.path }).logLevel).toBe("warn");
+    const flags = { ...noFlags, config: world.path };
+    expect(readConfig(flags, { ...home, FARHAND_CONFIG: "/missing" }).logLevel).toBe("warn");
+  });
+
+  test("resolves a relative state directory", () => {
+    expect(readConfig({ ...noFlags, state: "here" }, {}).state).toBe(join(process.cwd(), "here"));
+  });
+
+  test.each([
+    ["an empty file", ""],
+    ["comments only", "# nothing\n"],
+    ["a byte order mark", '\uFEFFlog.level = "info"\n'],
+    ["CRLF line ends", '[log]\r\nlevel = "info"\r\n'],
+    ["no final line end", 'log.level = "info"'],
+  ])("accepts %s", (_, text) => {
+    using world = setup();
+    expect(world.read(text).logLevel).toBe("info");
+  });
+
+  test("accepts several addresses", () => {
+    using world = setup();
+    expect(world.read('listen = ["127.0.0.1:1", "[::1]:2"]\n').listen).toEqual([
+      { host: "127.0.0.1", port: 1 },
+      { host: "::1", port: 2 },
+    ]);
+  });
+
+  test.each([
+    ['colour = "red"', '"colour": this key is unknown'],
+    ['[log]\ncolour = "red"', '"log.colour": this key is unknown'],
+    ["[log.deep]\ner = 1", '"log.deep": this key is unknown'],
+    ['"__proto__" = 1', '"__proto__"'],
+    ["state = 7", '"state": expected string, found 7'],
+    ["listen = 9922", '"listen": expected'],
+    ["listen = []", '"listen"'],
+    ["listen = [9922]", '"listen'],
+    ['log = "debug"', '"log": expected'],
+    ['log.level = "loud"', '"log.level": expected'],
+    ["log.level = 3", '"log.level": expected'],
+    ["[[log]]\nlevel = 'info'", '"log.0"'],
+    ['listen = "0.0.0.0:9922"', "loopback only"],
+    ['listen = "nonsense:nonsense"', "write host:port"],
+    ["state = ", "TOML"],
+    ["state = 'a'\nstate = 'b'", "redefine"],
+    ["\0", "TOML"],
+  ])("refuses %j by its key", (text, why) => {
+    using world = setup();
+    expect(refusal(() => world.read(text))).toContain(why);
+  });
+
+  test("names the file that it refuses", () => {
+    using world = setup();
+    expect(refusal(() => world.read("colour = 1"))).toStartWith(
+      `Cannot read configuration "${world.path}": `,
+    );
+  });
+
+  test("refuses a file that is missing, a directory, or larger than 1 MiB", () => {
+    using world = setup();
+    expect(refusal(() => readConfig({ ...noFlags, config: world.path }, home))).toContain("ENOENT");
+    expect(refusal(() => world.read(`#${"x".repeat(1024 * 1024)}`))).toContain("larger than 1 MiB");
+    const directory = `${world.path}.d`;
+    mkdirSync(directory);
+    expect(refusal(() => readConfig({ ...noFlags, config: directory }, home))).toContain("EISDIR");
+  });
+
+  test("refuses flags that are none of the choices, and names those", () => {
+    expect(refusal(() => readConfig({ ...noFlags, logLevel: "loud" }, home))).toBe(
+      'Cannot use --log-level "loud": choose one of error, warn, info, debug',
+    );
+    expect(refusal(() => readConfig({ ...noFlags, logFormat: "xml" }, home))).toBe(
+      'Cannot use --log-format "xml": choose one of text, json',
+    );
+  });
+});

@@ -1,0 +1,175 @@
+import { describe, expect, test } from "bun:test";
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { AppError, type ErrorCode } from "../../src/protocol/error.ts";
+import { findLocalServer, leaveLocalServer, lockState, prepareState } from "../../src/server/state.ts";
+import { openDirectory } from "../support/directory.ts";
+
+const local = { url: "http://127.0.0.1:9922", token: "fh_secret", pid: 4711, version: "1.2.3" };
+
+function setup() {
+  const directory = openDirectory();
+  return {
+    home: directory.path,
+    state: join(directory.path, "state"),
+    [Symbol.dispose]: () => directory[Symbol.dispose](),
+  };
+}
+
+const modeOf = (path: string) => statSync(path).mode & 0o777;
+
+function refusal(code: ErrorCode, act: () => unknown): string {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof AppError && error.code === code) return error.message;
+    throw error;
+  }
+  throw new Error("Nothing was refused");
+}
+
+describe("prepareState()", () => {
+  test("makes the directory with its rooms, for this user alone", () => {
+    using world = setup();
+    prepareState(world.state);
+    expect(readdirSync(world.state).sort()).toEqual(["keeper", "ledgers", "logs"]);
+    for (const path of ["", "keeper", "ledgers", "logs"]) expect(modeOf(join(world.state, path))).toBe(0o700);
+  });
+
+  test("makes the directories above it too", () => {
+    using world = setup();
+    prepareState(join(world.home, "a", "b", "state"));
+    expect(existsSync(join(world.home, "a", "b", "state", "ledgers"))).toBe(true);
+  });
+
+  test("leaves what is there", () => {
+    using world = setup();
+    prepareState(world.state);
+    writeFileSync(join(world.state, "ledgers", "kept"), "");
+    prepareState(world.state);
+    expect(existsSync(join(world.state, "ledgers", "kept"))).toBe(true);
+  });
+
+  test.each([0o755, 0o750, 0o701, 0o710, 0o770, 0o777, 0o704])(
+    "refuses a directory of mode %o, and says what to do",
+    (mode) => {
+      using world = setup();
+      mkdirSync(world.state);
+      chmodSync(world.state, mode);
+      expect(refusal("state_unusable", () => prepareState(world.state))).toBe(
+        `Cannot use state directory "${world.state}": others may enter it; run chmod 700 '${world.state}'`,
+      );
+      expect(readdirSync(world.state)).toEqual([]);
+    },
+  );
+
+  test("looks at the directory that a link points to", () => {
+    using world = setup();
+    mkdirSync(join(world.home, "open"));
+    chmodSync(join(world.home, "open"), 0o755);
+    symlinkSync(join(world.home, "open"), world.state);
+    expect(refusal("state_unusable", () => prepareState(world.state))).toContain("others may enter it");
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("refuses a directory of somebody else", () => {
+    using world = setup();
+    mkdirSync(world.state, { mode: 0o700 });
+    Bun.spawnSync(["chown", "12345", world.state]);
+    expect(refusal("state_unusable", () => prepareState(world.state))).toContain(
+      "it belongs to user 12345, not 0",
+    );
+  });
+
+  test("refuses a file in its place, with the system's own words", () => {
+    using world = setup();
+    writeFileSync(world.state, "");
+    expect(refusal("state_unusable", () => prepareState(world.state))).toContain("EEXIST");
+    expect(refusal("state_unusable", () => prepareState(join(world.state, "below")))).toContain("ENOTDIR");
+  });
+});
+
+describe("lockState()", () => {
+  test("holds the directory until it is disposed", () => {
+    using world = setup();
+    prepareState(world.state);
+    {
+      using _lock = lockState(world.state);
+      expect(refusal("state_in_use", () => lockState(world.state))).toBe(
+        `Cannot use state directory "${world.state}": another farhandd holds it`,
+      );
+    }
+    lockState(world.state)[Symbol.dispose]();
+  });
+
+  test("names the server that holds it", () => {
+    using world = setup();
+    prepareState(world.state);
+    using _lock = lockState(world.state);
+    using _local = leaveLocalServer(world.state, local);
+    expect(refusal("state_in_use", () => lockState(world.state))).toBe(
+      `Cannot use state directory "${world.state}": farhandd with pid 4711 at http://127.0.0.1:9922 holds it`,
+    );
+  });
+
+  test("takes over the lock of a process that was killed", async () => {
+    using world = setup();
+    prepareState(world.state);
+    const holder = Bun.spawn({
+      cmd: [process.execPath, "-e", HOLDER, world.state],
+      stdout: "pipe",
+    });
+    await holder.stdout.getReader().read();
+    expect(refusal("state_in_use", () => lockState(world.state))).toContain("another farhandd");
+    holder.kill("SIGKILL");
+    await holder.exited;
+    lockState(world.state)[Symbol.dispose]();
+  });
+});
+
+const HOLDER = `
+  const { lockState } = await import(${JSON.stringify(join(import.meta.dir, "../../src/server/state.ts"))});
+  globalThis.lock = lockState(process.argv[1]);
+  console.log("held");
+  setInterval(() => {}, 1000);
+`;
+
+describe("leaveLocalServer()", () => {
+  test("leaves a file for this user alone, and takes it away", () => {
+    using world = setup();
+    prepareState(world.state);
+    {
+      using _local = leaveLocalServer(world.state, local);
+      expect(findLocalServer(world.state)).toEqual(local);
+      expect(modeOf(join(world.state, "local.json"))).toBe(0o600);
+      expect(readdirSync(world.state)).not.toContain("local.json.new");
+    }
+    expect(findLocalServer(world.state)).toBeUndefined();
+  });
+
+  test("takes the place of one that was left by a server that was killed", () => {
+    using world = setup();
+    prepareState(world.state);
+    leaveLocalServer(world.state, { ...local, token: "fh_old", pid: 1 });
+    leaveLocalServer(world.state, local);
+    expect(findLocalServer(world.state)).toEqual(local);
+  });
+});
+
+describe("findLocalServer()", () => {
+  test.each([
+    ["no JSON", "{"],
+    ["nothing", ""],
+    ["another shape", '{"url":"http://127.0.0.1:1"}'],
+    ["wrong types", JSON.stringify({ ...local, pid: "4711" })],
+  ])("finds none in a file with %s", (_, text) => {
+    using world = setup();
+    prepareState(world.state);
+    writeFileSync(join(world.state, "local.json"), text);
+    expect(findLocalServer(world.state)).toBeUndefined();
+  });
+
+  test("finds none where nothing was ever started", () => {
+    using world = setup();
+    expect(findLocalServer(world.state)).toBeUndefined();
+  });
+});
