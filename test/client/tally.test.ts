@@ -28,7 +28,7 @@ describe("Tally", () => {
   test("accepts an exit that counts what came", () => {
     const tally = new Tally(0);
     tally.add(stdout(0, 3));
-    tally.add({ ...stdout(1, 2), type: "stderr" });
+    tally.add({ type: "stderr", number: 1, at: 0, bytes: new Uint8Array(2) });
     tally.add(exit(2, totals(2, 3, 2)));
     expect(tally.next).toBe(3);
     expect(tally.missing).toBeUndefined();

@@ -25,7 +25,8 @@ describe("Input over the link", () => {
     await using world = await setup();
     const { keeper, front, writer } = world;
     const job = await keeper.spawn(front, ["cat"], { stdin: true });
-    const send = (offset: number, bytes: string) => front.send({ type: "input", job, writer, offset }, text(bytes));
+    const send = (offset: number, bytes: string) =>
+      front.send({ type: "input", job, writer, offset }, text(bytes));
     send(0, "hello ");
     send(0, "hello ");
     send(3, "lo wor");
@@ -93,7 +94,7 @@ describe("Input over the link", () => {
     front.send({ type: "writer", job, writer });
     const all = crypto.getRandomValues(new Uint8Array(64 * KiB));
     const total = 100 * all.length;
-    for (let sent = 0; sent < total; ) {
+    for (let sent = 0; sent < total;) {
       const { limit } = await front.until(() => {
         const taken = front.heard.findLast((message) => message.type === "taken");
         return taken?.type === "taken" && taken.limit > sent ? taken : undefined;
@@ -140,7 +141,10 @@ describe("Input over the link", () => {
     await front.hear("closed", (message) => message.job === over);
     for (const gone of [over, v.parse(WriterId, Bun.randomUUIDv7())]) {
       front.sendRaw({ type: "writer", job: gone, writer });
-      await front.hear("input_closed", (message) => message.writer === writer && message.job === (gone as string));
+      await front.hear(
+        "input_closed",
+        (message) => message.writer === writer && message.job === (gone as string),
+      );
     }
   });
 
@@ -191,26 +195,33 @@ function setupInput(pipe?: Partial<InputPipe>) {
 }
 
 test("JobInput gives each writer's bytes once, in order, however they are cut, repeated and overlapped", async () => {
-  const pieces = fc.array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 0, max: 9 })), {
-    maxLength: 40,
-  });
+  const pieces = fc.array(
+    fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 0, max: 9 })),
+    {
+      maxLength: 40,
+    },
+  );
   await fc.assert(
-    fc.asyncProperty(fc.string({ minLength: 1, maxLength: 30, unit: "binary-ascii" }), pieces, async (sentence, cuts) => {
-      const { input, text: written, hasEnded } = setupInput();
-      const writer = newWriter();
-      const bytes = text(sentence);
-      let held = 0;
-      for (const [place, size] of cuts) {
-        const offset = Math.floor(place * held);
-        const piece = bytes.subarray(offset, offset + size);
-        input.write(writer, offset, piece);
-        held = Math.max(held, offset + piece.length);
-      }
-      input.write(writer, held, bytes.subarray(held));
-      input.end(writer, bytes.length);
-      await eventually(hasEnded);
-      expect(written()).toBe(sentence);
-    }),
+    fc.asyncProperty(
+      fc.string({ minLength: 1, maxLength: 30, unit: "binary-ascii" }),
+      pieces,
+      async (sentence, cuts) => {
+        const { input, text: written, hasEnded } = setupInput();
+        const writer = newWriter();
+        const bytes = text(sentence);
+        let held = 0;
+        for (const [place, size] of cuts) {
+          const offset = Math.floor(place * held);
+          const piece = bytes.subarray(offset, offset + size);
+          input.write(writer, offset, piece);
+          held = Math.max(held, offset + piece.length);
+        }
+        input.write(writer, held, bytes.subarray(held));
+        input.end(writer, bytes.length);
+        await eventually(hasEnded);
+        expect(written()).toBe(sentence);
+      },
+    ),
   );
 });
 
@@ -255,7 +266,10 @@ test("JobInput remembers so many writers, and forgets the oldest first", () => {
 
 test("JobInput without a pipe is closed to everybody", () => {
   const told: string[] = [];
-  const input = new JobInput(undefined, { onTaken: () => told.push("taken"), onClosed: () => told.push("closed") });
+  const input = new JobInput(undefined, {
+    onTaken: () => told.push("taken"),
+    onClosed: () => told.push("closed"),
+  });
   input.open(newWriter());
   input.write(newWriter(), 0, text("x"));
   input.end(newWriter(), 0);

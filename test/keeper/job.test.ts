@@ -56,7 +56,9 @@ describe("Job", () => {
   test("keeps its start record and its process beside the segments", async () => {
     await using world = await setup();
     const { keeper, front } = world;
-    const job = await keeper.spawn(front, ["sleep", "60"], { env: { PATH: "/usr/bin:/bin", SECRET: "hidden" } });
+    const job = await keeper.spawn(front, ["sleep", "60"], {
+      env: { PATH: "/usr/bin:/bin", SECRET: "hidden" },
+    });
     expect(findStart(keeper.directory(job))).toMatchObject({
       job,
       argv: ["sleep", "60"],
@@ -104,20 +106,23 @@ describe("Job", () => {
     ["program_not_executable", ["/etc/passwd"], {}, "/etc/passwd"],
     ["bad_directory", ["true"], { cwd: "/no/such/place" }, "/no/such/place"],
     ["too_large", ["true", "x".repeat(200_000)], {}, "E2BIG"],
-  ] as const)("that cannot start (%s) ends as not_started, with the reason in its ledger", async (code, argv, options, part) => {
-    await using world = await setup();
-    const { keeper, front } = world;
-    const job = await keeper.spawn(front, argv, options);
-    await front.hear("closed", (message) => message.job === job);
-    expect(keeper.ledger(job)).toMatchObject([
-      {
-        type: "exit",
-        outcome: { type: "not_started", reason: { code, message: expect.stringContaining(part) } },
-        totals: { packets: 0 },
-      },
-      { type: "closed" },
-    ]);
-  });
+  ] as const)(
+    "that cannot start (%s) ends as not_started, with the reason in its ledger",
+    async (code, argv, options, part) => {
+      await using world = await setup();
+      const { keeper, front } = world;
+      const job = await keeper.spawn(front, argv, options);
+      await front.hear("closed", (message) => message.job === job);
+      expect(keeper.ledger(job)).toMatchObject([
+        {
+          type: "exit",
+          outcome: { type: "not_started", reason: { code, message: expect.stringContaining(part) } },
+          totals: { packets: 0 },
+        },
+        { type: "closed" },
+      ]);
+    },
+  );
 
   test("reports a program that a signal ended by that signal's name", async () => {
     await using world = await setup();
@@ -175,7 +180,12 @@ describe("A holder", () => {
       const { position } = front.standing(job);
       const bytes = read.reduce((sum, packet) => sum + ("bytes" in packet ? packet.bytes.length + 28 : 0), 0);
       front.send({ type: "hold", job, holder, position: bytes });
-      if (fresh.length === 0) await front.until(() => front.standing(job).position > position || front.heard.find((message) => message.type === "closed" && message.job === job));
+      if (fresh.length === 0)
+        await front.until(
+          () =>
+            front.standing(job).position > position ||
+            front.heard.find((message) => message.type === "closed" && message.job === job),
+        );
     }
     expect(types(read)).not.toContain("gap");
     expect(textOf(read)).toBe(Array.from({ length: lines }, (_, index) => `${index + 1}\n`).join(""));
@@ -274,7 +284,10 @@ describe("Cancelling a job", () => {
     const job = await keeper.spawn(front, ["sh", "-c", "sleep 60 & sleep 60"]);
     const request = keeper.nextRequest();
     front.send({ type: "cancel", request, job, signal: "SIGTERM", grace: 60_000, by: "tester" });
-    expect(await front.hear("reply", (reply) => reply.request === request)).toEqual({ type: "reply", request });
+    expect(await front.hear("reply", (reply) => reply.request === request)).toEqual({
+      type: "reply",
+      request,
+    });
     const cancelled = { type: "cancelled", by: "tester", end: { type: "signaled", signal: "SIGTERM" } };
     expect((await keeper.exitOf(front, job)).outcome).toEqual(cancelled as never);
     // The whole group was told: nobody is left to hold the pipe.
@@ -291,7 +304,11 @@ describe("Cancelling a job", () => {
     const request = keeper.nextRequest();
     front.send({ type: "cancel", request, job, signal: "SIGTERM", grace: 500, by: "tester" });
     const { outcome } = await keeper.exitOf(front, job);
-    expect(outcome).toEqual({ type: "cancelled", by: "tester", end: { type: "signaled", signal: "SIGKILL" } });
+    expect(outcome).toEqual({
+      type: "cancelled",
+      by: "tester",
+      end: { type: "signaled", signal: "SIGKILL" },
+    });
     await front.hear("closed", (message) => message.job === job);
     expect(textOf(keeper.ledger(job))).toBe("ready\nignored\n");
   });
@@ -302,8 +319,18 @@ describe("Cancelling a job", () => {
     const script = "(trap '' TERM; echo ready; while :; do sleep 0.1; done) & wait";
     const job = await keeper.spawn(front, ["sh", "-c", script]);
     await front.until(() => front.standing(job).next > 0 || undefined);
-    front.send({ type: "cancel", request: keeper.nextRequest(), job, signal: "SIGTERM", grace: 500, by: "me" });
-    expect((await keeper.exitOf(front, job)).outcome).toMatchObject({ type: "cancelled", end: { signal: "SIGTERM" } });
+    front.send({
+      type: "cancel",
+      request: keeper.nextRequest(),
+      job,
+      signal: "SIGTERM",
+      grace: 500,
+      by: "me",
+    });
+    expect((await keeper.exitOf(front, job)).outcome).toMatchObject({
+      type: "cancelled",
+      end: { signal: "SIGTERM" },
+    });
     await front.hear("closed", (message) => message.job === job);
   });
 
@@ -313,8 +340,18 @@ describe("Cancelling a job", () => {
     const job = await keeper.spawn(front, ["sh", "-c", "kill -STOP $$; sleep 60"]);
     const leader = findProcess(keeper.directory(job));
     await eventually(() => readFileSync(`/proc/${leader?.pid}/stat`, "utf8").includes(") T "));
-    front.send({ type: "cancel", request: keeper.nextRequest(), job, signal: "SIGTERM", grace: 60_000, by: "me" });
-    expect((await keeper.exitOf(front, job)).outcome).toMatchObject({ type: "cancelled", end: { signal: "SIGTERM" } });
+    front.send({
+      type: "cancel",
+      request: keeper.nextRequest(),
+      job,
+      signal: "SIGTERM",
+      grace: 60_000,
+      by: "me",
+    });
+    expect((await keeper.exitOf(front, job)).outcome).toMatchObject({
+      type: "cancelled",
+      end: { signal: "SIGTERM" },
+    });
   });
 
   test("that has exited is refused as not running, and so is a signal to it", async () => {
@@ -402,7 +439,14 @@ describe.skipIf(fault !== undefined)("A job on a full disk", () => {
       expect(() => writeFileSync(filler, new Uint8Array(4 * MiB))).toThrow("ENOSPC");
       truncateSync(filler, statSync(filler).size - but);
     };
-    return { keeper, front, holder, fill, filler, [Symbol.asyncDispose]: () => keeper[Symbol.asyncDispose]() };
+    return {
+      keeper,
+      front,
+      holder,
+      fill,
+      filler,
+      [Symbol.asyncDispose]: () => keeper[Symbol.asyncDispose](),
+    };
   }
 
   test("waits for room while it is held, and loses nothing", async () => {
@@ -430,7 +474,9 @@ describe.skipIf(fault !== undefined)("A job on a full disk", () => {
     await front.hear("closed", (message) => message.job === job);
     const packets = keeper.ledger(job);
     const counted = packets.filter(({ type }) => type === "exit");
-    expect(counted).toMatchObject([{ outcome: { type: "exited", code: 0 }, totals: { stdoutBytes: 1_000_003 } }]);
+    expect(counted).toMatchObject([
+      { outcome: { type: "exited", code: 0 }, totals: { stdoutBytes: 1_000_003 } },
+    ]);
     expect(types(packets)).toContain("gap");
   }, 30_000);
 

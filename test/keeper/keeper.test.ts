@@ -46,7 +46,9 @@ test("keep() runs a spawn once, however often it is asked under the same id", as
   const job = v.parse(JobId, Bun.randomUUIDv7());
   const script = ["sh", "-c", "echo ran >> runs"];
   const requests = Array.from({ length: 3 }, () => keeper.requestSpawn(front, script, { job }).request);
-  const answers = await Promise.all(requests.map((request) => front.hear("spawned", (answer) => answer.request === request)));
+  const answers = await Promise.all(
+    requests.map((request) => front.hear("spawned", (answer) => answer.request === request)),
+  );
   expect(answers.map(({ created }) => created)).toEqual([true, false, false]);
   await front.hear("closed", (message) => message.job === job);
   // Its ledger alone tells that it was run, after it is over too, and to another front.
@@ -79,7 +81,11 @@ test("keep() hands its jobs over to a new front, and lets the old one go", async
 test("keep() goes on with its jobs while there is no front, and tells the next one how they stand", async () => {
   await using world = await setup();
   const { keeper, front } = world;
-  const job = await keeper.spawn(front, ["sh", "-c", "while [ ! -e go ]; do sleep 0.01; done; echo on; exec sleep 60"]);
+  const job = await keeper.spawn(front, [
+    "sh",
+    "-c",
+    "while [ ! -e go ]; do sleep 0.01; done; echo on; exec sleep 60",
+  ]);
   front[Symbol.dispose]();
   await Bun.write(keeper.path("go"), "");
   await eventually(() => textOf(keeper.ledger(job)) === "on\n");
@@ -94,7 +100,9 @@ test("keep() tells a front that comes back of the exit it missed", async () => {
   await keeper.exitOf(front, job);
   front[Symbol.dispose]();
   const later = await keeper.front();
-  expect((await later.hear("hello")).jobs).toMatchObject([{ job, exit: { outcome: { type: "exited", code: 9 } } }]);
+  expect((await later.hear("hello")).jobs).toMatchObject([
+    { job, exit: { outcome: { type: "exited", code: 9 } } },
+  ]);
   await Bun.write(keeper.path("go"), "");
   await later.hear("closed", (message) => message.job === job);
 });
@@ -158,7 +166,10 @@ test("keep() stays for its last job after the front's goodbye, and ends after it
   await Bun.write(keeper.path("go"), "");
   expect(await keeper.process.exited).toBe(0);
   expect(textOf(keeper.ledger(job))).toBe("done\n");
-  expect(findEnding(keeper.directory(job), job)).toMatchObject({ closed: true, exit: { outcome: { code: 0 } } });
+  expect(findEnding(keeper.directory(job), job)).toMatchObject({
+    closed: true,
+    exit: { outcome: { code: 0 } },
+  });
 }, 20_000);
 
 test("keep() that is retired takes no new jobs, and ends with its last one although a front is there", async () => {
@@ -211,7 +222,15 @@ test("keep() keeps its files to its own user", async () => {
   const { keeper, front } = world;
   const job = await keeper.spawn(front, ["true"]);
   await front.hear("closed", (message) => message.job === job);
-  const { stdout } = Bun.spawnSync(["find", keeper.path("ledgers"), keeper.path("keeper"), "-mindepth", "1", "-perm", "/077"]);
+  const { stdout } = Bun.spawnSync([
+    "find",
+    keeper.path("ledgers"),
+    keeper.path("keeper"),
+    "-mindepth",
+    "1",
+    "-perm",
+    "/077",
+  ]);
   expect(stdout.toString()).toBe("");
 });
 
@@ -234,7 +253,9 @@ test("keep() takes an environment and arguments as large as Linux allows over it
   const { keeper, front } = world;
   const large = "x".repeat(100_000);
   const env = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`LARGE${index}`, large]));
-  const packets = await keeper.run(front, "echo ${#LARGE0} ${#LARGE9}", { env: { PATH: "/usr/bin:/bin", ...env } });
+  const packets = await keeper.run(front, "echo ${#LARGE0} ${#LARGE9}", {
+    env: { PATH: "/usr/bin:/bin", ...env },
+  });
   expect(textOf(packets)).toBe("100000 100000\n");
 });
 

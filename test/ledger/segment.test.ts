@@ -42,7 +42,9 @@ const starts = fc.record<SegmentStart>({
 
 test("readSegmentHeader gives back what encodeSegmentHeader wrote", () => {
   using world = setup();
-  fc.assert(fc.property(starts, (start) => expect(world.read(encodeSegmentHeader(job, start))).toEqual(start)));
+  fc.assert(
+    fc.property(starts, (start) => expect(world.read(encodeSegmentHeader(job, start))).toEqual(start)),
+  );
 });
 
 test("readSegmentHeader refuses a header with any byte changed, cut anywhere, or of another job", () => {

@@ -2,7 +2,13 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import { claimLedger, findProcess, findStart, type StartRecord, writeProcess } from "../../src/ledger/start.ts";
+import {
+  claimLedger,
+  findProcess,
+  findStart,
+  type StartRecord,
+  writeProcess,
+} from "../../src/ledger/start.ts";
 import { JobId, KeeperId } from "../../src/protocol/id.ts";
 import { openDirectory } from "../support/directory.ts";
 
@@ -33,7 +39,9 @@ test("claimLedger makes a ledger with its start record, once", () => {
   const { path, start } = world;
   claimLedger(path, start);
   expect(findStart(path)).toEqual(start);
-  expect(() => claimLedger(path, { ...start, number: 8 })).toThrow(expect.objectContaining({ code: "EEXIST" }));
+  expect(() => claimLedger(path, { ...start, number: 8 })).toThrow(
+    expect.objectContaining({ code: "EEXIST" }),
+  );
   expect(findStart(path)).toEqual(start);
 });
 

@@ -63,7 +63,9 @@ test("createLog in JSON lets no field stand for the time, the level or the messa
 
 test("describeError says the message of each cause, and the stack of the innermost", () => {
   const innermost = new Error("disk full");
-  const text = describeError(new Error("cannot save", { cause: new Error("cannot write", { cause: innermost }) }));
+  const text = describeError(
+    new Error("cannot save", { cause: new Error("cannot write", { cause: innermost }) }),
+  );
   expect(text).toStartWith("cannot save: cannot write: ");
   expect(text).toContain("disk full");
   expect(text).toContain("log.test.ts");

@@ -30,7 +30,8 @@ function setup() {
 function startCounting(pipe: OutputPipe): { bytes: number; ended: Promise<void> } {
   const count = { bytes: 0, ended: Promise.resolve() };
   count.ended = (async () => {
-    for (let chunk = await pipe.read(); chunk !== undefined; chunk = await pipe.read()) count.bytes += chunk.length;
+    for (let chunk = await pipe.read(); chunk !== undefined; chunk = await pipe.read())
+      count.bytes += chunk.length;
   })();
   return count;
 }

@@ -18,7 +18,8 @@ test.each(["", "SIG", "NOPE", "0", "-9", "999", "TERM ", "toString"])("parseSign
 });
 
 test("signalGroup reaches the whole group, and answers false when there is none", async () => {
-  const script = "trap 'exit 7' USR1; (trap 'exit 0' USR1; while :; do sleep 0.02; done) & echo; while :; do sleep 0.02; done";
+  const script =
+    "trap 'exit 7' USR1; (trap 'exit 0' USR1; while :; do sleep 0.02; done) & echo; while :; do sleep 0.02; done";
   const leader = Bun.spawn(["sh", "-c", script], { detached: true, stdout: "pipe" });
   await leader.stdout.getReader().read();
   expect(signalGroup(leader.pid, "SIGUSR1")).toBe(true);
@@ -26,19 +27,22 @@ test("signalGroup reaches the whole group, and answers false when there is none"
   await eventually(() => !signalGroup(leader.pid, "SIGKILL"));
 });
 
-test.skipIf(process.getuid?.() !== 0)("signalGroup says that it may not signal a group of another user", async () => {
-  using directory = openDirectory();
-  const leader = Bun.spawn(["sleep", "60"], { detached: true });
-  const script = `${directory.path}/signal.ts`;
-  await Bun.write(
-    script,
-    `import { signalGroup } from "${import.meta.dir}/../../src/process/signal.ts";
+test.skipIf(process.getuid?.() !== 0)(
+  "signalGroup says that it may not signal a group of another user",
+  async () => {
+    using directory = openDirectory();
+    const leader = Bun.spawn(["sleep", "60"], { detached: true });
+    const script = `${directory.path}/signal.ts`;
+    await Bun.write(
+      script,
+      `import { signalGroup } from "${import.meta.dir}/../../src/process/signal.ts";
      process.setuid(65534);
      try { signalGroup(${leader.pid}, "SIGTERM"); } catch (error) { console.log(error.code, error.message); }`,
-  );
-  const { stdout } = Bun.spawnSync([process.execPath, script]);
-  leader.kill("SIGKILL");
-  expect(stdout.toString()).toBe(
-    `forbidden Cannot signal process group ${leader.pid}: its processes belong to another user (EPERM)\n`,
-  );
-});
+    );
+    const { stdout } = Bun.spawnSync([process.execPath, script]);
+    leader.kill("SIGKILL");
+    expect(stdout.toString()).toBe(
+      `forbidden Cannot signal process group ${leader.pid}: its processes belong to another user (EPERM)\n`,
+    );
+  },
+);

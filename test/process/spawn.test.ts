@@ -60,20 +60,26 @@ function refusalOf(start: () => unknown): { code: string; message: string } {
 describe("spawnProgram", () => {
   test("gives the program real pipes, which can be opened again by name", async () => {
     using world = setup();
-    expect(await outputOf(world.spawn(["tee", "/dev/stderr"], { stdin: false }))).toMatchObject({ stdout: "" });
+    expect(await outputOf(world.spawn(["tee", "/dev/stderr"], { stdin: false }))).toMatchObject({
+      stdout: "",
+    });
     const script = "echo one | tee /dev/stderr; echo two > /dev/stdout; echo three > /proc/self/fd/2";
     expect(await outputOf(world.spawn(["sh", "-c", script]))).toEqual({
       stdout: "one\ntwo\n",
       stderr: "one\nthree\n",
       end: { type: "exited", code: 0 },
     });
-    const { stdout } = await outputOf(world.spawn(["sh", "-c", "test -p /dev/stdin && echo pipe"], { stdin: true }));
+    const { stdout } = await outputOf(
+      world.spawn(["sh", "-c", "test -p /dev/stdin && echo pipe"], { stdin: true }),
+    );
     expect(stdout).toBe("pipe\n");
   });
 
   test("gives both streams one pipe when they are merged, so that their order is kept", async () => {
     using world = setup();
-    const child = world.spawn(["sh", "-c", "for i in 1 2 3; do echo out; echo err >&2; done"], { merge: true });
+    const child = world.spawn(["sh", "-c", "for i in 1 2 3; do echo out; echo err >&2; done"], {
+      merge: true,
+    });
     expect(child.stderr).toBeUndefined();
     expect((await outputOf(child)).stdout).toBe("out\nerr\n".repeat(3));
   });
@@ -102,10 +108,16 @@ describe("spawnProgram", () => {
     using world = setup();
     const limitsOf = async (argv: readonly string[]) => {
       const child = world.spawn(argv, { stdin: true });
-      const line = readFileSync(`/proc/${child.pid}/limits`, "utf8").split("\n").find((line) => line.startsWith("Max open files"));
+      const line = readFileSync(`/proc/${child.pid}/limits`, "utf8")
+        .split("\n")
+        .find((line) => line.startsWith("Max open files"));
       child.stdin?.end();
       await outputOf(child);
-      return (line ?? "").trim().split(/\s{2,}/).slice(1, 3).map(Number);
+      return (line ?? "")
+        .trim()
+        .split(/\s{2,}/)
+        .slice(1, 3)
+        .map(Number);
     };
     const [soft, hard = 0] = await limitsOf(["cat"]);
     expect(soft).toBe(Math.min(1024, hard));
@@ -122,7 +134,9 @@ describe("spawnProgram", () => {
       process.kill(child.pid, "SIGKILL");
     `;
     writeFileSync(world.path("low.ts"), script);
-    const low = Bun.spawnSync(["sh", "-c", `ulimit -n 300; exec "${process.execPath}" low.ts`], { cwd: world.directory });
+    const low = Bun.spawnSync(["sh", "-c", `ulimit -n 300; exec "${process.execPath}" low.ts`], {
+      cwd: world.directory,
+    });
     expect(low.stdout.toString().trim()).toBe("300");
   });
 
@@ -139,7 +153,10 @@ describe("spawnProgram", () => {
 
   test("leaves no descriptor behind, whether programs run, are closed early or cannot start", async () => {
     using world = setup();
-    const count = () => Bun.spawnSync(["ls", `/proc/${process.pid}/fd`]).stdout.toString().split("\n").length;
+    const count = () =>
+      Bun.spawnSync(["ls", `/proc/${process.pid}/fd`])
+        .stdout.toString()
+        .split("\n").length;
     const round = async () => {
       const child = world.spawn(["cat"], { stdin: true });
       child.stdin?.end();
@@ -158,8 +175,11 @@ describe("spawnProgram", () => {
   test("tells an exit code from a signal, and reports what the program used", async () => {
     using world = setup();
     expect((await world.spawn(["sh", "-c", "exit 255"]).exited).end).toEqual({ type: "exited", code: 255 });
-    const { end, usage } = await world.spawn(["sh", "-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; kill -9 $$"])
-      .exited;
+    const { end, usage } = await world.spawn([
+      "sh",
+      "-c",
+      "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; kill -9 $$",
+    ]).exited;
     expect(end).toEqual({ type: "signaled", signal: "SIGKILL" });
     expect(usage?.userMs).toBeGreaterThan(0);
     expect(usage?.userMs).toBeLessThan(60_000);
@@ -261,7 +281,10 @@ describe("spawnProgram refuses with a sentence of its own", () => {
   test("arguments or an environment that are too large", () => {
     using world = setup();
     const message = 'Cannot run "true": arguments and environment are too large (E2BIG)';
-    expect(refusalOf(() => world.spawn(["true", "x".repeat(200_000)]))).toEqual({ code: "too_large", message });
+    expect(refusalOf(() => world.spawn(["true", "x".repeat(200_000)]))).toEqual({
+      code: "too_large",
+      message,
+    });
     const env = { PATH, LARGE: "x".repeat(200_000) };
     expect(refusalOf(() => world.spawn(["true"], { env }))).toEqual({ code: "too_large", message });
   });

@@ -34,18 +34,27 @@ export class Front implements Disposable {
       socket: {
         data(_socket, chunk) {
           for (const { message } of decoder.push(chunk)) front?.heard.push(v.parse(KeeperMessage, message));
-          front?.#bell.ring();
+          front?.ring();
         },
-        drain: () => front?.#writer.drain(),
+        drain: () => front?.drain(),
         close() {
           if (front !== undefined) front.isClosed = true;
-          front?.#bell.ring();
+          front?.ring();
         },
       },
     });
     front = new Front(socket);
     front.send({ type: "hello", version: LINK_VERSION, build: "test" });
     return front;
+  }
+
+  /** For the socket's callbacks only, as the one below. */
+  ring(): void {
+    this.#bell.ring();
+  }
+
+  drain(): void {
+    this.#writer.drain();
   }
 
   send(message: FrontMessage, bytes?: Uint8Array): void {
@@ -77,7 +86,9 @@ export class Front implements Disposable {
     fits: (message: Message<T>) => boolean = () => true,
   ): Promise<Message<T>> {
     return this.until(() =>
-      this.heard.find((message): message is Message<T> => message.type === type && fits(message as Message<T>)),
+      this.heard.find(
+        (message): message is Message<T> => message.type === type && fits(message as Message<T>),
+      ),
     );
   }
 

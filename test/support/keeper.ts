@@ -75,7 +75,11 @@ export class KeeperProcess implements AsyncDisposable {
     return job;
   }
 
-  requestSpawn(front: Front, argv: readonly string[], options: JobRequest = {}): { job: JobId; request: number } {
+  requestSpawn(
+    front: Front,
+    argv: readonly string[],
+    options: JobRequest = {},
+  ): { job: JobId; request: number } {
     const {
       job = v.parse(JobId, Bun.randomUUIDv7()),
       holder,

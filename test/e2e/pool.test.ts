@@ -1,0 +1,55 @@
+import { expect, test } from "bun:test";
+import { Pool } from "../../src/sdk.ts";
+import { openWorld } from "../support/world.ts";
+
+test("the SDK works with two servers from one process", async () => {
+  await using worlds = await openTwo();
+  const [one, two] = worlds;
+  await using pool = new Pool({});
+  const member = pool.add(one.local().url, { token: one.local().token });
+  const [first, second] = await Promise.all([
+    member.connect({ timeout: 10_000 }),
+    pool.add(two.local().url, { token: two.local().token }).connect({ timeout: 10_000 }),
+  ]);
+
+  const big = "x".repeat(300_000);
+  const [cat, pwd] = await Promise.all([
+    first.exec(["cat"], { stdin: big }),
+    second.exec({ shell: "pwd; echo oops >&2; exit 3" }, { cwd: two.home }),
+  ]);
+  expect(new TextDecoder().decode(cat.stdout)).toBe(big);
+  expect(new TextDecoder().decode(pwd.stdout).trim()).toBe(two.home);
+  expect(new TextDecoder().decode(pwd.stderr)).toBe("oops\n");
+  expect([cat.outcome, pwd.outcome]).toEqual([
+    { type: "exited", code: 0 },
+    { type: "exited", code: 3 },
+  ]);
+
+  const { number } = await first.start({ shell: "echo begun; sleep 60" });
+  await member.disconnect();
+  expect(await first.heartbeat()).toBe(false);
+  const again = await member.connect();
+  const listener = await again.follow(number);
+  const seen: string[] = [];
+  for await (const packet of listener) {
+    if (packet.type === "stdout") {
+      seen.push(new TextDecoder().decode(packet.bytes));
+      await again.kill(number, { grace: 1_000 });
+    }
+  }
+  expect(seen).toEqual(["begun\n"]);
+  expect(await listener.outcome).toMatchObject({ type: "cancelled" });
+  expect((await again.wait(number)).outcome).toMatchObject({ type: "cancelled" });
+  expect((await second.jobs()).jobs).toHaveLength(1);
+  expect(await again.heartbeat({ timeout: 5_000 })).toBe(true);
+}, 60_000);
+
+async function openTwo() {
+  const worlds = [openWorld(), openWorld()] as const;
+  await Promise.all(worlds.map((world) => world.start()));
+  return Object.assign(worlds, {
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(worlds.map((world) => world[Symbol.asyncDispose]()));
+    },
+  });
+}
