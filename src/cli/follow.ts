@@ -1,18 +1,19 @@
 import { invoke } from "../client/invoke.ts";
-import { jobs } from "../commands/jobs.ts";
-import { wait } from "../commands/wait.ts";
 import type { Session } from "../client/session.ts";
 import type { Missing } from "../client/tally.ts";
+import { jobs } from "../commands/jobs.ts";
+import { wait } from "../commands/wait.ts";
+import { abortable } from "../lib/abort.ts";
 import type { From } from "../protocol/control.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobSummary } from "../protocol/job.ts";
+import { adviseReadingOn } from "./advice.ts";
 import { type Arguments, type ArgSpecs, parseCount } from "./arguments.ts";
 import { complain, type Context, openSession } from "./context.ts";
-import type { Verb } from "./verb.ts";
 import { explainOutcome, FAILURE, toExitCode } from "./exit.ts";
 import { play } from "./play.ts";
 import { createTimestampRenderer, renderJson, renderPlain, type Renderer } from "./render.ts";
-import { abortable } from "../lib/abort.ts";
+import type { Verb } from "./verb.ts";
 
 const args = {
   job: { type: "positional", required: true, description: "Number, id, unique prefix of one, or @last" },
@@ -45,7 +46,10 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const output = session.openOutput(summary.id, from);
   const render = toRenderer(values, globals.json, summary);
   const playing = play(output, { sinks, render, isShared: globals.json, until: "closed" });
-  const { exit, missing } = await abortable(playing, signal);
+  const { exit, missing } = await abortable(playing, signal).catch((error: unknown) => {
+    if (signal.aborted || output.next === undefined) throw error;
+    throw adviseReadingOn(error, { job: summary.id, next: output.next }, globals);
+  });
   const outcome = exit?.outcome ?? (await invoke(session, wait, { job: summary.id }, signal)).outcome;
   if (missing !== undefined) {
     complain(context, explainMissing(missing, summary.number));

@@ -1,8 +1,8 @@
-import { kill } from "../commands/kill.ts";
-import { ping } from "../commands/ping.ts";
 import { invoke } from "../client/invoke.ts";
 import type { Launched } from "../client/launch.ts";
 import type { Session } from "../client/session.ts";
+import { kill } from "../commands/kill.ts";
+import { ping } from "../commands/ping.ts";
 import { AppError } from "../protocol/error.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import type { Interrupt } from "./interrupts.ts";

@@ -2,8 +2,8 @@ import { invoke } from "../client/invoke.ts";
 import { wait as command } from "../commands/wait.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Context, openSession, print } from "./context.ts";
-import type { Verb } from "./verb.ts";
 import { FAILURE, toExitCode } from "./exit.ts";
+import type { Verb } from "./verb.ts";
 
 /** Waits for a job and answers the exit code of its outcome. */
 export const wait: Verb = { ...command.cli, summary: command.summary, run };

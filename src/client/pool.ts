@@ -37,6 +37,12 @@ export class Member implements AsyncDisposable {
     this.#forget = forget;
   }
 
+  /** This member, as long as it is not to have another token. Throws `already_exists`. */
+  withToken(token: string | undefined): this {
+    if (token === undefined || token === this.#place.token) return this;
+    throw new AppError("already_exists", `Cannot add ${this.url}: it is there with another token`);
+  }
+
   /** The open connection; undefined when there is none. */
   get connection(): Connection | undefined {
     return this.#connection?.ended.aborted === false ? this.#connection : undefined;
@@ -95,11 +101,14 @@ export class Pool implements AsyncDisposable {
     this.#env = env;
   }
 
-  /** Makes a server known by name, `name:port` or URL; the same address twice is the same member. Throws `invalid_input`. */
+  /**
+   * Makes a server known by name, `name:port` or URL; the same address twice is the same member. Throws `invalid_input`,
+   * `already_exists` for another token.
+   */
   add(host: string, { port = DEFAULT_PORT, token }: AddOptions = {}): Member {
     const { url } = parseHost(host, port);
     const known = this.#members.get(url);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known.withToken(token);
     const member = new Member(url, { host: url, token }, this.#env, () => this.#members.delete(url));
     this.#members.set(url, member);
     return member;

@@ -33,7 +33,7 @@ export const kill = defineForeground({
     using settled = stopOnDispose(signal);
     const ended = jobs.wait(job, settled.signal);
     const late = delay(patience + PATIENCE, settled.signal).then(() => jobs.get(job));
-    return await abortable(Promise.race([ended, late]), signal); // what is `using` lives until then
+    return await abortable(Promise.race([ended, late]), signal); // awaited: `settled` must live until then
   },
 
   cli: {

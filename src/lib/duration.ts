@@ -14,8 +14,10 @@ export function parseDuration(text: string): number {
 
 /** Writes milliseconds in the largest unit that reads well: `850 ms`, `12.4 s`, `3 m 20 s`, `2 h 5 m`, `7 d 1 h`. */
 export function formatDuration(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${Math.round(ms / 100) / 10} s`;
+  // What rounds up to a whole larger unit is written in that one.
+  if (Math.round(ms) < 1_000) return `${Math.round(ms)} ms`;
+  if (Math.round(ms / 100) < 600) return `${Math.round(ms / 100) / 10} s`;
+  if (ms < 60_000) return "1 m";
   const [unit, size, rest, restSize] =
     ms < 3_600_000
       ? ["m", 60_000, "s", 1_000]

@@ -14,6 +14,8 @@ export function parseSize(text: string): number {
 
 /** Writes bytes in the largest unit that reads well: `312 B`, `64 KiB`, `1.5 MiB`. */
 export function formatSize(bytes: number): string {
-  const [unit, size] = Object.entries(UNITS).findLast(([, size]) => bytes >= size) ?? ["B", 1];
+  // What would round up to 1024 of one unit is written in the next.
+  const fits = ([, size]: [string, number]) => Math.round((bytes / size) * 1024 * 10) >= 1024 * 10;
+  const [unit, size] = Object.entries(UNITS).findLast(fits) ?? ["B", 1];
   return `${Math.round((bytes / size) * 10) / 10} ${unit}`;
 }

@@ -1,12 +1,12 @@
 import { delay } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
+import { findPortOwner } from "../process/port.ts";
 import { CLOSE } from "../protocol/close.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
 import { type AppOptions, createApp } from "./app.ts";
 import { DEFAULT_PORT, formatAddress, type ListenAddress } from "./listen.ts";
 import type { Peer, Session } from "./session.ts";
-import { findLocalServer } from "./state.ts";
 
 /** Milliseconds that a stopping server gives to connections that are still being closed. */
 const DRAIN_TIME = 500;
@@ -15,7 +15,6 @@ const DRAIN_TIME = 500;
 const MAX_BACKPRESSURE_BYTES = 4 * OUTPUT_WINDOW_BYTES;
 
 export interface ListenOptions {
-  readonly state: string;
   readonly log: Log;
   readonly sessions: Set<Session>;
   readonly openSession: (peer: Peer, owner: string) => Session;
@@ -58,7 +57,7 @@ export function listen(
   };
 }
 
-function openListener({ host, port }: ListenAddress, options: ListenOptions): Bun.Server<Connection> {
+function openListener(address: ListenAddress, options: ListenOptions): Bun.Server<Connection> {
   const { log, sessions, openSession } = options;
   const app = createApp({
     ...options.app,
@@ -72,7 +71,7 @@ function openListener({ host, port }: ListenAddress, options: ListenOptions): Bu
       log.error("socket callback failed", { error: describeError(error) });
     }
   };
-  const server: Bun.Server<Connection> = startServer({ host, port }, options.state, {
+  const server: Bun.Server<Connection> = startServer(address, {
     fetch: (request) => app.fetch(request),
     error(error) {
       log.error("request failed", { error: describeError(error) });
@@ -111,11 +110,7 @@ function openListener({ host, port }: ListenAddress, options: ListenOptions): Bu
 
 type Handlers = Pick<Bun.Serve.Options<Connection>, "error" | "fetch" | "websocket">;
 
-function startServer(
-  { host, port }: ListenAddress,
-  state: string,
-  handlers: Handlers,
-): Bun.Server<Connection> {
+function startServer({ host, port }: ListenAddress, handlers: Handlers): Bun.Server<Connection> {
   try {
     return Bun.serve({
       ...handlers,
@@ -127,8 +122,8 @@ function startServer(
     if (!(error instanceof Error)) throw error;
     const address = formatAddress({ host, port });
     const code = "code" in error ? String(error.code) : "";
-    const owner = findLocalServer(state);
-    const who = owner?.url.endsWith(`:${port}`) ? ` (perhaps by farhandd with pid ${owner.pid})` : "";
+    const owner = code === "EADDRINUSE" ? findPortOwner(port) : undefined;
+    const who = owner === undefined ? "" : ` by ${owner.name} with pid ${owner.pid}`;
     const why =
       code === "EADDRINUSE" ? `the port is in use${who}; choose another with --listen` : error.message;
     throw new AppError("unavailable", `Cannot listen on ${address}: ${why}`, { cause: error });

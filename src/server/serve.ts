@@ -95,7 +95,6 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
       }),
     });
   const listener = listen(config.listen, {
-    state,
     log,
     openSession,
     sessions,

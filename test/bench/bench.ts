@@ -209,7 +209,7 @@ async function measureIdle(world: World): Promise<Row[]> {
 async function connected(world: World, measure: (connection: Connection) => Promise<Row[]>): Promise<Row[]> {
   await using pool = new Pool({ FARHAND_STATE: world.state });
   const { url, token } = world.local();
-  return measure(await pool.add(url, { token }).connect());
+  return await measure(await pool.add(url, { token }).connect());
 }
 
 /** A program that does nothing, built as build.ts builds ours. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { main } from "../../src/cli/main.ts";
 import { Interrupts } from "../../src/cli/interrupts.ts";
+import { main } from "../../src/cli/main.ts";
 import { Sink } from "../../src/cli/sink.ts";
 import type { JobId } from "../../src/protocol/id.ts";
 import { eventually } from "../support/eventually.ts";
@@ -111,9 +111,7 @@ describe("farhand exec", () => {
     const { code, stdout, stderr } = await run(["exec", "prog"], { server });
     const job = server.peers[0]?.of("call")[0]?.job;
     expect([code, stdout]).toEqual([125, "x"]);
-    expect(stderr).toBe(
-      `farhand: The server stops; job ${job} is on its own, read on with farhand follow ${job} --since 1\n`,
-    );
+    expect(stderr).toBe(`farhand: The server stops; to read on: farhand follow ${job} --since 1\n`);
   });
 
   test("does not claim to know of a job that the server never accepted", async () => {

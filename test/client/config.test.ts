@@ -1,6 +1,6 @@
-import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { describe, expect, test } from "bun:test";
 import { findTarget } from "../../src/client/config.ts";
 import { openDirectory } from "../support/directory.ts";
 

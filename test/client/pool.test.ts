@@ -21,6 +21,7 @@ describe("Pool", () => {
     const pool = new Pool({});
     expect(pool.add("web1")).toBe(pool.add("web1:9922"));
     expect(pool.add("web1")).not.toBe(pool.add("web1", { port: 1 }));
+    expect(() => pool.add("web1", { token: "other" })).toThrow("another token");
   });
 
   test("opens one connection, however often it is asked", async () => {

@@ -43,22 +43,6 @@ describe("createLog keeps to one line", () => {
     expect(lines).toHaveLength(1);
     expect(lines[0]).not.toMatch(/[\n\r\u001b]/);
   });
-
-  test("in text, whatever a field is called", () => {
-    const { lines, log } = setup();
-    log.info("said", { [forged]: 1 });
-    expect(lines[0]).not.toMatch(/[\n\r\u001b]/);
-  });
-});
-
-test("createLog in JSON lets no field stand for the time, the level or the message", () => {
-  const { lines, log } = setup("debug", "json");
-  log.warn("true message", { time: "never", level: "debug", message: "false message" });
-  expect(JSON.parse(lines[0] ?? "")).toMatchObject({
-    time: "2026-01-02T03:04:05.678Z",
-    level: "warn",
-    message: "true message",
-  });
 });
 
 test("describeError says the message of each cause, and the stack of the innermost", () => {

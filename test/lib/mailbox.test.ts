@@ -64,16 +64,3 @@ test("Mailbox drops what is pushed after its end, and keeps its first end", asyn
   await reading;
   expect(read).toEqual([]);
 });
-
-test("Mailbox loses nothing when a reader stops and another goes on", async () => {
-  const mailbox = new Mailbox<number>();
-  for (const item of [1, 2, 3]) mailbox.push(item);
-  mailbox.close();
-  const read: number[] = [];
-  for await (const item of mailbox) {
-    read.push(item);
-    break;
-  }
-  for await (const item of mailbox) read.push(item);
-  expect(read).toEqual([1, 2, 3]);
-});

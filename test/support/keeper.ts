@@ -62,7 +62,12 @@ export class KeeperProcess implements AsyncDisposable {
   }
 
   async front(): Promise<Front> {
-    const front = await Front.connect(this.socket);
+    let front: Front | undefined;
+    // Between bind and listen the socket's file is there, and nobody takes calls yet.
+    await eventually(
+      async () => (front = await Front.connect(this.socket).catch(() => undefined)) !== undefined,
+    );
+    if (front === undefined) throw new Error("No front"); // never; a type cannot tell what a callback has set
     this.#fronts.push(front);
     await front.hear("hello");
     return front;

@@ -1,3 +1,4 @@
+import type { Peer } from "../../src/client/link.ts";
 import {
   ClientFrame,
   decodeControl,
@@ -8,7 +9,6 @@ import { DATA_HEADER_BYTES, type DataFrame, decodeData, writeDataHeader } from "
 import type { SessionId } from "../../src/protocol/id.ts";
 import { type PacketKind, RECORD_HEADER_BYTES, writeRecordHeader } from "../../src/protocol/packet.ts";
 import { Outbox } from "../../src/protocol/reliable.ts";
-import type { Peer } from "../../src/client/link.ts";
 
 /** Who hears what a test's server says: a client's session, or a socket on the way to one. */
 export interface Ear {

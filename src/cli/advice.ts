@@ -1,0 +1,32 @@
+import { AppError, type ErrorCode } from "../protocol/error.ts";
+import type { JobId } from "../protocol/id.ts";
+import type { Globals } from "./globals.ts";
+
+/** Failures of the link to the server, which say nothing of what a job does. */
+const LINK_FAILURES: readonly ErrorCode[] = ["connection_lost", "peer_lost", "timed_out", "shutting_down"];
+
+/** Where reading of a job's output stopped. */
+export interface Bookmark {
+  readonly job: JobId;
+  /** The first packet that is not written yet. */
+  readonly next: number;
+}
+
+/** The failure to read a job's output, with how to read on. */
+export function adviseReadingOn(error: unknown, { job, next }: Bookmark, globals: Globals): unknown {
+  if (!(error instanceof Error)) return error;
+  const message = `${error.message}; to read on: ${toFarhand(globals)} follow ${job} --since ${next}`;
+  if (!(error instanceof AppError)) return Object.assign(error, { message });
+  return new AppError(error.code, message, { details: { ...error.details, job, next }, cause: error });
+}
+
+/** The failure of a call that was not answered: where only the link failed, the job may run all the same. */
+export function adviseLookingUp(error: unknown, job: JobId, globals: Globals): unknown {
+  if (!(error instanceof AppError) || !LINK_FAILURES.includes(error.code)) return error;
+  const message = `${error.message} before the server answered; whether the job runs tells ${toFarhand(globals)} jobs ${job}`;
+  return new AppError("outcome_unknown", message, { details: { job }, cause: error });
+}
+
+function toFarhand({ host }: Globals): string {
+  return host === undefined ? "farhand" : `farhand -H ${host}`;
+}

@@ -1,0 +1,198 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { version } from "../../package.json";
+import { eventually } from "../support/eventually.ts";
+import { isRunning, openWorld } from "../support/world.ts";
+
+setDefaultTimeout(60_000);
+
+/** A world whose server is not yet started. */
+async function setup() {
+  const world = openWorld();
+  const configure = (toml: string) => {
+    const path = join(world.home, "farhandd.toml");
+    writeFileSync(path, toml);
+    return path;
+  };
+  return { ...world, configure };
+}
+
+describe("start", () => {
+  test("returns when the server answers, and status tells what it is", async () => {
+    await using world = await setup();
+    const { code, stdout } = await world.farhandd(["start", "--listen", "127.0.0.1:0"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^farhandd \S+ listens on 127\.0\.0\.1:\d+ with pid \d+\n$/);
+    expect((await world.farhand(["exec", "--", "echo", "here"])).stdout).toBe("here\n");
+    const status = await world.status();
+    const [keeper] = status.keepers;
+    const pids = [status.pid, keeper?.pid ?? 0];
+    expect(pids.map(isRunning)).toEqual([true, true]);
+    expect(new Set(pids).size).toBe(2);
+    expect(status).toMatchObject({
+      running: true,
+      version,
+      listen: [expect.stringMatching(/^127\.0\.0\.1:\d+$/)],
+      jobs: { running: 0, total: 1 },
+    });
+  });
+
+  test("leaves address and token where only this user can read them", async () => {
+    await using world = await setup();
+    await world.start();
+    const mode = (path: string) => statSync(path).mode & 0o777;
+    expect(mode(world.state)).toBe(0o700);
+    expect(mode(join(world.state, "local.json"))).toBe(0o600);
+    expect(mode(join(world.state, "ledgers"))).toBe(0o700);
+    expect(world.local().url).toBe(`http://${(await world.status()).listen[0]}`);
+  });
+
+  test("on both loopback addresses serves both", async () => {
+    await using world = await setup();
+    const { listen } = await world.start("--listen", "127.0.0.1:0", "--listen", "[::1]:0");
+    const { token } = world.local();
+    expect(listen.length).toBe(2);
+    for (const address of listen) {
+      const env = { FARHAND_TOKEN: token, FARHAND_HOST: address };
+      expect((await world.farhand(["exec", "--", "echo", "here"], { env })).stdout).toBe("here\n");
+    }
+  });
+
+  test("on a state directory that another server holds says who holds it", async () => {
+    await using world = await setup();
+    const { pid, listen } = await world.start();
+    const second = await world.farhandd(["start", "--listen", "127.0.0.1:0"]);
+    expect([second.code, second.stdout]).toEqual([1, ""]);
+    expect(second.stderr).toBe(
+      `farhandd: Cannot start: farhandd runs already with pid ${pid} at http://${listen[0]}\n`,
+    );
+    const serve = await world.farhandd(["serve", "--listen", "127.0.0.1:0"]);
+    expect(serve.code).toBe(1);
+    expect(serve.stderr).toContain(`farhandd with pid ${pid} at http://${listen[0]} holds it`);
+    expect((await world.farhand(["exec", "--", "echo", "here"])).stdout).toBe("here\n");
+  });
+
+  test("takes over after kill -9, by a lock that is never stale", async () => {
+    await using world = await setup();
+    const { pid } = await world.start();
+    process.kill(pid, "SIGKILL");
+    await eventually(() => !isRunning(pid), 30_000);
+    expect((await world.farhandd(["status"])).code).toBe(3);
+    const again = await world.start();
+    expect(again.pid).not.toBe(pid);
+    expect((await world.farhand(["exec", "--", "echo", "here"])).stdout).toBe("here\n");
+  });
+
+  test("on a port in use exits with 1 and names the port and its owner", async () => {
+    await using world = await setup();
+    using other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const { code, stderr } = await world.farhandd(["start", "--listen", `127.0.0.1:${other.port}`]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      new RegExp(
+        `^farhandd: Cannot listen on 127.0.0.1:${other.port}: the port is in use by \\S+ with pid ${process.pid};.*\\n$`,
+      ),
+    );
+    expect((await world.farhandd(["status"])).code).toBe(3);
+  });
+
+  test("on any other address than loopback is refused with a sentence", async () => {
+    await using world = await setup();
+    for (const address of ["0.0.0.0:0", "[::]:0", "10.1.2.3:9922", "example.org:9922"]) {
+      const { code, stderr } = await world.farhandd(["start", "--listen", address]);
+      expect([address, code]).toEqual([address, 1]);
+      expect(stderr).toBe(
+        `farhandd: Cannot listen on "${address}": this version serves loopback only, ` +
+          "because other addresses need TLS; use 127.0.0.1, [::1] or localhost\n",
+      );
+    }
+  });
+
+  test("reports why the server cannot use its state directory", async () => {
+    await using world = await setup();
+    mkdirSync(world.state);
+    chmodSync(world.state, 0o755);
+    const open = await world.farhandd(["start", "--listen", "127.0.0.1:0"]);
+    expect([open.code, open.stderr]).toEqual([1, expect.stringContaining("others may enter it")]);
+
+    chmodSync(world.state, 0o700);
+    writeFileSync(join(world.state, "state.db"), "this is no database, whatever its name says\n".repeat(100));
+    const broken = await world.farhandd(["start", "--listen", "127.0.0.1:0"]);
+    expect(broken.code).toBe(1);
+    expect(broken.stderr).toMatch(/^farhandd: .*database.*\n$/);
+  });
+});
+
+describe("Configuration", () => {
+  test("in a file is used, and flags come before it", async () => {
+    await using world = await setup();
+    const config = world.configure('listen = "127.0.0.1:0"\n[log]\nlevel = "debug"\n');
+    const { listen } = await world.start("--config", config);
+    expect(listen[0]).toMatch(/^127\.0\.0\.1:/);
+    await world.farhandd(["stop"]);
+    const { stdout } = await world.farhandd(["start", "--config", config, "--listen", "[::1]:0", "--json"]);
+    expect(JSON.parse(stdout).listen[0]).toMatch(/^\[::1\]:/);
+  });
+
+  test("with an unknown key or a wrong value is refused by the key's path", async () => {
+    await using world = await setup();
+    for (const [toml, sentence] of [
+      ['lisen = "127.0.0.1:0"', 'at "lisen": this key is unknown'],
+      ['[log]\ncolour = "red"', 'at "log.colour": this key is unknown'],
+      ['[log]\nlevel = "loud"', 'at "log.level": expected'],
+      ["listen = [", "Cannot read configuration"],
+    ] as const) {
+      const { code, stderr } = await world.farhandd(["start", "--config", world.configure(toml)]);
+      expect([toml, code]).toEqual([toml, 1]);
+      expect(stderr).toContain(sentence);
+    }
+  });
+
+  test("that is missing, and a flag that is unknown, are refused", async () => {
+    await using world = await setup();
+    const missing = await world.farhandd(["start", "--config", "/no/such/file"]);
+    expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining('"/no/such/file"')]);
+    const unknown = await world.farhandd(["start", "--colour", "red"]);
+    expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("--colour")]);
+  });
+});
+
+describe("stop", () => {
+  test("ends the server, and the keeper when it has no jobs", async () => {
+    await using world = await setup();
+    const { pid, keepers } = await world.start();
+    expect(await world.farhandd(["stop"])).toMatchObject({ code: 0 });
+    await eventually(() => !isRunning(pid) && !isRunning(keepers[0]?.pid ?? 0), 30_000);
+    expect((await world.farhandd(["status"])).code).toBe(3);
+    expect(JSON.parse((await world.farhandd(["status", "--json"])).stdout)).toMatchObject({ running: false });
+  });
+
+  test("without a server says so and exits with 1", async () => {
+    await using world = await setup();
+    const { code, stderr } = await world.farhandd(["stop"]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining("no farhandd answers")]);
+  });
+});
+
+describe("serve", () => {
+  test("runs in the foreground until a signal, and exits with 0", async () => {
+    await using world = await setup();
+    const server = world.open(["farhandd", "serve", "--listen", "127.0.0.1:0"]);
+    const reached = await world.farhand(["--connect-timeout", "30s", "exec", "--", "echo", "here"]);
+    expect(reached).toMatchObject({ code: 0, stdout: "here\n" });
+    server.kill("SIGTERM");
+    const { code, stderr } = await server.ran;
+    expect(code).toBe(0);
+    expect(stderr).toContain("listening");
+  });
+});
+
+test("Neither stderr nor the logs ever hold the token", async () => {
+  await using world = await setup();
+  await world.start("--log-level", "debug");
+  const { token } = world.local();
+  await world.farhand(["exec", "--log-level", "debug", "--", "true"]);
+  const { code } = await world.shell(`grep -rqF '${token}' "$FARHAND_STATE/logs" "$FARHAND_STATE/ledgers"`);
+  expect(code).toBe(1);
+});
