@@ -54,7 +54,9 @@ async function playToExit({ job, accepted, output }: Attached, { globals, sinks 
   if (globals.json) sinks.stdout.writeLine(JSON.stringify({ type: "accepted", job, number }));
   const render = globals.json ? renderJson : renderPlain;
   try {
-    return checkComplete(await play(output, { sinks, render, isShared: globals.json, until: "exit" }));
+    return checkComplete(
+      await play(output, { sinks, render, isShared: globals.json, unread: "tell", until: "exit" }),
+    );
   } catch (error) {
     throw adviseReadingOn(error, { job, next: output.next ?? 0 }, globals);
   }

@@ -10,7 +10,7 @@ import type { JobSummary } from "../protocol/job.ts";
 import { adviseReadingOn } from "./advice.ts";
 import { type Arguments, type ArgSpecs, parseCount } from "./arguments.ts";
 import { complain, type Context, openSession } from "./context.ts";
-import { explainOutcome, FAILURE, toExitCode } from "./exit.ts";
+import { explainOutcome, FAILURE, toExitCode, toSignalCode } from "./exit.ts";
 import { play } from "./play.ts";
 import { createTimestampRenderer, renderJson, renderPlain, type Renderer } from "./render.ts";
 import type { Verb } from "./verb.ts";
@@ -45,11 +45,12 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const summary = await find(session, values.text("job") ?? "", signal);
   const output = session.openOutput(summary.id, from);
   const render = toRenderer(values, globals.json, summary);
-  const playing = play(output, { sinks, render, isShared: globals.json, until: "closed" });
+  const playing = play(output, { sinks, render, isShared: globals.json, unread: "stop", until: "closed" });
   const { exit, missing } = await abortable(playing, signal).catch((error: unknown) => {
     if (signal.aborted || output.next === undefined) throw error;
     throw adviseReadingOn(error, { job: summary.id, next: output.next }, globals);
   });
+  if (sinks.stdout.isUnread) return toSignalCode("PIPE");
   const outcome = exit?.outcome ?? (await invoke(session, wait, { job: summary.id }, signal)).outcome;
   if (missing !== undefined) {
     complain(context, explainMissing(missing, summary.number));

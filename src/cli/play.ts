@@ -15,6 +15,8 @@ export interface PlayOptions {
   readonly render: Renderer;
   /** Whether both of the job's streams are written to our stdout, so that they have one reader. */
   readonly isShared: boolean;
+  /** What is done when nobody reads our stdout any more: tell the job, or stop reading it. */
+  readonly unread: "tell" | "stop";
   /** Where to stop: at the exit, or when nobody holds the job's pipes any more. */
   readonly until: "exit" | "closed";
 }
@@ -27,16 +29,18 @@ export interface Played {
 
 /**
  * Writes a job's output to our own, each stream at the pace of its reader. A packet counts as consumed once it is
- * written; when nobody reads one of ours, the job is told. Throws a `WriteFailure` when ours cannot be written.
+ * written; when nobody reads one of ours, the job is told or left. Throws a `WriteFailure` when ours cannot be written.
  */
-export async function play(output: Output, { sinks, render, isShared, until }: PlayOptions): Promise<Played> {
+export async function play(output: Output, options: PlayOptions): Promise<Played> {
+  const { sinks, render, isShared, until } = options;
   const unread = new Set<Sink>();
   let exit: Exit | undefined;
   const written = (sink: Sink, stream: "stdout" | "stderr" | undefined) => {
     if (sink.failure !== undefined) output.close(sink.failure);
     if (!sink.isUnread || unread.has(sink)) return;
     unread.add(sink);
-    output.discard(stream);
+    if (options.unread === "tell") output.discard(stream);
+    else if (sink === sinks.stdout) output.close();
   };
   for await (const packet of output) {
     if (packet.type === "exit") exit = packet;

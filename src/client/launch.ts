@@ -25,6 +25,7 @@ export interface Attached extends Launched {
 export function launchAttached(session: Session, input: ExecInput): Attached {
   const [job, holder] = [createJobId(), createHolderId()];
   const accepted = session.start({ command: exec.name, input, job, holder });
+  accepted.catch(() => {}); // whoever asks for it is told
   const output = session.openOutput(job, { type: "since", number: 0 }, holder);
   return { job, accepted, output, input: openStdin(session, job, input) };
 }
@@ -33,6 +34,7 @@ export function launchAttached(session: Session, input: ExecInput): Attached {
 export function launchDetached(session: Session, input: ExecInput): Launched {
   const job = createJobId();
   const accepted = session.start({ command: exec.name, input, job });
+  accepted.catch(() => {}); // whoever asks for it is told
   return { job, accepted, input: openStdin(session, job, input) };
 }
 

@@ -94,7 +94,6 @@ class Keeper {
   connect(front: Front): void {
     this.#front?.socket.terminate();
     this.#front = front;
-    for (const job of this.#jobs.values()) job.holds.orphanAll();
     this.#linger?.[Symbol.dispose]();
     this.#dirty.clear();
   }

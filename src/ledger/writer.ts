@@ -1,4 +1,13 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, unlinkSync, writeSync, writevSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+  writevSync,
+} from "node:fs";
 import type { JobId } from "../protocol/id.ts";
 import { MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from "../protocol/limits.ts";
 import {
@@ -184,7 +193,8 @@ export class LedgerWriter implements Disposable {
       const [oldest, second] = this.#segments;
       if (oldest === undefined || second === undefined) return;
       if (this.#position - oldest.position <= keepBytes || second.position > released()) return;
-      unlinkSync(segmentPath(this.#directory, oldest.totals.packets));
+      // One that somebody else removed is as gone as it should be; an error here would end the budget for good.
+      rmSync(segmentPath(this.#directory, oldest.totals.packets), { force: true });
       this.#segments.shift();
     }
   }

@@ -153,7 +153,7 @@ async function measureWarm(connection: Connection, runs: number): Promise<Row[]>
 
 async function measureTrip(connection: Connection, directory: string, runs: number): Promise<Row[]> {
   await using echo = await openEcho(directory);
-  return compare(
+  return await compare(
     "command round trip",
     [
       { name: "ping on an open connection", run: () => connection.ping() },

@@ -1,5 +1,4 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { userInfo } from "node:os";
 import { join } from "node:path";
 
 /** An sshd of our own on loopback, with its own host key, port, configuration and authorized key. */
@@ -48,7 +47,7 @@ export async function openSshd(directory: string): Promise<PrivateSshd | string>
   const trusting = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"];
   const known = ["-o", `UserKnownHostsFile=${path("known")}`];
   const ssh = ["ssh", ...options, ...trusting, ...known];
-  const host = `${userInfo().username}@127.0.0.1`;
+  const host = "127.0.0.1";
   const socket = path("master");
   const close = async () => {
     await run(["ssh", "-S", socket, "-O", "exit", host]).catch(() => {}); // there may be no master

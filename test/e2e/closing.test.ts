@@ -42,6 +42,14 @@ describe("A reader that goes away", () => {
     );
     expect(stdout).toBe("line\n9\n");
   });
+
+  test("of follow ends the reading quietly, and leaves the job alone", async () => {
+    await using world = await setup();
+    const job = await world.detach("--shell", "while sleep 0.01; do echo line; done");
+    const { stdout, stderr } = await world.shell(`farhand follow ${job} | head -3; echo \${PIPESTATUS[0]}`);
+    expect([stdout, stderr]).toEqual(["line\nline\nline\n141\n", ""]);
+    expect(await world.job(job)).toMatchObject({ state: "running" });
+  });
 });
 
 describe("A program", () => {

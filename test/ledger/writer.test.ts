@@ -143,6 +143,17 @@ test("LedgerWriter never drops a segment that a holder has not released, and dro
   expect(bytesOnDisk(directory)).toBeLessThanOrEqual(1 * MiB + MIN_SEGMENT_BYTES);
 });
 
+test("LedgerWriter keeps to its budget, and loses nothing new, when somebody else has removed its oldest segments", () => {
+  using world = setup({ keepBytes: 1 * MiB });
+  const { writer, directory, job } = world;
+  while (writer.position < 1 * MiB) writer.append("stdout", chunk(0, 32 * KiB));
+  for (const first of listSegments(directory).slice(0, 2)) rmSync(segmentPath(directory, first));
+  while (writer.position < 4 * MiB) writer.append("stdout", chunk(0, 32 * KiB));
+  expect(bytesOnDisk(directory)).toBeLessThanOrEqual(1 * MiB + MIN_SEGMENT_BYTES);
+  const packets = readLedger(directory, job);
+  expect(packets.filter(({ type }) => type === "gap")).toHaveLength(1);
+});
+
 test("LedgerWriter counts what it says, and writes the exit and the close with those counts", () => {
   using world = setup();
   const { writer, directory, job } = world;

@@ -10,7 +10,7 @@ import { FARHAND, FARHANDD } from "./built.ts";
 import { openDirectory } from "./directory.ts";
 import { eventually } from "./eventually.ts";
 
-/** Milliseconds after which a command of a test is killed: far more than any takes. */
+/** Milliseconds after which everything in a world is killed for the sake of a command that hangs: the test then fails. */
 const COMMAND_LIMIT = 55_000;
 
 /** How a command ended, and what it wrote. `code` is null for one that a signal ended. */
@@ -87,6 +87,7 @@ export function openWorld(): World {
     WORLD_MARK: mark,
   };
 
+  const marked = () => findMarked(`WORLD_MARK=${mark}`);
   const spawn = (argv: readonly string[], { stdin, env: more, cwd }: RunOptions = {}) =>
     Bun.spawn([...argv], {
       cwd: cwd ?? home,
@@ -94,12 +95,13 @@ export function openWorld(): World {
       stdin: typeof stdin === "string" ? new TextEncoder().encode(stdin) : (stdin ?? "ignore"),
       stdout: "pipe",
       stderr: "pipe",
-      timeout: COMMAND_LIMIT,
-      killSignal: "SIGKILL",
     });
   const run = async (argv: readonly string[], options?: RunOptions): Promise<Ran> => {
     const child = spawn(argv, options);
+    // The command alone would not do: what it started may hold its pipes.
+    const limit = setTimeout(() => marked().forEach(killHard), COMMAND_LIMIT);
     const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    clearTimeout(limit);
     return { code: child.exitCode, signal: child.signalCode, stdout, stderr };
   };
   const json = async (argv: readonly string[]): Promise<unknown> => {
@@ -108,7 +110,6 @@ export function openWorld(): World {
     return JSON.parse(stdout);
   };
   const farhand = (args: readonly string[], options?: RunOptions) => run([FARHAND, ...args], options);
-  const marked = () => findMarked(`WORLD_MARK=${mark}`);
 
   return {
     home,
