@@ -1,6 +1,9 @@
 import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { findStartTime, isAlive, sessionMembers } from "../../src/process/identity.ts";
+import { openDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
+import { killSession } from "../support/kill.ts";
 
 /** A shell in a session of its own, with a child whose name is meant to confuse. */
 function setup(script: string) {
@@ -10,7 +13,7 @@ function setup(script: string) {
     leader,
     identity,
     [Symbol.dispose]() {
-      for (const { pid } of sessionMembers(identity)) process.kill(pid, "SIGKILL");
+      killSession(identity);
       leader.kill("SIGKILL");
     },
   };
@@ -39,7 +42,7 @@ test("sessionMembers finds the leader and its descendants, also after the leader
   const orphans = sessionMembers(identity);
   expect(orphans).toHaveLength(2);
   expect(orphans.every(isAlive)).toBe(true);
-  for (const { pid } of orphans) process.kill(pid, "SIGKILL");
+  killSession(identity);
   await eventually(() => sessionMembers(identity).length === 0);
 });
 
@@ -50,17 +53,17 @@ test("sessionMembers does not take another process of the same pid for the leade
 
 test("sessionMembers reads processes whatever they call themselves", async () => {
   using world = setup("exec sleep 60");
-  const { leader, identity } = world;
+  using directory = openDirectory();
+  const { identity } = world;
   // Bun cannot name a process; a script's name becomes its own.
-  await Bun.write("/tmp/) 7 (x", "#!/bin/sh\nsleep 60\n");
-  const odd = Bun.spawn(["sh", "-c", "chmod 755 '/tmp/) 7 (x'; exec '/tmp/) 7 (x'"], { detached: true });
+  const script = `${directory.path}/) 7 (x`;
+  writeFileSync(script, "#!/bin/sh\nsleep 60\n", { mode: 0o755 });
+  const odd = Bun.spawn([script], { detached: true });
   const identityOfOdd = { pid: odd.pid, startTime: findStartTime(odd.pid) ?? "" };
   try {
     await eventually(() => sessionMembers(identityOfOdd).length === 2);
     expect(sessionMembers(identity)).toEqual([identity]);
-    expect(leader.pid).not.toBe(odd.pid);
   } finally {
-    for (const { pid } of sessionMembers(identityOfOdd)) process.kill(pid, "SIGKILL");
-    await Bun.file("/tmp/) 7 (x").delete();
+    killSession(identityOfOdd);
   }
 });

@@ -2,7 +2,6 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import * as v from "valibot";
 import { openPlace } from "../../src/keeper/place.ts";
-import { sessionMembers } from "../../src/process/identity.ts";
 import { findProcess } from "../../src/ledger/start.ts";
 import { type HolderId, JobId, KeeperId } from "../../src/protocol/id.ts";
 import { MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
@@ -10,6 +9,7 @@ import type { Exit, Packet } from "../../src/protocol/packet.ts";
 import { openDirectory, type TestDirectory } from "./directory.ts";
 import { eventually } from "./eventually.ts";
 import { Front } from "./front.ts";
+import { killSession } from "./kill.ts";
 import { readLedger } from "./packets.ts";
 
 const fixture = resolve(import.meta.dir, "../fixtures/keeper.ts");
@@ -149,7 +149,7 @@ export class KeeperProcess implements AsyncDisposable {
     await this.kill();
     for (const job of this.#jobs) {
       const leader = existsSync(this.directory(job)) ? findProcess(this.directory(job)) : undefined;
-      for (const { pid } of leader ? sessionMembers(leader) : []) process.kill(pid, "SIGKILL");
+      if (leader !== undefined) killSession(leader);
     }
     this.#directory[Symbol.dispose]();
   }
