@@ -141,7 +141,6 @@ async function runServer(config: ServerConfig, signal: AbortSignal): Promise<voi
           config.logFormat,
         ),
       openLog: (state) => openLog(join(state, "logs", "server.log"), config, true),
-      onListening: () => {},
     },
     signal,
   );

@@ -11,11 +11,3 @@ export function parseSize(text: string): number {
   }
   return bytes;
 }
-
-/** Writes bytes in the largest unit that reads well: `312 B`, `64 KiB`, `1.5 MiB`. */
-export function formatSize(bytes: number): string {
-  // What would round up to 1024 of one unit is written in the next.
-  const fits = ([, size]: [string, number]) => Math.round((bytes / size) * 1024 * 10) >= 1024 * 10;
-  const [unit, size] = Object.entries(UNITS).findLast(fits) ?? ["B", 1];
-  return `${Math.round((bytes / size) * 10) / 10} ${unit}`;
-}

@@ -27,8 +27,6 @@ export interface ServeOptions {
     id: KeeperId,
   ) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly openLog: (state: string) => Log;
-  /** The server answers at these addresses. */
-  readonly onListening: (addresses: readonly string[]) => void;
 }
 
 /** Serves until the signal is aborted or an authenticated caller asks to stop; jobs go on. Throws what prevents it. */
@@ -111,7 +109,6 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   const [first = ""] = listening;
   stack.use(leaveLocalServer(state, { url: `http://${first}`, token, pid: process.pid, version }));
   log.info("listening", { addresses: listening, state });
-  options.onListening(listening);
 
   await abortable(stopping.promise, signal).catch(() => {}); // a signal is just another way to be asked
   log.info("stopping", { running: jobs.running });

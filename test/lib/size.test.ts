@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { formatSize, parseSize } from "../../src/lib/size.ts";
+import { parseSize } from "../../src/lib/size.ts";
 
 test.each([
   ["0B", 0],
@@ -18,19 +18,3 @@ test.each(["", "64", "64 KiB", "64KB", "64K", "64kib", "-1B", "1e3B", "KiB", "99
     expect(() => parseSize(text)).toThrow(`Cannot read size "${text}": write a number with a unit`);
   },
 );
-
-test.each([
-  [0, "0 B"],
-  [312, "312 B"],
-  [1_023, "1023 B"],
-  [1_024, "1 KiB"],
-  [65_536, "64 KiB"],
-  [1_572_864, "1.5 MiB"],
-  [10 * 1024 ** 4, "10240 GiB"],
-])("formatSize writes %d bytes as %s", (bytes, text) => {
-  expect(formatSize(bytes)).toBe(text);
-});
-
-test("formatSize rounds up into the next unit rather than write 1024 of one", () => {
-  expect(formatSize(1024 ** 2 - 1)).toBe("1 MiB");
-});
