@@ -59,9 +59,14 @@ export class Holds {
     for (const id of this.#holds.keys()) this.orphan(id);
   }
 
-  /** Notes that a holder does not read a stream any more, and answers whether now nobody does. */
-  discard(id: HolderId, stream: Stream): boolean {
+  /** Notes that a holder does not read a stream any more. */
+  discard(id: HolderId, stream: Stream): void {
     this.#holds.get(id)?.discarded.add(stream);
+    this.#onChange();
+  }
+
+  /** Whether the job is held, and none of its holders reads this stream any more. */
+  isUnread(stream: Stream): boolean {
     return !this.isEmpty && [...this.#holds.values()].every(({ discarded }) => discarded.has(stream));
   }
 

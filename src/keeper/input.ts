@@ -1,6 +1,11 @@
 import { AppError } from "../protocol/error.ts";
 import type { WriterId } from "../protocol/id.ts";
-import { INPUT_WINDOW_BYTES, MAX_WRITERS } from "../protocol/limits.ts";
+import {
+  INPUT_WINDOW_BYTES,
+  JOB_INPUT_BYTES,
+  MAX_WRITERS,
+  MIN_INPUT_WINDOW_BYTES,
+} from "../protocol/limits.ts";
 import type { InputPipe } from "../process/pipe.ts";
 
 interface Writer {
@@ -8,6 +13,8 @@ interface Writer {
   held: number;
   /** Bytes that the program's pipe has taken. */
   drained: number;
+  /** Bytes that it may have sent; never falls. */
+  limit: number;
 }
 
 export interface JobInputOptions {
@@ -25,6 +32,8 @@ export class JobInput {
   readonly #options: JobInputOptions;
   readonly #writers = new Map<WriterId, Writer>();
   readonly #queue: { readonly id: WriterId; readonly writer: Writer; readonly bytes: Uint8Array }[] = [];
+  /** Bytes in the queue and in the write under way. */
+  #queued = 0;
   #pipe: InputPipe | undefined;
   #ending = false;
   #draining = false;
@@ -37,20 +46,21 @@ export class JobInput {
   /** Tells the writer where it stands. */
   open(id: WriterId): void {
     if (this.#pipe === undefined || this.#ending) return this.#options.onClosed(id);
-    const { held, drained } = this.#writer(id);
-    this.#options.onTaken(id, held, drained + INPUT_WINDOW_BYTES);
+    this.#grant(id, this.#writer(id));
   }
 
-  /** Takes bytes at `offset` of the writer's stream. Throws `protocol_error` when some are missing before them. */
+  /** Takes bytes at `offset` of the writer's stream. Throws `protocol_error` for a gap before them, or beyond its limit. */
   write(id: WriterId, offset: number, bytes: Uint8Array): void {
     if (this.#pipe === undefined || this.#ending) return this.#options.onClosed(id);
     const writer = this.#writer(id);
     if (offset > writer.held) throw missing(offset, writer.held);
+    if (offset + bytes.length > writer.limit) throw exceeding(offset + bytes.length, writer.limit);
     const fresh = bytes.subarray(writer.held - offset);
     if (fresh.length === 0) return;
     writer.held += fresh.length;
+    this.#queued += fresh.length;
     this.#queue.push({ id, writer, bytes: fresh.slice() });
-    this.#options.onTaken(id, writer.held, writer.drained + INPUT_WINDOW_BYTES);
+    this.#grant(id, writer);
     this.#startDraining();
   }
 
@@ -78,9 +88,27 @@ export class JobInput {
     if (known !== undefined) return known;
     const [oldest] = this.#writers.keys();
     if (oldest !== undefined && this.#writers.size >= MAX_WRITERS) this.#writers.delete(oldest);
-    const writer = { held: 0, drained: 0 };
+    const writer = { held: 0, drained: 0, limit: 0 };
     this.#writers.set(id, writer);
+    this.#raise(writer);
     return writer;
+  }
+
+  #grant(id: WriterId, writer: Writer): void {
+    this.#raise(writer);
+    this.#options.onTaken(id, writer.held, writer.limit);
+  }
+
+  /** Writers share what a job may hold; while that is used up nobody may send more. */
+  #raise(writer: Writer): void {
+    if (this.#queued >= JOB_INPUT_BYTES) return;
+    const share = Math.floor(JOB_INPUT_BYTES / this.#writers.size);
+    const window = Math.max(MIN_INPUT_WINDOW_BYTES, Math.min(INPUT_WINDOW_BYTES, share));
+    writer.limit = Math.max(writer.limit, writer.drained + window);
+  }
+
+  #grantStarved(): void {
+    for (const [id, writer] of this.#writers) if (writer.limit <= writer.held) this.#grant(id, writer);
   }
 
   /** Runs by itself until the queue is empty; a failed write is the program's closing of its end. */
@@ -98,10 +126,17 @@ export class JobInput {
       const { id, writer, bytes } = entry;
       await this.#pipe?.write(bytes);
       writer.drained += bytes.length;
-      this.#options.onTaken(id, writer.held, writer.drained + INPUT_WINDOW_BYTES);
+      const wasFull = this.#queued >= JOB_INPUT_BYTES;
+      this.#queued -= bytes.length;
+      this.#grant(id, writer);
+      if (wasFull && this.#queued < JOB_INPUT_BYTES) this.#grantStarved();
     }
     if (this.#ending) this.close();
   }
+}
+
+function exceeding(end: number, limit: number): AppError {
+  return new AppError("protocol_error", `Cannot take input up to ${end}: its writer may send up to ${limit}`);
 }
 
 function missing(offset: number, held: number): AppError {

@@ -1,13 +1,12 @@
 import { after, delay, turn } from "../lib/abort.ts";
 import { Bell } from "../lib/bell.ts";
 import { describeError, type Log } from "../lib/log.ts";
-import type { StartRecord } from "../ledger/start.ts";
-import { writeProcess } from "../ledger/start.ts";
+import type { Claim, StartRecord } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { findStartTime, sessionMembers } from "../process/identity.ts";
 import type { Libc } from "../process/libc.ts";
 import type { OutputPipe } from "../process/pipe.ts";
-import { StartError } from "../process/program.ts";
+import { quote, StartError } from "../process/program.ts";
 import { signalGroup } from "../process/signal.ts";
 import { type Child, type ProcessExit, spawnProgram } from "../process/spawn.ts";
 import type { HolderId } from "../protocol/id.ts";
@@ -21,11 +20,16 @@ import type { JobProgress } from "./link.ts";
 
 type Stream = "stdout" | "stderr";
 
+/** Bytes after which readers are told of more, though the program's next output is there already. */
+const PROGRESS_BYTES = 256 * 1024;
+
 /** Milliseconds between tries to write to a full disk. */
 const DISK_RETRY = 250;
 
 export interface JobOptions {
   readonly directory: string;
+  /** The directory's; it is only needed while the job is made. */
+  readonly claim: Claim;
   readonly start: StartRecord;
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
@@ -63,6 +67,8 @@ export class Job {
   #reaped = false;
   /** Between the exit and its record nothing holds output back. */
   #draining = false;
+  /** The position up to which readers were told of. */
+  #told = 0;
   /** Whether the last output could not be written, which is logged once. */
   #failing = false;
 
@@ -70,7 +76,7 @@ export class Job {
     const { start, directory, holder } = options;
     const began = performance.now();
     this.#options = options;
-    this.#holds = new Holds(() => this.#bell.ring());
+    this.#holds = new Holds(() => this.#takeHolds());
     if (holder !== undefined) this.#holds.attach(holder, 0);
     this.#ledger = LedgerWriter.create(directory, start.job, {
       keepBytes: start.keepBytes,
@@ -114,13 +120,6 @@ export class Job {
     return true;
   }
 
-  /** A holder does not read this stream any more; when nobody does, the pipe is closed and the program told by SIGPIPE. */
-  discard(holder: HolderId, stream: Stream): void {
-    if (!this.#holds.discard(holder, stream)) return;
-    const pipe = stream === "stdout" ? this.#child?.stdout : this.#child?.stderr;
-    this.#startClosing(pipe);
-  }
-
   /** Called by a timer, where an error (what is left belongs to another user, by sudo for one) would end the keeper. */
   #kill(): void {
     try {
@@ -140,7 +139,10 @@ export class Job {
     } catch (error) {
       if (error instanceof StartError) return error;
       this.#options.log.error("spawn failed unexpectedly", { job: start.job, error: describeError(error) });
-      return new StartError("start_failed", `Cannot run "${start.argv[0]}": the keeper failed to start it`);
+      return new StartError(
+        "start_failed",
+        `Cannot run ${quote(start.argv[0] ?? "")}: the keeper failed to start it`,
+      );
     }
   }
 
@@ -149,7 +151,7 @@ export class Job {
     const { pid } = this.#child;
     const identity = { pid, startTime: findStartTime(pid) ?? "" };
     try {
-      writeProcess(this.#options.directory, identity);
+      this.#options.claim.noteProcess(identity);
     } catch (error) {
       this.#options.log.warn("process not noted", { pid, error: describeError(error) });
     }
@@ -180,6 +182,13 @@ export class Job {
       });
   }
 
+  /** The job may have become free to run on, or a stream have lost its last reader: SIGPIPE then tells the program. */
+  #takeHolds(): void {
+    this.#bell.ring();
+    if (this.#holds.isUnread("stdout")) this.#startClosing(this.#child?.stdout);
+    if (this.#holds.isUnread("stderr")) this.#startClosing(this.#child?.stderr);
+  }
+
   #startClosing(pipe: OutputPipe | undefined): void {
     pipe
       ?.close()
@@ -187,12 +196,12 @@ export class Job {
   }
 
   async #refuse({ reason }: StartError): Promise<void> {
-    await this.#recordExit({ type: "not_started", reason }, undefined);
-    await this.#recordClose();
+    await this.#recordClose(await this.#recordExit({ type: "not_started", reason }, undefined));
   }
 
   async #keep({ stdout, stderr, exited }: Child): Promise<void> {
-    const pumps = [this.#pump("stdout", stdout), stderr && this.#pump("stderr", stderr)];
+    const pumped = Promise.all([this.#pump("stdout", stdout), stderr && this.#pump("stderr", stderr)]);
+    pumped.catch(() => {}); // awaited below, after the exit
     const { end, usage } = await exited;
     this.#reaped = true;
     this.#input.close();
@@ -200,19 +209,20 @@ export class Job {
     this.#bell.ring();
     await Promise.all([stdout, stderr].map((pipe) => pipe?.caughtUp(this.#controller.signal)));
     this.#draining = false;
-    await this.#recordExit(this.#toOutcome(end), usage);
-    await Promise.all(pumps);
-    await this.#recordClose();
+    const exit = await this.#recordExit(this.#toOutcome(end), usage);
+    await pumped;
+    await this.#recordClose(exit);
   }
 
   async #pump(stream: Stream, pipe: OutputPipe): Promise<void> {
     for (;;) {
       await this.#mayRunOn();
       const chunk = await pipe.read();
-      if (chunk === undefined) return;
+      if (chunk === undefined) return this.#tell();
       for (let start = 0; start < chunk.length; start += MAX_PAYLOAD_BYTES) {
         await this.#mayRunOn();
         await this.#append(stream, chunk.subarray(start, start + MAX_PAYLOAD_BYTES));
+        if (pipe.pending() === 0 || this.#ledger.position - this.#told >= PROGRESS_BYTES) this.#tell();
         await turn();
       }
     }
@@ -220,8 +230,15 @@ export class Job {
 
   /** Waits while the slowest holder is too far behind. */
   async #mayRunOn(): Promise<void> {
-    while (!this.#draining && this.#ledger.position - this.#holds.released >= this.#runAhead)
+    while (!this.#draining && this.#ledger.position - this.#holds.released >= this.#runAhead) {
+      this.#tell();
       await this.#bell.wait();
+    }
+  }
+
+  #tell(): void {
+    this.#told = this.#ledger.position;
+    this.#options.onProgress(this);
   }
 
   /** Appends, or waits for room on a full disk while somebody holds the job, or leaves a gap when nobody does. */
@@ -230,10 +247,11 @@ export class Job {
       try {
         this.#ledger.append(stream, bytes);
         this.#failing = false;
-        return this.#options.onProgress(this);
+        return;
       } catch (error) {
         this.#noteFailure(error);
         if (this.#holds.isEmpty || !isDiskFull(error)) return this.#ledger.skip(stream, bytes);
+        this.#tell();
         await this.#retryDelay();
       }
     }
@@ -252,23 +270,21 @@ export class Job {
     return this.#cause === undefined ? end : { ...this.#cause, end };
   }
 
-  async #recordExit(outcome: Outcome, usage: ProcessExit["usage"]): Promise<void> {
-    const exit = { outcome, ...(usage && { usage }), endedAt: new Date().toISOString() };
-    await this.#insist(() => {
-      const { totals } = this.#ledger;
-      this.#ledger.end("exit", exit);
-      this.#exit = { ...exit, totals };
-    });
-    this.#options.onProgress(this);
+  async #recordExit(outcome: Outcome, usage: ProcessExit["usage"]): Promise<Exit> {
+    const body = { outcome, ...(usage && { usage }), endedAt: new Date().toISOString() };
+    const exit = await this.#insist(() => this.#ledger.exit(body));
+    this.#exit = exit;
+    this.#tell();
+    return exit;
   }
 
-  async #recordClose(): Promise<void> {
-    await this.#insist(() => this.#ledger.end("closed", {}));
-    this.#options.onProgress(this);
+  async #recordClose(exit: Exit): Promise<void> {
+    await this.#insist(() => this.#ledger.close(exit));
+    this.#tell();
   }
 
   /** How a job ended must be written down, however long the disk is full. */
-  async #insist(write: () => void): Promise<void> {
+  async #insist<T>(write: () => T): Promise<T> {
     for (;;) {
       try {
         return write();

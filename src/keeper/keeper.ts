@@ -1,9 +1,9 @@
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { abortable, after } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
-import { claimLedger } from "../ledger/start.ts";
+import { type Claim, claimLedger, type StartRecord } from "../ledger/start.ts";
 import type { Libc } from "../process/libc.ts";
 import { claimLock } from "../process/lock.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
@@ -31,6 +31,9 @@ export interface KeeperOptions {
   readonly libc: Libc | undefined;
   readonly log: Log;
 }
+
+/** What can be told of any message. */
+const Verb = v.object({ type: v.string(), request: v.optional(v.number()) });
 
 /** The front's end of the link, as long as it is the current one. */
 interface Front {
@@ -134,9 +137,7 @@ class Keeper {
   #handle({ message, bytes }: LinkFrame): void {
     const parsed = v.safeParse(FrontMessage, message);
     if (!parsed.success) {
-      const verb = v.safeParse(v.object({ type: v.string() }), message);
-      this.#send({ type: "unknown_verb", verb: verb.success ? verb.output.type : "?" });
-      return;
+      return this.#refuse(message, parsed.issues[0].message);
     }
     try {
       this.#obey(parsed.output, bytes);
@@ -151,6 +152,15 @@ class Keeper {
       this.#options.log.warn("request failed", { verb: parsed.output.type, error: describeError(error) });
       this.#send({ type: "reply", request: parsed.output.request, error: toErrorBody(error) });
     }
+  }
+
+  /** A newer front's message, or a wrong one: whoever waits for an answer gets one. */
+  #refuse(message: unknown, why: string): void {
+    const { type, request } = v.parse(v.fallback(Verb, { type: "?" }), message);
+    this.#options.log.warn("message not understood", { verb: type, why });
+    if (request === undefined) return this.#send({ type: "unknown_verb", verb: type });
+    const error = new AppError("unavailable", `The keeper does not understand "${type}"`);
+    this.#send({ type: "reply", request, error: toErrorBody(error) });
   }
 
   #obey(message: FrontMessage, bytes: Uint8Array): void {
@@ -168,7 +178,7 @@ class Keeper {
       case "orphan":
         return this.#jobs.get(message.job)?.holds.orphan(message.holder);
       case "discard":
-        return this.#jobs.get(message.job)?.discard(message.holder, message.stream);
+        return this.#jobs.get(message.job)?.holds.discard(message.holder, message.stream);
       case "writer": {
         const { job, writer } = message;
         const input = this.#jobs.get(job)?.input;
@@ -204,11 +214,13 @@ class Keeper {
   #spawn({ request, start, env, umask, stdin, holder }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, log } = this.#options;
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
-    const directory = join(state, "ledgers", start.job);
-    if (existsSync(directory)) return this.#send({ type: "spawned", request, created: false });
     const { job: id } = start;
+    const directory = join(state, "ledgers", id);
+    using claim = this.#claim(directory, start);
+    if (claim === undefined) return this.#send({ type: "spawned", request, created: false });
     const job = this.#begin({
       directory,
+      claim,
       start,
       env,
       umask,
@@ -230,25 +242,28 @@ class Keeper {
     this.#send({ type: "spawned", request, created: true });
   }
 
-  /** Claims the directory and starts the job, or leaves nothing behind. */
+  #claim(directory: string, start: StartRecord): Claim | undefined {
+    try {
+      return claimLedger(directory, start);
+    } catch (error) {
+      throw toRefusal(error);
+    }
+  }
+
+  /** Starts the job, or leaves nothing behind. */
   #begin(options: JobOptions): Job {
     try {
-      claimLedger(options.directory, options.start);
       return new Job(options);
     } catch (error) {
       rmSync(options.directory, { recursive: true, force: true });
-      if (!isDiskFull(error)) throw error;
-      throw new AppError("unavailable", "Cannot start the job: the disk of the state directory is full", {
-        cause: error,
-      });
+      throw toRefusal(error);
     }
   }
 
   #remove(id: JobId, job: Job): void {
     this.#dirty.delete(job);
     this.#jobs.delete(id);
-    this.#send({ type: "progress", ...job.progress() });
-    this.#send({ type: "closed", job: id });
+    this.#send({ type: "closed", ...job.progress() });
     if (this.#front === undefined) this.#startLingering();
     if (this.#retired) this.#endIfIdle();
   }
@@ -275,4 +290,11 @@ class Keeper {
   #send(message: KeeperMessage): void {
     this.#front?.writer.write(encodeLinkFrame(message));
   }
+}
+
+function toRefusal(error: unknown): unknown {
+  if (!isDiskFull(error)) return error;
+  return new AppError("unavailable", "Cannot start the job: the disk of the state directory is full", {
+    cause: error,
+  });
 }

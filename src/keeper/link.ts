@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { StartRecord } from "../ledger/start.ts";
+import { Environment } from "../protocol/environment.ts";
 import { AppError, ErrorBody } from "../protocol/error.ts";
 import { HolderId, JobId, KeeperId, WriterId } from "../protocol/id.ts";
 import { Exit } from "../protocol/packet.ts";
@@ -22,7 +23,7 @@ export const FrontMessage = v.variant("type", [
     type: v.literal("spawn"),
     request: count,
     start: StartRecord,
-    env: v.record(v.string(), v.string()),
+    env: Environment,
     umask: count,
     stdin: v.boolean(),
     holder: v.optional(HolderId),
@@ -72,7 +73,8 @@ export const KeeperMessage = v.variant("type", [
   /** Input up to `held` is accepted; the writer may send up to `limit`. */
   v.object({ type: v.literal("taken"), job: JobId, writer: WriterId, held: count, limit: count }),
   v.object({ type: v.literal("input_closed"), job: JobId, writer: WriterId }),
-  v.object({ type: v.literal("closed"), job: JobId }),
+  /** The ledger is complete, and this keeper has done with the job. */
+  v.object({ type: v.literal("closed"), ...JobProgress.entries }),
   v.object({ type: v.literal("unknown_verb"), verb: v.string() }),
 ]);
 export type KeeperMessage = v.InferOutput<typeof KeeperMessage>;

@@ -20,7 +20,7 @@ export function findEnding(directory: string, job: JobId): Ending {
     const look = (record: RawRecord) => {
       if (record.kind !== "exit" && record.kind !== "closed") return;
       const packet = toPacket(record);
-      if (packet?.type === "closed") closed = true;
+      if (packet?.type === "closed") [closed, exit] = [true, packet.exit];
       if (packet?.type === "exit") {
         const { outcome, totals, usage, endedAt } = packet;
         exit = { outcome, totals, ...(usage && { usage }), endedAt };

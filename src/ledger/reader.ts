@@ -72,9 +72,11 @@ export class LedgerReader implements Disposable {
 
   /** Moves to the first record wanted, so that `position` says where that is; less far if it is not written yet. */
   seek(limit: number): void {
-    const buffer = new Uint8Array(MAX_DATA_BYTES);
+    let buffer: Uint8Array | undefined;
     while (this.#seeking) {
-      if (this.#segment === undefined && (limit <= 0 || !this.#enter())) return;
+      if (this.#segment === undefined && !this.#enter()) return;
+      if (limit <= this.#position) return;
+      buffer ??= new Uint8Array(Math.min(MAX_DATA_BYTES, limit - this.#position));
       const { bytes, end } = this.#readWhole(buffer, limit);
       const skipped = this.#countBefore(bytes.subarray(0, end));
       this.#position += skipped;
@@ -90,11 +92,22 @@ export class LedgerReader implements Disposable {
 
   /** Opens the segment that holds the next packet, noting a gap if that one is gone. False if there is none. */
   #enter(): boolean {
+    // Mostly it begins with that packet, and then there is no need to list them.
+    const first = this.#next;
+    const fd = this.#left < first ? this.#open(first) : undefined;
+    return fd === undefined ? this.#search() : this.#begin(fd, first);
+  }
+
+  #search(): boolean {
     const firsts = listSegments(this.#directory).filter((first) => first > this.#left);
     const first = firsts.findLast((first) => first <= this.#next) ?? firsts[0];
     if (first === undefined) return false;
     const fd = this.#open(first);
-    if (fd === undefined) return this.#enter(); // unlinked since the listing
+    if (fd === undefined) return this.#search(); // unlinked since the listing
+    return this.#begin(fd, first);
+  }
+
+  #begin(fd: number, first: number): boolean {
     const start = readSegmentHeader(fd, this.#job);
     if (start === undefined) {
       closeSync(fd);

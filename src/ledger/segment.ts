@@ -1,5 +1,6 @@
 import { readdirSync, readSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import { MAX_DATA_BYTES } from "../protocol/limits.ts";
 import {
@@ -95,10 +96,21 @@ export function segmentPath(directory: string, firstPacket: number): string {
   return join(directory, `${String(firstPacket).padStart(16, "0")}.seg`);
 }
 
-/** First packets of the segments that exist, in order. */
+/** First packets of the segments that exist, in order. Throws `not_found` when the whole ledger was removed. */
 export function listSegments(directory: string): number[] {
-  return readdirSync(directory)
+  return list(directory)
     .filter((name) => name.endsWith(".seg"))
     .map((name) => Number.parseInt(name, 10))
     .sort((a, b) => a - b);
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (cause) {
+    if (!(cause instanceof Error && "code" in cause && cause.code === "ENOENT")) throw cause;
+    throw new AppError("not_found", `Cannot read job ${basename(directory)}: its record was removed`, {
+      cause,
+    });
+  }
 }

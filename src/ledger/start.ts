@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { JobId, KeeperId } from "../protocol/id.ts";
@@ -25,31 +25,88 @@ export const StartRecord = v.object({
 });
 export type StartRecord = v.InferOutput<typeof StartRecord>;
 
-/** Makes the ledger's directory with its start record. Throws EEXIST when the id is claimed already. */
-export function claimLedger(directory: string, start: StartRecord): void {
-  mkdirSync(directory);
-  writeFileSync(join(directory, "start.json"), JSON.stringify(start));
+/** A ledger's directory that was just made, with its start record: one line of JSON, and room for a second. */
+export class Claim implements Disposable {
+  readonly #fd: number;
+
+  /** Throws the system's error if the record cannot be written. */
+  constructor(directory: string, start: StartRecord) {
+    this.#fd = openSync(toPath(directory), "ax", 0o600);
+    try {
+      this.#write(start);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Notes which process the job is, for whoever must find it when its keeper is gone. */
+  noteProcess(identity: ProcessIdentity): void {
+    this.#write(identity);
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
+
+  #write(line: StartRecord | ProcessIdentity): void {
+    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    if (writeSync(this.#fd, bytes) < bytes.length)
+      throw Object.assign(new Error("No space left"), { code: "ENOSPC" });
+  }
+}
+
+/** Claims a job's id by making its directory; undefined when it is claimed already. */
+export function claimLedger(directory: string, start: StartRecord): Claim | undefined {
+  try {
+    mkdirSync(directory);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return undefined;
+    throw error;
+  }
+  try {
+    return new Claim(directory, start);
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Removes a ledger, its start record first: when that is cut short, what is left is no ledger any more. */
+export function removeLedger(directory: string): void {
+  rmSync(toPath(directory), { force: true });
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/** Whether there is a ledger, and not only what is left of one. */
+export function hasLedger(directory: string): boolean {
+  return existsSync(toPath(directory));
 }
 
 /** The start record, or undefined when the claim was cut short before anything was started. */
 export function findStart(directory: string): StartRecord | undefined {
-  return findJson(join(directory, "start.json"), StartRecord);
+  return findLine(directory, 0, StartRecord);
 }
 
-/** Notes which process the job is, for whoever must find it when its keeper is gone. */
-export function writeProcess(directory: string, identity: ProcessIdentity): void {
-  writeFileSync(join(directory, "process.json"), JSON.stringify(identity));
-}
-
+/** The process that the job is or was, or undefined when none was started or noted. */
 export function findProcess(directory: string): ProcessIdentity | undefined {
-  return findJson(join(directory, "process.json"), ProcessIdentity);
+  return findLine(directory, 1, ProcessIdentity);
 }
 
-function findJson<const S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> | undefined {
+function findLine<const S extends v.GenericSchema>(
+  directory: string,
+  index: number,
+  schema: S,
+): v.InferOutput<S> | undefined {
   try {
-    const parsed = v.safeParse(schema, JSON.parse(readFileSync(path, "utf8")));
+    const line = readFileSync(toPath(directory), "utf8").split("\n")[index];
+    const parsed = v.safeParse(schema, JSON.parse(line ?? ""));
     return parsed.success ? parsed.output : undefined;
   } catch {
     return undefined; // absent, or cut off when the machine stopped in the middle of writing it
   }
+}
+
+function toPath(directory: string): string {
+  return join(directory, "start.ndjson");
 }

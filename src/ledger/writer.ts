@@ -1,13 +1,4 @@
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  rmSync,
-  unlinkSync,
-  writeSync,
-  writevSync,
-} from "node:fs";
+import { closeSync, ftruncateSync, openSync, rmSync, unlinkSync, writeSync, writevSync } from "node:fs";
 import type { JobId } from "../protocol/id.ts";
 import { MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from "../protocol/limits.ts";
 import {
@@ -127,14 +118,24 @@ export class LedgerWriter implements Disposable {
     this.#totals = said(this.#totals, stream, bytes.length);
   }
 
-  /** Appends the exit or the close. */
-  end(...entry: ["exit", Omit<Exit, "totals">] | ["closed", Omit<Closed, "totals">]): void {
+  /** Appends the exit, and answers it with what was said before it. */
+  exit(body: Omit<Exit, "totals">): Exit {
+    return this.#end("exit", (totals) => ({ ...body, totals }));
+  }
+
+  /** Appends the close, after which nothing may follow. */
+  close(exit: Exit): void {
+    this.#end("closed", (totals) => ({ exit, totals }));
+  }
+
+  #end<const B extends Exit | Closed>(kind: "exit" | "closed", toBody: (totals: Totals) => B): B {
     this.#markGap();
-    const [kind, body] = entry;
-    const record = encodeRecord(kind, this.#stamp(), { ...body, totals: this.#totals });
+    const body = toBody(this.#totals);
+    const record = encodeRecord(kind, this.#stamp(), body);
     this.#makeRoom(record.length);
     this.#write([record]);
     this.#totals = { ...this.#totals, packets: this.#totals.packets + 1 };
+    return body;
   }
 
   [Symbol.dispose](): void {
@@ -218,8 +219,7 @@ function openSegment(directory: string, job: JobId, start: SegmentStart): number
   const path = segmentPath(directory, start.totals.packets);
   const fd = openSync(path, "w", 0o600);
   try {
-    writeSync(fd, encodeSegmentHeader(job, start));
-    if (fstatSync(fd).size < SEGMENT_HEADER_BYTES)
+    if (writeSync(fd, encodeSegmentHeader(job, start)) < SEGMENT_HEADER_BYTES)
       throw Object.assign(new Error("No space left"), { code: "ENOSPC" });
     return fd;
   } catch (error) {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import type { ProcessIdentity } from "../protocol/job.ts";
 
 /** What tells this run of a process from any other of the same pid, or undefined when it does not run. */
@@ -29,11 +29,22 @@ export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
 /** Fields 3, 6 and 22 of proc_pid_stat(5). The name in field 2 may hold anything, so fields count from its last ")". */
 function readStat(pid: number): { state: string; session: number; startTime: string } | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const text = readStart(`/proc/${pid}/stat`);
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
     return { state: fields[0] ?? "", session: Number(fields[3]), startTime: fields[19] ?? "" };
   } catch {
     return undefined; // it ended meanwhile, or never was
+  }
+}
+
+/** The first kilobyte of a file, which is more than any process's line has. */
+function readStart(path: string): string {
+  const fd = openSync(path, "r");
+  try {
+    const buffer = Buffer.allocUnsafe(1024);
+    return buffer.toString("latin1", 0, readSync(fd, buffer));
+  } finally {
+    closeSync(fd);
   }
 }
 

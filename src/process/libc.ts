@@ -2,14 +2,17 @@ import { dlopen, ptr } from "bun:ffi";
 import { fstatSync } from "node:fs";
 import { StartError } from "./program.ts";
 
+/** What a pipe of a job's output may hold: more than Linux's 64 KiB, so that program and keeper wait less for each other. */
+const PIPE_BYTES = 256 * 1024;
+
 /** The few calls of the C library that Bun does not offer. Linux and macOS only. */
 export interface Libc {
   /** A real pipe, both ends closed on exec: `[read end, write end]`. Throws when descriptors run out. */
   pipe(): readonly [number, number];
   /** Bytes that a pipe holds. */
   pending(fd: number): number;
-  /** Makes reads of this descriptor return at once when there is nothing. */
-  setNonBlocking(fd: number): void;
+  /** Makes reads of this pipe return at once when there is nothing, and lets it hold more where the system allows that. */
+  prepareReading(fd: number): void;
   /** Sets the soft limit of open descriptors of a process to min(`soft`, its hard limit). Nothing where unsupported. */
   limitDescriptors(pid: number, soft: number): void;
 }
@@ -22,6 +25,7 @@ export function openLibc(): Libc {
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
 const F_SETFL = 4;
+const F_SETPIPE_SZ = 1031;
 const FIONREAD = 0x541b;
 const RLIMIT_NOFILE = 7;
 
@@ -45,7 +49,10 @@ function openLinux(): Libc {
       return [ends[0] as number, ends[1] as number];
     },
     pending: (fd) => (symbols.ioctl(fd, BigInt(FIONREAD), ptr(held)) === 0 ? (held[0] as number) : 0),
-    setNonBlocking: (fd) => void symbols.fcntl(fd, F_SETFL, O_NONBLOCK),
+    prepareReading(fd) {
+      symbols.fcntl(fd, F_SETFL, O_NONBLOCK);
+      symbols.fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
+    },
     limitDescriptors(pid, soft) {
       if (symbols.prlimit(pid, RLIMIT_NOFILE, null, ptr(limits)) !== 0) return;
       const hard = limits[1] as bigint;
@@ -69,7 +76,7 @@ function openDarwin(): Libc {
       return [ends[0] as number, ends[1] as number];
     },
     pending: (fd) => fstatSync(fd).size,
-    setNonBlocking() {},
+    prepareReading() {},
     limitDescriptors() {},
   };
 }

@@ -9,6 +9,8 @@ const READ_AHEAD_BYTES = 512 * 1024;
 export interface OutputPipe {
   /** The next bytes, or undefined when nobody holds the other end any more. */
   read(): Promise<Uint8Array | undefined>;
+  /** Bytes that a read would find at once; 0 where that cannot be told. */
+  pending(): number;
   /** Resolves once all is read that the program left in the pipe by now, however much others go on writing to it. */
   caughtUp(signal: AbortSignal): Promise<void>;
   /** Stops reading: the program's next write gives SIGPIPE. A pending `read` resolves as ended. */
@@ -42,7 +44,10 @@ export function openOutput(
     if (fd) closeSync(fd.number);
   }
 
+  const pending = () => (fd && !ended ? fd.libc.pending(fd.number) : 0);
+
   return {
+    pending,
     async read() {
       settled = total;
       if (ended) return undefined;
@@ -56,12 +61,11 @@ export function openOutput(
     async caughtUp(signal) {
       // At the exit, up to two chunks may wait inside the stream, where they cannot be counted; the rest is counted by
       // the kernel. All is read when that much has come, or when the pipe is empty and a read has nothing to return.
-      const enough = total + READ_AHEAD_BYTES + (fd && !ended ? fd.libc.pending(fd.number) : 0);
+      const enough = total + READ_AHEAD_BYTES + pending();
       for (let calm = 0, spins = 0; calm < 2 && !ended && settled < enough && !signal.aborted; spins++) {
         // Whoever takes what is read may be waiting (for room on a disk): no need to spin meanwhile.
         await (spins < 1_000 ? turn() : delay(10, signal));
-        const empty = !fd || ended || fd.libc.pending(fd.number) === 0;
-        calm = waiting && empty ? calm + 1 : 0;
+        calm = waiting && pending() === 0 ? calm + 1 : 0;
       }
     },
     async close() {

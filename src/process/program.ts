@@ -6,6 +6,14 @@ import type { StartFailure } from "../protocol/outcome.ts";
 /** Where programs are looked for when the environment has no PATH, as execvp(3) does. */
 const DEFAULT_PATH = process.platform === "win32" ? "" : "/usr/local/bin:/bin:/usr/bin";
 
+/** Characters of a name that a message shows: an outcome must fit into one record. */
+const SHOWN_CHARACTERS = 200;
+
+/** A name as messages show it. */
+export function quote(name: string): string {
+  return `"${name.length > SHOWN_CHARACTERS ? `${name.slice(0, SHOWN_CHARACTERS).toWellFormed()}…` : name}"`;
+}
+
 /** A program that cannot be started, with the reason that becomes its job's outcome. */
 export class StartError extends Error {
   readonly reason: StartFailure;
@@ -19,7 +27,7 @@ export class StartError extends Error {
 /** Throws `bad_directory` unless `cwd` is a directory that may be entered; the OS would blame the program instead. */
 export function checkDirectory(cwd: string): void {
   const refuse = (why: string) =>
-    new StartError("bad_directory", `Cannot start in directory "${cwd}": ${why}`);
+    new StartError("bad_directory", `Cannot start in directory ${quote(cwd)}: ${why}`);
   try {
     if (!statSync(cwd).isDirectory()) throw refuse("it is not a directory (ENOTDIR)");
     accessSync(cwd, constants.X_OK);
@@ -33,21 +41,23 @@ export function checkDirectory(cwd: string): void {
 /** The file that a program's name means in this directory and PATH. Throws why there is none that can run. */
 export function findProgram(name: string, cwd: string, path: string | undefined): string {
   if (name === "") throw new StartError("program_not_found", `Cannot run "": the program's name is empty`);
-  if (/[/\\]/.test(name) && (process.platform === "win32" || name.includes("/")))
-    return checkProgram(resolve(cwd, name), name);
+  if (/[/\\]/.test(name) && (process.platform === "win32" || name.includes("/"))) {
+    const file = resolve(cwd, name);
+    const obstacle = findObstacle(file);
+    if (obstacle === undefined) return file;
+    throw toStartError(name, file, obstacle);
+  }
   let blocked: StartError | undefined;
   for (const directory of (path ?? DEFAULT_PATH).split(delimiter)) {
     for (const file of candidates(join(isAbsolute(directory) ? directory : resolve(cwd, directory), name))) {
-      try {
-        return checkProgram(file, name);
-      } catch (error) {
-        if (!(error instanceof StartError)) throw error;
-        if (error.reason.code === "program_not_executable") blocked ??= error;
-      }
+      const obstacle = findObstacle(file);
+      if (obstacle === undefined) return file;
+      if (!isAbsence(obstacle)) blocked ??= toStartError(name, file, obstacle);
     }
   }
   throw (
-    blocked ?? new StartError("program_not_found", `Cannot run "${name}": no such program in PATH (ENOENT)`)
+    blocked ??
+    new StartError("program_not_found", `Cannot run ${quote(name)}: no such program in PATH (ENOENT)`)
   );
 }
 
@@ -57,7 +67,7 @@ export function refuseBatchFile(file: string): void {
     return;
   throw new AppError(
     "invalid_input",
-    `Cannot run "${file}": batch files re-read their arguments; use --shell instead`,
+    `Cannot run ${quote(file)}: batch files re-read their arguments; use --shell instead`,
   );
 }
 
@@ -66,20 +76,28 @@ function candidates(file: string): string[] {
   return (process.env["PATHEXT"] ?? ".EXE;.COM").split(";").map((extension) => file + extension);
 }
 
-function checkProgram(file: string, name: string): string {
-  const refuse = (why: string) => new StartError("program_not_executable", `Cannot run "${name}": ${why}`);
+/** The system's code for why a file cannot be run, or undefined if it can. */
+function findObstacle(file: string): string | undefined {
   try {
-    if (statSync(file).isDirectory()) throw refuse(`"${file}" is a directory (EISDIR)`);
+    const found = statSync(file, { throwIfNoEntry: false });
+    if (found === undefined) return "ENOENT";
+    if (found.isDirectory()) return "EISDIR";
     accessSync(file, constants.X_OK);
-    return file;
+    return undefined;
   } catch (error) {
-    if (error instanceof StartError) throw error;
-    const code = errorCode(error);
-    if (code === "ENOENT" || code === "ENOTDIR") {
-      throw new StartError("program_not_found", `Cannot run "${name}": "${file}" does not exist (${code})`);
-    }
-    throw refuse(`"${file}" is not executable (${code})`);
+    return errorCode(error);
   }
+}
+
+function isAbsence(code: string): boolean {
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
+function toStartError(name: string, file: string, code: string): StartError {
+  const refuse = (reason: StartFailure["code"], why: string) =>
+    new StartError(reason, `Cannot run ${quote(name)}: ${quote(file)} ${why} (${code})`);
+  if (isAbsence(code)) return refuse("program_not_found", "does not exist");
+  return refuse("program_not_executable", code === "EISDIR" ? "is a directory" : "is not executable");
 }
 
 function errorCode(error: unknown): string {

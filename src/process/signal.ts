@@ -1,24 +1,36 @@
 import { constants } from "node:os";
+import { toSignalName, toSignalNumber } from "../lib/signal.ts";
 import { AppError } from "../protocol/error.ts";
 
-/** Reads `TERM`, `SIGTERM` or `15` as a signal's full name. Throws `invalid_input`. */
+/** The highest signal of Linux. */
+const LAST_SIGNAL = 64;
+
+/** Reads `TERM`, `SIGTERM`, `15`, `RTMIN+3` or `37` as a signal's full name. Throws `invalid_input`. */
 export function parseSignal(text: string): NodeJS.Signals {
   const upper = text.toUpperCase();
-  const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;
-  for (const [known, number] of Object.entries(constants.signals)) {
-    if (known === name || String(number) === text) return known as NodeJS.Signals;
-  }
+  const number = /^\d+$/.test(text)
+    ? Number(text)
+    : toSignalNumber(upper.startsWith("SIG") ? upper : `SIG${upper}`);
+  // Node's type has no names of real-time signals.
+  if (number !== undefined && isSignal(number)) return toSignalName(number) as NodeJS.Signals;
   throw new AppError(
     "invalid_input",
     `Cannot send signal "${text}": there is none of that name here; try TERM, INT, HUP or KILL`,
   );
 }
 
+/** Linux has no gaps among its signals, and real-time ones at the end of them. */
+function isSignal(number: number): boolean {
+  if (process.platform === "linux") return number >= 1 && number <= LAST_SIGNAL;
+  return Object.values(constants.signals).some((known) => known === number);
+}
+
 /** Sends a signal to a process group, and answers whether there was one. Throws `forbidden` for another user's. */
 export function signalGroup(leader: number, signal: NodeJS.Signals): boolean {
   try {
     // Windows knows no groups; there the leader alone can be signalled.
-    process.kill(process.platform === "win32" ? leader : -leader, signal);
+    // By number, since Node knows no real-time signals by name.
+    process.kill(process.platform === "win32" ? leader : -leader, toSignalNumber(signal) ?? signal);
     return true;
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;

@@ -1,8 +1,9 @@
 import { closeSync } from "node:fs";
+import { toSignalName } from "../lib/signal.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
 import type { Libc } from "./libc.ts";
 import { type InputPipe, openInput, openOutput, type OutputPipe } from "./pipe.ts";
-import { checkDirectory, findProgram, refuseBatchFile, StartError } from "./program.ts";
+import { checkDirectory, findProgram, quote, refuseBatchFile, StartError } from "./program.ts";
 
 /** The soft limit of open descriptors that programs expect; Bun raises its own, and children inherit it. */
 const SOFT_DESCRIPTORS = 1024;
@@ -21,10 +22,12 @@ export interface SpawnOptions {
   readonly libc: Libc | undefined;
 }
 
+/** What the program used, and the processes that it waited for. */
 export interface Usage {
   readonly userMs: number;
   readonly systemMs: number;
-  readonly maxRssBytes: number;
+  /** Of the largest of them. Unknown where it is less than this process took itself. */
+  readonly maxRssBytes?: number;
 }
 
 export interface ProcessExit {
@@ -58,7 +61,7 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
     return { read, write };
   };
   const output = (fd: number) => {
-    libc.setNonBlocking(fd);
+    libc.prepareReading(fd);
     return openOutput(Bun.file(fd).stream(), { libc, number: fd });
   };
   try {
@@ -70,6 +73,7 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
       stdout.write,
       stderr?.write ?? stdout.write,
     ]);
+    const inherited = findInheritedRss();
     libc.limitDescriptors(child.pid, SOFT_DESCRIPTORS);
     const ours = [input?.write, stdout.read, stderr?.read];
     for (const fd of opened.splice(0)) if (!ours.includes(fd)) closeSync(fd);
@@ -78,7 +82,7 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
       stdin: input && openInput(input.write),
       stdout: output(stdout.read),
       stderr: stderr && output(stderr.read),
-      exited: exitOf(child),
+      exited: exitOf(child, inherited),
     };
   } catch (error) {
     for (const fd of opened) closeSync(fd);
@@ -104,7 +108,7 @@ function spawnOnStreams(file: string, options: SpawnOptions): Child {
     },
     stdout: openOutput(stdout),
     stderr: openOutput(stderr),
-    exited: exitOf(child),
+    exited: exitOf(child, 0),
   };
 }
 
@@ -135,41 +139,51 @@ function toStartError(error: unknown, name: string, file: string): StartError {
     case "E2BIG":
       return new StartError(
         "too_large",
-        `Cannot run "${name}": arguments and environment are too large (E2BIG)`,
+        `Cannot run ${quote(name)}: arguments and environment are too large (E2BIG)`,
       );
     case "ENOENT":
       return new StartError(
         "program_not_executable",
-        `Cannot run "${name}": the interpreter that "${file}" names does not exist (ENOENT)`,
+        `Cannot run ${quote(name)}: the interpreter that ${quote(file)} names does not exist (ENOENT)`,
       );
     case "ENOEXEC":
       return new StartError(
         "program_not_executable",
-        `Cannot run "${name}": "${file}" is no program of this machine (ENOEXEC)`,
+        `Cannot run ${quote(name)}: ${quote(file)} is no program of this machine (ENOEXEC)`,
       );
     case "EACCES":
     case "EPERM":
       return new StartError(
         "program_not_executable",
-        `Cannot run "${name}": "${file}" is not executable (${code})`,
+        `Cannot run ${quote(name)}: ${quote(file)} is not executable (${code})`,
       );
     default:
-      return new StartError("start_failed", `Cannot run "${name}": the system refused to start it (${code})`);
+      return new StartError(
+        "start_failed",
+        `Cannot run ${quote(name)}: the system refused to start it (${code})`,
+      );
   }
 }
 
-async function exitOf(child: Bun.Subprocess): Promise<ProcessExit> {
+/** Linux charges a process with the memory of the one that it was forked from: what was ours (bytes) hides what is less. */
+function findInheritedRss(): number {
+  return process.platform === "linux" ? process.resourceUsage().maxRSS * 1024 : 0;
+}
+
+async function exitOf(child: Bun.Subprocess, inheritedRss: number): Promise<ProcessExit> {
   const code = await child.exited;
   const usage = child.resourceUsage();
+  // Bun gives the number of a signal that it has no name for, whatever its types say.
+  const signal: string | number | null = child.signalCode;
   return {
     end:
-      child.signalCode === null
+      signal === null
         ? { type: "exited", code }
-        : { type: "signaled", signal: String(child.signalCode) },
+        : { type: "signaled", signal: typeof signal === "number" ? toSignalName(signal) : signal },
     usage: usage && {
       userMs: Number(usage.cpuTime.user) / 1_000,
       systemMs: Number(usage.cpuTime.system) / 1_000,
-      maxRssBytes: usage.maxRSS,
+      ...(usage.maxRSS > inheritedRss && { maxRssBytes: usage.maxRSS }),
     },
   };
 }

@@ -93,13 +93,28 @@ test("Holds orphan all at once when the front is gone", () => {
 
 test("Holds say that nobody reads a stream once every holder has said so", () => {
   const { holds, one, other } = setup();
-  expect(holds.discard(one, "stdout")).toBe(false);
+  const discard = (id: HolderId, stream: "stdout" | "stderr") => {
+    holds.discard(id, stream);
+    return holds.isUnread(stream);
+  };
+  expect(discard(one, "stdout")).toBe(false);
   holds.attach(one, 0);
   holds.attach(other, 0);
-  expect(holds.discard(one, "stdout")).toBe(false);
-  expect(holds.discard(other, "stderr")).toBe(false);
-  expect(holds.discard(other, "stdout")).toBe(true);
-  expect(holds.discard(one, "stderr")).toBe(true);
+  expect(discard(one, "stdout")).toBe(false);
+  expect(discard(other, "stderr")).toBe(false);
+  expect(discard(other, "stdout")).toBe(true);
+  expect(discard(one, "stderr")).toBe(true);
+});
+
+test("Holds say that nobody reads a stream once the last holder that did is released, but not when none is left", () => {
+  const { holds, one, other } = setup();
+  holds.attach(one, 0);
+  holds.attach(other, 0);
+  holds.discard(one, "stdout");
+  holds.release(other);
+  expect(holds.isUnread("stdout")).toBe(true);
+  holds.release(one);
+  expect(holds.isUnread("stdout")).toBe(false);
 });
 
 test("Holds forget what a holder discarded when it attaches again", () => {
@@ -108,7 +123,8 @@ test("Holds forget what a holder discarded when it attaches again", () => {
   holds.attach(other, 0);
   holds.discard(one, "stdout");
   holds.attach(one, 0);
-  expect(holds.discard(other, "stdout")).toBe(false);
+  holds.discard(other, "stdout");
+  expect(holds.isUnread("stdout")).toBe(false);
 });
 
 test("Holds that are cleared hold nothing, and no grace fires later", () => {

@@ -19,7 +19,7 @@ import { openDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { Front } from "../support/front.ts";
 import { KeeperProcess } from "../support/keeper.ts";
-import { textOf } from "../support/packets.ts";
+import { textOf, SOME_EXIT } from "../support/packets.ts";
 
 async function setup() {
   const keeper = await KeeperProcess.start();
@@ -114,6 +114,15 @@ test("keep() answers a verb that it does not know, and goes on", async () => {
   expect(await front.hear("unknown_verb")).toEqual({ type: "unknown_verb", verb: "dance" });
   front.sendRaw(["no", "object"]);
   await front.hear("unknown_verb", ({ verb }) => verb === "?");
+  for (const message of [
+    { type: "dance", request: 5 },
+    { type: "spawn", request: 6, start: "now" },
+  ]) {
+    front.sendRaw(message);
+    expect(await front.hear("reply", ({ request }) => request === message.request)).toMatchObject({
+      error: { code: "unavailable", message: expect.stringContaining(message.type) },
+    });
+  }
   expect(textOf(await keeper.run(front, "echo still here"))).toBe("still here\n");
 });
 
@@ -211,7 +220,7 @@ test("keep() leaves jobs running when it is killed, and ledgers that open at the
   const options = { keepBytes: undefined, clock: () => 0, released: () => 0 };
   using ledger = LedgerWriter.recover(keeper.directory(flood), flood, options);
   expect(ledger.totals.packets).toBeGreaterThanOrEqual(next);
-  ledger.end("closed", {});
+  ledger.close(SOME_EXIT);
   const packets = keeper.ledger(flood);
   expect(packets[0]).toMatchObject({ type: "gap", number: 0 });
   expect(packets.at(-1)).toMatchObject({ type: "closed", totals: { packets: ledger.totals.packets - 1 } });

@@ -114,6 +114,26 @@ describe("FrontMessage", () => {
     });
   });
 
+  test("takes an environment whole, whatever its variables are called", () => {
+    const env = '{"__proto__":"a","PATH":"/bin","constructor":"b","prototype":"c","toString":"d"}';
+    const start = {
+      format: 1,
+      job,
+      number: 1,
+      command: "exec",
+      argv: ["true"],
+      cwd: "/",
+      envNames: [],
+      owner: "local",
+      keeper: holder,
+      merge: false,
+      startedAt: "then",
+    };
+    const spawn = { type: "spawn", request: 1, start, env: JSON.parse(env), umask: 0, stdin: false };
+    const parsed = v.parse(FrontMessage, spawn);
+    expect(parsed.type === "spawn" && JSON.stringify(parsed.env)).toBe(env);
+  });
+
   test.each([
     ["an unknown verb", { type: "dance" }],
     ["a job id that is a path", { type: "release", job: "../../etc", holder }],

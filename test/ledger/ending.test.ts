@@ -19,7 +19,7 @@ function setup(keepBytes?: number) {
     job,
     writer,
     ending: () => findEnding(directory.path, job),
-    exit: () => writer.end("exit", { outcome: { type: "exited", code: 4 }, endedAt: "then" }),
+    exit: () => writer.exit({ outcome: { type: "exited", code: 4 }, endedAt: "then" }),
     [Symbol.dispose]: () => {
       writer[Symbol.dispose]();
       directory[Symbol.dispose]();
@@ -39,27 +39,39 @@ test("findEnding finds neither exit nor close of a job that runs", () => {
 test("findEnding finds an exit before its close, and both after it", () => {
   using world = setup();
   world.writer.append("stdout", new Uint8Array(9));
-  world.exit();
+  const exit = world.exit();
   expect(world.ending()).toMatchObject({ exit: { ...exited, totals: { packets: 1 } }, closed: false });
-  world.writer.end("closed", {});
+  world.writer.close(exit);
   expect(world.ending()).toMatchObject({ exit: exited, closed: true, next: 3 });
 });
 
 test("findEnding finds an exit that segments of later output lie after", () => {
   using world = setup(4 * MiB);
   const { writer, directory } = world;
-  world.exit();
+  const exit = world.exit();
   while (writer.position < 2 * MiB) writer.append("stdout", new Uint8Array(50_000));
-  writer.end("closed", {});
+  expect(world.ending()).toMatchObject({ exit: exited, closed: false });
+  writer.close(exit);
   expect(listSegments(directory).length).toBeGreaterThan(3);
   expect(world.ending()).toMatchObject({ exit: exited, closed: true, next: writer.totals.packets });
 });
 
+test("findEnding finds an exit whose segment is gone, in the close", () => {
+  using world = setup(1 * MiB);
+  const { writer, directory } = world;
+  const exit = world.exit();
+  while (writer.position < 2 * MiB) writer.append("stdout", new Uint8Array(50_000));
+  expect(listSegments(directory)[0]).toBeGreaterThan(0);
+  expect(world.ending()).toMatchObject({ exit: undefined, closed: false });
+  writer.close(exit);
+  expect(world.ending()).toMatchObject({ exit: { ...exited, totals: { packets: 0 } }, closed: true });
+});
+
 test("findEnding does not take a close for written whose record is torn", () => {
   using world = setup();
-  world.exit();
+  const exit = world.exit();
   const whole = world.writer.position;
-  world.writer.end("closed", {});
+  world.writer.close(exit);
   const path = segmentPath(world.directory, 0);
   for (let size = world.writer.position - 1; size >= whole; size--) {
     truncateSync(path, SEGMENT_HEADER_BYTES + size);

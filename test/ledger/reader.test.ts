@@ -9,7 +9,7 @@ import { JobId } from "../../src/protocol/id.ts";
 import { MAX_DATA_BYTES, MAX_PAYLOAD_BYTES } from "../../src/protocol/limits.ts";
 import { decodeRecords, NO_TOTALS, type Packet, RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
 import { openDirectory } from "../support/directory.ts";
-import { readLedger, readPackets, textOf } from "../support/packets.ts";
+import { readLedger, readPackets, textOf, SOME_EXIT } from "../support/packets.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -79,7 +79,7 @@ function write({ writer }: World, script: readonly Step[]): Sketch[] {
     number++;
   }
   if (missing !== undefined) sketches.push([missing, "gap", number]);
-  writer.end("closed", {});
+  writer.close(SOME_EXIT);
   return [...sketches, [number, "closed", 0]];
 }
 

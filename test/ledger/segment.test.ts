@@ -84,7 +84,14 @@ test("listSegments lists segments in the order of their packets, and nothing els
   mkdirSync(directory);
   const firsts = [9, 10, 0, 100, Number.MAX_SAFE_INTEGER];
   for (const first of firsts) writeFileSync(segmentPath(directory, first), "");
-  writeFileSync(join(directory, "start.json"), "");
+  writeFileSync(join(directory, "start.ndjson"), "");
   expect(listSegments(directory)).toEqual([0, 9, 10, 100, Number.MAX_SAFE_INTEGER]);
   expect(basename(segmentPath(directory, 42))).toBe("0000000000000042.seg");
+});
+
+test("listSegments says that a ledger was removed, and of which job", () => {
+  using world = setup();
+  expect(() => listSegments(join(world.directory, job))).toThrow(
+    expect.objectContaining({ code: "not_found", message: `Cannot read job ${job}: its record was removed` }),
+  );
 });

@@ -2,13 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import {
-  claimLedger,
-  findProcess,
-  findStart,
-  type StartRecord,
-  writeProcess,
-} from "../../src/ledger/start.ts";
+import { claimLedger, findProcess, findStart, type StartRecord } from "../../src/ledger/start.ts";
 import { JobId, KeeperId } from "../../src/protocol/id.ts";
 import { openDirectory } from "../support/directory.ts";
 
@@ -37,12 +31,17 @@ function setup() {
 test("claimLedger makes a ledger with its start record, once", () => {
   using world = setup();
   const { path, start } = world;
-  claimLedger(path, start);
+  using claim = claimLedger(path, start);
+  expect(claim).toBeDefined();
   expect(findStart(path)).toEqual(start);
-  expect(() => claimLedger(path, { ...start, number: 8 })).toThrow(
-    expect.objectContaining({ code: "EEXIST" }),
-  );
+  expect(claimLedger(path, { ...start, number: 8 })).toBeUndefined();
   expect(findStart(path)).toEqual(start);
+});
+
+test("claimLedger throws the system's error where no directory can be made", () => {
+  using world = setup();
+  const { path, start } = world;
+  expect(() => claimLedger(join(path, "deeper"), start)).toThrow(expect.objectContaining({ code: "ENOENT" }));
 });
 
 test("findStart finds nothing in a claim that was cut short, wherever it was cut", () => {
@@ -53,7 +52,7 @@ test("findStart finds nothing in a claim that was cut short, wherever it was cut
   expect(findStart(path)).toBeUndefined();
   const whole = JSON.stringify(start);
   for (let size = 0; size < whole.length; size += 5) {
-    writeFileSync(join(path, "start.json"), whole.slice(0, size));
+    writeFileSync(join(path, "start.ndjson"), whole.slice(0, size));
     expect(findStart(path)).toBeUndefined();
   }
 });
@@ -61,20 +60,26 @@ test("findStart finds nothing in a claim that was cut short, wherever it was cut
 test("findStart finds nothing in a record of another format", () => {
   using world = setup();
   const { path, start } = world;
-  claimLedger(path, start);
-  writeFileSync(join(path, "start.json"), JSON.stringify({ ...start, format: 2 }));
+  claimLedger(path, start)?.[Symbol.dispose]();
+  writeFileSync(join(path, "start.ndjson"), JSON.stringify({ ...start, format: 2 }));
   expect(findStart(path)).toBeUndefined();
 });
 
-test("findProcess gives back the process that writeProcess noted, and nothing of a torn note", () => {
+test("findProcess gives back the process that was noted, and nothing of a torn note", () => {
   using world = setup();
   const { path, start } = world;
-  claimLedger(path, start);
+  using claim = claimLedger(path, start);
   expect(findProcess(path)).toBeUndefined();
   const identity = { pid: 4711, startTime: "998877" };
-  writeProcess(path, identity);
+  claim?.noteProcess(identity);
   expect(findProcess(path)).toEqual(identity);
-  const note = join(path, "process.json");
-  truncateSync(note, readFileSync(note).length - 1);
-  expect(findProcess(path)).toBeUndefined();
+  const file = join(path, "start.ndjson");
+  const whole = readFileSync(file);
+  const first = whole.indexOf("\n") + 1;
+  for (let size = first; size < whole.length - 1; size++) {
+    truncateSync(file, size);
+    expect(findProcess(path)).toBeUndefined();
+    expect(findStart(path)).toEqual(start);
+    writeFileSync(file, whole);
+  }
 });

@@ -8,7 +8,7 @@ import { JobId } from "../../src/protocol/id.ts";
 import { MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from "../../src/protocol/limits.ts";
 import { NO_TOTALS, RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
 import { findMountFault, mountSmall, openDirectory } from "../support/directory.ts";
-import { bytesOf, readLedger, textOf } from "../support/packets.ts";
+import { bytesOf, readLedger, textOf, SOME_EXIT } from "../support/packets.ts";
 import * as v from "valibot";
 
 const KiB = 1024;
@@ -159,9 +159,9 @@ test("LedgerWriter counts what it says, and writes the exit and the close with t
   const { writer, directory, job } = world;
   writer.append("stdout", text("out"));
   writer.append("stderr", text("error"));
-  writer.end("exit", { outcome: { type: "exited", code: 3 }, endedAt: "then" });
+  writer.exit({ outcome: { type: "exited", code: 3 }, endedAt: "then" });
   writer.append("stdout", text("later"));
-  writer.end("closed", {});
+  writer.close(SOME_EXIT);
   expect(readLedger(directory, job)).toMatchObject([
     { number: 0, at: 1, type: "stdout" },
     { number: 1, at: 2, type: "stderr" },
@@ -279,7 +279,7 @@ describe("LedgerWriter.skip", () => {
     writer.skip("stdout", text("cde"));
     writer.skip("stderr", text("fghi"));
     writer.append("stdout", text("j"));
-    writer.end("closed", {});
+    writer.close(SOME_EXIT);
     expect(readLedger(directory, job)).toMatchObject([
       { number: 0, type: "stdout" },
       {
@@ -297,7 +297,7 @@ describe("LedgerWriter.skip", () => {
     using world = setup();
     const { directory, job, writer } = world;
     writer.skip("stdout", text("lost"));
-    writer.end("exit", { outcome: { type: "exited", code: 0 }, endedAt: "then" });
+    writer.exit({ outcome: { type: "exited", code: 0 }, endedAt: "then" });
     expect(readLedger(directory, job)).toMatchObject([
       { type: "gap", number: 0, next: 1, totals: { stdoutBytes: 4 } },
       { type: "exit", number: 1, totals: { packets: 1, stdoutBytes: 4 } },

@@ -13,9 +13,31 @@ test.each([
   expect(parseSignal(text)).toBe(signal as NodeJS.Signals);
 });
 
-test.each(["", "SIG", "NOPE", "0", "-9", "999", "TERM ", "toString"])("parseSignal refuses %p", (text) => {
-  expect(() => parseSignal(text)).toThrow(expect.objectContaining({ code: "invalid_input" }));
+const isLinux = process.platform === "linux";
+
+test.skipIf(!isLinux).each([
+  ["RTMIN", "SIGRTMIN"],
+  ["34", "SIGRTMIN"],
+  ["SIGRTMIN+0", "SIGRTMIN"],
+  ["rtmin+3", "SIGRTMIN+3"],
+  ["37", "SIGRTMIN+3"],
+  ["RTMAX", "SIGRTMIN+30"],
+  ["SIGRTMAX-14", "SIGRTMIN+16"],
+  ["64", "SIGRTMIN+30"],
+])("parseSignal reads the real-time signal %s as %s", (text, signal) => {
+  expect(String(parseSignal(text))).toBe(signal);
 });
+
+test.skipIf(isLinux)("parseSignal refuses real-time signals where there are none", () => {
+  expect(() => parseSignal("RTMIN")).toThrow(expect.objectContaining({ code: "invalid_input" }));
+});
+
+test.each(["", "SIG", "NOPE", "0", "-9", "65", "999", "RTMIN+31", "RTMAX+1", "RTMIN3", "TERM ", "toString"])(
+  "parseSignal refuses %p",
+  (text) => {
+    expect(() => parseSignal(text)).toThrow(expect.objectContaining({ code: "invalid_input" }));
+  },
+);
 
 test("signalGroup reaches the whole group, and answers false when there is none", async () => {
   const script =
@@ -25,6 +47,12 @@ test("signalGroup reaches the whole group, and answers false when there is none"
   expect(signalGroup(leader.pid, "SIGUSR1")).toBe(true);
   expect(await leader.exited).toBe(7);
   await eventually(() => !signalGroup(leader.pid, "SIGKILL"));
+});
+
+test.skipIf(!isLinux)("signalGroup sends a real-time signal", async () => {
+  const leader = Bun.spawn(["sleep", "60"], { detached: true });
+  expect(signalGroup(leader.pid, parseSignal("RTMIN+3"))).toBe(true);
+  expect(await leader.exited).toBe(128 + 37);
 });
 
 test.skipIf(process.getuid?.() !== 0)(

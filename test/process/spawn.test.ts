@@ -183,7 +183,30 @@ describe("spawnProgram", () => {
     expect(end).toEqual({ type: "signaled", signal: "SIGKILL" });
     expect(usage?.userMs).toBeGreaterThan(0);
     expect(usage?.userMs).toBeLessThan(60_000);
-    expect(usage?.maxRssBytes).toBeGreaterThan(100 * 1024);
+  });
+
+  test.skipIf(process.platform !== "linux")(
+    "names a real-time signal, which has no name of its own",
+    async () => {
+      using world = setup();
+      const endOf = async (signal: number) =>
+        (await world.spawn(["bash", "-c", `kill -${signal} $$; sleep 60`]).exited).end;
+      expect(await endOf(34)).toEqual({ type: "signaled", signal: "SIGRTMIN" });
+      expect(await endOf(37)).toEqual({ type: "signaled", signal: "SIGRTMIN+3" });
+      expect(await endOf(64)).toEqual({ type: "signaled", signal: "SIGRTMIN+30" });
+    },
+  );
+
+  test("tells how much memory a program took, where that is not hidden by our own", async () => {
+    using world = setup();
+    const large = process.resourceUsage().maxRSS * 1024 + 200 * 1024 * 1024;
+    const fill = `dd if=/dev/zero of=/dev/null bs=${large} count=1 2> dd.log`;
+    const { maxRssBytes = 0 } = (await world.spawn(["sh", "-c", fill]).exited).usage ?? {};
+    expect(maxRssBytes).toBeGreaterThan(large);
+    expect(maxRssBytes).toBeLessThan(1.1 * large);
+    const small = (await world.spawn(["true"]).exited).usage;
+    expect(small).not.toHaveProperty("maxRssBytes");
+    expect(small?.systemMs).toBeLessThan(60_000);
   });
 
   test("finds programs in the PATH of the environment, relative to the directory it starts in", async () => {

@@ -110,7 +110,11 @@ export class Front implements Disposable {
   /** How far a job has come, as last heard. */
   standing(job: JobId): JobProgress {
     const reports = this.heard.flatMap((message) =>
-      message.type === "progress" ? [message] : message.type === "hello" ? message.jobs : [],
+      message.type === "progress" || message.type === "closed"
+        ? [message]
+        : message.type === "hello"
+          ? message.jobs
+          : [],
     );
     return reports.findLast((report) => report.job === job) ?? { job, next: 0, position: 0 };
   }

@@ -1,7 +1,7 @@
 import { LedgerReader } from "../../src/ledger/reader.ts";
 import type { JobId } from "../../src/protocol/id.ts";
 import { MAX_DATA_BYTES } from "../../src/protocol/limits.ts";
-import { decodeRecords, type Packet, toPacket } from "../../src/protocol/packet.ts";
+import { decodeRecords, type Exit, type Packet, toPacket } from "../../src/protocol/packet.ts";
 
 /** Everything that a reader gives now, up to a position. Checksums are checked on the way. */
 export function readPackets(
@@ -37,3 +37,10 @@ export function bytesOf(packets: readonly Packet[], stream: "stdout" | "stderr")
 export function textOf(packets: readonly Packet[], stream: "stdout" | "stderr" = "stdout"): string {
   return new TextDecoder().decode(bytesOf(packets, stream));
 }
+
+/** An exit for tests that only need there to be one. */
+export const SOME_EXIT: Exit = {
+  outcome: { type: "exited", code: 0 },
+  totals: { packets: 0, values: 0, stdoutBytes: 0, stderrBytes: 0 },
+  endedAt: "then",
+};
