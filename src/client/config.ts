@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { defaultState } from "../lib/state.ts";
@@ -25,7 +25,8 @@ export interface Target {
 
 /**
  * Finds the server: the one that is named, else this user's own on this machine. To be asked before every attempt, since
- * a server that starts leaves a new token. Throws `unavailable` when there is no server, `invalid_input`.
+ * a server that starts leaves a new token. Throws `unavailable` when there is no server, `state_unusable` when others may
+ * have written what it left, `invalid_input`.
  */
 export function findTarget(place: Place, env: Environment): Target {
   const name = place.host ?? (env["FARHAND_HOST"] || undefined);
@@ -54,12 +55,42 @@ function findLocal(state: string, token: string | undefined): Target {
 function readLocal(state: string): { host: Host; token: string | undefined } | undefined {
   const path = join(state, "local.json");
   try {
-    const { url, token } = v.parse(LocalServer, JSON.parse(readFileSync(path, "utf8")));
+    const { url, token } = v.parse(LocalServer, JSON.parse(readOwn(path)));
     return { host: parseHost(url), token: checkToken(token) };
   } catch (error) {
+    if (error instanceof AppError && error.code === "state_unusable") throw error;
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     const why = error instanceof Error ? error.message : "it is no JSON";
     throw new AppError("unavailable", `Cannot read "${path}": ${why}`, { cause: error });
+  }
+}
+
+/** Reads a file that says whom to trust with what we send. Throws `state_unusable` where others may have written it. */
+function readOwn(path: string): string {
+  const fd = openSync(path, "r");
+  try {
+    checkOwn(path, fstatSync(fd));
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** As ssh has it: the user's own or root's, also where root asks, and closed to everybody else. */
+function checkOwn(path: string, { uid, mode }: { readonly uid: number; readonly mode: number }): void {
+  const own = process.getuid?.();
+  if (own === undefined) return; // Windows, which has no such modes
+  if (uid !== own && uid !== 0) {
+    throw new AppError(
+      "state_unusable",
+      `Cannot use "${path}": it belongs to user ${uid}, not ${own}; run farhand as that user`,
+    );
+  }
+  if ((mode & 0o077) !== 0) {
+    throw new AppError(
+      "state_unusable",
+      `Cannot use "${path}": others may read or change it; run chmod 600 '${path}'`,
+    );
   }
 }
 

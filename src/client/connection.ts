@@ -7,13 +7,12 @@ import type { From } from "../protocol/control.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Welcome } from "../protocol/hello.ts";
 import type { JobSummary } from "../protocol/job.ts";
+import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import { type Completed, collect } from "./collect.ts";
 import { feed, type Source } from "./feed.ts";
-import type { Input } from "./input.ts";
 import { invoke } from "./invoke.ts";
-import { type ExecInput, launchAttached, launchDetached } from "./launch.ts";
+import { type Attached, type ExecInput, launchAttached, launchDetached } from "./launch.ts";
 import { Listener } from "./listener.ts";
-import type { Output } from "./output.ts";
 import type { Accepted, Session } from "./session.ts";
 
 /** A program with its arguments, or a line for the server's shell. */
@@ -67,9 +66,10 @@ export class Connection implements AsyncDisposable {
   async exec(command: Command, options: ExecOptions = {}): Promise<Listener | Completed> {
     const { stdin, complete, maxInterval, ...rest } = options;
     const asked = { ...rest, ...toProgram(command), stdin: stdin !== undefined };
-    const { job, accepted, output, input } = launchAttached(this.#session, asked);
-    const { number } = await accepted;
-    if (input !== undefined && stdin !== undefined) feedOrFail(input, stdin, output);
+    const attached = launchAttached(this.#session, asked);
+    const { job, output } = attached;
+    const { number } = await attached.accepted;
+    if (stdin !== undefined) feedOrFail(this.#session, attached, stdin);
     const listener = new Listener({ job, number, output, until: "exit", maxInterval });
     return complete === false ? listener : collect(listener);
   }
@@ -137,7 +137,11 @@ function toProgram(command: Command): Pick<ExecInput, "argv" | "shell"> {
   return "shell" in command ? { shell: command.shell } : { argv: [...command] };
 }
 
-/** Feeds on its own; when the source fails, so does reading the job's output. */
-function feedOrFail(input: Input, source: Source, output: Output): void {
-  feed(input, source).catch((error: AppError) => output.close(error));
+/** Feeds on its own. When the source fails, so does reading the job's output, and the job, which has no end of input, is cancelled. */
+function feedOrFail(session: Session, { job, input, output }: Attached, source: Source): void {
+  if (input === undefined) return;
+  feed(input, source).catch((error: AppError) => {
+    invoke(session, kill, { job, grace: DEFAULT_GRACE }).catch(() => {}); // it has ended, or the connection has
+    output.close(error);
+  });
 }

@@ -1,11 +1,11 @@
-import { delay } from "../lib/abort.ts";
+import { abortable, delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
 import type { Target } from "./config.ts";
 import { Session } from "./session.ts";
-import { openTransport } from "./transport.ts";
+import { openTransport, type Transport } from "./transport.ts";
 
 /** Milliseconds that one attempt may take. */
 const ATTEMPT_TIMEOUT = 10_000;
@@ -17,6 +17,7 @@ const LAST_CHANCE = 20;
 const PASSING: readonly ErrorCode[] = [
   "connection_refused",
   "connection_lost",
+  "peer_lost",
   "timed_out",
   "unavailable",
   "shutting_down",
@@ -35,8 +36,9 @@ export interface DialOptions {
 }
 
 /**
- * Opens a session with the server that `find` names, which is asked before each attempt. With a time limit it keeps
- * trying, also while the port refuses. It resolves before the welcome, so that calls may travel with the hello.
+ * Opens a session with the server that `find` names, which is asked before each attempt. One attempt resolves before the
+ * welcome, so that calls may travel with the hello. With a time limit it waits for the welcome and keeps trying until it
+ * comes, also while the port refuses: a call that had travelled with a hello in vain could not simply be sent again.
  */
 export async function dial(find: () => Target, options: DialOptions): Promise<Session> {
   const { timeout, signal, onRetry } = options;
@@ -56,23 +58,39 @@ export async function dial(find: () => Target, options: DialOptions): Promise<Se
   throw new Error("unreachable: the delays never end");
 }
 
-/** One attempt, within so many milliseconds until the socket is open. */
+/** One attempt, within so many milliseconds. */
 async function attempt(find: () => Target, ms: number, options: DialOptions): Promise<Session> {
   const target = find();
   const limit = AbortSignal.timeout(Math.max(1, Math.round(ms)));
+  const stop = AbortSignal.any([options.signal, limit]);
   try {
-    const transport = await openTransport(target, AbortSignal.any([options.signal, limit]));
-    const session = new Session(transport, {
-      heartbeat: options.heartbeat ?? HEARTBEAT_INTERVAL,
-      patience: options.patience ?? ATTEMPT_TIMEOUT,
-      now: () => performance.now(),
-    });
-    transport.listen(session);
+    const session = openSession(await openTransport(target, stop), options);
+    if (options.timeout !== undefined) await welcomed(session, stop);
     return session;
   } catch (error) {
     if (options.signal.aborted || !limit.aborted) throw error;
     const { url } = target.host;
     throw new AppError("timed_out", `Cannot connect to ${url}: no answer within ${formatDuration(ms)}`);
+  }
+}
+
+function openSession(transport: Transport, { heartbeat, patience }: DialOptions): Session {
+  const session = new Session(transport, {
+    heartbeat: heartbeat ?? HEARTBEAT_INTERVAL,
+    patience: patience ?? ATTEMPT_TIMEOUT,
+    now: () => performance.now(),
+  });
+  transport.listen(session);
+  return session;
+}
+
+/** Resolves with the welcome; without it, nothing is left of the session. */
+async function welcomed(session: Session, signal: AbortSignal): Promise<void> {
+  try {
+    await abortable(session.welcome, signal);
+  } catch (error) {
+    await session[Symbol.asyncDispose]();
+    throw error;
   }
 }
 

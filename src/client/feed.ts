@@ -7,7 +7,8 @@ export type Source = string | Uint8Array | AsyncIterable<Uint8Array>;
 
 /**
  * Sends a source to its end, reading a chunk only when the last one is taken. Resolves as soon as nobody takes input any
- * more, leaving the rest unread. Throws `invalid_input` when the source fails; the input is ended all the same.
+ * more, leaving the rest unread. Throws `invalid_input` when the source fails, and then leaves the input open: the program
+ * would take its end for the end of the whole.
  */
 export async function feed(input: Input, source: Source): Promise<void> {
   if (!(await input.ready())) return;
@@ -15,12 +16,11 @@ export async function feed(input: Input, source: Source): Promise<void> {
     if (typeof source === "string") await input.write(new TextEncoder().encode(source));
     else if (source instanceof Uint8Array) await input.write(source);
     else await feedChunks(input, source[Symbol.asyncIterator]());
+    input.end();
   } catch (error) {
     if (error instanceof AppError) throw error;
     const why = error instanceof Error ? error.message : String(error);
     throw new AppError("invalid_input", `Cannot read stdin: ${why}`, { cause: error });
-  } finally {
-    input.end();
   }
 }
 

@@ -24,9 +24,7 @@ export interface Attached extends Launched {
 /** Starts a job that this session holds. All is asked for in one go: a cold start costs one round trip. */
 export function launchAttached(session: Session, input: ExecInput): Attached {
   const [job, holder] = [createJobId(), createHolderId()];
-  const accepted = session.start({ command: exec.name, input, job, holder });
-  accepted.catch(() => {}); // whoever asks for it is told
-  const output = session.openOutput(job, { type: "since", number: 0 }, holder);
+  const { accepted, output } = session.startHeld({ command: exec.name, input, job }, holder);
   return { job, accepted, output, input: openStdin(session, job, input) };
 }
 

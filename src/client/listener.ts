@@ -43,6 +43,7 @@ export class Listener implements AsyncIterable<Packet>, AsyncDisposable {
     try {
       for await (const packet of this.#paced()) {
         if (packet.type === "exit") this.#outcome.resolve(packet.outcome);
+        if (packet.type === "closed") this.#outcome.resolve(packet.exit.outcome);
         yield packet;
         output.consumed(packet);
         if (packet.type === until) return;

@@ -1,8 +1,9 @@
+import { after } from "../lib/abort.ts";
 import { Mailbox } from "../lib/mailbox.ts";
 import type { From } from "../protocol/control.ts";
 import { ReceiveCredit } from "../protocol/credit.ts";
 import { AppError } from "../protocol/error.ts";
-import { OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
+import { CREDIT_DELAY, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
 import {
   decodeRecords,
   type Packet,
@@ -34,15 +35,22 @@ export class Output implements AsyncIterable<Packet> {
   readonly #tally: Tally;
   #next: number | undefined;
   #isOpen = true;
+  /** The job's last packet came, so that the server closes the channel by itself. */
+  #isWhole = false;
+  #delayed: Disposable | undefined;
 
-  /** `forget`: takes the channel off its session's list. The request to open it is sent by then. */
+  /** `forget`: takes the channel off its session's list. */
   constructor(link: Link, channel: number, from: From, forget: () => void) {
     this.#link = link;
     this.#channel = channel;
     this.#forget = forget;
     this.#next = from.type === "since" ? from.number : undefined;
     this.#tally = new Tally(this.#next);
-    this.#grant();
+  }
+
+  /** The credit that the request to open the channel carries. */
+  takeFirstLimit(): number {
+    return this.#credit.take().limit;
   }
 
   /** The first packet that is not yet consumed: where another reader would go on. Undefined if none came of the last few. */
@@ -63,7 +71,7 @@ export class Output implements AsyncIterable<Packet> {
   /** The packet is where it should go (written, counted): the job may run on. Any order will do. */
   consumed({ number }: Packet): void {
     this.#consume(number);
-    if (this.#isOpen && this.#credit.isDue) this.#grant();
+    this.#offer();
   }
 
   /** Nobody reads this stream any more, or none of them: a program that writes to it gets SIGPIPE. */
@@ -75,7 +83,7 @@ export class Output implements AsyncIterable<Packet> {
   /** Reads no more, which releases the job if this was its holder. With an error, whoever reads still is told. */
   close(error?: Error): void {
     if (!this.#isOpen) return;
-    this.#link.send({ type: "close", channel: this.#channel });
+    if (!this.#isWhole) this.#link.send({ type: "close", channel: this.#channel });
     this.#finish();
     if (error === undefined) this.#packets.close();
     else this.#packets.fail(error);
@@ -85,7 +93,7 @@ export class Output implements AsyncIterable<Packet> {
   arrived(position: number, bytes: Uint8Array): void {
     this.#credit.arrive(position, bytes.length);
     for (const record of decodeRecords(bytes)) this.#deliver(record);
-    if (this.#credit.isDue) this.#grant();
+    this.#offer();
   }
 
   /** The server has sent everything. Throws `protocol_error` if it has not. */
@@ -108,6 +116,7 @@ export class Output implements AsyncIterable<Packet> {
 
   #deliver(record: RawRecord): void {
     const packet = toPacket(record);
+    this.#isWhole = packet?.type === "closed";
     if (packet === undefined) this.#tally.skip(record.number);
     else this.#tally.add(packet);
     this.#next ??= record.number;
@@ -132,7 +141,16 @@ export class Output implements AsyncIterable<Packet> {
     }
   }
 
+  /** Grants what is consumed, soon or at once; of a job that is over nobody needs to know. */
+  #offer(): void {
+    if (!this.#isOpen || this.#isWhole || this.#credit.ungranted === 0) return;
+    if (this.#credit.isDue) return this.#grant();
+    this.#delayed ??= after(CREDIT_DELAY, () => this.#grant());
+  }
+
   #grant(): void {
+    this.#delayed?.[Symbol.dispose]();
+    this.#delayed = undefined;
     this.#link.grant({
       channel: this.#channel,
       ...this.#credit.take(),
@@ -142,6 +160,7 @@ export class Output implements AsyncIterable<Packet> {
 
   #finish(): void {
     this.#isOpen = false;
+    this.#delayed?.[Symbol.dispose]();
     this.#forget();
   }
 }

@@ -2,13 +2,13 @@ import { after } from "../lib/abort.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { VERSION } from "../lib/version.ts";
 import { CLOSE, toCloseCode } from "../protocol/close.ts";
-import type { ClientMessage, From, ServerFrame } from "../protocol/control.ts";
+import { type ClientMessage, type From, isSendable, type ServerFrame } from "../protocol/control.ts";
 import { decodeData } from "../protocol/data.ts";
 import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
 import { heartbeat } from "../protocol/heartbeat.ts";
 import { PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
-import { HEARTBEAT_PATIENCE } from "../protocol/limits.ts";
+import { HEARTBEAT_PATIENCE, MAX_CONTROL_FRAME_BYTES } from "../protocol/limits.ts";
 import { toValue } from "../protocol/value.ts";
 import { Input } from "./input.ts";
 import { Link, type Peer } from "./link.ts";
@@ -34,10 +34,9 @@ export interface Start {
   readonly command: string;
   readonly input: unknown;
   readonly job: JobId;
-  /** The hold under which the caller is attached from the start; without, the job is detached. */
-  readonly holder?: HolderId | undefined;
 }
 
+type Call = Extract<ClientMessage, { readonly type: "call" }>;
 type Answer = Extract<ServerFrame, { readonly type: "accepted" | "result" }>;
 
 /**
@@ -80,14 +79,13 @@ export class Session implements AsyncDisposable {
 
   /** Calls a foreground command and answers its result. Rejects as the command fails, or with the signal's reason. */
   async call(command: string, input: unknown, signal?: AbortSignal): Promise<unknown> {
-    const { call, answer } = this.#open();
+    signal?.throwIfAborted();
+    const { call, answer } = this.#ask({ command, input: toValue(input) });
     const cancel = () => {
       if (this.ended.aborted) return;
       this.#send({ type: "cancel", call });
       this.#settle(call)?.reject(signal?.reason);
     };
-    signal?.throwIfAborted();
-    this.#send({ type: "call", call, command, input: toValue(input) });
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       const frame = await answer;
@@ -98,28 +96,24 @@ export class Session implements AsyncDisposable {
     }
   }
 
-  /** Calls a background command. Resolves when the job is accepted, running or not. */
-  async start({ command, input, job, holder }: Start): Promise<Accepted> {
-    const { call, answer } = this.#open();
-    this.#send({
-      type: "call",
-      call,
-      command,
-      input: toValue(input),
-      job,
-      ...(holder !== undefined && { holder }),
-    });
-    const frame = await answer;
-    if (frame.type === "accepted") return frame;
-    throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started no job`);
+  /** Calls a background command whose job nobody waits for. Resolves when the job is accepted, running or not. */
+  start(start: Start): Promise<Accepted> {
+    return this.#start(start);
+  }
+
+  /** Calls a background command whose job waits for this reader, from its first packet on. */
+  startHeld(start: Start, holder: HolderId): { readonly accepted: Promise<Accepted>; readonly output: Output } {
+    const { channel, output } = this.#createOutput({ type: "since", number: 0 });
+    const accepted = this.#start(start, { channel, holder, limit: output.takeFirstLimit() });
+    accepted.catch((error: unknown) => output.failed(toAppError(error)));
+    return { accepted, output };
   }
 
   /** Reads a job's output; with a holder, the job waits for this reader. */
   openOutput(job: JobId, from: From, holder?: HolderId): Output {
-    const channel = ++this.#lastChannel;
-    this.#send({ type: "open_output", channel, job, from, ...(holder !== undefined && { holder }) });
-    const output = new Output(this.#link, channel, from, () => this.#outputs.delete(channel));
-    this.#outputs.set(channel, output);
+    const { channel, output } = this.#createOutput(from);
+    const limit = output.takeFirstLimit();
+    this.#send({ type: "open_output", channel, job, from, limit, ...(holder !== undefined && { holder }) });
     return output;
   }
 
@@ -160,11 +154,34 @@ export class Session implements AsyncDisposable {
     this.#end(new AppError("connection_lost", "The connection is closed"), CLOSE.goodbye);
   }
 
-  #open(): { call: number; answer: Promise<Answer> } {
-    const pending = Promise.withResolvers<Answer>();
+  async #start({ command, input, job }: Start, output?: Call["output"]): Promise<Accepted> {
+    const frame = await this.#ask({ command, input: toValue(input), job, ...(output && { output }) }).answer;
+    if (frame.type === "accepted") return frame;
+    throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started no job`);
+  }
+
+  #createOutput(from: From): { readonly channel: number; readonly output: Output } {
+    const channel = ++this.#lastChannel;
+    const output = new Output(this.#link, channel, from, () => this.#outputs.delete(channel));
+    this.#outputs.set(channel, output);
+    return { channel, output };
+  }
+
+  /** Throws `invalid_input` for a call that no frame has room for. The answer must be awaited: it may reject. */
+  #ask(asked: Omit<Call, "type" | "call">): { call: number; answer: Promise<Answer> } {
     this.ended.throwIfAborted();
-    this.#calls.set(++this.#lastCall, pending);
-    return { call: this.#lastCall, answer: pending.promise };
+    const call = ++this.#lastCall;
+    const message: Call = { type: "call", call, ...asked };
+    if (!isSendable(message)) {
+      throw new AppError(
+        "invalid_input",
+        `Cannot call "${asked.command}": the call takes more than ${MAX_CONTROL_FRAME_BYTES} bytes`,
+      );
+    }
+    const pending = Promise.withResolvers<Answer>();
+    this.#calls.set(call, pending);
+    this.#send(message);
+    return { call, answer: pending.promise };
   }
 
   #settle(call: number): PromiseWithResolvers<Answer> | undefined {

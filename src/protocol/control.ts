@@ -26,9 +26,10 @@ const Call = v.object({
   call: callId,
   command: name,
   input: Value,
-  /** Of a background command: the job's id, and the holder for which the job waits from its start. */
+  /** Of a background command: the job's id. */
   job: v.optional(JobId),
-  holder: v.optional(HolderId),
+  /** Of one that waits for this client from its start: opens its output from packet 0, as `open_output` would. */
+  output: v.optional(v.object({ channel: channelId, holder: HolderId, limit: count })),
 });
 const Cancel = v.object({ type: v.literal("cancel"), ...sequenced, call: callId });
 const OpenOutput = v.object({
@@ -38,6 +39,8 @@ const OpenOutput = v.object({
   job: JobId,
   from: From,
   holder: v.optional(HolderId),
+  /** The first credit. */
+  limit: v.optional(count, 0),
 });
 const OpenInput = v.object({
   type: v.literal("open_input"),
@@ -119,12 +122,23 @@ export type ServerMessage = Unstamped<Sequenced<ServerFrame>>;
 
 /** Reads one control frame. Throws `protocol_error`, naming what is wrong and where. */
 export function decodeControl<const S extends v.GenericSchema>(schema: S, text: string): v.InferOutput<S> {
-  if (text.length > MAX_CONTROL_FRAME_BYTES) throw refused(`is larger than ${MAX_CONTROL_FRAME_BYTES} bytes`);
+  if (isTooLarge(text)) throw refused(`is larger than ${MAX_CONTROL_FRAME_BYTES} bytes`);
   if (depth(text) > MAX_JSON_DEPTH) throw refused(`is nested deeper than ${MAX_JSON_DEPTH} levels`);
   const parsed = v.safeParse(schema, parseJson(text), { abortEarly: true });
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   throw refused(`is not valid at "${v.getDotPath(issue) ?? "."}": ${issue.message.slice(0, 200)}`);
+}
+
+/** Whether a message fits into a control frame, whatever its numbers will be. The other side closes on one that does not. */
+export function isSendable(message: ClientMessage | ServerMessage): boolean {
+  const longest = { seq: Number.MAX_SAFE_INTEGER, ack: Number.MAX_SAFE_INTEGER };
+  return !isTooLarge(JSON.stringify({ ...message, ...longest }));
+}
+
+/** A UTF-16 unit takes at most three bytes, so that only a text that may be too large is counted. */
+function isTooLarge(text: string): boolean {
+  return text.length * 3 > MAX_CONTROL_FRAME_BYTES && Buffer.byteLength(text) > MAX_CONTROL_FRAME_BYTES;
 }
 
 function parseJson(text: string): unknown {

@@ -65,11 +65,6 @@ export class ReceiveCredit {
     return this.#arrived;
   }
 
-  /** Bytes that arrived and are not yet consumed. */
-  get pending(): number {
-    return this.#arrived - this.#consumed;
-  }
-
   /** Takes bytes at `position`. Throws `protocol_error` when they do not follow the last ones or exceed the credit. */
   arrive(position: number, bytes: number): void {
     if (position !== this.#arrived) {
@@ -97,9 +92,13 @@ export class ReceiveCredit {
     return { received: this.#consumed, limit: this.#granted };
   }
 
-  /** Whether enough was consumed that a new grant is worth a frame: an eighth of the window, or everything. */
+  /** Bytes consumed since the last grant, which the sender does not know of. */
+  get ungranted(): number {
+    return this.#consumed + this.#window - this.#granted;
+  }
+
+  /** Whether enough was consumed that a new grant is worth a frame of its own: an eighth of the window. */
   get isDue(): boolean {
-    const progress = this.#consumed + this.#window - this.#granted;
-    return progress > 0 && (progress >= this.#window / 8 || this.pending === 0);
+    return this.ungranted > 0 && this.ungranted >= this.#window / 8;
   }
 }

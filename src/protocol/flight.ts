@@ -12,6 +12,10 @@ export class Flight {
   #rate = 0;
   #delivered = 0;
   #since = 0;
+  /** When the last byte in flight landed. */
+  #emptySince = 0;
+  /** Whether the link, and not whoever writes or reads, set the pace since the last measurement. */
+  #wasFull = false;
 
   /** Bytes that may be sent now. */
   get room(): number {
@@ -20,23 +24,25 @@ export class Flight {
 
   /** `now`: milliseconds of a monotonic clock. */
   send(bytes: number, now: number): void {
-    if (this.#bytes === 0) {
-      this.#since = now;
-      this.#delivered = 0;
-    }
+    // Time without anything in flight says nothing about the link.
+    if (this.#bytes === 0) this.#since += now - this.#emptySince;
     this.#bytes += bytes;
+    this.#wasFull ||= this.room <= 0;
   }
 
   /** Bytes were received, or will never be because their channel is gone (`lost`). */
   land(bytes: number, now: number, lost = false): void {
     this.#bytes -= bytes;
+    if (this.#bytes === 0) this.#emptySince = now;
     if (lost) return;
     this.#delivered += bytes;
     const span = now - this.#since;
     if (span < SPAN) return;
     const measured = (this.#delivered / span) * 1_000;
-    this.#rate = this.#rate === 0 ? measured : this.#rate * 0.75 + measured * 0.25;
+    if (this.#rate === 0) this.#rate = measured;
+    else if (this.#wasFull || measured > this.#rate) this.#rate += (measured - this.#rate) * 0.25;
     this.#since = now;
     this.#delivered = 0;
+    this.#wasFull = false;
   }
 }

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { SessionId } from "./id.ts";
+import { MAX_HEARTBEAT_INTERVAL } from "./limits.ts";
 
 /** The WebSocket subprotocol; its number is the protocol's major version. */
 export const SUBPROTOCOL = "farhand.v1";
@@ -8,7 +9,7 @@ export const PROTOCOL_VERSION = { major: 1, minor: 0 } as const;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });
-const heartbeat = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3_600_000));
+const heartbeat = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_HEARTBEAT_INTERVAL));
 const limits = v.object({ controlFrameBytes: count, dataFrameBytes: count, controlWindowFrames: count });
 
 /** Who speaks: a program and its version, for logs and `--version`. */

@@ -22,11 +22,17 @@ export const ACK_EVERY_FRAMES = 32;
 /** Milliseconds that an acknowledgement may wait for a frame to travel with. */
 export const ACK_DELAY = 50;
 
+/** Milliseconds that credit for less than an eighth of the window waits for more to be consumed. */
+export const CREDIT_DELAY = 1;
+
 /** Bytes of credit that a reader of a job's output grants beyond what it has consumed: a job's whole run-ahead. */
 export const OUTPUT_WINDOW_BYTES = 4 * MiB;
 
 /** Bytes of input that the keeper takes for a program that does not read it, beyond its pipe. */
 export const INPUT_WINDOW_BYTES = 256 * KiB;
+/** Bytes that all writers of a job share as their windows, and the least that each of many gets. */
+export const JOB_INPUT_BYTES = 4 * MiB;
+export const MIN_INPUT_WINDOW_BYTES = 4 * KiB;
 
 /** Bytes in flight over all channels of a session until the measured rate allows more (DESIGN.md section 5). */
 export const FIRST_FLIGHT_BYTES = 256 * KiB;
@@ -34,9 +40,10 @@ export const FIRST_FLIGHT_BYTES = 256 * KiB;
 /** Seconds' worth of the measured rate that may be in flight. */
 export const FLIGHT_SECONDS = 0.5;
 
-/** Milliseconds: the heartbeat interval a side offers, and the smallest that may be settled. */
+/** Milliseconds: the heartbeat interval a side offers, the smallest that may be settled, and the largest offer. */
 export const HEARTBEAT_INTERVAL = 15_000;
 export const MIN_HEARTBEAT_INTERVAL = 1_000;
+export const MAX_HEARTBEAT_INTERVAL = 3_600_000;
 
 /** Silent intervals after which a peer is lost. */
 export const HEARTBEAT_PATIENCE = 3;
@@ -69,8 +76,9 @@ export const MAX_WRITERS = 1_024;
 export const MAX_ARGV = 16_384;
 export const MAX_ENV = 4_096;
 
-/** Milliseconds between TERM and KILL unless told otherwise. */
+/** Milliseconds between TERM and KILL unless told otherwise, and the most that may be asked for. */
 export const DEFAULT_GRACE = 5_000;
+export const MAX_GRACE = 3_600_000;
 
 /** Milliseconds for which the id of a removed job is remembered. */
 export const REMOVED_JOB_MEMORY = 24 * 3_600_000;

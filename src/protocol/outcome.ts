@@ -17,6 +17,7 @@ export type StartFailure = v.InferOutput<typeof StartFailure>;
 /** How the process itself ended; what time-outs and cancellation carry beside themselves. */
 export const ProcessEnd = v.variant("type", [
   v.object({ type: v.literal("exited"), code: v.number() }),
+  /** The name as the server's system has it: `SIGTERM`, or `SIGRTMIN+3` of Linux's real-time signals (SIGRTMIN is 34). */
   v.object({ type: v.literal("signaled"), signal: v.string() }),
 ]);
 export type ProcessEnd = v.InferOutput<typeof ProcessEnd>;

@@ -32,13 +32,20 @@ export type Gap = v.InferOutput<typeof Gap>;
 export const Exit = v.object({
   outcome: Outcome,
   totals: Totals,
-  usage: v.optional(v.object({ userMs: v.number(), systemMs: v.number(), maxRssBytes: v.number() })),
+  usage: v.optional(
+    v.object({
+      userMs: v.number(),
+      systemMs: v.number(),
+      /** Of the largest process; absent where it is less than the keeper itself takes, as it cannot be told then. */
+      maxRssBytes: v.optional(v.number()),
+    }),
+  ),
   endedAt: v.string(),
 });
 export type Exit = v.InferOutput<typeof Exit>;
 
-/** Nobody holds the job's pipes any more; the last packet. */
-export const Closed = v.object({ totals: Totals });
+/** Nobody holds the job's pipes any more; the last packet. It repeats the exit, which later output may have pushed out. */
+export const Closed = v.object({ totals: Totals, exit: Exit });
 export type Closed = v.InferOutput<typeof Closed>;
 
 interface Stamp {

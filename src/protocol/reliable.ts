@@ -17,13 +17,13 @@ export class Outbox<M extends object> {
     return frame;
   }
 
-  /** Forgets all up to `seq`. Throws `protocol_error` for what was never sent. */
-  acknowledge(seq: number): void {
+  /** Forgets all up to `seq`, and answers them. Throws `protocol_error` for what was never sent. */
+  acknowledge(seq: number): readonly M[] {
     if (seq > this.#last) {
       throw new AppError("protocol_error", `Cannot accept an acknowledgement: frame ${seq} was never sent`);
     }
-    while (this.#unacknowledged[0] !== undefined && this.#unacknowledged[0].seq <= seq)
-      this.#unacknowledged.shift();
+    const kept = this.#unacknowledged.findIndex((frame) => frame.seq > seq);
+    return this.#unacknowledged.splice(0, kept < 0 ? this.#unacknowledged.length : kept);
   }
 
   /** What a new connection must send again, in order. */

@@ -1,5 +1,6 @@
 import { abortable } from "../lib/abort.ts";
 import type { StartRecord } from "../ledger/start.ts";
+import type { HolderId } from "../protocol/id.ts";
 import type { Exit } from "../protocol/packet.ts";
 import type { KeeperLink } from "./keeper-link.ts";
 
@@ -19,6 +20,8 @@ export class Job {
   keeper: KeeperLink | undefined;
   /** Clients that hold the job at the moment. */
   holders = 0;
+  /** The holder that the keeper took with the spawn, until its channel is attached. */
+  startedFor: HolderId | undefined;
   readonly #listeners = new Set<() => void>();
   #standing: JobStanding;
   #closed: boolean;
@@ -52,7 +55,9 @@ export class Job {
     this.#tell();
   }
 
-  close(): void {
+  /** Its keeper has written the last of it. */
+  close(standing: JobStanding): void {
+    this.#standing = standing;
     this.#closed = true;
     this.keeper = undefined;
     this.#tell();

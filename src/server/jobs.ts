@@ -13,6 +13,7 @@ import { parseSignal, signalGroup } from "../process/signal.ts";
 import { AppError } from "../protocol/error.ts";
 import { type HolderId, JobId } from "../protocol/id.ts";
 import type { JobSummary } from "../protocol/job.ts";
+import type { Exit } from "../protocol/packet.ts";
 import { Job } from "./job.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
 import type { KeeperLink, KnownKeeper } from "./keeper-link.ts";
@@ -102,28 +103,26 @@ export class Jobs {
     if (exited) this.#note(job);
   }
 
-  closed(id: JobId): void {
+  closed({ job: id, ...standing }: JobProgress): void {
     const job = this.#live.get(id);
     if (job === undefined) return;
-    job.close();
+    job.close(standing);
     this.#live.delete(id);
     this.#note(job);
   }
 
-  /** Starts a job, or answers the one that has this id already. */
+  /** Starts a job, or answers the one that has this id already. From this call on `findSoon` finds it. */
   async start(request: JobRequest): Promise<Job> {
-    const known = await this.#starting.get(request.job)?.catch(() => undefined);
-    const existing = known ?? this.find(request.job);
+    const { job: id } = request;
+    const known = this.#starting.get(id);
+    if (known !== undefined) return known.catch(() => this.start(request));
+    const existing = this.find(id);
     if (existing !== undefined) return existing;
-    if (this.#options.index.wasRemoved(request.job)) {
-      throw new AppError(
-        "not_found",
-        `Cannot start job ${request.job}: one of that id ran, and its record was removed`,
-      );
-    }
-    const starting = this.#start(request);
-    this.#starting.set(request.job, starting);
-    return starting.finally(() => this.#starting.delete(request.job));
+    if (this.#options.index.wasRemoved(id))
+      throw new AppError("not_found", `Cannot start job ${id}: one of that id ran, and its record was removed`);
+    const starting = this.#start(request).finally(() => this.#starting.delete(id));
+    this.#starting.set(id, starting);
+    return starting;
   }
 
   /** The job of this id, also one that is just being started. */
@@ -142,20 +141,20 @@ export class Jobs {
   access(owner: string): JobAccess {
     return {
       list: (before) => this.#list(before ?? Number.MAX_SAFE_INTEGER),
-      get: (ref) => this.#summarize(this.#resolve(ref)),
+      get: async (ref) => this.#summarize(await this.#resolve(ref)),
       wait: async (ref, signal) => {
-        const job = this.#resolve(ref);
+        const job = await this.#resolve(ref);
         await job.waitForExit(signal);
         return this.#summarize(job);
       },
       signal: async (ref, name) => {
-        const job = this.#resolve(ref);
+        const job = await this.#resolve(ref);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return this.#signalLost(job, signal);
         await job.keeper.request({ type: "signal", job: job.start.job, signal });
       },
       cancel: async (ref, name, grace) => {
-        const job = this.#resolve(ref);
+        const job = await this.#resolve(ref);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return this.#cancelLost(job, signal, grace);
         await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
@@ -181,6 +180,7 @@ export class Jobs {
       startedAt: new Date().toISOString(),
     };
     const job = new Job(start, link, { next: 0, position: 0 });
+    job.startedFor = holder;
     this.#live.set(id, job);
     try {
       const { umask } = this.#options;
@@ -214,28 +214,25 @@ export class Jobs {
     if (start === undefined) return; // claimed, but nothing was started: the keeper died in between
     try {
       const found = findEnding(directory, id);
-      if (!found.closed) this.#finish(directory, start, found.exit !== undefined);
+      if (!found.closed) this.#finish(directory, start, found.exit);
       const { exit } = found.closed ? found : findEnding(directory, id);
       const job = this.#live.get(id);
       this.#live.delete(id);
       this.#options.index.put({ start, exit, closed: true });
-      if (job === undefined) return;
-      job.advance({ next: job.next, position: Number.POSITIVE_INFINITY, exit });
-      job.close();
+      job?.close({ next: job.next, position: Number.POSITIVE_INFINITY, exit });
     } catch (error) {
       this.#options.log.error("ledger cannot be settled", { job: id, error: describeError(error) });
     }
   }
 
-  #finish(directory: string, start: StartRecord, exited: boolean): void {
+  #finish(directory: string, start: StartRecord, exit: Exit | undefined): void {
     const now = new Date().toISOString();
     using ledger = LedgerWriter.recover(directory, start.job, {
       keepBytes: undefined,
       clock: () => Math.max(0, Date.now() - Date.parse(start.startedAt)) * 1_000,
       released: () => 0,
     });
-    if (!exited) ledger.end("exit", { outcome: { type: "lost", since: now }, endedAt: now });
-    ledger.end("closed", {});
+    ledger.close(exit ?? ledger.exit({ outcome: { type: "lost", since: now }, endedAt: now }));
   }
 
   /** A lost job has no keeper: its processes are signalled directly, if they are still the same ones. */
@@ -288,7 +285,10 @@ export class Jobs {
     };
   }
 
-  #resolve(ref: string): Job {
+  /** The job that a reference means, also one that is just being started. */
+  async #resolve(ref: string): Promise<Job> {
+    const isMeant = (id: JobId) => ref === "@last" || id.startsWith(ref.toLowerCase());
+    await Promise.allSettled([...this.#starting].flatMap(([id, job]) => (isMeant(id) ? [job] : [])));
     const found = this.#lookUp(ref);
     if (found.length > 1)
       throw new AppError("ambiguous", `Cannot tell which job "${ref}" is: more than one id begins so`);

@@ -25,7 +25,7 @@ export interface KeeperLinkOptions {
   readonly socket: string;
   readonly build: string;
   readonly onProgress: (message: Message<"progress">) => void;
-  readonly onClosed: (job: JobId) => void;
+  readonly onClosed: (message: Message<"closed">) => void;
   /** The keeper is gone, or the link to it broke. */
   readonly onLost: () => void;
 }
@@ -130,7 +130,7 @@ export class KeeperLink {
       case "input_closed":
         return this.#inputs.get(`${message.job}/${message.writer}`)?.closed();
       case "closed":
-        return this.#options.onClosed(message.job);
+        return this.#options.onClosed(message);
       case "unknown_verb":
         return; // an older keeper; nothing that this front says to it needs an answer then
     }

@@ -7,7 +7,7 @@ import type { JobProgress } from "../keeper/link.ts";
 import { type KeeperPlace, listPlaces, openPlace, removePlace } from "../keeper/place.ts";
 import { claimLock } from "../process/lock.ts";
 import { AppError } from "../protocol/error.ts";
-import { type JobId, KeeperId } from "../protocol/id.ts";
+import { KeeperId } from "../protocol/id.ts";
 import { KeeperLink, type KnownKeeper } from "./keeper-link.ts";
 
 /** Milliseconds that a keeper may take to listen or to answer. */
@@ -24,7 +24,7 @@ export interface KeepersOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly onAdopt: (link: KeeperLink, jobs: readonly JobProgress[]) => void;
   readonly onProgress: (progress: JobProgress) => void;
-  readonly onClosed: (job: JobId) => void;
+  readonly onClosed: (progress: JobProgress) => void;
   /** This keeper is dead and its lock is taken. */
   readonly onDead: (link: KeeperLink) => void;
 }

@@ -32,6 +32,8 @@ export class OutputChannel {
   #reader: LedgerReader | undefined;
   #subscription: Disposable | undefined;
   #finished = false;
+  /** How it was closed, if that was before the job was found. */
+  #closed: "on purpose" | "by accident" | undefined;
 
   constructor(options: OutputChannelOptions) {
     this.#options = options;
@@ -41,10 +43,14 @@ export class OutputChannel {
   attach(job: Job): void {
     const { from, directory, holder, onReady } = this.#options;
     this.#job = job;
+    const isHeld = holder !== undefined && job.startedFor === holder;
+    if (isHeld) job.startedFor = undefined;
+    if (this.#closed !== undefined) return this.#letGo();
     this.#reader = new LedgerReader(directory, job.start.job, this.#toFirst(job, from));
     if (holder !== undefined) {
       this.#reader.seek(job.position);
-      job.keeper?.send({ type: "attach", job: job.start.job, holder, position: this.#reader.position });
+      // A job that was started for this holder waits for it already.
+      if (!isHeld) this.#send({ type: "attach", holder, position: this.#reader.position });
       job.holders++;
     }
     this.#subscription = job.subscribe(onReady);
@@ -99,13 +105,18 @@ export class OutputChannel {
   }
 
   /** Gives up the hold, or leaves it to the client's return when the end was not on purpose. */
-  close(onPurpose: boolean): void {
+  close(onPurpose: boolean, now: number): void {
     this.#release();
-    this.#options.flight.land(this.#credit.inFlight, 0, true);
-    const { holder } = this.#options;
-    if (holder === undefined || this.#job === undefined) return;
+    this.#options.flight.land(this.#credit.inFlight, now, true);
+    this.#closed = onPurpose ? "on purpose" : "by accident";
+    if (this.#options.holder === undefined || this.#job === undefined) return;
     this.#job.holders--;
-    this.#send({ type: onPurpose ? "release" : "orphan", holder });
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    const { holder } = this.#options;
+    if (holder !== undefined) this.#send({ type: this.#closed === "on purpose" ? "release" : "orphan", holder });
   }
 
   #release(): void {
@@ -115,7 +126,7 @@ export class OutputChannel {
 
   #send(
     message: { readonly holder: HolderId } & (
-      | { readonly type: "hold"; readonly position: number }
+      | { readonly type: "attach" | "hold"; readonly position: number }
       | { readonly type: "release" | "orphan" }
       | { readonly type: "discard"; readonly stream: "stdout" | "stderr" }
     ),

@@ -38,7 +38,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   prepareState(state);
   stack.use(lockState(state));
   const log = options.openLog(state);
-  const index = stack.use(new JobIndex(join(state, "state.db")));
+  const index = stack.use(new JobIndex(join(state, "state.db"), log));
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
 
@@ -52,7 +52,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
       toCommand: (id) => options.toKeeperCommand(state, id),
       onAdopt: (link, standings) => jobs.adopt(link, standings),
       onProgress: (progress) => jobs.progress(progress),
-      onClosed: (job) => jobs.closed(job),
+      onClosed: (progress) => jobs.closed(progress),
       onDead: (link) => jobs.lose(link),
     },
     stopped.signal,

@@ -7,6 +7,7 @@ import {
   type ClientFrame,
   decodeControl,
   ClientFrame as ClientFrameSchema,
+  isSendable,
   type ServerFrame,
   type ServerMessage,
 } from "../protocol/control.ts";
@@ -43,6 +44,8 @@ import { createToken } from "./auth.ts";
 const MAX_QUEUED_BYTES = 256 * 1024;
 /** Messages that may wait for the window: an answer for each call, an end and a discard for each channel. */
 const MAX_WAITING = MAX_CALLS + 2 * MAX_CHANNELS;
+/** Bytes of messages that may be unacknowledged, sent or waiting: the least that has room for many of the largest. */
+const MAX_UNACKNOWLEDGED_BYTES = 16 * 1024 * 1024;
 /** Frames of output sent before what has arrived is looked at. */
 const FRAMES_PER_TURN = 16;
 
@@ -66,6 +69,7 @@ export interface SessionOptions {
 }
 
 type Call = Extract<ClientFrame, { type: "call" }>;
+type OpenOutput = Extract<ClientFrame, { type: "open_output" }>;
 type Channel = OutputChannel | InputChannel;
 
 /** One client and its calls, channels and holds, over one connection. */
@@ -77,6 +81,10 @@ export class Session {
   readonly #outbox = new Outbox<ServerMessage>();
   /** Messages that wait for room in the window. */
   readonly #waiting: ServerMessage[] = [];
+  /** Bytes of each message that is not acknowledged, sent or waiting, oldest first. */
+  readonly #sizes: number[] = [];
+  /** Bytes of all of them. */
+  #unacknowledged = 0;
   readonly #calls = new Map<number, AbortController>();
   readonly #channels = new Map<number, Channel>();
   readonly #flight = new Flight();
@@ -160,7 +168,7 @@ export class Session {
     this.#helloTimer[Symbol.dispose]();
     this.#ackTimer?.[Symbol.dispose]();
     for (const call of this.#calls.values()) call.abort(reason);
-    for (const channel of this.#channels.values()) channel.close(onPurpose);
+    for (const channel of this.#channels.values()) channel.close(onPurpose, performance.now());
     this.#calls.clear();
     this.#channels.clear();
   }
@@ -186,11 +194,8 @@ export class Session {
         return this.#openOutput(frame);
       case "open_input":
         return this.#openInput(frame);
-      case "close": {
-        const channel = this.#channels.get(frame.channel);
-        this.#channels.delete(frame.channel);
-        return channel?.close(true);
-      }
+      case "close":
+        return this.#closeChannel(frame.channel);
       case "end":
         return this.#find(frame.channel, InputChannel)?.end(frame.position);
       case "discard":
@@ -275,15 +280,20 @@ export class Session {
     const call = new AbortController();
     this.#calls.set(frame.call, call);
     const { owner, toContext } = this.#options;
-    this.#invoke(frame, toContext(owner, call.signal))
+    const { job, output } = frame;
+    const answer = this.#invoke(frame, toContext(owner, call.signal));
+    // The job is known as one that is being started by now, or never will be.
+    if (output !== undefined && job !== undefined)
+      this.#openOutput({ ...output, job, from: { type: "since", number: 0 } });
+    answer
       .catch((error: unknown): ServerMessage => this.#toFailure(frame, error))
       .then((answer) => {
-        if (this.#calls.delete(frame.call)) this.#send(answer);
+        if (this.#calls.delete(frame.call)) this.#answer(frame, answer);
       });
   }
 
   async #invoke(
-    { call, command: name, input, job, holder }: Call,
+    { call, command: name, input, job, output }: Call,
     context: CommandContext,
   ): Promise<ServerMessage> {
     const command = findCommand(name);
@@ -302,8 +312,21 @@ export class Session {
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
     const program = command.toProgram(parseInput(command.name, command.input, input.value), context);
     const { jobs, owner } = this.#options;
-    const { start } = await jobs.start({ job, holder, command: command.name, owner, program });
+    const { start } = await jobs.start({
+      job,
+      holder: output?.holder,
+      command: command.name,
+      owner,
+      program,
+    });
     return { type: "accepted", call, job, number: start.number };
+  }
+
+  /** What the client would close the connection on is refused here instead. */
+  #answer(frame: Call, answer: ServerMessage): void {
+    if (isSendable(answer)) return this.#send(answer);
+    const what = `the answer takes more than ${MAX_CONTROL_FRAME_BYTES} bytes; ask for less`;
+    this.#send(this.#toFailure(frame, new AppError("too_many", `Cannot answer "${frame.command}": ${what}`)));
   }
 
   #toFailure({ call, command }: Call, error: unknown): ServerMessage {
@@ -312,7 +335,7 @@ export class Session {
     return { type: "failed", call, error: toErrorBody(error) };
   }
 
-  #openOutput({ channel: id, job, from, holder }: Extract<ClientFrame, { type: "open_output" }>): void {
+  #openOutput({ channel: id, job, from, holder, limit }: Omit<OpenOutput, "type" | "seq" | "ack">): void {
     this.#claimChannel(id);
     const channel = new OutputChannel({
       directory: `${this.#options.state}/ledgers/${job}`,
@@ -321,6 +344,7 @@ export class Session {
       flight: this.#flight,
       onReady: () => this.#startPumping(),
     });
+    channel.grant({ received: 0, limit }, performance.now());
     this.#channels.set(id, channel);
     this.#startAttaching(id, job, (found) => channel.attach(found));
   }
@@ -350,7 +374,6 @@ export class Session {
     this.#options.jobs
       .findSoon(jobId)
       .then((job) => {
-        if (!this.#channels.has(id)) return;
         if (job === undefined)
           throw new AppError("not_found", `Cannot open job ${jobId}: there is none of that id`);
         attach(job);
@@ -358,13 +381,17 @@ export class Session {
       .catch((error: unknown) => this.#breakChannel(id, error));
   }
 
-  #breakChannel(id: number, error: unknown): void {
+  #closeChannel(id: number): void {
     const channel = this.#channels.get(id);
-    if (channel === undefined) return;
+    this.#channels.delete(id);
+    channel?.close(true, performance.now());
+  }
+
+  #breakChannel(id: number, error: unknown): void {
+    if (!this.#channels.has(id)) return;
     if (!(error instanceof AppError))
       this.#options.log.error("channel failed", { error: describeError(error) });
-    this.#channels.delete(id);
-    channel.close(true);
+    this.#closeChannel(id);
     this.#send({ type: "broken", channel: id, error: toErrorBody(error) });
   }
 
@@ -414,7 +441,7 @@ export class Session {
         return true;
       }
       if (!channel.isAtEnd) return false;
-      // Its credit still comes in and moves the hold, so the channel stays until the client closes it.
+      // Its credit still comes in, so the channel stays until the client has acknowledged the end, or closes it.
       channel.finish();
       this.#send({ type: "end", channel: id, position });
     } catch (error) {
@@ -426,23 +453,31 @@ export class Session {
   /** Sends a sequenced message now, or as soon as the window has room. */
   #send(message: ServerMessage): void {
     if (this.#controller.signal.aborted) return;
-    if (this.#outbox.isFull) return this.#wait(message);
-    const frame = this.#outbox.stamp(message);
-    this.#ackTimer?.[Symbol.dispose]();
-    this.#ackTimer = undefined;
-    this.#sendFrame({ ...frame, ack: this.#inbox.takeAck() });
+    const bytes = JSON.stringify(message).length;
+    this.#waiting.push(message);
+    this.#sizes.push(bytes);
+    this.#unacknowledged += bytes;
+    this.#sendWaiting();
+    if (this.#waiting.length <= MAX_WAITING && this.#unacknowledged <= MAX_UNACKNOWLEDGED_BYTES) return;
+    // It acknowledges nothing but asks on: it is given up before what is kept for it grows without bound.
+    const limits = `${MAX_WAITING} unacknowledged answers, or ${MAX_UNACKNOWLEDGED_BYTES} bytes of them`;
+    this.#fail(new AppError("too_many", `Cannot keep more than ${limits}`));
   }
 
-  /** A client that acknowledges nothing but asks on is given up before what waits for it grows without bound. */
-  #wait(message: ServerMessage): void {
-    if (this.#waiting.push(message) <= MAX_WAITING) return;
-    this.#fail(new AppError("too_many", `Cannot keep more than ${MAX_WAITING} unacknowledged answers`));
+  #sendWaiting(): void {
+    while (!this.#outbox.isFull && this.#waiting.length > 0) {
+      const frame = this.#outbox.stamp(this.#waiting.shift() as ServerMessage);
+      this.#ackTimer?.[Symbol.dispose]();
+      this.#ackTimer = undefined;
+      this.#sendFrame({ ...frame, ack: this.#inbox.takeAck() });
+    }
   }
 
   #acknowledged(seq: number): void {
-    this.#outbox.acknowledge(seq);
-    while (!this.#outbox.isFull && this.#waiting.length > 0)
-      this.#send(this.#waiting.shift() as ServerMessage);
+    const messages = this.#outbox.acknowledge(seq);
+    for (const bytes of this.#sizes.splice(0, messages.length)) this.#unacknowledged -= bytes;
+    for (const message of messages) if (message.type === "end") this.#closeChannel(message.channel);
+    this.#sendWaiting();
   }
 
   #oweAck(): void {
@@ -470,6 +505,6 @@ function parseInput<S extends v.GenericSchema>(command: string, schema: S, value
   const path = v.getDotPath(issue);
   throw new AppError(
     "invalid_input",
-    `Cannot call "${command}": the input${path ? ` at "${path}"` : ""}: ${issue.message.slice(0, 200)}`,
+    `Cannot call "${command}": the input${path ? ` at "${path.slice(0, 200)}"` : ""}: ${issue.message.slice(0, 200)}`,
   );
 }

@@ -1,20 +1,20 @@
-import { writeFileSync } from "node:fs";
+import { chmodSync, chownSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { findTarget } from "../../src/client/config.ts";
+import { defaultState } from "../../src/lib/state.ts";
 import { openDirectory } from "../support/directory.ts";
 
 function setup(
   local: object | string = { url: "http://127.0.0.1:5", token: "local-token", pid: 1, version: "1" },
 ) {
   const directory = openDirectory();
+  const path = join(directory.path, "local.json");
   const write = (content: object | string) =>
-    writeFileSync(
-      join(directory.path, "local.json"),
-      typeof content === "string" ? content : JSON.stringify(content),
-    );
+    writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content), { mode: 0o600 });
   write(local);
   return {
+    path,
     env: { FARHAND_STATE: directory.path },
     write,
     [Symbol.dispose]: () => directory[Symbol.dispose](),
@@ -65,6 +65,13 @@ describe("findTarget()", () => {
     });
   });
 
+  test("takes an empty variable for one that is not set", () => {
+    using world = setup();
+    const env = { ...world.env, FARHAND_HOST: "", FARHAND_TOKEN: "" };
+    expect(findTarget({}, env)).toMatchObject({ host: { url: "http://127.0.0.1:5" }, token: "local-token" });
+    expect(defaultState({ FARHAND_STATE: "", XDG_STATE_HOME: "" })).toBe(defaultState({}));
+  });
+
   test("says where it looked when there is no server", () => {
     using directory = openDirectory();
     expect(() => findTarget({ state: directory.path }, {})).toThrow(directory.path);
@@ -77,6 +84,35 @@ describe("findTarget()", () => {
       expect(() => findTarget({}, world.env)).toThrow(expect.objectContaining({ code: "unavailable" }));
     },
   );
+
+  test.skipIf(process.platform === "win32").each(["644", "640", "604", "620", "602", "610", "666"])(
+    "refuses a local.json of mode %s, and says how to close it",
+    (mode) => {
+      using world = setup();
+      chmodSync(world.path, Number.parseInt(mode, 8));
+      const message = `Cannot use "${world.path}": others may read or change it; run chmod 600 '${world.path}'`;
+      const refused = expect.objectContaining({ code: "state_unusable", message });
+      for (const host of [undefined, "127.0.0.1:5"])
+        expect(() => findTarget({ host }, world.env)).toThrow(refused);
+      chmodSync(world.path, 0o600);
+      expect(findTarget({}, world.env)).toMatchObject({ token: "local-token" });
+    },
+  );
+
+  test("does not look at a local.json that is not asked for", () => {
+    using world = setup();
+    chmodSync(world.path, 0o666);
+    expect(findTarget({ host: "127.0.0.1:5", token: "own" }, world.env)).toMatchObject({ token: "own" });
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("refuses a local.json of another user, also for root", () => {
+    using world = setup();
+    chownSync(world.path, 12_345, 12_345);
+    const message = `Cannot use "${world.path}": it belongs to user 12345, not 0; run farhand as that user`;
+    expect(() => findTarget({}, world.env)).toThrow(
+      expect.objectContaining({ code: "state_unusable", message }),
+    );
+  });
 
   test("refuses a token that would break a header", () => {
     expect(() => findTarget({ host: "web1", token: "a\r\nHost: b" }, {})).toThrow("Cannot use the token");

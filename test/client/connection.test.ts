@@ -2,8 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { Connection } from "../../src/client/connection.ts";
 import { Session } from "../../src/client/session.ts";
 import type { JobId } from "../../src/protocol/id.ts";
+import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
 import type { Packet } from "../../src/protocol/packet.ts";
 import { type Heard, ServerPeer, toExit, toRecord } from "../support/server-peer.ts";
+import { SOME_EXIT } from "../support/packets.ts";
 
 /** A server that runs every program the same way: it says these records, on each output channel that is opened. */
 async function setup(
@@ -17,14 +19,18 @@ async function setup(
     if (frame.type === "call" && frame.command === "exec") {
       peer.say({ type: "accepted", call: frame.call, job: frame.job as JobId, number: 7 });
     }
+    const channel = openedOutput(frame);
     // Not before the client knows the channel that it is opening.
-    if (frame.type === "credit" && frame.received === 0) {
-      queueMicrotask(() => records.length > 0 && peer.data(frame.channel, ...records));
-    }
+    if (channel !== undefined && records.length > 0) queueMicrotask(() => peer.data(channel, ...records));
     onFrame(frame, peer);
   };
   peer.welcome();
   return { peer, connection: new Connection(session, await session.welcome) };
+}
+
+function openedOutput(frame: Heard): number | undefined {
+  if (frame.type === "call") return frame.output?.channel;
+  return frame.type === "open_output" ? frame.channel : undefined;
 }
 
 const hello = [toRecord("stdout", 0, "hel"), toRecord("stderr", 1, "oops"), toRecord("stdout", 2, "lo")];
@@ -78,7 +84,7 @@ describe("Connection.exec()", () => {
     expect(peer.of("data").map(({ bytes }) => new TextDecoder().decode(bytes))).toEqual(["hi"]);
   });
 
-  test("fails when its stdin does", async () => {
+  test("fails when its stdin does, and cancels the job, which is not told of an end", async () => {
     const { connection, peer } = await setup([], (frame, peer) => {
       if (frame.type === "open_input") {
         queueMicrotask(() =>
@@ -92,6 +98,9 @@ describe("Connection.exec()", () => {
     const running = connection.exec(["cat"], { stdin: broken() });
     await expect(running).rejects.toThrow("no tape");
     expect(peer.of("close")).toHaveLength(1);
+    const [exec, kill] = peer.of("call");
+    expect(kill).toMatchObject({ command: "kill", input: { value: { job: exec?.job, grace: 5_000 } } });
+    expect(peer.of("end")).toEqual([]);
   });
 
   test("with complete: false gives a listener, whose packets the job waits for", async () => {
@@ -101,7 +110,7 @@ describe("Connection.exec()", () => {
     for await (const packet of listener) seen.push(packet.type);
     expect(seen).toEqual(["stdout", "stderr", "stdout", "exit"]);
     expect(await listener.outcome).toEqual({ type: "exited", code: 0 });
-    expect(peer.of("credit").at(-1)?.next).toBe(4);
+    expect(peer.of("call")[0]?.output).toMatchObject({ channel: 1, limit: OUTPUT_WINDOW_BYTES });
   });
 
   test("releases the job when listening stops early", async () => {
@@ -138,12 +147,15 @@ test("Connection.follow() looks the job up and reads to its close", async () => 
     startedAt: "",
   };
   const totals = { packets: 1, values: 0, stdoutBytes: 0, stderrBytes: 0 };
-  const { connection, peer } = await setup([toExit(0), toRecord("closed", 1, { totals })], (frame, peer) => {
-    if (frame.type === "call") {
-      const result = { encoding: "json", value: { jobs: [summary], more: false } } as const;
-      peer.say({ type: "result", call: frame.call, result });
-    }
-  });
+  const { connection, peer } = await setup(
+    [toExit(0), toRecord("closed", 1, { totals, exit: SOME_EXIT })],
+    (frame, peer) => {
+      if (frame.type === "call") {
+        const result = { encoding: "json", value: { jobs: [summary], more: false } } as const;
+        peer.say({ type: "result", call: frame.call, result });
+      }
+    },
+  );
   const listener = await connection.follow("@last", { since: 0 });
   expect(await Array.fromAsync(listener)).toHaveLength(2);
   expect(listener.number).toBe(3);

@@ -4,7 +4,7 @@ import { dial } from "../../src/client/dial.ts";
 import { parseHost } from "../../src/client/host.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import { eventually } from "../support/eventually.ts";
-import { openFakeServer } from "../support/fake-server.ts";
+import { answerPing, openFakeServer } from "../support/fake-server.ts";
 
 const never = new AbortController().signal;
 
@@ -103,6 +103,57 @@ describe("dial()", () => {
     const dialling = dial(() => toTarget(`127.0.0.1:${server.port}`), { signal: never, timeout: 200 });
     await expect(dialling).rejects.toMatchObject({ code: "timed_out" });
     server.stop(true);
+  });
+
+  test("tries again where the connection breaks off between upgrade and welcome", async () => {
+    await using server = openFakeServer({ cuts: 2 });
+    const errors: AppError[] = [];
+    const options = { signal: never, timeout: 20_000, onRetry: (error: AppError) => errors.push(error) };
+    await using session = await dial(() => toTarget(server.url), options);
+    expect(await session.call("ping", {})).toEqual({});
+    expect(errors.map(({ code }) => code)).toEqual(["connection_lost", "connection_lost"]);
+    expect(server.peers).toHaveLength(3);
+  });
+
+  test("tries again where the server stops before it has welcomed anybody", async () => {
+    const stopping = { code: "shutting_down", message: "The server stops" };
+    await using server = openFakeServer({
+      answer: (frame, peer) => {
+        if (server.peers.length === 1) peer.sayBare({ type: "goodbye", error: stopping });
+        else answerPing(frame, peer);
+      },
+    });
+    await using session = await dial(() => toTarget(server.url), { signal: never, timeout: 20_000 });
+    expect(await session.call("ping", {})).toEqual({});
+    expect(server.peers).toHaveLength(2);
+  });
+
+  test("does not try again where the server's answer is no", async () => {
+    await using server = openFakeServer({ answer: (_frame, peer) => peer.welcome(15_000, 2) });
+    const dialling = dial(() => toTarget(server.url), { signal: never, timeout: 20_000 });
+    await expect(dialling).rejects.toMatchObject({ code: "unsupported_version" });
+    expect(server.peers).toHaveLength(1);
+  });
+
+  test("gives up at its limit on a server that never welcomes it, and leaves no connection behind", async () => {
+    await using server = openFakeServer({ answer: () => {} });
+    const dialling = dial(() => toTarget(server.url), { signal: never, timeout: 200 });
+    await expect(dialling).rejects.toMatchObject({
+      code: "timed_out",
+      message: expect.stringContaining(server.url),
+    });
+    await eventually(() => server.peers.every(({ closed }) => closed !== undefined));
+  });
+
+  test("stops waiting for the welcome when it is told to", async () => {
+    await using server = openFakeServer({ answer: () => {} });
+    const stop = new AbortController();
+    const dialling = dial(() => toTarget(server.url), { signal: stop.signal, timeout: 60_000 });
+    await eventually(() => server.peers[0]?.of("hello").length === 1);
+    stop.abort(new Error("enough"));
+    await expect(dialling).rejects.toThrow("enough");
+    await eventually(() => server.peers[0]?.closed !== undefined);
+    expect(server.peers).toHaveLength(1);
   });
 
   test("stops when it is told to", async () => {

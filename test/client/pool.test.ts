@@ -52,6 +52,14 @@ describe("Pool", () => {
     expect(await (await connecting).heartbeat()).toBe(true);
   });
 
+  test("connects where the first connections break off before the welcome", async () => {
+    await using server = openFakeServer({ cuts: 1 });
+    await using pool = new Pool({});
+    const member = pool.add(server.url, { token: "t" });
+    expect(await (await member.connect({ timeout: 20_000 })).heartbeat()).toBe(true);
+    expect(server.peers).toHaveLength(2);
+  });
+
   test("closes every connection with itself, and opens none afterwards", async () => {
     await using server = openFakeServer();
     const pool = new Pool({});

@@ -4,10 +4,11 @@ import { launchAttached, launchDetached } from "../../src/client/launch.ts";
 import { Session } from "../../src/client/session.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import type { JobId } from "../../src/protocol/id.ts";
-import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
+import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
 import type { Packet } from "../../src/protocol/packet.ts";
 import { eventually } from "../support/eventually.ts";
 import { ServerPeer, toExit, toRecord } from "../support/server-peer.ts";
+import { SOME_EXIT } from "../support/packets.ts";
 
 const job = "01a1fc9b-3803-738e-b699-a640b92559cc" as JobId;
 
@@ -22,29 +23,17 @@ describe("Session", () => {
   test("says hello, and sends a whole exec behind it without waiting", () => {
     const { peer, session } = setup();
     launchAttached(session, { argv: ["true"], stdin: true });
-    expect(peer.heard.map(({ type }) => type)).toEqual([
-      "hello",
-      "call",
-      "open_output",
-      "credit",
-      "open_input",
-    ]);
+    expect(peer.heard.map(({ type }) => type)).toEqual(["hello", "call", "open_input"]);
     const [call] = peer.of("call");
-    const [output] = peer.of("open_output");
-    expect(output).toMatchObject({
-      job: call?.job,
-      holder: call?.holder,
-      from: { type: "since", number: 0 },
-    });
-    expect(peer.of("credit")).toMatchObject([{ received: 0, limit: OUTPUT_WINDOW_BYTES, next: 0 }]);
+    expect(call?.output).toMatchObject({ channel: 1, limit: OUTPUT_WINDOW_BYTES });
     expect(peer.of("open_input")).toMatchObject([{ job: call?.job, writer: call?.job }]);
   });
 
-  test("starts a detached job without a holder", () => {
+  test("starts a detached job without a channel for its output", () => {
     const { peer, session } = setup();
     launchDetached(session, { argv: ["true"] });
     expect(peer.heard.map(({ type }) => type)).toEqual(["hello", "call"]);
-    expect(peer.of("call")[0]?.holder).toBeUndefined();
+    expect(peer.of("call")[0]?.output).toBeUndefined();
   });
 
   test("answers each call with its own result or failure", async () => {
@@ -72,6 +61,30 @@ describe("Session", () => {
     expect(peer.of("cancel")).toMatchObject([{ call: 1 }]);
     peer.say({ type: "failed", call: 1, error: { code: "cancelled", message: "cancelled" } });
     expect(session.ended.aborted).toBe(false);
+  });
+
+  test("refuses a call that no frame has room for, and goes on", async () => {
+    const { peer, session } = setup();
+    const large = { argv: ["é".repeat(MAX_CONTROL_FRAME_BYTES / 2)] };
+    const refused = expect.objectContaining({ code: "invalid_input" });
+    await expect(session.call("ping", large)).rejects.toEqual(refused);
+    await expect(session.start({ command: "exec", input: large, job })).rejects.toEqual(refused);
+    const held = launchAttached(session, large);
+    await expect(held.accepted).rejects.toEqual(refused);
+    await expect(held.output[Symbol.asyncIterator]().next()).rejects.toEqual(refused);
+    expect(peer.heard.map(({ type }) => type)).toEqual(["hello"]);
+    const next = session.call("ping", {});
+    const [{ call = 0 } = {}] = peer.of("call");
+    peer.say({ type: "result", call, result: { encoding: "json", value: 42 } });
+    expect(await next).toBe(42);
+  });
+
+  test("sends no call whose signal is aborted already, and keeps nothing of it", async () => {
+    const { peer, session } = setup();
+    await expect(session.call("wait", {}, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
+    expect(peer.of("call")).toEqual([]);
+    session.disconnected(new AppError("connection_lost", "Gone")); // an answer that nobody awaits would be reported
+    await Bun.sleep(0);
   });
 
   test.each<[string, object, number]>([
@@ -160,7 +173,7 @@ describe("Output", () => {
     expect((await collect(output)).map(({ type }) => type)).toEqual(["stdout", "stderr", "exit"]);
   });
 
-  test("grants as packets are consumed, and names the first that is not", () => {
+  test("grants soon after packets are consumed, once for several, and names the first that is not", async () => {
     const { peer, output } = open();
     const [first, second] = [toRecord("stdout", 0, "abc"), toRecord("stderr", 1, "d")];
     peer.data(1, first, second);
@@ -169,11 +182,30 @@ describe("Output", () => {
     output.consumed({ type: "stdout", number: 0, at: 0, bytes: new Uint8Array() });
     expect(output.next).toBe(2);
     const received = first.length + second.length;
-    expect(peer.of("credit").at(-1)).toMatchObject({
-      received,
-      limit: received + OUTPUT_WINDOW_BYTES,
-      next: 2,
-    });
+    await eventually(() => peer.of("credit").length > 0);
+    const limit = received + OUTPUT_WINDOW_BYTES;
+    expect(peer.of("credit")).toMatchObject([{ received, limit, next: 2 }]);
+  });
+
+  test("grants at once when an eighth of the window is consumed", () => {
+    const { peer, output } = open();
+    const record = toRecord("stdout", 0, "x".repeat(60_000));
+    for (let number = 0; number * record.length < OUTPUT_WINDOW_BYTES / 8; number++) {
+      peer.data(1, toRecord("stdout", number, "x".repeat(60_000)));
+      expect(peer.of("credit")).toEqual([]);
+      output.consumed({ type: "stdout", number, at: 0, bytes: new Uint8Array() });
+    }
+    expect(peer.of("credit")).toMatchObject([{ next: 9 }]);
+  });
+
+  test("says nothing more of a job whose last packet came", async () => {
+    const { peer, output } = open();
+    peer.data(1, toExit(0), toRecord("closed", 1, { totals: SOME_EXIT.totals, exit: SOME_EXIT }));
+    output.consumed({ type: "exit", number: 0, at: 0, ...SOME_EXIT });
+    const before = peer.heard.length;
+    output.close();
+    await Bun.sleep(20);
+    expect(peer.heard.slice(before)).toEqual([]);
   });
 
   test("refuses data beyond the credit, out of place, or damaged", () => {
@@ -227,7 +259,7 @@ describe("Output", () => {
     output.close();
     output.discard();
     peer.data(1, toRecord("stdout", 0, "abc"));
-    expect(peer.heard.slice(3)).toMatchObject([{ type: "discard", stream: "stdout" }, { type: "close" }]);
+    expect(peer.heard.slice(2)).toMatchObject([{ type: "discard", stream: "stdout" }, { type: "close" }]);
     expect(session.ended.aborted).toBe(false);
   });
 });
@@ -273,7 +305,7 @@ describe("feed()", () => {
     expect(peer.of("end")).toEqual([]);
   });
 
-  test("ends the input when its source fails, and says why", async () => {
+  test("does not end the input when its source fails, and says why", async () => {
     const { peer, input, grant } = open();
     async function* broken(): AsyncGenerator<Uint8Array> {
       throw new Error("disk on fire");
@@ -281,7 +313,7 @@ describe("feed()", () => {
     const fed = feed(input, broken());
     grant(0, 100);
     await expect(fed).rejects.toThrow("Cannot read stdin: disk on fire");
-    expect(peer.of("end")).toMatchObject([{ position: 0 }]);
+    expect(peer.of("end")).toEqual([]);
   });
 
   test("cuts large chunks into frames", async () => {

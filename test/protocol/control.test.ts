@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ClientFrame, decodeControl, ServerFrame } from "../../src/protocol/control.ts";
+import { ClientFrame, decodeControl, isSendable, ServerFrame } from "../../src/protocol/control.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import { MAX_CONTROL_FRAME_BYTES, MAX_JSON_DEPTH } from "../../src/protocol/limits.ts";
 
@@ -20,11 +20,11 @@ const fromClient = [
     received: 9,
     resume: { session: holder, generation: 2, token: "t" },
   },
-  { type: "call", seq: 1, call: 1, command: "exec", input, job, holder },
+  { type: "call", seq: 1, call: 1, command: "exec", input, job, output: { channel: 1, holder, limit: 5 } },
   { type: "call", seq: 2, ack: 0, call: 2, command: "ping", input },
   { type: "cancel", seq: 3, call: 1 },
-  { type: "open_output", seq: 4, channel: 1, job, from: { type: "since", number: 0 }, holder },
-  { type: "open_output", seq: 5, channel: 0xffff_ffff, job, from: { type: "recent", count: 10 } },
+  { type: "open_output", seq: 4, channel: 1, job, from: { type: "since", number: 0 }, holder, limit: 7 },
+  { type: "open_output", seq: 5, channel: 0xffff_ffff, job, from: { type: "recent", count: 10 }, limit: 0 },
   { type: "open_input", seq: 6, channel: 2, job, writer: holder },
   { type: "close", seq: 7, channel: 1 },
   { type: "end", seq: 8, channel: 2, position: Number.MAX_SAFE_INTEGER },
@@ -143,6 +143,16 @@ describe("decodeControl refuses", () => {
     expect(() => decodeControl(ClientFrame, `{"type":"beat"}${padding} `)).toThrow("is larger than");
   });
 
+  test("a frame that is too large in bytes, though not in characters", () => {
+    const frame = (name: string) => `{"type":"beat","name":"${name}"}`;
+    const room = MAX_CONTROL_FRAME_BYTES - frame("").length;
+    const fitting = frame(`${"€".repeat(Math.floor(room / 3))}${"x".repeat(room % 3)}`);
+    expect(Buffer.byteLength(fitting)).toBe(MAX_CONTROL_FRAME_BYTES);
+    expect(decodeControl(ClientFrame, fitting)).toEqual({ type: "beat" });
+    for (const schema of [ClientFrame, ServerFrame])
+      expect(() => decodeControl(schema, `${fitting} `)).toThrow("is larger than");
+  });
+
   test("what nests a hundred thousand times, quickly", () => {
     expect(() => decodeControl(ClientFrame, '{"a":'.repeat(100_000))).toThrow("nested deeper");
   });
@@ -163,6 +173,29 @@ describe("decodeControl refuses", () => {
   test("a frame without repeating a long value of it", () => {
     const error = catchError(() => decodeControl(ClientFrame, JSON.stringify({ type: "x".repeat(100_000) })));
     expect((error as AppError).message.length).toBeLessThan(400);
+  });
+});
+
+describe("isSendable()", () => {
+  const call = (text: string) =>
+    ({ type: "call", call: 1, command: "exec", input: { encoding: "json", value: text } }) as const;
+  const stamped = (text: string) =>
+    JSON.stringify({ ...call(text), seq: Number.MAX_SAFE_INTEGER, ack: Number.MAX_SAFE_INTEGER });
+  const room = MAX_CONTROL_FRAME_BYTES - stamped("").length;
+
+  test("is true for what decodeControl takes, whatever the numbers are, and for no more", () => {
+    const largest = "x".repeat(room);
+    expect(isSendable(call(largest))).toBe(true);
+    expect(decodeControl(ClientFrame, stamped(largest)) as object).toMatchObject(call(largest));
+    expect(isSendable(call(`${largest}x`))).toBe(false);
+    expect(() => decodeControl(ClientFrame, stamped(`${largest}x`))).toThrow("is larger than");
+  });
+
+  test("counts bytes, as they are written in JSON", () => {
+    expect(isSendable(call("é".repeat(Math.floor(room / 2))))).toBe(true);
+    expect(isSendable(call("é".repeat(Math.floor(room / 2) + 1)))).toBe(false);
+    expect(isSendable(call("\0".repeat(Math.floor(room / 6))))).toBe(true);
+    expect(isSendable(call("\0".repeat(Math.floor(room / 6) + 1)))).toBe(false);
   });
 });
 

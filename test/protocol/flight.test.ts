@@ -61,6 +61,27 @@ test("Flight does not take idle time for a slow link", () => {
   expect(flight.room).toBe(room);
 });
 
+test("Flight measures a reader that says nothing before it has everything", () => {
+  const flight = new Flight();
+  for (let now = 0; now < 1_000; now += 2) {
+    const room = Math.min(500 * KiB, flight.room);
+    flight.send(room, now);
+    flight.land(room, now + 2);
+  }
+  expect(flight.room).toBeGreaterThan(50_000 * KiB);
+});
+
+test("Flight does not take a program that writes little for a slow link", () => {
+  const flight = new Flight();
+  let now = deliver(flight, 20_000 * KiB, 3);
+  const { room } = flight;
+  for (const end = now + 10_000; now < end; now += 10) {
+    flight.send(1 * KiB, now);
+    flight.land(1 * KiB, now + 9);
+  }
+  expect(flight.room).toBe(room);
+});
+
 test("Flight frees what a closed channel had in flight, and does not count it as delivered", () => {
   const flight = new Flight();
   flight.send(FIRST_FLIGHT_BYTES, 0);

@@ -16,6 +16,7 @@ import {
   writeRecordHeader,
 } from "../../src/protocol/packet.ts";
 import { anyCount, anyExit, anyGap, anyTotals } from "../support/arbitrary.ts";
+import { SOME_EXIT } from "../support/packets.ts";
 
 function encodeOutput(type: "stdout" | "stderr", number: number, at: number, bytes: Uint8Array): Uint8Array {
   const record = new Uint8Array(RECORD_HEADER_BYTES + bytes.length);
@@ -33,7 +34,7 @@ function encode(packet: Packet): Uint8Array {
     case "gap":
       return encodeRecord("gap", { number, at }, { next: packet.next, totals: packet.totals });
     case "closed":
-      return encodeRecord("closed", { number, at }, { totals: packet.totals });
+      return encodeRecord("closed", { number, at }, { totals: packet.totals, exit: packet.exit });
     case "exit": {
       const { type: _type, number: _number, at: _at, ...exit } = packet;
       return encodeRecord("exit", { number, at }, exit);
@@ -51,7 +52,7 @@ const packets = fc.array(
     }),
     fc.tuple(fc.record(stamp), anyGap).map(([own, gap]) => ({ ...own, type: "gap" as const, ...gap })),
     fc.tuple(fc.record(stamp), anyExit).map(([own, exit]) => ({ ...own, type: "exit" as const, ...exit })),
-    fc.record({ ...stamp, type: fc.constant("closed" as const), totals: anyTotals }),
+    fc.record({ ...stamp, type: fc.constant("closed" as const), totals: anyTotals, exit: anyExit }),
   ),
   { maxLength: 8 },
 );
@@ -173,7 +174,7 @@ test("addRecord counts packets and the bytes of each stream, and takes the total
     encodeOutput("stderr", 1, 0, new Uint8Array(7)),
     encodeRecord("gap", { number: 2, at: 0 }, { next: 9, totals }),
     encodeOutput("stdout", 9, 0, new Uint8Array(1)),
-    encodeRecord("closed", { number: 10, at: 0 }, { totals }),
+    encodeRecord("closed", { number: 10, at: 0 }, { totals, exit: SOME_EXIT }),
   ];
   const steps = [...decodeRecords(Buffer.concat(records))].map(
     (

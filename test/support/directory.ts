@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -33,12 +33,33 @@ export function findMountFault(): string | undefined {
 /** A directory on a file system of so many bytes. */
 export function mountSmall(bytes: number): TestDirectory {
   const directory = openDirectory();
-  Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", directory.path]);
+  const mount = mountOn(directory.path, bytes);
   return {
     path: directory.path,
     [Symbol.dispose]: () => {
-      Bun.spawnSync(["umount", "-l", directory.path]);
+      mount[Symbol.dispose]();
       directory[Symbol.dispose]();
     },
   };
+}
+
+/** Puts a file system of so many bytes over an empty directory, closed to other users. */
+export function mountOn(path: string, bytes: number): Disposable {
+  Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${bytes},mode=0700`, "tmpfs", path]);
+  return { [Symbol.dispose]: () => void Bun.spawnSync(["umount", "-l", path]) };
+}
+
+/** Takes all that a small file system has left, until disposed. */
+export function fillDisk(directory: string): Disposable {
+  const path = join(directory, "filler");
+  for (let bytes = 64 * 1024; bytes >= 1; bytes /= 2) appendUntilFull(path, bytes);
+  return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
+}
+
+function appendUntilFull(path: string, bytes: number): void {
+  try {
+    for (;;) appendFileSync(path, new Uint8Array(bytes));
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
+  }
 }

@@ -11,12 +11,19 @@ export interface FakeServer extends AsyncDisposable {
 export interface FakeServerOptions {
   readonly token?: string;
   readonly port?: number;
+  /** Connections that break off as soon as they are upgraded; those after them live. */
+  readonly cuts?: number;
   /** Answers a frame; without, it welcomes and answers every ping. */
   readonly answer?: (frame: Heard, peer: ServerPeer) => void;
 }
 
 /** A server of this process that says what a test wants, on a real socket. */
-export function openFakeServer({ token, port = 0, answer = answerPing }: FakeServerOptions = {}): FakeServer {
+export function openFakeServer({
+  token,
+  port = 0,
+  cuts = 0,
+  answer = answerPing,
+}: FakeServerOptions = {}): FakeServer {
   const peers: ServerPeer[] = [];
   const server = Bun.serve<ServerPeer>({
     port,
@@ -32,7 +39,7 @@ export function openFakeServer({ token, port = 0, answer = answerPing }: FakeSer
     websocket: {
       open(socket) {
         const peer = socket.data;
-        peers.push(peer);
+        if (peers.push(peer) <= cuts) return socket.terminate();
         peer.ear = {
           receiveText: (text) => socket.sendText(text),
           receiveData: (frame) => socket.sendBinary(frame),
