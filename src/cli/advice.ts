@@ -12,9 +12,10 @@ export interface Bookmark {
   readonly next: number;
 }
 
-/** The failure to read a job's output, with how to read on. */
+/** The failure to read a job's output, with how to read on unless there is nothing left to read. */
 export function adviseReadingOn(error: unknown, { job, next }: Bookmark, globals: Globals): unknown {
   if (!(error instanceof Error)) return error;
+  if (error instanceof AppError && error.code === "not_found") return error;
   const message = `${error.message}; to read on: ${toFarhand(globals)} follow ${job} --since ${next}`;
   if (!(error instanceof AppError)) return Object.assign(error, { message });
   return new AppError(error.code, message, { details: { ...error.details, job, next }, cause: error });

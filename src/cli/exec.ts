@@ -1,10 +1,18 @@
 import { feed } from "../client/feed.ts";
-import type { Input } from "../client/input.ts";
-import { type Attached, type ExecInput, launchAttached, launchDetached } from "../client/launch.ts";
+import { invoke } from "../client/invoke.ts";
+import {
+  type Attached,
+  type ExecInput,
+  launchAttached,
+  launchDetached,
+  type Launched,
+} from "../client/launch.ts";
 import type { Session } from "../client/session.ts";
 import { exec as command } from "../commands/exec.ts";
+import { kill } from "../commands/kill.ts";
 import { abortable } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
+import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import type { Exit } from "../protocol/packet.ts";
 import { adviseLookingUp, adviseReadingOn } from "./advice.ts";
 import type { Arguments } from "./arguments.ts";
@@ -26,25 +34,52 @@ async function run(values: Arguments, context: Context): Promise<number> {
 }
 
 async function startDetached(session: Session, asked: ExecInput, context: Context): Promise<number> {
-  const { job, accepted, input } = launchDetached(session, asked);
+  const launched = launchDetached(session, asked);
+  const { job, accepted } = launched;
   const { number } = await abortable(accepted, context.signal).catch((error: unknown) => {
     throw adviseLookingUp(error, job, context.globals);
   });
   print(context, { job, number }, () => job);
-  if (input !== undefined) await abortable(feed(input, context.stdin()), context.signal);
+  await feedOrCancel(session, launched, context);
+  session.ended.throwIfAborted(); // feeding ends quietly, whoever takes no more: the job, or a lost connection
   return 0;
+}
+
+/** Feeds our stdin. A job that does not get all of it is cancelled. */
+async function feedOrCancel(session: Session, { job, input }: Launched, context: Context): Promise<void> {
+  if (input === undefined) return;
+  const { signal } = context;
+  try {
+    await abortable(feed(input, context.stdin()), signal);
+  } catch (error) {
+    if (!signal.aborted) await invoke(session, kill, { job, grace: DEFAULT_GRACE }, signal).catch(() => {}); // it has ended by itself
+    throw error;
+  }
 }
 
 async function runAttached(session: Session, asked: ExecInput, context: Context): Promise<number> {
   const attached = launchAttached(session, asked);
   const relay = new Relay(session, attached);
   using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
-  if (attached.input !== undefined) feedOrComplain(attached.input, context);
+  const broken = startFeeding(attached, relay, context);
   try {
-    return conclude(await Promise.race([playToExit(attached, context), relay.freed]), attached, context);
+    const exit = await Promise.race([playToExit(attached, context), relay.freed]);
+    broken.throwIfAborted();
+    return conclude(exit, attached, context);
   } finally {
     attached.output.close();
   }
+}
+
+/** Feeds our stdin on its own. What cannot be read to its end must not pass for the whole: the job is then cancelled. */
+function startFeeding({ input }: Attached, relay: Relay, { stdin }: Context): AbortSignal {
+  const broken = new AbortController();
+  if (input === undefined) return broken.signal;
+  feed(input, stdin()).catch((error: AppError) => {
+    broken.abort(error);
+    relay.cancel();
+  });
+  return broken.signal;
 }
 
 async function playToExit({ job, accepted, output }: Attached, { globals, sinks }: Context): Promise<Exit> {
@@ -74,9 +109,4 @@ function conclude({ outcome }: Exit, { job }: Attached, context: Context): numbe
   const sentence = explainOutcome(outcome, job);
   if (sentence !== undefined && !context.globals.json) complain(context, sentence);
   return toExitCode(outcome);
-}
-
-/** Feeds our stdin on its own; a stdin that cannot be read ends the program's, and is no reason to stop. */
-function feedOrComplain(input: Input, context: Context): void {
-  feed(input, context.stdin()).catch((error: AppError) => complain(context, error.message));
 }

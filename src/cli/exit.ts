@@ -1,4 +1,4 @@
-import { constants } from "node:os";
+import { toSignalNumber } from "../lib/signal.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 
 /** Everything that is Farhand's own failure, bad usage included. */
@@ -30,11 +30,9 @@ export function toExitCode(outcome: Outcome): number {
   }
 }
 
-/** 128 and the signal's number, as a shell has it. `name`: with or without SIG. */
+/** 128 and the signal's number here, as a shell has it; 128 for one that only the server knows. `name`: with or without SIG. */
 export function toSignalCode(name: string): number {
-  const full = name.startsWith("SIG") ? name : `SIG${name}`;
-  const numbers: Partial<Record<string, number>> = constants.signals;
-  return 128 + (numbers[full] ?? 0);
+  return 128 + (toSignalNumber(name.startsWith("SIG") ? name : `SIG${name}`) ?? 0);
 }
 
 /** What a person must be told of an outcome besides the exit code; undefined if the program has said it all. */

@@ -7,6 +7,7 @@ import { abortable } from "../lib/abort.ts";
 import type { From } from "../protocol/control.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobSummary } from "../protocol/job.ts";
+import type { Outcome } from "../protocol/outcome.ts";
 import { adviseReadingOn } from "./advice.ts";
 import { type Arguments, type ArgSpecs, parseCount } from "./arguments.ts";
 import { complain, type Context, openSession } from "./context.ts";
@@ -51,13 +52,11 @@ async function run(values: Arguments, context: Context): Promise<number> {
     throw adviseReadingOn(error, { job: summary.id, next: output.next }, globals);
   });
   if (sinks.stdout.isUnread) return toSignalCode("PIPE");
-  const outcome = exit?.outcome ?? (await invoke(session, wait, { job: summary.id }, signal)).outcome;
+  const outcome = exit?.outcome ?? (await findOutcome(session, summary, output.next, signal));
   if (missing !== undefined) {
     complain(context, explainMissing(missing, summary.number));
     return FAILURE;
   }
-  if (outcome === undefined)
-    throw new AppError("incomplete_output", `Job ${summary.number} ended without an outcome`);
   const sentence = explainOutcome(outcome, String(summary.number));
   if (sentence !== undefined && !globals.json) complain(context, sentence);
   return toExitCode(outcome);
@@ -67,6 +66,24 @@ async function find(session: Session, ref: string, signal: AbortSignal): Promise
   const [summary] = (await invoke(session, jobs, { refs: [ref] }, signal)).jobs;
   if (summary === undefined) throw new AppError("not_found", `No job is known as "${ref}"`);
   return summary;
+}
+
+/** How a job ended whose exit was not among what was read, which began behind it. `next`: where reading ended. */
+async function findOutcome(
+  session: Session,
+  { id, number }: JobSummary,
+  next: number | undefined,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { outcome, totals } = await invoke(session, wait, { job: id }, signal);
+  if (outcome === undefined)
+    throw new AppError("incomplete_output", `Job ${number} ended without an outcome`);
+  if (totals !== undefined && next !== undefined && next <= totals.packets)
+    throw new AppError(
+      "incomplete_output",
+      `Output of job ${number} is incomplete: it ends before packet ${next}, the exit is packet ${totals.packets}`,
+    );
+  return outcome;
 }
 
 function toFrom(values: Arguments): From {

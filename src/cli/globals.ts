@@ -1,6 +1,7 @@
 import { parseDuration } from "../lib/duration.ts";
 import { LOG_LEVELS, type LogLevel } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
+import { MAX_HEARTBEAT_INTERVAL, MIN_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
 import type { ArgSpecs, Arguments } from "./arguments.ts";
 
 /** Options of every verb, accepted before and after it. */
@@ -20,7 +21,7 @@ export const globalArgs = {
   heartbeat: {
     type: "string",
     valueHint: "duration",
-    description: "Interval at which both sides prove to be alive (default 15s)",
+    description: "Interval at which both sides prove to be alive (1s to 1h, default 15s)",
   },
   json: { type: "boolean", description: "Write JSON: one value, or one per line for streams" },
   "log-level": {
@@ -49,7 +50,7 @@ export function toGlobals(values: Arguments): Globals {
     host: values.text("host"),
     state: values.text("state"),
     connectTimeout: toDuration(values.text("connect-timeout")),
-    heartbeat: toDuration(values.text("heartbeat")),
+    heartbeat: toHeartbeat(values.text("heartbeat")),
     json: values.flag("json"),
     logLevel: toLogLevel(values.text("log-level") ?? "warn"),
   };
@@ -57,6 +58,13 @@ export function toGlobals(values: Arguments): Globals {
 
 function toDuration(text: string | undefined): number | undefined {
   return text === undefined ? undefined : parseDuration(text);
+}
+
+function toHeartbeat(text: string | undefined): number | undefined {
+  const every = toDuration(text);
+  if (every === undefined || (every >= MIN_HEARTBEAT_INTERVAL && every <= MAX_HEARTBEAT_INTERVAL))
+    return every;
+  throw new AppError("invalid_input", `Cannot use --heartbeat "${text}": choose one from 1s to 1h`);
 }
 
 function toLogLevel(text: string): LogLevel {

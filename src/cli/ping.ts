@@ -1,6 +1,6 @@
 import { invoke } from "../client/invoke.ts";
 import { ping as command } from "../commands/ping.ts";
-import { delay } from "../lib/abort.ts";
+import { abortable, delay } from "../lib/abort.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import { type Arguments, parseCount } from "./arguments.ts";
@@ -16,7 +16,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
   if (count === 0) throw new AppError("invalid_input", "Cannot ping 0 times: the least is 1");
   await using session = await openSession(context);
   const { signal, globals, sinks } = context;
-  const { agent } = await session.welcome;
+  const { agent } = await abortable(session.welcome, signal);
   const times: number[] = [];
   while (times.length < count) {
     if (times.length > 0) await delay(interval, signal);

@@ -44,6 +44,7 @@ export async function play(output: Output, options: PlayOptions): Promise<Played
   };
   for await (const packet of output) {
     if (packet.type === "exit") exit = packet;
+    if (packet.type === "closed") exit ??= packet.exit;
     const shown = render(packet);
     if (shown === undefined) output.consumed(packet);
     else {

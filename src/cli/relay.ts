@@ -31,19 +31,20 @@ export class Relay {
   take(interrupt: Interrupt): void {
     this.#taken++;
     if (this.#taken === 1) this.#pass({ signal: interrupt });
-    else if (this.#taken === 2) this.#cancel();
+    else if (this.#taken === 2) this.cancel();
     else this.#free();
+  }
+
+  /** Ends the job, or frees the terminal at once if the server is silent. */
+  cancel(): void {
+    this.#pass({ grace: DEFAULT_GRACE });
+    invoke(this.#session, ping, {}, AbortSignal.timeout(PATIENCE)).catch(() => this.#free());
   }
 
   /** Sends it once the job exists. Whether it has ended meanwhile, its output tells. */
   #pass(what: { readonly signal: string } | { readonly grace: number }): void {
     const { job, accepted } = this.#launched;
     accepted.then(() => invoke(this.#session, kill, { job, ...what })).catch(() => {});
-  }
-
-  #cancel(): void {
-    this.#pass({ grace: DEFAULT_GRACE });
-    invoke(this.#session, ping, {}, AbortSignal.timeout(PATIENCE)).catch(() => this.#free());
   }
 
   #free(): void {

@@ -15,12 +15,15 @@ export interface Program {
   readonly keepBytes: number | undefined;
 }
 
-/** The jobs that a caller may see. Everything here refuses unknown and ambiguous references (`not_found`, `ambiguous`). */
+/**
+ * The jobs that a caller may see, also those that are just being started. Everything here refuses unknown and ambiguous
+ * references (`not_found`, `ambiguous`).
+ */
 export interface JobAccess {
   /** A page of summaries, newest first, of jobs with lower numbers than `before`. */
   list(before: number | undefined): { readonly jobs: readonly JobSummary[]; readonly more: boolean };
   /** `ref`: a number, a UUID, a unique prefix of one, or `@last`. */
-  get(ref: string): JobSummary;
+  get(ref: string): Promise<JobSummary>;
   /** Resolves when the job has exited, with its outcome. */
   wait(ref: string, signal: AbortSignal): Promise<JobSummary>;
   /** Throws `not_running` when no process is left. */

@@ -1,12 +1,26 @@
 import * as v from "valibot";
 import { parseSize } from "../lib/size.ts";
+import { Environment } from "../protocol/environment.ts";
 import { AppError } from "../protocol/error.ts";
 import { DEFAULT_KEEP_BYTES, MAX_ARGV, MAX_ENV, MIN_KEEP_BYTES } from "../protocol/limits.ts";
 import { type CliValues, defineBackground } from "./define.ts";
 
 const noNul = v.check((text: string) => !text.includes("\0"), "must not contain a NUL byte");
-const text = v.pipe(v.string(), noNul);
-const envName = v.pipe(text, v.regex(/^[^=]+$/, "must be a name without '='"));
+/** Half of a surrogate pair has no UTF-8: the program would get U+FFFD in its place. */
+const wellFormed = v.check((text: string) => text.isWellFormed(), "must be well-formed Unicode");
+const text = v.pipe(v.string(), noNul, wellFormed);
+const variable = v.tuple([v.pipe(text, v.regex(/^[^=]+$/, "must be a name without '='")), text]);
+
+/** Checks each variable on its own, so that a refusal names the one that it means. */
+const variables = v.rawCheck<Environment>(({ dataset, addIssue }) => {
+  if (!dataset.typed) return;
+  for (const [key, value] of Object.entries(dataset.value)) {
+    const parsed = v.safeParse(variable, [key, value]);
+    if (parsed.success) continue;
+    const path = { type: "object", origin: "value", input: dataset.value, key, value } as const;
+    return addIssue({ message: parsed.issues[0].message, path: [path] });
+  }
+});
 
 export const exec = defineBackground({
   name: "exec",
@@ -20,7 +34,7 @@ export const exec = defineBackground({
       /** A command line for the system's shell, instead of `argv`. */
       shell: v.optional(text),
       cwd: v.optional(text),
-      env: v.optional(v.pipe(v.record(envName, text), v.maxEntries(MAX_ENV)), {}),
+      env: v.optional(v.pipe(Environment, v.maxEntries(MAX_ENV), variables), {}),
       /** Start from an empty environment. */
       clearEnv: v.optional(v.boolean(), false),
       /** Give the program a stdin; without, it is empty. */

@@ -21,8 +21,8 @@ export const jobs = defineForeground({
   result: v.object({ jobs: v.array(JobSummary), more: v.boolean() }),
 
   async run({ refs, before }, { jobs }) {
-    const page =
-      refs.length > 0 ? { jobs: refs.map((ref) => jobs.get(ref)), more: false } : jobs.list(before);
+    if (refs.length > 0) return { jobs: await Promise.all(refs.map((ref) => jobs.get(ref))), more: false };
+    const page = jobs.list(before);
     return { jobs: [...page.jobs], more: page.more };
   },
 

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { abortable, delay } from "../lib/abort.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { JobSummary } from "../protocol/job.ts";
-import { DEFAULT_GRACE } from "../protocol/limits.ts";
+import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
 import { defineForeground } from "./define.ts";
 import { describeOutcome } from "./jobs.ts";
 
@@ -19,14 +19,14 @@ export const kill = defineForeground({
     /** Alone it is only sent. With `grace`, or without a signal (TERM), the job is ended and its outcome is `cancelled`. */
     signal: v.optional(v.pipe(v.string(), v.maxLength(32))),
     /** Milliseconds from the signal to KILL. */
-    grace: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(3_600_000))),
+    grace: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_GRACE))),
   }),
   result: JobSummary,
 
   async run({ job, signal: name, grace }, { jobs, signal }) {
     if (name !== undefined && grace === undefined) {
       await jobs.signal(job, name);
-      return jobs.get(job);
+      return await jobs.get(job);
     }
     const patience = grace ?? DEFAULT_GRACE;
     await jobs.cancel(job, name ?? "TERM", patience);
@@ -43,12 +43,12 @@ export const kill = defineForeground({
         type: "string",
         alias: "s",
         valueHint: "name",
-        description: "Send this signal only (TERM, INT, HUP, KILL, …)",
+        description: "Send this signal only (TERM, INT, RTMIN+3, 9, …)",
       },
       grace: {
         type: "string",
         valueHint: "duration",
-        description: "Time from the signal to KILL (default 5s)",
+        description: "Time from the signal to KILL (default 5s, at most 1h)",
       },
     },
     examples: [
@@ -62,13 +62,19 @@ export const kill = defineForeground({
       return {
         job: values.text("job") ?? "",
         ...(signal !== undefined && { signal }),
-        ...(grace !== undefined && { grace: parseDuration(grace) }),
+        ...(grace !== undefined && { grace: parseGrace(grace) }),
       };
     },
     show: ({ number, outcome }) =>
       `Job ${number}: ${outcome ? describeOutcome(outcome) : "signal sent, still running"}`,
   },
 });
+
+function parseGrace(text: string): number {
+  const grace = parseDuration(text);
+  if (grace > MAX_GRACE) throw new RangeError(`Cannot wait "${text}" for a job to end: the most is 1h`);
+  return grace;
+}
 
 /** A signal for work that must not outlive the block that holds it. */
 function stopOnDispose(outer: AbortSignal): { signal: AbortSignal } & Disposable {

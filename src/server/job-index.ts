@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import * as v from "valibot";
 import { after } from "../lib/abort.ts";
+import { describeError, type Log } from "../lib/log.ts";
 import { StartRecord } from "../ledger/start.ts";
 import { AppError } from "../protocol/error.ts";
 import { JobId } from "../protocol/id.ts";
@@ -9,6 +10,10 @@ import { Exit } from "../protocol/packet.ts";
 const SCHEMA_VERSION = 1;
 /** Milliseconds for which changes are collected into one transaction. */
 const BATCH_DELAY = 100;
+/** Milliseconds until what could not be written is tried again. */
+const RETRY_DELAY = 1_000;
+
+const HINT = "move it away to have it rebuilt from the ledgers";
 
 /** What the index knows of a job: enough to list it without opening its ledger. */
 export const IndexedJob = v.object({
@@ -19,17 +24,26 @@ export const IndexedJob = v.object({
 });
 export type IndexedJob = v.InferOutput<typeof IndexedJob>;
 
+const COLUMNS = "start, exit, closed";
 const Row = v.object({ start: v.string(), exit: v.nullable(v.string()), closed: v.number() });
 
-/** The index of jobs in `state.db`: written in batches, after the answer, because the ledgers can rebuild it. */
+/**
+ * The index of jobs in `state.db`: written in batches, after the answer, because the ledgers can rebuild it. Look-ups never
+ * write and count what is pending in, so that they are right however long the disk is full.
+ */
 export class JobIndex implements Disposable {
   readonly #database: Database;
+  readonly #log: Log;
+  /** Not written yet: newer than what the table says of the same jobs. */
   readonly #pending = new Map<JobId, IndexedJob>();
   #batch: Disposable | undefined;
+  /** Whether the last attempt to write failed, which is logged once. */
+  #failing = false;
 
   /** Throws `state_unusable` on a database that a newer version wrote, or a damaged one. */
-  constructor(path: string) {
+  constructor(path: string, log: Log) {
     this.#database = openDatabase(path);
+    this.#log = log;
   }
 
   put(job: IndexedJob): void {
@@ -37,11 +51,105 @@ export class JobIndex implements Disposable {
     this.#batch ??= after(BATCH_DELAY, () => this.flush());
   }
 
-  /** Writes what is pending. */
+  /** Writes what is pending, which stays so and is tried again where that fails. */
   flush(): void {
     this.#batch?.[Symbol.dispose]();
     this.#batch = undefined;
-    if (this.#pending.size === 0) return;
+    try {
+      if (this.#pending.size > 0) this.#write(() => {});
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing) this.#log.warn("index not written", { error: describeError(error) });
+      this.#failing = true;
+      this.#batch = after(RETRY_DELAY, () => this.flush());
+    }
+  }
+
+  find(id: JobId): IndexedJob | undefined {
+    const pending = this.#pending.get(id);
+    if (pending !== undefined) return pending;
+    const row = this.#database.query(`SELECT ${COLUMNS} FROM jobs WHERE id = ?`).get(id);
+    return row === null ? undefined : toJob(row);
+  }
+
+  findByNumber(number: number): IndexedJob | undefined {
+    const [found] = this.#select("number = ?", [number], ({ start }) => start.number === number);
+    return found;
+  }
+
+  /** At most two jobs whose ids begin so: two mean that the prefix is ambiguous. */
+  findByPrefix(prefix: string): IndexedJob[] {
+    const plain = prefix.replaceAll(/[^0-9a-f-]/g, "");
+    const begins = ({ start }: IndexedJob) => start.job.startsWith(plain);
+    return this.#select("id LIKE ? LIMIT 2", [`${plain}%`], begins).slice(0, 2);
+  }
+
+  /** Jobs with numbers below `before`, newest first. */
+  list(before: number, limit: number): IndexedJob[] {
+    const isOlder = ({ start }: IndexedJob) => start.number < before;
+    return this.#select("number < ? ORDER BY number DESC LIMIT ?", [before, limit], isOlder)
+      .sort((a, b) => b.start.number - a.start.number)
+      .slice(0, limit);
+  }
+
+  /** The highest number ever given, also to a job that was removed since. */
+  get lastNumber(): number {
+    const row = this.#database
+      .query("SELECT max((SELECT last FROM counter), coalesce((SELECT max(number) FROM jobs), 0)) AS last")
+      .get();
+    const { last } = v.parse(v.object({ last: v.number() }), row);
+    return this.#pending.values().reduce((last, { start }) => Math.max(last, start.number), last);
+  }
+
+  get size(): number {
+    const row = this.#database.query("SELECT count(*) AS size FROM jobs").get();
+    const { size } = v.parse(v.object({ size: v.number() }), row);
+    const written = this.#database.query("SELECT 1 FROM jobs WHERE id = ?");
+    return this.#pending.keys().reduce((size, id) => size + (written.get(id) === null ? 1 : 0), size);
+  }
+
+  /** Ids of jobs whose ledgers are complete, oldest first. */
+  listClosed(): JobId[] {
+    const rows = this.#database.query("SELECT id, number FROM jobs WHERE closed = 1").all();
+    const written = v.parse(v.array(v.object({ id: JobId, number: v.number() })), rows);
+    const pending = [...this.#pending.values()].filter(({ closed }) => closed);
+    return [
+      ...written.filter(({ id }) => !this.#pending.has(id)),
+      ...pending.map(({ start }) => ({ id: start.job, number: start.number })),
+    ]
+      .sort((a, b) => a.number - b.number)
+      .map(({ id }) => id);
+  }
+
+  /** Forgets a job, but not that there was one of this id. Throws what prevents it. `now`: wall clock, ms. */
+  remove(id: JobId, now: number): void {
+    this.#write(() => {
+      this.#database
+        .query("UPDATE counter SET last = max(last, (SELECT number FROM jobs WHERE id = ?))")
+        .run(id);
+      this.#database.query("DELETE FROM jobs WHERE id = ?").run(id);
+      this.#database.query("INSERT OR REPLACE INTO removed (id, at) VALUES (?, ?)").run(id, now);
+    });
+  }
+
+  wasRemoved(id: JobId): boolean {
+    return this.#database.query("SELECT 1 FROM removed WHERE id = ?").get(id) !== null;
+  }
+
+  /** Forgets ids that were removed before `before`. Throws what prevents it. */
+  forgetRemoved(before: number): void {
+    this.#database.query("DELETE FROM removed WHERE at < ?").run(before);
+  }
+
+  /** What cannot be written now is found in the ledgers by the next server. */
+  [Symbol.dispose](): void {
+    this.flush();
+    this.#batch?.[Symbol.dispose]();
+    this.#database.close();
+  }
+
+  /** Writes all that is pending, and then something else, or nothing of either. */
+  #write(next: () => void): void {
     const insert = this.#database.query(
       "INSERT OR REPLACE INTO jobs (id, number, start, exit, closed) VALUES (?, ?, ?, ?, ?)",
     );
@@ -55,96 +163,16 @@ export class JobIndex implements Disposable {
           Number(closed),
         );
       }
+      next();
     })();
     this.#pending.clear();
   }
 
-  find(id: JobId): IndexedJob | undefined {
-    return this.#pending.get(id) ?? this.#one("SELECT start, exit, closed FROM jobs WHERE id = ?", id);
-  }
-
-  findByNumber(number: number): IndexedJob | undefined {
-    this.flush();
-    return this.#one("SELECT start, exit, closed FROM jobs WHERE number = ?", number);
-  }
-
-  /** At most two jobs whose ids begin so: two mean that the prefix is ambiguous. */
-  findByPrefix(prefix: string): IndexedJob[] {
-    this.flush();
-    const pattern = `${prefix.replaceAll(/[^0-9a-f-]/g, "")}%`;
-    return this.#all("SELECT start, exit, closed FROM jobs WHERE id LIKE ? LIMIT 2", pattern);
-  }
-
-  /** Jobs with numbers below `before`, newest first. */
-  list(before: number, limit: number): IndexedJob[] {
-    this.flush();
-    return this.#all(
-      "SELECT start, exit, closed FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?",
-      before,
-      limit,
-    );
-  }
-
-  /** The highest number ever given, also to a job that was removed since. */
-  get lastNumber(): number {
-    this.flush();
-    const row = this.#database
-      .query("SELECT max((SELECT last FROM counter), coalesce((SELECT max(number) FROM jobs), 0)) AS last")
-      .get();
-    return v.parse(v.object({ last: v.number() }), row).last;
-  }
-
-  get size(): number {
-    this.flush();
-    return v.parse(
-      v.object({ size: v.number() }),
-      this.#database.query("SELECT count(*) AS size FROM jobs").get(),
-    ).size;
-  }
-
-  /** Ids of jobs whose ledgers are complete, oldest first. */
-  listClosed(): JobId[] {
-    this.flush();
-    const rows = this.#database.query("SELECT id FROM jobs WHERE closed = 1 ORDER BY number").all();
-    return v.parse(v.array(v.object({ id: JobId })), rows).map(({ id }) => id);
-  }
-
-  /** Forgets a job, but not that there was one of this id. `now`: wall clock, ms. */
-  remove(id: JobId, now: number): void {
-    this.flush();
-    this.#database.transaction(() => {
-      this.#database
-        .query("UPDATE counter SET last = max(last, (SELECT number FROM jobs WHERE id = ?))")
-        .run(id);
-      this.#database.query("DELETE FROM jobs WHERE id = ?").run(id);
-      this.#database.query("INSERT OR REPLACE INTO removed (id, at) VALUES (?, ?)").run(id, now);
-    })();
-  }
-
-  wasRemoved(id: JobId): boolean {
-    return this.#database.query("SELECT 1 FROM removed WHERE id = ?").get(id) !== null;
-  }
-
-  /** Forgets ids that were removed before `before`. */
-  forgetRemoved(before: number): void {
-    this.#database.query("DELETE FROM removed WHERE at < ?").run(before);
-  }
-
-  [Symbol.dispose](): void {
-    this.flush();
-    this.#database.close();
-  }
-
-  #one(sql: string, key: string | number): IndexedJob | undefined {
-    const row = this.#database.query(sql).get(key);
-    return row === null ? undefined : toJob(row);
-  }
-
-  #all(sql: string, ...keys: (string | number)[]): IndexedJob[] {
-    return this.#database
-      .query(sql)
-      .all(...keys)
-      .map(toJob);
+  /** Rows for which a condition holds that `isMeant` tells of what is pending: of ids and numbers, which never change. */
+  #select(condition: string, keys: (string | number)[], isMeant: (job: IndexedJob) => boolean): IndexedJob[] {
+    const rows = this.#database.query(`SELECT ${COLUMNS} FROM jobs WHERE ${condition}`).all(...keys);
+    const written = rows.map(toJob).filter(({ start }) => !this.#pending.has(start.job));
+    return [...this.#pending.values().filter(isMeant), ...written];
   }
 }
 
@@ -158,35 +186,42 @@ function toJob(row: unknown): IndexedJob {
 }
 
 function openDatabase(path: string): Database {
+  const refuse = (why: string, cause?: unknown) =>
+    new AppError("state_unusable", `Cannot open "${path}": ${why}`, { cause });
+  let database: Database | undefined;
   try {
-    const database = new Database(path, { create: true });
+    database = new Database(path, { create: true });
+    database.run("PRAGMA busy_timeout = 200");
+    const version = readVersion(database);
+    // Before anything is set, so that what is not ours stays as it is.
+    const fault = findFault(database, version);
+    if (fault !== undefined) throw refuse(fault);
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = NORMAL");
-    database.run("PRAGMA busy_timeout = 200");
     database.run("PRAGMA foreign_keys = ON");
-    migrate(database, path);
+    if (version < SCHEMA_VERSION) database.transaction(createSchema)(database);
     return database;
   } catch (error) {
+    database?.close();
     if (error instanceof AppError || !(error instanceof Error)) throw error;
-    const hint = "move it away to have it rebuilt from the ledgers";
-    throw new AppError("state_unusable", `Cannot open "${path}": ${error.message}; ${hint}`, {
-      cause: error,
-    });
+    throw refuse(`${error.message}; ${HINT}`, error);
   }
 }
 
-function migrate(database: Database, path: string): void {
-  const { user_version: found } = v.parse(
-    v.object({ user_version: v.number() }),
-    database.query("PRAGMA user_version").get(),
-  );
-  if (found > SCHEMA_VERSION) {
-    throw new AppError(
-      "state_unusable",
-      `Cannot open "${path}": a newer farhandd wrote it (schema ${found}); use that version`,
-    );
-  }
-  if (found === SCHEMA_VERSION) return;
+function readVersion(database: Database): number {
+  const row = database.query("PRAGMA user_version").get();
+  return v.parse(v.object({ user_version: v.number() }), row).user_version;
+}
+
+/** Why this version cannot use a database; undefined for one of its own, and for one that is still empty. */
+function findFault(database: Database, version: number): string | undefined {
+  if (version > SCHEMA_VERSION) return `a newer farhandd wrote it (schema ${version}); use that version`;
+  const isEmpty = database.query("SELECT 1 FROM sqlite_master").get() === null;
+  return version === SCHEMA_VERSION || isEmpty ? undefined : `it is no index of farhandd; ${HINT}`;
+}
+
+/** In one transaction with the version, so that no half of it is ever found. */
+function createSchema(database: Database): void {
   database.run(
     "CREATE TABLE jobs (id TEXT PRIMARY KEY, number INTEGER NOT NULL, start TEXT NOT NULL, exit TEXT, closed INTEGER NOT NULL) STRICT",
   );

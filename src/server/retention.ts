@@ -1,7 +1,8 @@
-import { readdirSync, rmSync, statfsSync, statSync } from "node:fs";
+import { readdirSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { delay } from "../lib/abort.ts";
+import { hasLedger, removeLedger } from "../ledger/start.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { JobId } from "../protocol/id.ts";
 import { MAX_RETAINED_BYTES, RETAINED_SHARE, REMOVED_JOB_MEMORY } from "../protocol/limits.ts";
@@ -35,11 +36,11 @@ export async function retain(options: RetentionOptions, signal: AbortSignal): Pr
 }
 
 /**
- * Removes ended jobs, oldest first, until all ledgers together fit into the budget, and forgets the ids of those that
- * were removed a day ago. Answers what was removed. `now`: wall clock, ms.
+ * Removes ended jobs, oldest first, until all ledgers together fit into the budget, and those whose ledger is gone: removed
+ * by somebody else, or by a server that ended in the middle of it. Forgets the ids of those that were removed a day ago.
+ * Answers what was removed. `now`: wall clock, ms.
  */
 export function runOnce({ state, index, log }: RetentionOptions, budget: number, now: number): JobId[] {
-  index.forgetRemoved(now - REMOVED_JOB_MEMORY);
   const ledgers = join(state, "ledgers");
   const sizes = new Map(
     readdirSync(ledgers).flatMap((name) => {
@@ -49,15 +50,17 @@ export function runOnce({ state, index, log }: RetentionOptions, budget: number,
   );
   let total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
   const removed: JobId[] = [];
-  for (const id of total > budget ? index.listClosed() : []) {
-    if (total <= budget) break;
-    rmSync(join(ledgers, id), { recursive: true, force: true });
+  for (const id of index.listClosed()) {
+    const ledger = join(ledgers, id);
+    if (total <= budget && hasLedger(ledger)) continue;
+    removeLedger(ledger);
     index.remove(id, now);
     total -= sizes.get(id) ?? 0;
     removed.push(id);
   }
-  if (removed.length > 0)
-    log.info("jobs removed to keep within the budget", { jobs: removed.length, budget });
+  if (removed.length > 0) log.info("jobs removed", { jobs: removed.length, budget });
+  // Last, as it may need room on the disk that the rest makes.
+  index.forgetRemoved(now - REMOVED_JOB_MEMORY);
   return removed;
 }
 

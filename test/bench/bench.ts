@@ -52,7 +52,7 @@ async function bench(runs: number, only: string | undefined): Promise<void> {
   const sections: Record<string, () => Promise<Row[]>> = {
     idle: () => measureIdle(world),
     cold: () => measureCold(world, ssh, directory.path, runs),
-    warm: () => connected(world, (connection) => measureWarm(connection, 5 * runs)),
+    warm: () => connected(world, (connection) => measureWarm(connection, 25 * runs)),
     trip: () => connected(world, (connection) => measureTrip(connection, directory.path, 25 * runs)),
     stdout: () => measureStdout(world, ssh),
   };

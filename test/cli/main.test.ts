@@ -12,10 +12,12 @@ interface World {
   readonly env?: Record<string, string>;
   readonly failWith?: string;
   readonly stdin?: string;
+  /** What reading stdin fails with, after that. */
+  readonly stdinFault?: string;
 }
 
 /** Runs a command line inside this process, with streams of its own. */
-function start(words: readonly string[], { server, env, failWith, stdin = "" }: World = {}) {
+function start(words: readonly string[], { server, env, failWith, stdin = "", stdinFault }: World = {}) {
   const written = { stdout: "", stderr: "" };
   const open = (name: "stdout" | "stderr") => () => ({
     write(bytes: Uint8Array | string) {
@@ -32,6 +34,7 @@ function start(words: readonly string[], { server, env, failWith, stdin = "" }: 
     sinks: { stdout: new Sink("stdout", open("stdout")), stderr: new Sink("stderr", open("stderr")) },
     async *stdin() {
       if (stdin !== "") yield new TextEncoder().encode(stdin);
+      if (stdinFault !== undefined) throw new Error(stdinFault);
     },
     interrupts,
     hasColors: () => false,
@@ -54,13 +57,34 @@ function serveExec(
       if (frame.type === "hello") peer.welcome();
       if (frame.type === "call" && frame.command === "exec") {
         peer.say({ type: "accepted", call: frame.call, job: frame.job as JobId, number: 7 });
+        if (frame.output !== undefined && records.length > 0) peer.data(frame.output.channel, ...records);
       }
-      if (frame.type === "credit" && frame.received === 0 && records.length > 0)
-        peer.data(frame.channel, ...records);
       onFrame(frame, peer);
     },
   });
 }
+
+const totals = (packets: number, stdoutBytes: number, stderrBytes = 0) => ({
+  packets,
+  values: 0,
+  stdoutBytes,
+  stderrBytes,
+});
+
+/** Of job 3, which has said so many packets before its exit. */
+const summary = (outcome?: object, count?: number) => ({
+  id: "01a1fc9b-3803-738e-b699-a640b92559cc",
+  number: 3,
+  command: "exec",
+  argv: ["x"],
+  cwd: "/",
+  owner: "me",
+  state: "closed",
+  attached: false,
+  startedAt: "2026-01-02T03:04:05.000Z",
+  outcome,
+  ...(count !== undefined && { totals: totals(count, 0) }),
+});
 
 describe("farhand exec", () => {
   test("writes each stream to its own, and exits with the program's code", async () => {
@@ -93,6 +117,19 @@ describe("farhand exec", () => {
       { type: "exit", outcome: { type: "exited", code: 0 } },
     ]);
     expect(code).toBe(0);
+  });
+
+  test("exits 125 when the connection is lost before all of a detached job's stdin is sent", async () => {
+    await using server = serveExec([], (frame, peer) => {
+      if (frame.type === "open_input")
+        peer.sayBare({ type: "credit", channel: frame.channel, received: 0, limit: 3 });
+      if (frame.type === "data")
+        peer.sayBare({ type: "goodbye", error: { code: "shutting_down", message: "The server stops" } });
+    });
+    const world = { server, stdin: "abcdef" };
+    const { code, stdout, stderr } = await run(["exec", "-d", "--stdin", "cat"], world);
+    expect([code, stderr]).toEqual([125, "farhand: The server stops\n"]);
+    expect(stdout.trim()).toBe(server.peers[0]?.of("call")[0]?.job ?? "");
   });
 
   test("exits 125 when fewer bytes came than the program wrote", async () => {
@@ -153,7 +190,7 @@ describe("farhand exec", () => {
     await using server = serveExec([]);
     const { code, written, interrupts } = start(["exec", "prog"], { server });
     const kills = () => server.peers[0]?.of("call").filter(({ command }) => command === "kill") ?? [];
-    await eventually(() => server.peers[0]?.of("open_output").length === 1);
+    await eventually(() => server.peers[0]?.of("call").length === 1);
     interrupts.raise("TERM");
     await eventually(() => kills().length === 1);
     interrupts.raise("INT");
@@ -171,7 +208,7 @@ describe("farhand exec", () => {
   test("stops waiting with the second signal when the server is silent", async () => {
     await using server = serveExec([]);
     const { code, interrupts } = start(["exec", "prog"], { server });
-    await eventually(() => server.peers[0]?.of("open_output").length === 1);
+    await eventually(() => server.peers[0]?.of("call").length === 1);
     interrupts.raise("INT");
     interrupts.raise("INT");
     expect(await code).toBe(125);
@@ -190,12 +227,53 @@ describe("farhand exec", () => {
     expect(empty.peers[0]?.of("open_input")).toEqual([]);
   });
 
+  describe("with a stdin that cannot be read to its end", () => {
+    const world = { stdin: "the first part", stdinFault: "EIO: i/o error, read" };
+    /** Takes stdin, and ends a job that is cancelled. */
+    const serve = () =>
+      serveExec([], (frame, peer) => {
+        if (frame.type === "open_input")
+          peer.sayBare({ type: "credit", channel: frame.channel, received: 0, limit: 100 });
+        if (frame.type !== "call" || frame.command !== "kill") return;
+        peer.data(1, toExit(0, { code: 0 }));
+        const value = summary({ type: "cancelled", by: "me" });
+        peer.say({ type: "result", call: frame.call, result: { encoding: "json", value } });
+      });
+
+    test("cancels the job, which must not take what came for the whole, and exits 125", async () => {
+      await using server = serve();
+      expect(await run(["exec", "cat"], { server, ...world })).toEqual({
+        code: 125,
+        stdout: "",
+        stderr: "farhand: Cannot read stdin: EIO: i/o error, read\n",
+      });
+      const [peer] = server.peers;
+      const [exec, kill] = ["exec", "kill"].map((name) =>
+        peer?.of("call").find(({ command }) => command === name),
+      );
+      expect(kill?.input.value).toEqual({ job: exec?.job, grace: 5_000 });
+      expect(peer?.of("end")).toEqual([]);
+    });
+
+    test("does so with -d too, and with --json says it in JSON", async () => {
+      await using server = serve();
+      const { code, stdout, stderr } = await run(["exec", "-d", "--stdin", "--json", "cat"], {
+        server,
+        ...world,
+      });
+      expect([code, stderr]).toEqual([125, ""]);
+      expect(JSON.parse(stdout.split("\n")[1] ?? "")).toMatchObject({ type: "error", code: "invalid_input" });
+      expect(server.peers[0]?.of("call").map(({ command }) => command)).toEqual(["exec", "kill"]);
+      expect(server.peers[0]?.of("end")).toEqual([]);
+    });
+  });
+
   test("with -d prints the job's id alone and leaves it", async () => {
     await using server = serveExec([]);
     const { code, stdout } = await run(["exec", "-d", "--", "prog"], { server });
     const [call] = server.peers[0]?.of("call") ?? [];
     expect([code, stdout]).toEqual([0, `${call?.job}\n`]);
-    expect(call?.holder).toBeUndefined();
+    expect(call?.output).toBeUndefined();
     expect(call?.input.value).toMatchObject({ stdin: false });
   });
 });
@@ -265,6 +343,14 @@ describe("farhand", () => {
     expect([alone.code, alone.stderr, alone.stdout.split("\n").length]).toEqual([0, "", 2]);
   });
 
+  test("stops at a signal though no server welcomes it", async () => {
+    await using server = openFakeServer({ answer: () => {} });
+    const { code, interrupts } = start(["ping"], { server });
+    await eventually(() => server.peers[0]?.of("hello").length === 1);
+    interrupts.raise("INT");
+    expect(await code).toBe(130);
+  });
+
   test("pings", async () => {
     await using server = openFakeServer();
     const { code, stdout } = await run(["ping", "-c", "2", "-i", "1ms", "--json"], { server });
@@ -293,26 +379,7 @@ describe("farhand", () => {
 });
 
 describe("farhand follow", () => {
-  const summary = (outcome?: object) => ({
-    id: "01a1fc9b-3803-738e-b699-a640b92559cc",
-    number: 3,
-    command: "exec",
-    argv: ["x"],
-    cwd: "/",
-    owner: "me",
-    state: "closed",
-    attached: false,
-    startedAt: "2026-01-02T03:04:05.000Z",
-    outcome,
-  });
-  const totals = (packets: number, stdoutBytes: number, stderrBytes = 0) => ({
-    packets,
-    values: 0,
-    stdoutBytes,
-    stderrBytes,
-  });
-
-  function serveFollow(records: readonly Uint8Array[]) {
+  function serveFollow(records: readonly Uint8Array[], count?: number) {
     return openFakeServer({
       answer(frame, peer) {
         if (frame.type === "hello") peer.welcome();
@@ -320,10 +387,10 @@ describe("farhand follow", () => {
           const value =
             frame.command === "jobs"
               ? { jobs: [summary()], more: false }
-              : summary({ type: "exited", code: 4 });
+              : summary({ type: "exited", code: 4 }, count);
           peer.say({ type: "result", call: frame.call, result: { encoding: "json", value } });
         }
-        if (frame.type === "credit" && frame.received === 0) {
+        if (frame.type === "open_output") {
           if (records.length > 0) peer.data(frame.channel, ...records);
           peer.end(frame.channel);
         }
@@ -336,7 +403,10 @@ describe("farhand follow", () => {
       toRecord("stdout", 0, "a\n"),
       toExit(1, { code: 5, stdoutBytes: 2 }),
       toRecord("stderr", 2, "late\n"),
-      toRecord("closed", 3, { totals: totals(3, 2, 5) }),
+      toRecord("closed", 3, {
+        totals: totals(3, 2, 5),
+        exit: { outcome: { type: "exited", code: 5 }, totals: totals(1, 2), endedAt: "then" },
+      }),
     ]);
     expect(await run(["follow", "3"], { server })).toEqual({ code: 5, stdout: "a\n", stderr: "late\n" });
     expect(server.peers[0]?.of("open_output")).toMatchObject([{ from: { type: "since", number: 0 } }]);
@@ -367,5 +437,35 @@ describe("farhand follow", () => {
     const { code } = await run(["follow", "3", "--since", "99"], { server });
     expect(code).toBe(4);
     expect(server.peers[0]?.of("open_output")).toMatchObject([{ from: { type: "since", number: 99 } }]);
+  });
+
+  test("exits 125 when what the server has ends before the exit", async () => {
+    await using server = serveFollow([toRecord("stdout", 0, "a\n")], 5);
+    expect(await run(["follow", "3"], { server })).toEqual({
+      code: 125,
+      stdout: "a\n",
+      stderr: "farhand: Output of job 3 is incomplete: it ends before packet 1, the exit is packet 5\n",
+    });
+    await using whole = serveFollow([], 5);
+    expect((await run(["follow", "3", "--since", "6"], { server: whole })).code).toBe(4);
+  });
+
+  test("says that the record was removed, and gives no advice to read on", async () => {
+    await using server = openFakeServer({
+      answer(frame, peer) {
+        if (frame.type === "hello") peer.welcome();
+        if (frame.type === "call") {
+          const value = { jobs: [summary()], more: false };
+          peer.say({ type: "result", call: frame.call, result: { encoding: "json", value } });
+        }
+        const error = { code: "not_found", message: "Cannot read job 3: its record was removed" } as const;
+        if (frame.type === "open_output") peer.say({ type: "broken", channel: frame.channel, error });
+      },
+    });
+    expect(await run(["follow", "3"], { server })).toEqual({
+      code: 125,
+      stdout: "",
+      stderr: "farhand: Cannot read job 3: its record was removed\n",
+    });
   });
 });

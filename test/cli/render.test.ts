@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createTimestampRenderer, renderJson, renderPlain } from "../../src/cli/render.ts";
 import type { Packet } from "../../src/protocol/packet.ts";
+import { SOME_EXIT } from "../support/packets.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const stdout = (number: number, at: number, text: string): Packet => ({
@@ -14,6 +15,7 @@ const closed: Packet = {
   number: 9,
   at: 0,
   totals: { packets: 9, values: 0, stdoutBytes: 0, stderrBytes: 0 },
+  exit: SOME_EXIT,
 };
 
 function textOf(shown: ReturnType<typeof renderPlain>): string {

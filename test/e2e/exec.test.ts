@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { findStart } from "../../src/ledger/start.ts";
 import { openWorld, parseShown } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -99,6 +100,16 @@ describe("exec ends with", () => {
       expect(stderr.trimEnd()).not.toContain("\n");
     }
   });
+
+  test("125 and a sentence for a call that no frame has room for, in bytes", async () => {
+    await using world = await setup();
+    const words = Array.from({ length: 10 }, () => "é".repeat(60_000)); // 600,000 characters
+    expect(await world.exec("--", "true", ...words)).toMatchObject({
+      code: 125,
+      stdout: "",
+      stderr: 'farhand: Cannot call "exec": the call takes more than 1048576 bytes\n',
+    });
+  });
 });
 
 describe("exec gives the program", () => {
@@ -125,6 +136,29 @@ describe("exec gives the program", () => {
     expect(stdout).toBe("ONLY=this\n");
   });
 
+  test("variables whose names objects have of themselves, and records those names", async () => {
+    await using world = await setup();
+    const names = ["__proto__", "constructor", "hasOwnProperty", "prototype", "toString"];
+    const set = names.flatMap((name) => ["--env", `${name}=x ${name}`]);
+    const { code, stdout } = await world.exec("--clear-env", ...set, "--", "/usr/bin/env");
+    expect([code, stdout.trimEnd().split("\n").sort()]).toEqual([
+      0,
+      names.map((name) => `${name}=x ${name}`),
+    ]);
+    const { id } = await world.job("@last");
+    expect(findStart(join(world.state, "ledgers", id))?.envNames).toEqual(names);
+  });
+
+  test("such variables of the server's own environment too", async () => {
+    await using world = openWorld();
+    const env = JSON.parse('{"__proto__":"a","constructor":"b","prototype":"c"}');
+    await world.farhandd(["start", "--listen", "127.0.0.1:0"], { env });
+    const { stdout } = await world.farhand(["exec", "--", "/usr/bin/env"]);
+    expect(stdout.split("\n")).toEqual(
+      expect.arrayContaining(["__proto__=a", "constructor=b", "prototype=c"]),
+    );
+  });
+
   test("the home directory, or the one that --cwd names", async () => {
     await using world = await setup();
     mkdirSync(join(world.home, "below"));
@@ -143,6 +177,17 @@ describe("exec gives the program", () => {
     await using world = await setup();
     const { code, stdout } = await world.farhand(["exec", "--", "sort"], { stdin: "b\nc\na\n" });
     expect([code, stdout]).toEqual([0, "a\nb\nc\n"]);
+  });
+
+  test("no end of a stdin that cannot be read: the job is cancelled, and the client exits 125", async () => {
+    await using world = await setup();
+    const { code, stdout, stderr } = await world.shell(`farhand exec --shell 'cat; echo whole' < "$HOME"`);
+    expect([code, stdout, stderr]).toEqual([
+      125,
+      "",
+      expect.stringMatching(/^farhand: Cannot read stdin: EISDIR.*\n$/),
+    ]);
+    expect((await world.job("@last")).outcome).toMatchObject({ type: "cancelled" });
   });
 
   test("an empty stdin with --no-stdin, though the client's stays open", async () => {

@@ -15,7 +15,14 @@ import {
 } from "../../src/protocol/limits.ts";
 import { FARHAND } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
-import { encodeFrame, OPCODE, RawClient, type RawEnd, type RawTarget } from "../support/raw.ts";
+import {
+  type ControlFrame,
+  encodeFrame,
+  OPCODE,
+  RawClient,
+  type RawEnd,
+  type RawTarget,
+} from "../support/raw.ts";
 import { openWorld, type World } from "../support/world.ts";
 
 /** Milliseconds: room for a machine that is busy with something else. */
@@ -311,8 +318,31 @@ const calls: readonly Case[] = [
     JSON.parse('{"__proto__":{"argv":["touch","executed"]}}'),
   ),
   executes("an exec with '=' in a variable's name", () => ({ ...forbidden(), env: { "A=B": "C" } })),
+  executes("an exec with a variable without a name", () => ({ ...forbidden(), env: { "": "C" } })),
+  executes("an exec with a NUL in a variable's name", () => ({ ...forbidden(), env: { "A\0": "C" } })),
+  executes("an exec with a NUL in a variable", () => ({ ...forbidden(), env: { A: "B\0C" } })),
+  executes("an exec with half a character in a variable's name", () => ({
+    ...forbidden(),
+    env: { "A\udc00": "C" },
+  })),
+  executes("an exec with half a character in a variable", () => ({ ...forbidden(), env: { A: "\ud800" } })),
+  executes("an exec with a number in a variable called __proto__", () => ({
+    ...forbidden(),
+    env: JSON.parse('{"__proto__":1}'),
+  })),
+  executes("an exec whose environment is a list", () => ({ ...forbidden(), env: ["A=B"] })),
+  executes("an exec whose argv has half a character", () => ({
+    argv: ["touch", join(world.home, "executed"), "\ud83d"],
+  })),
+  executes("an exec whose shell line has half a character", () => ({ shell: "touch executed; \udc00" })),
+  executes("an exec whose directory has half a character", () => ({ ...forbidden(), cwd: "\udc00\ud800" })),
   executes("an exec that keeps less than the least", () => ({ ...forbidden(), keepOutput: 1 })),
   executes("an exec whose input is null", () => null),
+  {
+    name: "a wait for a job whose name leaves no room in the frame of the answer",
+    act: (client) => client.call(1, "wait", { job: "x".repeat(MAX_CONTROL_FRAME_BYTES - 110) }),
+    reaction: fails("too_many"),
+  },
   {
     name: "a call id that was used",
     act(client) {
@@ -598,6 +628,50 @@ test("an end that comes before the first credit takes effect", async () => {
   });
 });
 
+test.each(["in one packet", "frame by frame"])(
+  "what asks of a job right behind its exec, %s, finds it though it is just being started",
+  async (how) => {
+    using client = await RawClient.open(server);
+    const id = Bun.randomUUIDv7();
+    const asked = [
+      ["exec", { argv: ["sleep", "600"] }, { job: id }],
+      ["jobs", { refs: [id, "@last"] }],
+      ["wait", { job: id.slice(0, 23).toUpperCase() }],
+      ["kill", { job: id, signal: "CONT" }],
+      ["kill", { job: id }],
+      ["wait", { job: "@last" }],
+    ] as const;
+    const frames = asked.map(([command, value, rest], index) =>
+      encodeFrame({
+        opcode: OPCODE.text,
+        payload: JSON.stringify({
+          ...call,
+          seq: index + 1,
+          call: index + 1,
+          command,
+          input: input(value),
+          ...rest,
+        }),
+      }),
+    );
+    if (how === "in one packet") client.write(Buffer.concat(frames));
+    else for (const frame of frames) client.write(frame);
+    const answers = new Map<unknown, ControlFrame>();
+    while (answers.size < asked.length) {
+      const answer = await client.control("accepted", "result", "failed");
+      answers.set(answer["call"], answer);
+    }
+    const summary = { id, outcome: { type: "cancelled" } };
+    expect(answers.get(1)).toMatchObject({ type: "accepted", job: id });
+    expect(answers.get(2)).toMatchObject({ result: { value: { jobs: [{ id }, { id }] } } });
+    expect(answers.get(3)).toMatchObject({ result: { value: summary } });
+    expect(answers.get(4)).toMatchObject({ result: { value: { id } } });
+    expect(answers.get(5)).toMatchObject({ result: { value: summary } });
+    expect(answers.get(6)).toMatchObject({ result: { value: summary } });
+  },
+  PATIENCE,
+);
+
 test(
   "a writer that its job has forgotten is told so, and the job goes on",
   async () => {
@@ -647,6 +721,41 @@ test(
     using client = await RawClient.open(server);
     for (let id = 1; id <= 4 * MAX_CALLS; id++) client.call(id, "ping");
     expect(await client.ended).toMatchObject({ type: "closed", code: 4429 });
+  },
+  PATIENCE,
+);
+
+test(
+  "a client that leaves large answers unacknowledged is closed with 4429 long before they are many",
+  async () => {
+    using client = await RawClient.open(server);
+    const large = crypto.randomUUID();
+    client.call(1, "exec", { argv: ["true", "x".repeat(30_000)] }, { job: large });
+    await client.control("accepted");
+    const refs = Array.from({ length: 30 }, () => large);
+    const asked = CONTROL_WINDOW_FRAMES / 2;
+    for (let id = 2; id < 2 + asked; id++) client.call(id, "jobs", { refs });
+    expect(await client.ended).toMatchObject({ type: "closed", code: 4429 });
+    const answers = client.received.filter((one) => one.type === "control" && one.frame.type === "result");
+    expect(answers.length).toBeLessThan(asked / 2);
+  },
+  PATIENCE,
+);
+
+test(
+  "a client that acknowledges large answers gets all of them",
+  async () => {
+    using client = await RawClient.open(server);
+    const large = crypto.randomUUID();
+    client.call(1, "exec", { argv: ["true", "x".repeat(30_000)] }, { job: large });
+    await client.control("accepted");
+    const refs = Array.from({ length: 30 }, () => large);
+    for (let id = 2; id < 40; id++) {
+      client.call(id, "jobs", { refs });
+      const { seq } = await client.control("result");
+      client.text({ type: "ack", ack: seq });
+    }
+    await expectAnswer(client);
   },
   PATIENCE,
 );

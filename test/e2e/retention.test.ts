@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { openWorld, parseShown } from "../support/world.ts";
 
@@ -80,6 +80,33 @@ describe("--keep-output 1MiB of a detached job that writes 10 MiB", () => {
     expect(code).toBe(4);
     expect("123456789abcdef\n".repeat(WRITTEN / 16).endsWith(stdout)).toBe(true);
   });
+});
+
+test("follow of a job whose record was removed says so, and exits 125", async () => {
+  await using world = await setup();
+  const job = await world.detach("--", "echo", "hello");
+  await world.farhand(["wait", job]);
+  rmSync(join(world.state, "ledgers", job), { recursive: true });
+  for (const words of [[], ["--recent", "3"]]) {
+    expect(await world.farhand(["follow", job, ...words])).toMatchObject({
+      code: 125,
+      stdout: "",
+      stderr: `farhand: Cannot read job ${job}: its record was removed\n`,
+    });
+  }
+});
+
+test("follow does not take the rest of a damaged record for the whole", async () => {
+  await using world = await setup();
+  const job = await world.detach("--", "echo", "hello");
+  await world.farhand(["wait", job]);
+  const ledger = join(world.state, "ledgers", job);
+  for (const name of readdirSync(ledger)) if (name.endsWith(".seg")) rmSync(join(ledger, name));
+  const { code, stderr } = await world.farhand(["follow", job]);
+  expect([code, stderr]).toEqual([
+    125,
+    "farhand: Output of job 1 is incomplete: it ends before packet 0, the exit is packet 1\n",
+  ]);
 });
 
 test("--keep-output all keeps more than the default budget", async () => {

@@ -102,6 +102,21 @@ test("A client that nohup told to ignore SIGHUP does", async () => {
   expect(await client.ran).toMatchObject({ code: 0, stdout: "ready\ndone\n" });
 });
 
+test.skipIf(process.platform !== "linux")(
+  "A death by a real-time signal has its name, and 128 and its number as exit code",
+  async () => {
+    await using world = await setup();
+    const { code } = await world.farhand(["exec", "--", "bash", "-c", "kill -RTMIN $$; sleep 60"]);
+    expect(code).toBe(128 + 34);
+    for (const name of ["RTMIN+3", "37"]) {
+      const job = await world.detach("--", "sleep", "1000");
+      expect(await world.farhand(["kill", "-s", name, job])).toMatchObject({ code: 0, stderr: "" });
+      expect((await world.farhand(["wait", job])).code).toBe(128 + 37);
+      expect((await world.job(job)).outcome).toEqual({ type: "signaled", signal: "SIGRTMIN+3" });
+    }
+  },
+);
+
 describe("kill", () => {
   test("ends a job by TERM to its group, and records who cancelled it", async () => {
     await using world = await setup();

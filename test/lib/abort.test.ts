@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, jest, test } from "bun:test";
 import { abortable, after, delay, turn } from "../../src/lib/abort.ts";
 
+const DAY = 24 * 3_600_000;
+
 const never = new AbortController().signal;
 
 /** An AbortSignal that counts its listeners. */
@@ -18,6 +20,11 @@ function setup() {
     remove(...args);
   };
   return { signal, abort: (reason: unknown) => controller.abort(reason), listeners: () => listeners };
+}
+
+/** Advances the fake clock, which takes no more than a timer at once. */
+function advance(ms: number): void {
+  for (let left = ms; left > 0; left -= DAY) jest.advanceTimersByTime(Math.min(left, DAY));
 }
 
 afterEach(() => void jest.useRealTimers());
@@ -42,6 +49,25 @@ describe("delay", () => {
     const delayed = delay(1_000, signal);
     abort("stopped");
     expect(await delayed.catch((reason) => reason)).toBe("stopped");
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  test("waits longer than the system's longest timer, and can be stopped all the while", async () => {
+    jest.useFakeTimers();
+    const { signal, abort, listeners } = setup();
+    let isOver = false;
+    const over = delay(60 * DAY, signal).then(() => (isOver = true));
+    advance(60 * DAY - 1);
+    await Promise.resolve();
+    expect(isOver).toBe(false);
+    advance(1);
+    await over;
+    expect(listeners()).toBe(0);
+
+    const stopped = delay(60 * DAY, signal);
+    advance(40 * DAY);
+    abort("stopped");
+    expect(await stopped.catch((reason) => reason)).toBe("stopped");
     expect(jest.getTimerCount()).toBe(0);
   });
 
@@ -101,6 +127,32 @@ describe("after", () => {
     }
     jest.advanceTimersByTime(5_000);
     expect(calls).toBe(0);
+  });
+
+  test("calls back after more than the system's longest timer, unless disposed", () => {
+    jest.useFakeTimers();
+    let calls = 0;
+    after(60 * DAY, () => calls++);
+    const disposed = after(60 * DAY, () => calls++);
+    advance(40 * DAY);
+    disposed[Symbol.dispose]();
+    advance(20 * DAY - 1);
+    expect(calls).toBe(0);
+    advance(1);
+    expect(calls).toBe(1);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  test("neither calls back early nor warns, however long it waits", () => {
+    const script = `
+      import { after, delay } from "${import.meta.dir}/../../src/lib/abort.ts";
+      const early = () => console.log("early");
+      after(30 * ${DAY}, early);
+      await Promise.race([delay(30 * ${DAY}, AbortSignal.timeout(100)).then(early), Bun.sleep(50)]).catch(() => {});
+      process.exit();
+    `;
+    const { stdout, stderr } = Bun.spawnSync([process.execPath, "--config=/dev/null", "-e", script]);
+    expect([stdout.toString(), stderr.toString()]).toEqual(["", ""]);
   });
 
   test("keeps no process alive", () => {

@@ -1,13 +1,20 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
+import { createLog } from "../../src/lib/log.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import { JobId, KeeperId } from "../../src/protocol/id.ts";
 import { NO_TOTALS } from "../../src/protocol/packet.ts";
 import { type IndexedJob, JobIndex } from "../../src/server/job-index.ts";
-import { openDirectory } from "../support/directory.ts";
+import {
+  fillDisk,
+  findMountFault,
+  mountSmall,
+  openDirectory,
+  type TestDirectory,
+} from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 
 const endedAt = "2026-01-01T00:00:01.000Z";
@@ -34,10 +41,17 @@ function toJob(number: number, prefix = "0000"): IndexedJob {
   };
 }
 
-function setup() {
-  const directory = openDirectory();
+function setup(directory: TestDirectory = openDirectory()) {
   const path = join(directory.path, "state.db");
-  return { path, open: () => new JobIndex(path), [Symbol.dispose]: () => directory[Symbol.dispose]() };
+  const logged: string[] = [];
+  const write = (line: string) => void logged.push(line);
+  const log = createLog({ level: "debug", format: "text", write, now: () => new Date() });
+  return {
+    path,
+    logged,
+    open: () => new JobIndex(path, log),
+    [Symbol.dispose]: () => directory[Symbol.dispose](),
+  };
 }
 
 /** An index of so many jobs, numbered from 1. */
@@ -65,6 +79,38 @@ function refusal(act: () => unknown): string {
     throw error;
   }
   throw new Error("Nothing was refused");
+}
+
+const mountFault = findMountFault();
+if (mountFault !== undefined) console.warn(`An index on a full disk is not tested: ${mountFault}`);
+
+/** Checks an index that cannot be written until `free` is called. */
+async function checkUnwritable(
+  { path, logged }: { readonly path: string; readonly logged: readonly string[] },
+  index: JobIndex,
+  free: () => void,
+): Promise<void> {
+  for (let number = 1; number <= 20; number++) index.put(toJob(number));
+  for (let tries = 0; tries < 3; tries++) index.flush();
+  expect(logged).toEqual([expect.stringContaining("index not written")]);
+  index.put({ ...toJob(7), exit, closed: true });
+
+  expect(numbers(index.list(15, 3))).toEqual([14, 13, 12]);
+  expect(numbers(index.list(Number.MAX_SAFE_INTEGER, 100))).toHaveLength(20);
+  expect(index.find(toJob(7).start.job)).toMatchObject({ closed: true, exit });
+  expect(index.findByNumber(7)).toMatchObject({ closed: true, exit });
+  expect(numbers(index.findByPrefix(toJob(9).start.job.slice(0, 8)))).toEqual([9]);
+  expect(index.findByPrefix("0000")).toHaveLength(2);
+  expect(index.listClosed()).toEqual([toJob(7).start.job]);
+  expect([index.size, index.lastNumber]).toEqual([20, 20]);
+
+  free();
+  using reader = new Database(path, { readonly: true });
+  const count = () => Object.values(reader.query("SELECT count(*) FROM jobs").get() as object)[0];
+  await eventually(() => count() === 20);
+  expect(logged).toHaveLength(1);
+  index.put(toJob(21));
+  expect([index.size, index.lastNumber]).toEqual([21, 21]);
 }
 
 describe("JobIndex", () => {
@@ -157,6 +203,56 @@ describe("JobIndex", () => {
     expect(world.index.findByPrefix("1%%%%")).toEqual([]);
   });
 
+  test("lists jobs that are closed, oldest first, written or not", () => {
+    using world = setup();
+    using index = world.open();
+    for (const number of [5, 2, 4]) index.put({ ...toJob(number), closed: true });
+    index.put(toJob(3));
+    index.flush();
+    index.put({ ...toJob(3), exit, closed: true });
+    index.put({ ...toJob(2), exit, closed: true });
+    index.put({ ...toJob(1), closed: true });
+    expect(index.listClosed()).toEqual([1, 2, 3, 4, 5].map((number) => toJob(number).start.job));
+  });
+
+  test("removes a job that is not written yet, and keeps its number", () => {
+    using world = setupFilled(3);
+    const { job } = toJob(3).start;
+    world.index.remove(job, 0);
+    world.index.flush();
+    expect(world.index.find(job)).toBeUndefined();
+    expect(world.index.wasRemoved(job)).toBe(true);
+    expect([world.index.size, world.index.lastNumber]).toEqual([2, 3]);
+  });
+
+  test("answers while another connection keeps it from writing, and writes later", async () => {
+    using world = setup();
+    using index = world.open();
+    using other = new Database(world.path);
+    other.run("BEGIN IMMEDIATE");
+    await checkUnwritable(world, index, () => other.run("ROLLBACK"));
+  });
+
+  test.skipIf(mountFault !== undefined)("answers while the disk is full, and writes later", async () => {
+    using small = mountSmall(1024 * 1024);
+    using world = setup(small);
+    using index = world.open();
+    using filler = fillDisk(small.path);
+    await checkUnwritable(world, index, () => filler[Symbol.dispose]());
+  });
+
+  test("can be closed while it cannot be written: the ledgers know the rest", () => {
+    using world = setup();
+    const index = world.open();
+    using other = new Database(world.path);
+    other.run("BEGIN IMMEDIATE");
+    index.put(toJob(1));
+    index[Symbol.dispose]();
+    other.run("ROLLBACK");
+    using again = world.open();
+    expect(again.size).toBe(0);
+  });
+
   test("refuses a database of a newer version, and does not touch it", () => {
     using world = setup();
     {
@@ -164,12 +260,32 @@ describe("JobIndex", () => {
       newer.run("CREATE TABLE treasure (x)");
       newer.run("PRAGMA user_version = 99");
     }
+    const before = readFileSync(world.path);
     expect(refusal(world.open)).toBe(
       `Cannot open "${world.path}": a newer farhandd wrote it (schema 99); use that version`,
     );
-    using untouched = new Database(world.path);
-    const tables = untouched.query("SELECT name FROM sqlite_master WHERE type = 'table'").all();
-    expect(tables).toEqual([{ name: "treasure" }]);
+    expect(readFileSync(world.path).equals(before)).toBe(true);
+    expect(readdirSync(dirname(world.path))).toEqual([basename(world.path)]);
+  });
+
+  test("refuses a database of another program, and does not touch it", () => {
+    using world = setup();
+    {
+      using foreign = new Database(world.path, { create: true });
+      foreign.run("CREATE TABLE jobs (x)");
+    }
+    const before = readFileSync(world.path);
+    expect(refusal(world.open)).toBe(
+      `Cannot open "${world.path}": it is no index of farhandd; move it away to have it rebuilt from the ledgers`,
+    );
+    expect(readFileSync(world.path).equals(before)).toBe(true);
+  });
+
+  test("takes a database that is empty, as one whose making was cut short is", () => {
+    using world = setup();
+    writeFileSync(world.path, "");
+    using index = world.open();
+    expect(index.size).toBe(0);
   });
 
   test("refuses what is no database, and says what to do", () => {

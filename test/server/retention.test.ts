@@ -13,12 +13,13 @@ const DAY = 24 * 3_600_000;
 function setup() {
   const state = mkdtempSync(join(tmpdir(), "farhand-retention-"));
   mkdirSync(join(state, "ledgers"));
-  const index = new JobIndex(join(state, "state.db"));
   const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
+  const index = new JobIndex(join(state, "state.db"), log);
   const add = (number: number, closed: boolean): JobId => {
     const job = v.parse(JobId, crypto.randomUUID());
     mkdirSync(join(state, "ledgers", job));
     writeFileSync(join(state, "ledgers", job, "0.seg"), new Uint8Array(1_000));
+    writeFileSync(join(state, "ledgers", job, "start.ndjson"), "");
     const start = {
       format: 1 as const,
       job,
@@ -39,6 +40,7 @@ function setup() {
     add,
     index,
     options: { state, index, log },
+    ledger: (job: JobId) => join(state, "ledgers", job),
     has: (job: JobId) => existsSync(join(state, "ledgers", job)),
     [Symbol.dispose]() {
       index[Symbol.dispose]();
@@ -61,6 +63,28 @@ test("retention leaves everything alone that fits", () => {
   using world = setup();
   world.add(1, true);
   expect(runOnce(world.options, 1_000, Date.now())).toEqual([]);
+});
+
+test("retention forgets a job whose ledger somebody removed, and removes what a crash left of one", () => {
+  using world = setup();
+  const [gone, partial, whole, running] = [
+    world.add(1, true),
+    world.add(2, true),
+    world.add(3, true),
+    world.add(4, false),
+  ];
+  rmSync(world.ledger(gone), { recursive: true });
+  rmSync(join(world.ledger(partial), "start.ndjson"));
+  rmSync(world.ledger(running), { recursive: true });
+  expect(runOnce(world.options, 10_000, Date.now())).toEqual([gone, partial]);
+  expect([partial, whole].map(world.has)).toEqual([false, true]);
+  expect([gone, partial, whole, running].map((job) => world.index.find(job)?.start.number)).toEqual([
+    undefined,
+    undefined,
+    3,
+    4,
+  ]);
+  expect(world.index.wasRemoved(gone)).toBe(true);
 });
 
 test("retention remembers the id of a removed job for a day", () => {

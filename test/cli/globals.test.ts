@@ -1,0 +1,34 @@
+import { describe, expect, test } from "bun:test";
+import { parseArguments } from "../../src/cli/arguments.ts";
+import { globalArgs, toGlobals } from "../../src/cli/globals.ts";
+
+const read = (...words: string[]) =>
+  toGlobals(parseArguments(words, { args: globalArgs, rest: false, takesRest: false }));
+
+describe("toGlobals", () => {
+  test("leaves open what is not said", () => {
+    const { heartbeat, connectTimeout, host, json, logLevel } = read();
+    expect({ heartbeat, connectTimeout, host }).toEqual({
+      heartbeat: undefined,
+      connectTimeout: undefined,
+      host: undefined,
+    });
+    expect({ json, logLevel }).toEqual({ json: false, logLevel: "warn" });
+  });
+
+  test("reads durations as milliseconds, those to connect without bounds", () => {
+    expect(read("--heartbeat", "1s").heartbeat).toBe(1_000);
+    expect(read("--heartbeat", "1h").heartbeat).toBe(3_600_000);
+    expect(read("--connect-timeout", "0s").connectTimeout).toBe(0);
+    expect(read("--connect-timeout", "30d").connectTimeout).toBe(30 * 86_400_000);
+  });
+
+  test.each(["0s", "999ms", "61m", "100d"])("refuses a heartbeat of %s with the bounds", (text) => {
+    expect(() => read("--heartbeat", text)).toThrow(
+      expect.objectContaining({
+        code: "invalid_input",
+        message: `Cannot use --heartbeat "${text}": choose one from 1s to 1h`,
+      }),
+    );
+  });
+});
