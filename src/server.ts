@@ -6,8 +6,10 @@ import { openPlace } from "./keeper/place.ts";
 import { createLog, describeError, type Log, LOG_FORMATS, LOG_LEVELS } from "./lib/log.ts";
 import { BUILD, COMMIT, VERSION } from "./lib/version.ts";
 import { openLibc } from "./process/libc.ts";
+import { nameProcess } from "./process/name.ts";
 import { AppError } from "./protocol/error.ts";
 import { KeeperId } from "./protocol/id.ts";
+import type { ServerStatus } from "./server/app.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
 import { findServer, start, stop } from "./server/control.ts";
 import { openLogFile } from "./server/log-file.ts";
@@ -43,6 +45,12 @@ const serving: ArgsDef = {
   },
 };
 const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
+/** For ourselves: `start` reads what a server says on stderr until that listens, and nobody does afterwards. */
+const background: ArgsDef = { background: { type: "boolean" } };
+const asked: ArgsDef = {
+  help: { type: "boolean", alias: "h", description: "Show help, also of one command" },
+  version: { type: "boolean", alias: "V", description: "Show the version" },
+};
 
 const verbs = {
   serve: { description: "Serve in the foreground", args: serving },
@@ -64,12 +72,17 @@ const commands = Object.fromEntries(
     defineCommand({ meta: { name, description }, args }),
   ]),
 );
+const EXIT_CODES = `EXIT CODES
+
+  0: done. 1: it cannot be done, and stderr says why. 3: status found no server.`;
+
 const root: CommandDef = {
   meta: {
     name: "farhandd",
     version: VERSION,
     description: "The server of Farhand: runs commands for its clients and keeps what they say",
   },
+  args: asked,
   subCommands: commands,
 };
 
@@ -86,21 +99,23 @@ function toSelf(...args: string[]): { argv: readonly string[]; argv0: string } {
 
 async function main(argv: readonly string[]): Promise<void> {
   const [verb = "--help", ...rest] = argv;
-  if (verb === "--version") return print(`farhandd ${VERSION} (${COMMIT})`);
-  if (verb === "--help" || verb === "-h" || verb === "help") return print(await usage(root));
   if (verb === "keeper") return runKeeper(rest);
-  if (!isVerb(verb)) throw new AppError("invalid_input", `Cannot do "${verb}": see farhandd --help`);
-  if (rest.includes("--help") || rest.includes("-h")) return print(await usage(commands[verb] ?? root));
-  const flags = parseFlags(rest, verbs[verb].args);
+  const topic = verb === "help" || verb.startsWith("-") ? rest.find(isVerb) : verb;
+  if (topic !== undefined && !isVerb(topic)) throw unknownVerb(topic);
+  const isAsked = (...flags: string[]) => flags.includes(verb) || flags.some((flag) => rest.includes(flag));
+  if (isAsked("--help", "-h") || verb === "help") return print(await usage(topic));
+  if (isAsked("--version", "-V")) return print(`farhandd ${VERSION} (${COMMIT})`);
+  if (!isVerb(verb)) throw unknownVerb(verb);
+  const flags = parseFlags(rest, { ...verbs[verb].args, ...(verb === "serve" && background) });
   const config = readConfig(toConfigFlags(flags), process.env);
   const signal = stopSignal();
   switch (verb) {
     case "serve":
-      return runServer(config, signal);
+      return runServer(config, Boolean(flags["background"]), signal);
     case "start": {
       const status = await start(
         config.state,
-        toSelf("serve", ...rest.filter((flag) => flag !== "--json")),
+        toSelf("serve", "--background", ...rest.filter((flag) => flag !== "--json")),
         signal,
       );
       return print(
@@ -121,7 +136,9 @@ async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-async function runServer(config: ServerConfig, signal: AbortSignal): Promise<void> {
+async function runServer(config: ServerConfig, isBackground: boolean, signal: AbortSignal): Promise<void> {
+  nameProcess("farhandd");
+  let isEchoing = true;
   await serve(
     {
       config,
@@ -140,7 +157,12 @@ async function runServer(config: ServerConfig, signal: AbortSignal): Promise<voi
           "--log-format",
           config.logFormat,
         ),
-      openLog: (state) => openLog(join(state, "logs", "server.log"), config, true),
+      openLog: (state) => {
+        const log = openLog(join(state, "logs", "server.log"), config, () => isEchoing);
+        surviveErrors(log);
+        return log;
+      },
+      onListening: () => (isEchoing = !isBackground),
     },
     signal,
   );
@@ -167,12 +189,13 @@ async function runKeeper(args: readonly string[]): Promise<void> {
     },
     {},
   );
+  nameProcess("farhandd");
   const place = openPlace(state, v.parse(KeeperId, values.id));
-  const log = openLog(join(state, "logs", "keeper.log"), { logLevel, logFormat }, false);
+  const log = openLog(join(state, "logs", "keeper.log"), { logLevel, logFormat }, () => false);
   const libc = process.platform === "win32" ? undefined : openLibc();
   // A terminal's or a service manager's signals are for the front; a keeper ends with its last job.
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => {});
-  process.on("uncaughtException", (error) => log.error("unexpected", { error: describeError(error) }));
+  surviveErrors(log);
   log.info("keeping", { keeper: place.id, pid: process.pid });
   await keep({ state, place, build: BUILD, libc, log }, new AbortController().signal);
   log.info("ended", { keeper: place.id });
@@ -188,12 +211,28 @@ async function runStatus(state: string, asJson: boolean, signal: AbortSignal): P
   }
   const { status } = found;
   if (asJson) return print(JSON.stringify({ running: true, state, ...status }));
-  const keepers = status.keepers.map(({ pid, jobs }) => `keeper ${pid} with ${jobs} jobs`).join(", ");
+  const keepers = status.keepers.map(describeKeeper).join(", ");
   print(
     `farhandd ${status.version} runs with pid ${status.pid}\n` +
       `  listening on ${status.listen.join(" and ")}\n  state in ${state}\n` +
       `  ${status.jobs.running} of ${status.jobs.total} jobs running; ${keepers}`,
   );
+}
+
+function describeKeeper(keeper: ServerStatus["keepers"][number]): string {
+  const who = `keeper ${keeper.pid ?? keeper.id} with ${keeper.jobs} jobs`;
+  switch (keeper.state) {
+    case "reached":
+      return who;
+    case "unreached":
+      return `${who} (it does not answer)`;
+    case "unsupported":
+      return `${who} (of version ${keeper.major}, which this farhandd cannot use)`;
+  }
+}
+
+function unknownVerb(word: string): AppError {
+  return new AppError("invalid_input", `Cannot do "${word}": see farhandd --help`);
 }
 
 function isVerb(word: string): word is Verb {
@@ -231,14 +270,20 @@ function toConfigFlags(flags: Flags) {
 function openLog(
   path: string,
   { logLevel, logFormat }: Pick<ServerConfig, "logLevel" | "logFormat">,
-  echo: boolean,
+  isEchoing: () => boolean,
 ): Log {
   const toFile = openLogFile(path);
   const write = (line: string) => {
     toFile(line);
-    if (echo) process.stderr.write(`${line}\n`, () => {});
+    if (isEchoing()) process.stderr.write(`${line}\n`, () => {});
   };
   return createLog({ level: logLevel, format: logFormat, write, now: () => new Date() });
+}
+
+/** What nobody caught is logged, and ends neither the jobs nor the clients that it has nothing to do with. */
+function surviveErrors(log: Log): void {
+  for (const name of ["uncaughtException", "unhandledRejection"] as const)
+    process.on(name, (error: unknown) => log.error("unexpected", { error: describeError(error) }));
 }
 
 /** Aborted by the first signal that asks to end. */
@@ -250,9 +295,11 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
-async function usage(command: CommandDef): Promise<string> {
-  const text = await renderUsage(command, command === root ? undefined : root);
-  return process.stdout.isTTY ? text : Bun.stripANSI(text);
+async function usage(verb: Verb | undefined): Promise<string> {
+  const command = verb && commands[verb];
+  const text = `${await renderUsage(command ?? root, command && root)}\n\n${EXIT_CODES}`;
+  const shown = process.stdout.isTTY ? text : Bun.stripANSI(text);
+  return shown.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
 }
 
 function print(text: string): void {

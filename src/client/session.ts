@@ -102,7 +102,10 @@ export class Session implements AsyncDisposable {
   }
 
   /** Calls a background command whose job waits for this reader, from its first packet on. */
-  startHeld(start: Start, holder: HolderId): { readonly accepted: Promise<Accepted>; readonly output: Output } {
+  startHeld(
+    start: Start,
+    holder: HolderId,
+  ): { readonly accepted: Promise<Accepted>; readonly output: Output } {
     const { channel, output } = this.#createOutput({ type: "since", number: 0 });
     const accepted = this.#start(start, { channel, holder, limit: output.takeFirstLimit() });
     accepted.catch((error: unknown) => output.failed(toAppError(error)));

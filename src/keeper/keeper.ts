@@ -18,7 +18,7 @@ import {
   type LinkFrame,
   LinkWriter,
 } from "./link.ts";
-import { type KeeperPlace, removePlace } from "./place.ts";
+import { createSocketDirectory, type KeeperPlace, removePlace } from "./place.ts";
 
 /** Milliseconds that a keeper without jobs waits for a front before it ends. */
 const LINGER = 5_000;
@@ -48,6 +48,7 @@ export async function keep(options: KeeperOptions, signal: AbortSignal): Promise
   if (lock === undefined)
     throw new AppError("state_in_use", `Cannot keep: keeper ${options.place.id} is running already`);
   const keeper = new Keeper(options);
+  createSocketDirectory(options.place);
   using _listener = listen(keeper, options.place.socket);
   await abortable(keeper.ended, signal).catch(() => {}); // an abort is just another end
   removePlace(options.state, options.place);

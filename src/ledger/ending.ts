@@ -9,12 +9,23 @@ export interface Ending {
   readonly closed: boolean;
   /** The number after the last packet. */
   readonly next: number;
+  /** Where that packet begins, or will: bytes of records before it. */
+  readonly position: number;
 }
 
-/** Looks for the exit and the close, from the newest segment back: output may follow the exit. */
-export function findEnding(directory: string, job: JobId): Ending {
+/**
+ * Looks for the exit and the close, from the newest segment back, and in so many of them at most: output may follow the
+ * exit, which the close repeats.
+ */
+export function findEnding(
+  directory: string,
+  job: JobId,
+  segments: number = Number.POSITIVE_INFINITY,
+): Ending {
   let closed = false;
   let next = 0;
+  let position = 0;
+  let scanned = 0;
   for (const first of listSegments(directory).reverse()) {
     let exit: Exit | undefined;
     const look = (record: RawRecord) => {
@@ -29,11 +40,16 @@ export function findEnding(directory: string, job: JobId): Ending {
     const fd = openSync(segmentPath(directory, first), "r");
     try {
       const start = readSegmentHeader(fd, job);
-      if (start !== undefined) next = Math.max(next, scanSegment(fd, start, look).totals.packets);
+      if (start !== undefined) {
+        const { totals, bytes } = scanSegment(fd, start, look);
+        next = Math.max(next, totals.packets);
+        position = Math.max(position, start.position + bytes);
+        scanned++;
+      }
     } finally {
       closeSync(fd);
     }
-    if (exit !== undefined) return { exit, closed, next };
+    if (exit !== undefined || scanned >= segments) return { exit, closed, next, position };
   }
-  return { exit: undefined, closed, next };
+  return { exit: undefined, closed, next, position };
 }

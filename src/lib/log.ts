@@ -44,7 +44,7 @@ export function createLog({ level, format, write, now }: LogOptions): Log {
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause === undefined
-    ? (error.stack ?? error.message)
+    ? error.stack || error.message // a DOMException's stack is empty
     : `${error.message}: ${describeError(error.cause)}`;
 }
 

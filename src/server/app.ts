@@ -3,6 +3,7 @@ import { createMiddleware } from "hono/factory";
 import type { ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import { toBearer } from "./auth.ts";
+import type { KeeperState } from "./keeper-link.ts";
 import { isLoopback } from "./listen.ts";
 
 /** What the running server tells of itself to those who may know. */
@@ -10,12 +11,8 @@ export interface ServerStatus {
   readonly pid: number;
   readonly version: string;
   readonly listen: readonly string[];
-  readonly keepers: readonly {
-    readonly id: string;
-    readonly pid: number;
-    readonly build: string;
-    readonly jobs: number;
-  }[];
+  /** All that live, with the jobs that each has. */
+  readonly keepers: readonly (KeeperState & { readonly id: string; readonly jobs: number })[];
   readonly jobs: { readonly running: number; readonly total: number };
 }
 

@@ -12,7 +12,7 @@ const MAX_CONFIG_BYTES = 1024 * 1024;
 /** What a configuration file may say. */
 const ConfigFile = v.strictObject({
   listen: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))])),
-  state: v.optional(v.string()),
+  state: v.optional(v.pipe(v.string(), v.nonEmpty())),
   log: v.optional(
     v.strictObject({
       level: v.optional(v.picklist(LOG_LEVELS)),
@@ -39,16 +39,17 @@ export interface ServerConfig {
 }
 export type ListenAddress = ReturnType<typeof parseListen>;
 
-/** Puts flags, environment and file together. Throws `invalid_config`, naming the key. */
+/** Puts flags, environment (where empty means unset) and file together. Throws `invalid_config`, naming the key. */
 export function readConfig(
   flags: ConfigFlags,
   env: Readonly<Record<string, string | undefined>>,
 ): ServerConfig {
-  const path = flags.config ?? env["FARHAND_CONFIG"];
+  const path = flags.config ?? (env["FARHAND_CONFIG"] || undefined);
   const file = path === undefined ? {} : readFile(path);
   const listen =
     flags.listen.length > 0 ? flags.listen : file.listen === undefined ? undefined : [file.listen].flat();
-  const state = flags.state ?? env["FARHAND_STATE"] ?? file.state;
+  if (flags.state === "") throw new AppError("invalid_config", 'Cannot use --state "": name a directory');
+  const state = flags.state ?? (env["FARHAND_STATE"] || file.state);
   return {
     listen: listen?.map(parseListen),
     state: state === undefined ? defaultState(env) : resolve(state),
@@ -62,11 +63,12 @@ function readFile(path: string): v.InferOutput<typeof ConfigFile> {
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   const key = v.getDotPath(issue) ?? "(top level)";
-  const problem =
-    issue.expected === "never"
-      ? "this key is unknown"
-      : `expected ${issue.expected}, found ${issue.received}`;
-  throw refused(path, `at "${key}": ${problem}`);
+  throw refused(path, `at "${key}": ${describeIssue(issue)}`);
+}
+
+function describeIssue({ type, expected, received }: v.BaseIssue<unknown>): string {
+  if (type === "non_empty") return "it is empty";
+  return expected === "never" ? "this key is unknown" : `expected ${expected}, found ${received}`;
 }
 
 function readText(path: string): string {

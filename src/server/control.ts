@@ -1,42 +1,57 @@
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
 import type { LocalServer } from "../protocol/local.ts";
 import type { ServerStatus } from "./app.ts";
 import { findLocalServer, isStateLocked, prepareState } from "./state.ts";
+import { timeLimit } from "./time-limit.ts";
 
-/** Milliseconds between two looks, and for which a server may take to start or to stop. */
+/** Milliseconds between two looks. */
 const POLL = 20;
+/** Milliseconds for which a server may take to start or to stop. */
 const PATIENCE = 15_000;
+/** Milliseconds for which a running server may take to answer. */
+const ANSWER_PATIENCE = 5_000;
 
-/** The running server of a state directory and what it says of itself, or undefined when none answers. */
+/**
+ * The running server of a state directory and what it says of itself, or undefined when there is none. Throws `timed_out`
+ * when there is one that does not answer.
+ */
 export async function findServer(
   state: string,
   signal: AbortSignal,
 ): Promise<{ readonly local: LocalServer; readonly status: ServerStatus } | undefined> {
   const local = findLocalServer(state);
   if (local === undefined) return undefined;
+  const limit = answerLimit(local);
   try {
-    const response = await fetch(`${local.url}/v1/status`, {
-      headers: authorization(local),
-      redirect: "error",
-      signal,
-    });
+    const response = await ask(local, "GET", "/v1/status", AbortSignal.any([signal, limit]));
     if (!response.ok) return undefined; // another server has the port, and another token
     const status = (await response.json()) as ServerStatus; // our own server's, proven by its accepting the token
     return status.pid === local.pid ? { local, status } : undefined;
   } catch (error) {
-    if (signal.aborted) throw error;
+    // What was left by a server that is dead may lead to somebody else, who does not answer either.
+    if (signal.aborted || (limit.aborted && isStateLocked(state))) throw error;
     return undefined;
   }
 }
 
-/** Starts a server in the background and resolves when it answers. Throws the reason when it does not. */
+/** What runs this executable as a server in the background. */
+export interface ServerCommand {
+  readonly argv: readonly string[];
+  readonly argv0: string;
+}
+
+/**
+ * Starts a server in the background and resolves when it answers. Throws the reason when it does not within `patience`
+ * milliseconds; then none is left.
+ */
 export async function start(
   state: string,
-  command: { readonly argv: readonly string[]; readonly argv0: string },
+  { argv, argv0 }: ServerCommand,
   signal: AbortSignal,
+  patience: number = PATIENCE,
 ): Promise<ServerStatus> {
   prepareState(state);
   const running = await findServer(state, signal);
@@ -46,26 +61,24 @@ export async function start(
       `Cannot start: farhandd runs already with pid ${running.status.pid} at ${running.local.url}`,
     );
   }
-  const outputPath = join(state, "logs", "start.out");
-  const output = openSync(outputPath, "w", 0o600);
-  const child = Bun.spawn([...command.argv], {
-    argv0: command.argv0,
-    stdio: ["ignore", output, output],
-    detached: true,
-  });
-  closeSync(output);
+  using output = openOutput(state);
+  const child = Bun.spawn([...argv], { argv0, stdio: ["ignore", output.fd, output.fd], detached: true });
   child.unref();
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
-  for (;;) {
-    const found = await findServer(state, deadline);
-    if (found?.status.pid === child.pid) return found.status;
-    if (child.exitCode !== null || child.signalCode !== null) {
-      throw new AppError(
-        "unavailable",
-        findReason(readFileSync(outputPath, "utf8")) ?? "Cannot start: the server ended without a word",
-      );
+  const late = `Cannot start: pid ${child.pid} did not answer within ${patience / 1_000} s; see logs/server.log in "${state}"`;
+  const limited = AbortSignal.any([signal, timeLimit(patience, late)]);
+  try {
+    for (;;) {
+      const found = await findServer(state, limited);
+      if (found?.status.pid === child.pid) return found.status;
+      if (child.exitCode !== null || child.signalCode !== null) {
+        const reason = findReason(output.read());
+        throw new AppError("unavailable", reason ?? "Cannot start: the server ended without a word");
+      }
+      await delay(POLL, limited);
     }
-    await delay(POLL, deadline);
+  } catch (error) {
+    child.kill("SIGKILL"); // it has no jobs: those are its keepers'
+    throw error;
   }
 }
 
@@ -74,23 +87,53 @@ export async function stop(state: string, signal: AbortSignal): Promise<ServerSt
   const found = await findServer(state, signal);
   if (found === undefined)
     throw new AppError("not_running", `Cannot stop: no farhandd answers for state directory "${state}"`);
-  await fetch(`${found.local.url}/v1/stop`, {
-    method: "POST",
-    headers: authorization(found.local),
+  const { local, status } = found;
+  await ask(local, "POST", "/v1/stop", AbortSignal.any([signal, answerLimit(local)]));
+  const late = `Cannot stop farhandd: pid ${local.pid} has not ended within ${PATIENCE / 1_000} s; ${ADVICE}`;
+  const limited = AbortSignal.any([signal, timeLimit(PATIENCE, late)]);
+  while (isStateLocked(state)) await delay(POLL, limited);
+  return status;
+}
+
+const ADVICE = "if it does not recover, end it with kill -9, which leaves jobs running, and start it again";
+
+function answerLimit({ pid }: LocalServer): AbortSignal {
+  const seconds = ANSWER_PATIENCE / 1_000;
+  const late = `Cannot reach farhandd: pid ${pid} runs but did not answer within ${seconds} s; ${ADVICE}`;
+  return timeLimit(ANSWER_PATIENCE, late);
+}
+
+function ask(
+  { url, token }: LocalServer,
+  method: "GET" | "POST",
+  path: string,
+  signal: AbortSignal,
+): Promise<Response> {
+  return fetch(`${url}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}` },
     redirect: "error",
     signal,
   });
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
-  while (isStateLocked(state)) await delay(POLL, deadline);
-  return found.status;
+}
+
+/** A file for what a server that is being started writes; whatever becomes of us, it leaves no trace. */
+function openOutput(state: string): Disposable & { readonly fd: number; read(): string } {
+  const path = join(state, "logs", `start-${crypto.randomUUID()}.out`);
+  const fd = openSync(path, "wx+", 0o600);
+  unlinkSync(path);
+  return {
+    fd,
+    read() {
+      const bytes = Buffer.alloc(fstatSync(fd).size);
+      return bytes.toString("utf8", 0, readSync(fd, bytes, 0, bytes.length, 0));
+    },
+    [Symbol.dispose]: () => closeSync(fd),
+  };
 }
 
 /** What a server that ended said of it, apart from its log and a stack. */
 function findReason(output: string): string | undefined {
   const said = output.split("\n").findLast((line) => line.startsWith("farhandd: "));
   return said?.replace("farhandd: ", "");
-}
-
-function authorization({ token }: LocalServer): { authorization: string } {
-  return { authorization: `Bearer ${token}` };
 }

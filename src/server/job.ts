@@ -26,11 +26,17 @@ export class Job {
   #standing: JobStanding;
   #closed: boolean;
 
-  constructor(start: StartRecord, keeper: KeeperLink | undefined, standing: JobStanding) {
+  /** `isClosed`: whether its ledger is complete, as that of a job without a keeper mostly is. */
+  constructor(
+    start: StartRecord,
+    keeper: KeeperLink | undefined,
+    standing: JobStanding,
+    isClosed = keeper === undefined,
+  ) {
     this.start = start;
     this.keeper = keeper;
     this.#standing = standing;
-    this.#closed = keeper === undefined;
+    this.#closed = isClosed;
   }
 
   get next(): number {

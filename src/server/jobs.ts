@@ -2,7 +2,8 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { JobAccess, Program } from "../commands/define.ts";
-import { after } from "../lib/abort.ts";
+import { after, delay } from "../lib/abort.ts";
+import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
@@ -11,7 +12,7 @@ import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
 import { AppError } from "../protocol/error.ts";
-import { type HolderId, JobId } from "../protocol/id.ts";
+import { type HolderId, JobId, type KeeperId } from "../protocol/id.ts";
 import type { JobSummary } from "../protocol/job.ts";
 import type { Exit } from "../protocol/packet.ts";
 import { Job } from "./job.ts";
@@ -23,6 +24,8 @@ const PAGE_BYTES = 48 * 1024;
 const PAGE_JOBS = 200;
 /** Characters of argv that a summary shows. */
 const ARGV_CHARACTERS = 32 * 1024;
+/** Milliseconds between tries to write into a ledger how its job ended. */
+const SETTLE_RETRY = { first: 250, cap: 5_000, random: Math.random } as const;
 
 export interface JobsOptions {
   readonly state: string;
@@ -32,6 +35,8 @@ export interface JobsOptions {
   readonly currentKeeper: () => Promise<KnownKeeper>;
   /** The umask of the front at its start. */
   readonly umask: number;
+  /** Aborted when the server stops. */
+  readonly signal: AbortSignal;
 }
 
 export interface JobRequest {
@@ -66,33 +71,48 @@ export class Jobs {
     return [...this.#live.values()].filter(({ keeper }) => keeper === link).length;
   }
 
-  /** Takes over what a running keeper keeps. */
+  /** Takes over what a living keeper keeps, at first or again; what it keeps no more has ended meanwhile. */
   adopt(link: KeeperLink, standings: readonly JobProgress[]): void {
+    const kept = new Set(standings.map(({ job }) => job));
+    for (const [id, { keeper }] of this.#live) if (keeper === link && !kept.has(id)) this.#settle(id);
     for (const standing of standings) {
       const start = findStart(this.#directory(standing.job));
-      if (start !== undefined) this.#live.set(standing.job, new Job(start, link, standing));
+      if (this.#live.has(standing.job)) this.progress(standing);
+      else if (start !== undefined) this.#keep(new Job(start, link, standing));
     }
   }
 
+  /** Looks how far the jobs of a keeper have come that lives but cannot be reached. */
+  refresh(link: KeeperLink): void {
+    for (const [id, { keeper }] of this.#live) if (keeper === link) this.#look(id, 1);
+  }
+
   /**
-   * Brings the index in line with the ledgers. Call it when every living keeper is adopted and the others' locks are
-   * taken: a job without an exit that nobody keeps is then lost.
+   * Brings the index in line with the ledgers. Call it when every living keeper is known and the others' locks were
+   * taken: a job of a keeper that `findUnreached` answers goes on, any other without an exit that nobody keeps is lost.
    */
-  reconcile(): void {
+  reconcile(findUnreached: (keeper: KeeperId) => KeeperLink | undefined): void {
     for (const name of readdirSync(join(this.#options.state, "ledgers"))) {
       const id = v.safeParse(JobId, name);
-      if (!id.success) continue;
-      const live = this.#live.get(id.output);
-      const known = this.#options.index.find(id.output);
-      if (live !== undefined) this.#note(live);
-      else if (known?.closed !== true) this.#settle(id.output);
+      if (!id.success || this.#live.has(id.output)) continue;
+      if (this.#options.index.find(id.output)?.closed === true) continue;
+      const start = findStart(this.#directory(id.output));
+      if (start === undefined) continue; // claimed, but nothing was started: the keeper died in between
+      const link = findUnreached(start.keeper);
+      this.#keep(new Job(start, link, { next: 0, position: 0 }, false));
+      if (link === undefined) this.#settle(id.output);
+      else this.#look(id.output, Number.POSITIVE_INFINITY);
     }
     this.#lastNumber = this.#options.index.lastNumber;
   }
 
   /** A keeper is gone, its lock is taken: what it had not finished is lost. */
   lose(link: KeeperLink): void {
-    for (const [id, job] of this.#live) if (job.keeper === link) this.#settle(id);
+    for (const [id, job] of this.#live) {
+      if (job.keeper !== link) continue;
+      job.keeper = undefined;
+      this.#settle(id);
+    }
   }
 
   progress({ job: id, ...standing }: JobProgress): void {
@@ -119,7 +139,10 @@ export class Jobs {
     const existing = this.find(id);
     if (existing !== undefined) return existing;
     if (this.#options.index.wasRemoved(id))
-      throw new AppError("not_found", `Cannot start job ${id}: one of that id ran, and its record was removed`);
+      throw new AppError(
+        "not_found",
+        `Cannot start job ${id}: one of that id ran, and its record was removed`,
+      );
     const starting = this.#start(request).finally(() => this.#starting.delete(id));
     this.#starting.set(id, starting);
     return starting;
@@ -207,22 +230,56 @@ export class Jobs {
     this.#options.index.put({ start, exit, closed: isClosed });
   }
 
-  /** Reads how a job ended that nobody keeps, and writes `lost` into the ledger of one that never did. */
+  #keep(job: Job): void {
+    this.#live.set(job.start.job, job);
+    this.#note(job);
+  }
+
+  /** Reads from the newest segments of its ledger how far a job has come that its keeper cannot tell of. */
+  #look(id: JobId, segments: number): void {
+    try {
+      const { closed, next, position, exit } = findEnding(this.#directory(id), id, segments);
+      const standing = { job: id, next, position, exit: exit ?? this.#live.get(id)?.exit };
+      if (closed) this.closed(standing);
+      else this.progress(standing);
+    } catch (error) {
+      this.#options.log.warn("ledger not read", { job: id, error: describeError(error) });
+    }
+  }
+
+  /** Settles a job that nobody keeps. Where that fails it is tried until it works: a full disk only delays it. */
   #settle(id: JobId): void {
+    try {
+      this.#end(id);
+    } catch (error) {
+      this.#options.log.error("ledger not settled yet", { job: id, error: describeError(error) });
+      this.#settleLater(id).catch(() => {}); // it ends with the server
+    }
+  }
+
+  async #settleLater(id: JobId): Promise<void> {
+    for (const ms of backoff(SETTLE_RETRY)) {
+      await delay(ms, this.#options.signal);
+      try {
+        return this.#end(id);
+      } catch {
+        // The first failure was logged; most likely this is the same.
+      }
+    }
+  }
+
+  /** Reads how a job ended that nobody keeps, and writes `lost` into the ledger of one that never did. */
+  #end(id: JobId): void {
     const directory = this.#directory(id);
     const start = findStart(directory);
     if (start === undefined) return; // claimed, but nothing was started: the keeper died in between
-    try {
-      const found = findEnding(directory, id);
-      if (!found.closed) this.#finish(directory, start, found.exit);
-      const { exit } = found.closed ? found : findEnding(directory, id);
-      const job = this.#live.get(id);
-      this.#live.delete(id);
-      this.#options.index.put({ start, exit, closed: true });
-      job?.close({ next: job.next, position: Number.POSITIVE_INFINITY, exit });
-    } catch (error) {
-      this.#options.log.error("ledger cannot be settled", { job: id, error: describeError(error) });
-    }
+    const found = findEnding(directory, id);
+    if (!found.closed) this.#finish(directory, start, found.exit);
+    const { exit } = found.closed ? found : findEnding(directory, id);
+    const job = this.#live.get(id);
+    this.#live.delete(id);
+    this.#options.index.put({ start, exit, closed: true });
+    job?.close({ next: job.next, position: Number.POSITIVE_INFINITY, exit });
   }
 
   #finish(directory: string, start: StartRecord, exit: Exit | undefined): void {

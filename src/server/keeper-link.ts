@@ -1,19 +1,26 @@
 import * as v from "valibot";
 import { abortable } from "../lib/abort.ts";
-import {
-  encodeLinkFrame,
-  type FrontMessage,
-  KeeperMessage,
-  LINK_VERSION,
-  LinkDecoder,
-  LinkWriter,
-} from "../keeper/link.ts";
+import { describeError, type Log } from "../lib/log.ts";
+import { type FrontMessage, type JobProgress, KeeperMessage, LINK_VERSION } from "../keeper/link.ts";
 import { AppError, fromErrorBody } from "../protocol/error.ts";
 import type { JobId, KeeperId, WriterId } from "../protocol/id.ts";
+import { KeeperWire } from "./keeper-wire.ts";
+import { Reminder } from "./reminder.ts";
 
 type Message<T extends KeeperMessage["type"]> = Extract<KeeperMessage, { type: T }>;
 type Request = Extract<FrontMessage, { request: number }>;
 type Unnumbered<R> = R extends unknown ? Omit<R, "request"> : never;
+
+/** What a keeper of any version says first. */
+const Greeting = v.object({
+  type: v.literal("hello"),
+  version: v.object({ major: v.number() }),
+  pid: v.optional(v.number()),
+  build: v.optional(v.string()),
+});
+
+/** What one of this major version says first. */
+const Hello = KeeperMessage.options[0];
 
 /** What a writer of input is told. */
 export interface InputListener {
@@ -21,141 +28,256 @@ export interface InputListener {
   closed(): void;
 }
 
+/** Whether a keeper can be reached: one that cannot may be frozen, or of another major version. */
+export type KeeperState =
+  | { readonly state: "reached"; readonly pid: number; readonly build: string }
+  | { readonly state: "unreached"; readonly pid: number | undefined }
+  | {
+      readonly state: "unsupported";
+      readonly pid: number | undefined;
+      readonly build: string | undefined;
+      readonly major: number;
+    };
+
 export interface KeeperLinkOptions {
   readonly socket: string;
   readonly build: string;
-  readonly onProgress: (message: Message<"progress">) => void;
-  readonly onClosed: (message: Message<"closed">) => void;
-  /** The keeper is gone, or the link to it broke. */
-  readonly onLost: () => void;
+  /** The keeper's, where that is known before it says so. */
+  readonly pid: number | undefined;
+  readonly log: Log;
+  /** The keeper is reached, at first or again: what it says follows this list. */
+  readonly onReached: (hello: Message<"hello">) => void;
+  readonly onProgress: (progress: JobProgress) => void;
+  readonly onClosed: (progress: JobProgress) => void;
 }
 
-/** The front's end of the link to one keeper. */
+interface Pending {
+  readonly message: Request;
+  readonly answer: PromiseWithResolvers<KeeperMessage>;
+  /** Whether it was sent before, over a connection that was lost since. */
+  isAgain: boolean;
+}
+
+interface Listened {
+  readonly job: JobId;
+  readonly writer: WriterId;
+  readonly listener: InputListener;
+}
+
+/**
+ * The front's end of the link to one keeper, for as long as that lives: its connections come and go, and each new one
+ * begins by telling the keeper again what it may not know.
+ */
 export class KeeperLink {
-  readonly #socket: Bun.Socket;
-  readonly #writer: LinkWriter;
   readonly #options: KeeperLinkOptions;
-  readonly #decoder = new LinkDecoder();
-  readonly #requests = new Map<number, PromiseWithResolvers<KeeperMessage>>();
-  readonly #inputs = new Map<string, InputListener>();
-  readonly #hello = Promise.withResolvers<Message<"hello">>();
+  readonly #reminder = new Reminder();
+  readonly #requests = new Map<number, Pending>();
+  readonly #inputs = new Map<string, Listened>();
+  #state: KeeperState;
+  #wire: KeeperWire | undefined;
+  #lost = Promise.withResolvers<void>();
   #lastRequest = 0;
 
-  private constructor(socket: Bun.Socket, options: KeeperLinkOptions) {
-    this.#socket = socket;
-    this.#writer = new LinkWriter(socket);
+  constructor(options: KeeperLinkOptions) {
     this.#options = options;
+    this.#state = { state: "unreached", pid: options.pid };
   }
 
-  /** Connects and says hello. Throws `unavailable` when nobody listens, or the keeper is of another major version. */
-  static async connect(
-    options: KeeperLinkOptions,
-    signal: AbortSignal,
-  ): Promise<{ link: KeeperLink; hello: Message<"hello"> }> {
-    let link: KeeperLink | undefined;
-    const socket = await Bun.connect({
-      unix: options.socket,
-      socket: {
-        data: (_socket, chunk) => link?.receive(chunk),
-        drain: () => link?.drain(),
-        close: () => link?.lose(),
-        error: () => link?.lose(),
-        connectError: () => {},
+  get state(): KeeperState {
+    return this.#state;
+  }
+
+  /**
+   * Reaches the keeper, however long that takes to answer: one that is frozen does so when it thaws. Throws `unavailable`
+   * when nobody listens or the connection is lost, `unsupported_version` for a keeper of another major version, which is
+   * then left alone.
+   */
+  async connect(signal: AbortSignal): Promise<void> {
+    if (this.#wire !== undefined) return;
+    if (this.#state.state === "unsupported") throw this.#toRefusal();
+    const greeted = Promise.withResolvers<void>();
+    greeted.promise.catch(() => {}); // nobody may be waiting for it any more
+    const wire = await KeeperWire.connect({
+      socket: this.#options.socket,
+      onMessage: (message, wire) => {
+        if (wire === this.#wire) return this.#hear(message);
+        this.#greet(message, wire);
+        greeted.resolve();
       },
-    }).catch((cause: unknown) => {
-      throw new AppError("unavailable", "Cannot reach the keeper: it does not listen", { cause });
+      onLost: (cause, wire) => {
+        greeted.reject(cause ?? hasGone());
+        if (wire === this.#wire) this.#lose(cause);
+      },
     });
-    link = new KeeperLink(socket, options);
-    link.send({ type: "hello", version: LINK_VERSION, build: options.build });
-    const hello = await abortable(link.#hello.promise, signal);
-    if (hello.version.major === LINK_VERSION.major) return { link, hello };
-    socket.end();
-    throw new AppError(
-      "unavailable",
-      `Cannot use keeper ${hello.keeper}: it speaks version ${hello.version.major} of the link`,
-    );
+    wire.send({ message: { type: "hello", version: LINK_VERSION, build: this.#options.build } });
+    await abortable(greeted.promise, signal).catch((error: unknown) => {
+      wire.lose(error);
+      throw error;
+    });
   }
 
+  /** Resolves when the connection is lost that there is now. */
+  async waitForLoss(signal: AbortSignal): Promise<void> {
+    if (this.#wire !== undefined) await abortable(this.#lost.promise, signal);
+  }
+
+  /** Tells the keeper, now or when it is reached again. */
   send(message: FrontMessage, bytes?: Uint8Array): void {
-    this.#writer.write(encodeLinkFrame(message, bytes));
+    this.#reminder.note({ message, bytes }, this.#wire !== undefined);
+    this.#wire?.send({ message, bytes });
   }
 
-  /** Sends a verb that is answered. Throws the keeper's refusal, or `unavailable` when the keeper is lost meanwhile. */
+  /**
+   * Sends a verb that is answered. Throws the keeper's refusal, or `unavailable` when the keeper cannot be reached; only
+   * a spawn goes on over the next connection, because it can be repeated.
+   */
   async request(message: Unnumbered<Request>): Promise<KeeperMessage> {
+    if (this.#state.state !== "reached") throw this.#toRefusal();
     const request = ++this.#lastRequest;
-    const answer = Promise.withResolvers<KeeperMessage>();
-    this.#requests.set(request, answer);
-    this.send({ ...message, request });
-    const reply = await answer.promise;
-    if (reply.type === "reply" && reply.error !== undefined) throw fromErrorBody(reply.error);
-    return reply;
+    const pending = {
+      message: { ...message, request },
+      answer: Promise.withResolvers<KeeperMessage>(),
+      isAgain: false,
+    };
+    this.#requests.set(request, pending);
+    this.send(pending.message);
+    const reply = await pending.answer.promise;
+    if (reply.type !== "reply" || reply.error === undefined) return reply;
+    if (message.type === "spawn") this.#reminder.forget(message.start.job);
+    throw fromErrorBody(reply.error);
   }
 
   /** Asks for a writer's state and hears of it from then on. */
   listen(job: JobId, writer: WriterId, listener: InputListener): Disposable {
     const key = `${job}/${writer}`;
-    this.#inputs.set(key, listener);
+    this.#inputs.set(key, { job, writer, listener });
     this.send({ type: "writer", job, writer });
     return {
       [Symbol.dispose]: () => {
-        if (this.#inputs.get(key) === listener) this.#inputs.delete(key);
+        if (this.#inputs.get(key)?.listener === listener) this.#inputs.delete(key);
       },
     };
   }
 
   /** Leaves on purpose; the keeper goes on with its jobs. */
   close(): void {
-    this.send({ type: "goodbye" });
-    this.#socket.end();
+    this.#wire?.send({ message: { type: "goodbye" } });
+    this.#wire?.end();
   }
 
-  /** For the socket's callbacks only, as the two below. */
-  receive(chunk: Uint8Array): void {
-    for (const { message } of this.#decoder.push(chunk)) this.#handle(v.parse(KeeperMessage, message));
+  /** The keeper is dead: nobody waits for it any longer. */
+  bury(): void {
+    for (const { answer } of this.#requests.values()) answer.reject(hasGone());
+    this.#requests.clear();
+    for (const { listener } of this.#inputs.values()) listener.closed();
+    this.#inputs.clear();
   }
 
-  #handle(message: KeeperMessage): void {
+  /** Throws `unsupported_version`. */
+  #greet(message: unknown, wire: KeeperWire): void {
+    const { version, pid, build } = v.parse(Greeting, message);
+    if (version.major !== LINK_VERSION.major) {
+      this.#state = { state: "unsupported", pid, build, major: version.major };
+      throw this.#toRefusal();
+    }
+    const hello = v.parse(Hello, message);
+    this.#wire = wire;
+    this.#lost = Promise.withResolvers();
+    this.#state = { state: "reached", pid: hello.pid, build: hello.build };
+    this.#tellAgain(wire, new Set(hello.jobs.map(({ job }) => job)));
+    this.#options.onReached(hello);
+  }
+
+  #tellAgain(wire: KeeperWire, kept: ReadonlySet<JobId>): void {
+    for (const { message } of this.#requests.values()) {
+      const { request } = message;
+      if (message.type === "spawn" && kept.has(message.start.job)) {
+        this.#answer({ type: "spawned", request, created: true });
+      } else wire.send({ message });
+    }
+    for (const told of this.#reminder.list()) wire.send(told);
+    for (const { job, writer } of this.#inputs.values())
+      wire.send({ message: { type: "writer", job, writer } });
+  }
+
+  #hear(message: unknown): void {
+    const parsed = v.safeParse(KeeperMessage, message);
+    if (parsed.success) return this.#take(parsed.output);
+    this.#options.log.warn("message of a keeper not understood", { why: parsed.issues[0].message });
+  }
+
+  #take(message: KeeperMessage): void {
     switch (message.type) {
       case "hello":
-        return this.#hello.resolve(message);
+        return; // it was greeted already
       case "reply":
       case "spawned":
-        this.#requests.get(message.request)?.resolve(message);
-        this.#requests.delete(message.request);
-        return;
+        return this.#answer(message);
       case "progress":
         return this.#options.onProgress(message);
-      case "taken":
-        return this.#inputs.get(`${message.job}/${message.writer}`)?.taken(message.held, message.limit);
+      case "taken": {
+        const { job, writer, held, limit } = message;
+        this.#reminder.taken(job, writer, held);
+        return this.#inputs.get(`${job}/${writer}`)?.listener.taken(held, limit);
+      }
       case "input_closed":
-        return this.#inputs.get(`${message.job}/${message.writer}`)?.closed();
+        this.#reminder.closed(message.job, message.writer);
+        return this.#inputs.get(`${message.job}/${message.writer}`)?.listener.closed();
       case "closed":
+        this.#reminder.forget(message.job);
         return this.#options.onClosed(message);
       case "unknown_verb":
         return; // an older keeper; nothing that this front says to it needs an answer then
     }
   }
 
-  drain(): void {
-    this.#writer.drain();
+  #answer(reply: Message<"reply" | "spawned">): void {
+    const pending = this.#requests.get(reply.request);
+    this.#requests.delete(reply.request);
+    // The first time it was sent it may have come through, and this is what the second then finds.
+    pending?.answer.resolve(
+      pending.isAgain && reply.type === "spawned" ? { ...reply, created: true } : reply,
+    );
   }
 
-  lose(): void {
-    const lost = new AppError("unavailable", "Cannot reach the keeper: it has gone");
-    this.#hello.promise.catch(() => {}); // nobody may be waiting for it any more
-    this.#hello.reject(lost);
-    for (const { reject } of this.#requests.values()) reject(lost);
-    this.#requests.clear();
-    for (const listener of this.#inputs.values()) listener.closed();
-    this.#inputs.clear();
-    this.#options.onLost();
+  #lose(cause: unknown): void {
+    const { pid } = this.#state;
+    this.#wire = undefined;
+    this.#state = { state: "unreached", pid };
+    for (const [request, pending] of this.#requests) {
+      pending.isAgain = true;
+      if (pending.message.type === "spawn") continue;
+      pending.answer.reject(hasGone());
+      this.#requests.delete(request);
+    }
+    if (cause !== undefined)
+      this.#options.log.error("link to a keeper broken", { pid, error: describeError(cause) });
+    this.#lost.resolve();
+  }
+
+  #toRefusal(): AppError {
+    const { pid } = this.#state;
+    const who = `the keeper${pid === undefined ? "" : ` with pid ${pid}`}`;
+    if (this.#state.state !== "unsupported")
+      return new AppError(
+        "unavailable",
+        `Cannot reach ${who}: it lives but does not answer; try again later`,
+      );
+    const { major } = this.#state;
+    const versions = `it speaks version ${major} of the link, this server version ${LINK_VERSION.major}`;
+    return new AppError(
+      "unsupported_version",
+      `Cannot use ${who}: ${versions}; run the farhandd that started it`,
+    );
   }
 }
 
-/** A keeper that the front is connected to. */
+function hasGone(): AppError {
+  return new AppError("unavailable", "Cannot reach the keeper: the connection to it was lost");
+}
+
+/** A living keeper of this state directory. */
 export interface KnownKeeper {
   readonly id: KeeperId;
-  readonly pid: number;
-  readonly build: string;
   readonly link: KeeperLink;
 }

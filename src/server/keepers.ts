@@ -2,18 +2,24 @@ import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { delay } from "../lib/abort.ts";
+import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
-import type { JobProgress } from "../keeper/link.ts";
-import { type KeeperPlace, listPlaces, openPlace, removePlace } from "../keeper/place.ts";
+import type { JobProgress, KeeperMessage } from "../keeper/link.ts";
+import { findPid, type KeeperPlace, listPlaces, notePid, openPlace, removePlace } from "../keeper/place.ts";
 import { claimLock } from "../process/lock.ts";
 import { AppError } from "../protocol/error.ts";
 import { KeeperId } from "../protocol/id.ts";
 import { KeeperLink, type KnownKeeper } from "./keeper-link.ts";
+import { timeLimit } from "./time-limit.ts";
 
-/** Milliseconds that a keeper may take to listen or to answer. */
+/** Milliseconds that a new keeper may take to answer. */
 const START_TIMEOUT = 10_000;
-/** Milliseconds between two looks whether it listens. */
+/** Milliseconds between two looks whether it does. */
 const START_POLL = 5;
+/** Milliseconds that a start of the server waits for the keepers that run; one that takes longer is adopted later. */
+const ADOPTION_PATIENCE = 1_000;
+/** Milliseconds between tries to reach a living keeper. */
+const RETRY = { first: 5, cap: 5_000, random: Math.random } as const;
 
 export interface KeepersOptions {
   readonly state: string;
@@ -22,118 +28,200 @@ export interface KeepersOptions {
   /** The argv that runs this executable as the keeper of this id. */
   readonly toCommand: (id: KeeperId) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly env: Readonly<Record<string, string>>;
+  /** This keeper is reached, at first or again, and keeps these jobs. */
   readonly onAdopt: (link: KeeperLink, jobs: readonly JobProgress[]) => void;
   readonly onProgress: (progress: JobProgress) => void;
   readonly onClosed: (progress: JobProgress) => void;
+  /** This keeper lives but could not be reached; asked again and again. */
+  readonly onUnreached: (link: KeeperLink) => void;
   /** This keeper is dead and its lock is taken. */
   readonly onDead: (link: KeeperLink) => void;
 }
 
-/** The keepers of a state directory: found, adopted, started, and buried. */
-export class Keepers {
+interface Keeper extends KnownKeeper {
+  readonly place: KeeperPlace;
+}
+
+/** The living keepers of a state directory: found, adopted, started, reached again, and buried. */
+export class Keepers implements Disposable {
   readonly #options: KeepersOptions;
+  readonly #controller = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #known = new Map<KeeperId, KnownKeeper>();
-  #starting: Promise<KnownKeeper> | undefined;
+  readonly #living = new Map<KeeperId, Keeper>();
+  /** The one that takes new jobs, as long as it can be reached. */
+  #current: Keeper | undefined;
+  #starting: Promise<Keeper> | undefined;
 
   constructor(options: KeepersOptions, signal: AbortSignal) {
     this.#options = options;
-    this.#signal = signal;
+    this.#signal = AbortSignal.any([signal, this.#controller.signal]);
   }
 
-  get known(): readonly KnownKeeper[] {
-    return [...this.#known.values()];
+  get living(): readonly KnownKeeper[] {
+    return [...this.#living.values()];
   }
 
-  /** Adopts every keeper that runs, and removes the places of those that do not. */
+  /** Whether new jobs can be started at once. */
+  get isReady(): boolean {
+    return this.#current?.link.state.state === "reached";
+  }
+
+  /** Adopts every keeper that lives, at once or as soon as it answers, and removes the places of those that are dead. */
   async adoptAll(): Promise<void> {
-    for (const place of listPlaces(this.#options.state)) {
-      if (this.#bury(place)) continue;
-      try {
-        const keeper = await this.#connect(place);
-        if (keeper.build !== this.#options.build) keeper.link.send({ type: "retire" });
-      } catch (error) {
-        this.#options.log.error("keeper not adopted", { keeper: place.id, error: describeError(error) });
-      }
+    const { state, log } = this.#options;
+    const tried: Promise<void>[] = [];
+    for (const place of listPlaces(state)) {
+      if (!this.#bury(place)) tried.push(this.#startTending(this.#know(place)));
     }
+    await Promise.race([Promise.all(tried), delay(ADOPTION_PATIENCE, this.#signal)]);
+    for (const { id, link } of this.#living.values())
+      if (link.state.state === "unreached")
+        log.warn("keeper lives but does not answer: its jobs go on", { keeper: id, pid: link.state.pid });
   }
 
-  /** The keeper that takes new jobs: one of this build, started if there is none. */
+  /** The link to a keeper that lives but could not be reached so far, which has told nothing of its jobs. */
+  findUnreached(id: KeeperId): KeeperLink | undefined {
+    const link = this.#living.get(id)?.link;
+    return link?.state.state === "reached" ? undefined : link;
+  }
+
+  /** The keeper that takes new jobs: one that can be reached, started if there is none. */
   async current(): Promise<KnownKeeper> {
-    const found = this.known.find(({ build }) => build === this.#options.build);
-    if (found !== undefined) return found;
+    if (this.#current?.link.state.state === "reached") return this.#current;
     this.#starting ??= this.#start().finally(() => (this.#starting = undefined));
     return this.#starting;
   }
 
   /** Leaves all of them to their jobs. */
-  close(): void {
-    for (const { link } of this.#known.values()) link.close();
-    this.#known.clear();
+  [Symbol.dispose](): void {
+    this.#controller.abort(new AppError("shutting_down", "The server stops"));
+    for (const { link } of this.#living.values()) link.close();
+    this.#living.clear();
   }
 
-  async #start(): Promise<KnownKeeper> {
-    const { state, env, toCommand, log } = this.#options;
+  async #start(): Promise<Keeper> {
+    const { state } = this.#options;
     const place = openPlace(state, v.parse(KeeperId, crypto.randomUUID()));
-    const { argv, argv0 } = toCommand(place.id);
-    const errors = openSync(join(state, "logs", "keeper.err"), "a", 0o600);
-    const child = Bun.spawn([...argv], {
-      argv0,
-      cwd: state,
-      env,
-      stdio: ["ignore", errors, errors],
-      detached: true,
-    });
-    closeSync(errors);
-    child.unref();
-    const deadline = AbortSignal.any([this.#signal, AbortSignal.timeout(START_TIMEOUT)]);
-    for (;;) {
-      if (child.exitCode !== null || child.signalCode !== null) {
-        throw new AppError(
-          "unavailable",
-          `Cannot start a keeper: it ended at once; see logs/keeper.err in "${state}"`,
-        );
-      }
-      try {
-        const keeper = await this.#connect(place);
-        log.info("keeper started", { keeper: keeper.id, pid: keeper.pid });
-        return keeper;
-      } catch (error) {
-        if (!(error instanceof AppError)) throw error;
-        await delay(START_POLL, deadline);
-      }
+    const child = this.#spawn(place.id);
+    const keeper = this.#know(place);
+    this.#current = keeper;
+    try {
+      notePid(state, place.id, child.pid);
+      await this.#waitUntilReached(keeper, child);
+    } catch (error) {
+      child.kill("SIGKILL"); // what never answered has no jobs
+      await child.exited;
+      this.#forget(keeper);
+      this.#bury(place);
+      throw error;
     }
-  }
-
-  async #connect(place: KeeperPlace): Promise<KnownKeeper> {
-    const { build, onAdopt, onProgress, onClosed } = this.#options;
-    const deadline = AbortSignal.any([this.#signal, AbortSignal.timeout(START_TIMEOUT)]);
-    const { link, hello } = await KeeperLink.connect(
-      { socket: place.socket, build, onProgress, onClosed, onLost: () => this.#startBurying(place) },
-      deadline,
-    );
-    const keeper = { id: place.id, pid: hello.pid, build: hello.build, link };
-    this.#known.set(place.id, keeper);
-    onAdopt(link, hello.jobs);
+    this.#startTending(keeper);
     return keeper;
   }
 
-  /** Runs by itself: the link ends a moment before the kernel frees a dead keeper's lock. */
-  #startBurying(place: KeeperPlace): void {
-    const keeper = this.#known.get(place.id);
-    if (keeper === undefined) return;
-    this.#known.delete(place.id);
-    this.#buryWhenDead(place, keeper).catch((error) => {
-      if (!this.#signal.aborted)
-        this.#options.log.error("keeper not buried", { keeper: place.id, error: describeError(error) });
+  #spawn(id: KeeperId): Bun.Subprocess {
+    const { state, env, toCommand } = this.#options;
+    const { argv, argv0 } = toCommand(id);
+    const errors = openSync(join(state, "logs", "keeper.err"), "a", 0o600);
+    try {
+      const stdio: ["ignore", number, number] = ["ignore", errors, errors];
+      const child = Bun.spawn([...argv], { argv0, cwd: state, env, stdio, detached: true });
+      child.unref();
+      return child;
+    } finally {
+      closeSync(errors);
+    }
+  }
+
+  async #waitUntilReached({ link }: Keeper, child: Bun.Subprocess): Promise<void> {
+    const seconds = START_TIMEOUT / 1_000;
+    const late = `Cannot start a keeper: pid ${child.pid} did not answer within ${seconds} s`;
+    const signal = AbortSignal.any([this.#signal, timeLimit(START_TIMEOUT, late)]);
+    while (!(await canReach(link, signal))) {
+      if (child.exitCode !== null || child.signalCode !== null) {
+        throw new AppError(
+          "unavailable",
+          `Cannot start a keeper: it ended at once; see logs/keeper.err in "${this.#options.state}"`,
+        );
+      }
+      await delay(START_POLL, signal);
+    }
+  }
+
+  #know(place: KeeperPlace): Keeper {
+    const { id, socket } = place;
+    const { state, build, log, onProgress, onClosed } = this.#options;
+    const link = new KeeperLink({
+      socket,
+      build,
+      pid: findPid(state, id),
+      log,
+      onReached: (hello) => this.#adopt(keeper, hello),
+      onProgress,
+      onClosed,
+    });
+    const keeper = { id, place, link };
+    this.#living.set(id, keeper);
+    return keeper;
+  }
+
+  #forget(keeper: Keeper): void {
+    this.#living.delete(keeper.id);
+    if (this.#current === keeper) this.#current = undefined;
+  }
+
+  /** One keeper takes new jobs; all others end with the jobs that they have. */
+  #adopt(keeper: Keeper, { build, pid, jobs }: KeeperMessage & { type: "hello" }): void {
+    this.#options.onAdopt(keeper.link, jobs);
+    if (build === this.#options.build) this.#current ??= keeper;
+    const isCurrent = this.#current === keeper;
+    if (!isCurrent) keeper.link.send({ type: "retire" });
+    this.#options.log.info("keeper reached", {
+      keeper: keeper.id,
+      pid,
+      jobs: jobs.length,
+      retired: !isCurrent,
     });
   }
 
-  async #buryWhenDead(place: KeeperPlace, { link, pid }: KnownKeeper): Promise<void> {
-    const deadline = AbortSignal.any([this.#signal, AbortSignal.timeout(START_TIMEOUT)]);
-    while (!this.#bury(place)) await delay(START_POLL, deadline);
-    this.#options.log.warn("keeper gone", { keeper: place.id, pid });
-    this.#options.onDead(link);
+  /** Runs by itself for as long as the keeper lives. Resolves when it was reached, or could not be at once. */
+  #startTending(keeper: Keeper): Promise<void> {
+    const tried = Promise.withResolvers<void>();
+    this.#tend(keeper, tried.resolve).catch((error) => {
+      if (!this.#signal.aborted)
+        this.#options.log.error("keeper not tended", { keeper: keeper.id, error: describeError(error) });
+    });
+    return tried.promise;
+  }
+
+  /** Reaches the keeper whenever the link to it is lost, until its lock is free. */
+  async #tend(keeper: Keeper, onTried: () => void): Promise<void> {
+    const { log, onUnreached, onDead } = this.#options;
+    const { id, place, link } = keeper;
+    let delays = backoff(RETRY);
+    let complaint = "";
+    for (;;) {
+      const began = performance.now();
+      try {
+        if (this.#bury(place)) break;
+        await link.connect(this.#signal);
+        onTried();
+        complaint = "";
+        await link.waitForLoss(this.#signal);
+        if (performance.now() - began > RETRY.cap) delays = backoff(RETRY);
+      } catch (error) {
+        if (this.#signal.aborted) return;
+        if (String(error) !== complaint) log.warn("keeper not reached", { keeper: id, error: String(error) });
+        complaint = String(error);
+        onUnreached(link);
+        onTried();
+      }
+      await delay(delays.next().value, this.#signal);
+    }
+    this.#forget(keeper);
+    log.warn("keeper gone", { keeper: id, pid: link.state.pid });
+    onDead(link);
+    link.bury();
   }
 
   /** Removes a keeper's place if its lock is free, which means that it is dead. */
@@ -142,5 +230,15 @@ export class Keepers {
     if (lock === undefined) return false;
     removePlace(this.#options.state, place);
     return true;
+  }
+}
+
+async function canReach(link: KeeperLink, signal: AbortSignal): Promise<boolean> {
+  try {
+    await link.connect(signal);
+    return true;
+  } catch (error) {
+    if (signal.aborted || !(error instanceof AppError)) throw error;
+    return false; // it does not listen yet
   }
 }

@@ -1,3 +1,4 @@
+import { isIPv4 } from "node:net";
 import { AppError } from "../protocol/error.ts";
 
 export const DEFAULT_PORT = 9922;
@@ -16,7 +17,7 @@ export function parseListen(text: string): ListenAddress {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:\s]*))(?::(\d{1,5}))?$/.exec(toFull(text)) ?? [];
   const host = bracketed ?? plain;
   const port = digits === undefined ? DEFAULT_PORT : Number(digits);
-  if (host === undefined || port > 65_535) {
+  if (host === undefined || port > 65_535 || isBrokenIPv4(host)) {
     throw new AppError(
       "invalid_config",
       `Cannot listen on "${text}": write host:port, such as 127.0.0.1:9922 or [::1]:9922`,
@@ -32,7 +33,12 @@ export function parseListen(text: string): ListenAddress {
 
 /** Whether only this machine can reach a host name or address. */
 export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
+  return host === "localhost" || host === "::1" || (host.startsWith("127.") && isIPv4(host));
+}
+
+/** Four numbers that are no address, such as 127.999.0.1. */
+function isBrokenIPv4(host: string): boolean {
+  return /^\d+(?:\.\d+){3}$/.test(host) && !isIPv4(host);
 }
 
 /** An address as it stands in a URL or a Host header. */

@@ -1,4 +1,4 @@
-import { delay } from "../lib/abort.ts";
+import { after } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { findPortOwner } from "../process/port.ts";
 import { CLOSE } from "../protocol/close.ts";
@@ -50,8 +50,9 @@ export function listen(
     addresses: servers.map(({ hostname = "", port = 0 }) => formatAddress({ host: hostname, port })),
     // Requests under way get their answers; whoever does not take them in time is cut off.
     [Symbol.asyncDispose]: async () => {
-      const answered = Promise.all(servers.map((server) => server.stop()));
-      await Promise.race([answered, delay(DRAIN_TIME, new AbortController().signal)]);
+      const late = Promise.withResolvers<void>();
+      using _limit = after(DRAIN_TIME, late.resolve);
+      await Promise.race([Promise.all(servers.map((server) => server.stop())), late.promise]);
       await Promise.all(servers.map((server) => server.stop(true)));
     },
   };
@@ -116,6 +117,8 @@ function startServer({ host, port }: ListenAddress, handlers: Handlers): Bun.Ser
       ...handlers,
       hostname: host,
       port,
+      // On Linux it is shared otherwise: a second server would take every other connection of the first.
+      reusePort: false,
       development: false,
     } as Bun.Serve.Options<Connection>);
   } catch (error) {

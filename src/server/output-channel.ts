@@ -116,7 +116,8 @@ export class OutputChannel {
 
   #letGo(): void {
     const { holder } = this.#options;
-    if (holder !== undefined) this.#send({ type: this.#closed === "on purpose" ? "release" : "orphan", holder });
+    if (holder !== undefined)
+      this.#send({ type: this.#closed === "on purpose" ? "release" : "orphan", holder });
   }
 
   #release(): void {

@@ -27,6 +27,8 @@ export interface ServeOptions {
     id: KeeperId,
   ) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly openLog: (state: string) => Log;
+  /** Called when clients can connect. */
+  readonly onListening: () => void;
 }
 
 /** Serves until the signal is aborted or an authenticated caller asks to stop; jobs go on. Throws what prevents it. */
@@ -43,7 +45,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
 
   const jobEnvironment = toJobEnvironment(env);
-  const keepers = new Keepers(
+  const keepers: Keepers = new Keepers(
     {
       state,
       build,
@@ -53,15 +55,23 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
       onAdopt: (link, standings) => jobs.adopt(link, standings),
       onProgress: (progress) => jobs.progress(progress),
       onClosed: (progress) => jobs.closed(progress),
+      onUnreached: (link) => jobs.refresh(link),
       onDead: (link) => jobs.lose(link),
     },
     stopped.signal,
   );
-  const jobs: Jobs = new Jobs({ state, index, log, umask, currentKeeper: () => keepers.current() });
+  stack.use(keepers);
+  const jobs: Jobs = new Jobs({
+    state,
+    index,
+    log,
+    umask,
+    currentKeeper: () => keepers.current(),
+    signal: stopped.signal,
+  });
   await keepers.adoptAll();
-  jobs.reconcile();
+  jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();
-  stack.defer(() => keepers.close());
   retain({ state, index, log }, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
 
   const token = createToken();
@@ -73,7 +83,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     pid: process.pid,
     version,
     listen: listening,
-    keepers: keepers.known.map(({ id, pid, build, link }) => ({ id, pid, build, jobs: jobs.countOf(link) })),
+    keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
   const openSession = (peer: Peer, owner: string) =>
@@ -98,7 +108,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     sessions,
     app: {
       authenticate: openAuthenticator(token),
-      isReady: () => keepers.known.length > 0,
+      isReady: () => keepers.isReady,
       status,
       stop: () => stopping.resolve(),
       onError: (error) => log.error("request failed", { error: describeError(error) }),
@@ -109,6 +119,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   const [first = ""] = listening;
   stack.use(leaveLocalServer(state, { url: `http://${first}`, token, pid: process.pid, version }));
   log.info("listening", { addresses: listening, state });
+  options.onListening();
 
   await abortable(stopping.promise, signal).catch(() => {}); // a signal is just another way to be asked
   log.info("stopping", { running: jobs.running });

@@ -14,9 +14,20 @@ export function prepareState(state: string): void {
       mkdirSync(join(state, room), { recursive: true, mode: 0o700 });
   } catch (error) {
     if (error instanceof AppError || !(error instanceof Error)) throw error;
-    throw new AppError("state_unusable", `Cannot use state directory "${state}": ${error.message}`, {
+    throw new AppError("state_unusable", `Cannot use state directory "${state}": ${explain(error)}`, {
       cause: error,
     });
+  }
+}
+
+function explain(error: Error): string {
+  switch ("code" in error && error.code) {
+    case "EEXIST":
+      return "it, or one of its rooms, is a file; name a directory, or one that is still to be made";
+    case "ENOTDIR":
+      return "a part of its path is a file";
+    default:
+      return error.message;
   }
 }
 

@@ -190,7 +190,9 @@ async function measureIdle(world: World): Promise<Row[]> {
   const { pid, keepers } = await world.status();
   const samples: number[] = [];
   for (let sample = 0; sample < 30; sample++) {
-    samples.push([pid, ...keepers.map(({ pid }) => pid)].reduce((sum, pid) => sum + privateBytes(pid), 0));
+    samples.push(
+      [pid, ...keepers.map(({ pid }) => pid ?? 0)].reduce((sum, pid) => sum + privateBytes(pid), 0),
+    );
     await Bun.sleep(20);
   }
   const bytes = median(samples);

@@ -22,7 +22,7 @@ async function setup() {
   const { pid, keepers } = await world.start();
   // Idle is what they are after their first job, when everything is loaded.
   await world.shell("farhand exec -- seq 1 200000 | tail -1");
-  const gauge = openGauge([pid, ...keepers.map((keeper) => keeper.pid)]);
+  const gauge = openGauge([pid, ...keepers.map((keeper) => keeper.pid ?? 0)]);
   /** Runs a small command, which must answer promptly. */
   const echo = async (word: string) => {
     const began = performance.now();

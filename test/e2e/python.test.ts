@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { openWorld, type RunOptions } from "../support/world.ts";
 
@@ -34,6 +35,10 @@ async function setup() {
 }
 
 const md5 = (bytes: string | Uint8Array) => createHash("md5").update(bytes).digest("hex");
+
+test("a client in Python takes at most a hundred lines", () => {
+  expect(readFileSync(PROGRAM, "utf8").trimEnd().split("\n").length).toBeLessThanOrEqual(100);
+});
 
 describe.skipIf(fault !== undefined)("a client in Python", () => {
   test("gets every line of seq 1 200000, its md5 and its exit code", async () => {

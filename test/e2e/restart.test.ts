@@ -1,7 +1,18 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import * as v from "valibot";
+import { encodeLinkFrame, LINK_VERSION, LinkDecoder } from "../../src/keeper/link.ts";
+import { openPlace } from "../../src/keeper/place.ts";
+import { SEGMENT_HEADER_BYTES } from "../../src/ledger/segment.ts";
+import { claimLedger } from "../../src/ledger/start.ts";
+import { LedgerWriter } from "../../src/ledger/writer.ts";
+import { claimLock } from "../../src/process/lock.ts";
+import { JobId, KeeperId } from "../../src/protocol/id.ts";
+import { RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
+import { fillDisk, findMountFault, mountOn } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
+import { Front } from "../support/front.ts";
 import { isRunning, openWorld } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -17,12 +28,12 @@ async function setup() {
   const killFront = async () => murder((await world.status()).pid);
   const killKeeper = async () => {
     const [keeper] = (await world.status()).keepers;
-    if (keeper === undefined) throw new Error("There is no keeper");
+    if (keeper?.pid === undefined) throw new Error("There is no keeper");
     await murder(keeper.pid);
   };
   const touch = (name: string) => writeFileSync(join(world.home, name), "");
   const exists = (name: string) => eventually(() => existsSync(join(world.home, name)), 30_000);
-  return { ...world, killFront, killKeeper, touch, exists };
+  return { ...world, murder, killFront, killKeeper, touch, exists };
 }
 
 /** Prints a numbered line every 10 ms, and ends with 7. */
@@ -118,6 +129,219 @@ describe("kill -9 of the front", () => {
     expect(await world.farhand(["follow", job])).toMatchObject({ code: 8, stdout: "told\n" });
   });
 });
+
+describe("A keeper that lives but cannot be reached", () => {
+  /** Freezes the keeper, and restarts the front meanwhile. */
+  async function freeze(world: Awaited<ReturnType<typeof setup>>) {
+    const { pid, keepers } = await world.status();
+    const keeper = keepers[0]?.pid ?? 0;
+    process.kill(keeper, "SIGSTOP");
+    await world.murder(pid);
+    const began = performance.now();
+    await world.start();
+    return { keeper, startedWithin: performance.now() - began, thaw: () => process.kill(keeper, "SIGCONT") };
+  }
+
+  test("loses no job: it is frozen while a front starts, which serves at once and adopts it as it thaws", async () => {
+    await using world = await setup();
+    const job = await world.detach("--shell", waiter);
+    await world.exists("ready");
+    const { keeper, startedWithin, thaw } = await freeze(world);
+    expect(startedWithin).toBeLessThan(10_000);
+    expect((await world.status()).keepers).toContainEqual(
+      expect.objectContaining({ pid: keeper, state: "unreached", jobs: 1 }),
+    );
+    expect((await world.farhand(["exec", "--", "echo", "new"])).stdout).toBe("new\n");
+    expect(await world.job(job)).toMatchObject({ state: "running" });
+    const follower = world.open(["farhand", "follow", job]);
+    const waiting = world.open(["farhand", "wait", job]);
+    await eventually(() => follower.said() === "one\n", 30_000);
+    const killed = await world.farhand(["kill", job]);
+    expect([killed.code, killed.stderr]).toEqual([
+      125,
+      expect.stringContaining(`keeper with pid ${keeper}: it lives but does not answer`),
+    ]);
+
+    thaw();
+    world.touch("go");
+    expect(await follower.ran).toMatchObject({ code: 7, stdout: "one\ntwo\n" });
+    expect((await waiting.ran).code).toBe(7);
+    // It takes no new jobs, since another does, and ends with its last.
+    await eventually(async () => (await world.status()).keepers.length === 1, 30_000);
+  });
+
+  test("makes its job lost when it dies without having answered", async () => {
+    await using world = await setup();
+    const job = await world.detach("--shell", waiter);
+    await world.exists("ready");
+    const { keeper } = await freeze(world);
+    const waiting = world.open(["farhand", "wait", job]);
+    expect(await world.job(job)).toMatchObject({ state: "running" });
+    process.kill(keeper, "SIGKILL");
+    expect((await waiting.ran).code).toBe(125);
+    expect(await world.job(job)).toMatchObject({ state: "lost" });
+  });
+
+  test("is found where its socket is, also by a front with another temporary directory", async () => {
+    await using world = await setup();
+    const state = join(world.home, "long".repeat(30));
+    const start = async (temporary: string) => {
+      mkdirSync(join(world.home, temporary), { recursive: true });
+      const env = { TMPDIR: join(world.home, temporary) };
+      const args = ["start", "--state", state, "--listen", "127.0.0.1:0", "--json"];
+      return JSON.parse((await world.farhandd(args, { env })).stdout);
+    };
+    const env = { FARHAND_STATE: state };
+    const before = await start("one");
+    expect((await world.farhand(["exec", "-d", "--shell", waiter], { env })).code).toBe(0);
+    await world.exists("ready");
+    await world.murder(before.pid);
+    const after = await start("two");
+    expect(after.keepers.map(({ pid }: { pid: number }) => pid)).toEqual([before.keepers[0].pid]);
+    world.touch("go");
+    expect(await world.farhand(["follow", "1"], { env })).toMatchObject({ code: 7, stdout: "one\ntwo\n" });
+  });
+
+  test("because it is of another version is left alone, and its jobs are read from their ledgers", async () => {
+    await using world = await setup();
+    await world.farhandd(["stop"]);
+    using stranger = openStranger(world.state);
+    await world.start();
+    expect((await world.status()).keepers).toContainEqual({
+      id: stranger.id,
+      state: "unsupported",
+      pid: process.pid,
+      build: "2.0.0",
+      major: LINK_VERSION.major + 1,
+      jobs: 2,
+    });
+    const jobs = ["1", "2"];
+    const states = () => Promise.all(jobs.map(async (ref) => (await world.job(ref)).state));
+    expect(await states()).toEqual(["running", "running"]);
+    expect((await world.farhandd(["status"])).stdout).toContain("cannot use");
+    const followers = jobs.map((ref) => world.open(["farhand", "follow", ref]));
+    await eventually(() => followers.every(({ said }) => said() === "said\n"), 30_000);
+
+    stranger.end(0);
+    expect(await followers[0]?.ran).toMatchObject({ code: 6, stdout: "said\nlast\n" });
+    expect(await states()).toEqual(["closed", "running"]);
+    expect(stranger.heard).toEqual(["hello"]);
+
+    stranger[Symbol.dispose]();
+    expect((await followers[1]?.ran)?.code).toBe(125);
+    expect(await states()).toEqual(["closed", "lost"]);
+  });
+
+  test("because the link broke is reached again: output, input and signals go on", async () => {
+    await using world = await setup();
+    const script = ": > ready; while read line; do echo $line; done; echo over; exit 7";
+    const source = "echo first; while [ ! -e go ]; do sleep 0.02; done; echo second";
+    const client = world.open(["bash", "-c", `{ ${source}; } | farhand exec -- sh -c '${script}'`]);
+    await eventually(() => client.said() === "first\n", 30_000);
+    const [keeper] = (await world.status()).keepers;
+    for (let round = 0; round < 3; round++) {
+      // Whoever connects takes the front's place, and then leaves it.
+      (await Front.connect(openPlace(world.state, v.parse(KeeperId, keeper?.id)).socket))[Symbol.dispose]();
+      await Bun.sleep(20);
+    }
+    world.touch("go");
+    expect(await client.ran).toMatchObject({ code: 7, stdout: "first\nsecond\nover\n" });
+    expect((await world.status()).keepers).toEqual([
+      expect.objectContaining({ pid: keeper?.pid, state: "reached" }),
+    ]);
+    expect((await world.farhand(["exec", "--", "echo", "here"])).stdout).toBe("here\n");
+  });
+});
+
+const mountFault = findMountFault();
+
+test.skipIf(mountFault !== undefined)(
+  `Jobs that are lost while the disk is full are recorded so as soon as there is room${mountFault ? ` (skipped: ${mountFault})` : ""}`,
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const world = stack.use(openWorld());
+    mkdirSync(world.state);
+    stack.use(mountOn(world.state, 16 * 1024 * 1024));
+    const { keepers } = await world.start();
+    // Each ledger ends with a page, so that nothing more can be written into that.
+    const bytes = 4096 - SEGMENT_HEADER_BYTES - RECORD_HEADER_BYTES;
+    const script = `head -c ${bytes} /dev/zero; sleep 1000`;
+    const jobs = await Promise.all([1, 2, 3, 4].map(() => world.detach("--shell", script)));
+    const followers = jobs.map((job) => world.open(["farhand", "follow", job]));
+    await eventually(() => followers.every(({ said }) => said().length === bytes), 30_000);
+    const waiting = jobs.map((job) => world.open(["farhand", "wait", job]));
+    const states = () => Promise.all(jobs.map(async (job) => (await world.job(job)).state));
+    {
+      using _filler = fillDisk(world.state);
+      process.kill(keepers[0]?.pid ?? 0, "SIGKILL");
+      await eventually(async () => (await world.status()).keepers.length === 0, 30_000);
+      // What the keeper itself took of the disk is enough for one.
+      expect((await states()).filter((state) => state === "running").length).toBeGreaterThan(1);
+    }
+    const codes = await Promise.all([...waiting, ...followers].map(async ({ ran }) => (await ran).code));
+    expect(new Set(codes)).toEqual(new Set([125]));
+    expect(new Set(await states())).toEqual(new Set(["lost"]));
+  },
+);
+
+/** Two jobs of a keeper of the next major version, which lives in this very process. */
+function openStranger(state: string) {
+  const id = v.parse(KeeperId, crypto.randomUUID());
+  const place = openPlace(state, id);
+  const lock = claimLock(place.lock);
+  const heard: string[] = [];
+  const decoder = new LinkDecoder();
+  const listener = Bun.listen({
+    unix: place.socket,
+    socket: {
+      data(socket, chunk) {
+        for (const { message } of decoder.push(chunk)) heard.push((message as { type: string }).type);
+        const version = { major: LINK_VERSION.major + 1, minor: 0 };
+        // No version of the link is known that says this.
+        const hello = { type: "hello", version, pid: process.pid, build: "2.0.0", riddles: [] };
+        socket.write(encodeLinkFrame(hello as never));
+      },
+    },
+  });
+  const ledgers = [1, 2].map((number) => openLedger(state, id, number));
+  return {
+    id,
+    heard,
+    end(index: number) {
+      const ledger = ledgers[index];
+      ledger?.append("stdout", new TextEncoder().encode("last\n"));
+      const exit = ledger?.exit({ outcome: { type: "exited", code: 6 }, endedAt: new Date().toISOString() });
+      if (exit !== undefined) ledger?.close(exit);
+    },
+    [Symbol.dispose]() {
+      listener.stop(true);
+      for (const ledger of ledgers) ledger[Symbol.dispose]();
+      lock?.[Symbol.dispose]();
+    },
+  };
+}
+
+function openLedger(state: string, keeper: KeeperId, number: number): LedgerWriter {
+  const job = v.parse(JobId, Bun.randomUUIDv7());
+  const directory = join(state, "ledgers", job);
+  claimLedger(directory, {
+    format: 1,
+    job,
+    number,
+    command: "exec",
+    argv: ["strange"],
+    cwd: "/",
+    envNames: [],
+    owner: "local",
+    keeper,
+    merge: false,
+    startedAt: new Date().toISOString(),
+  })?.[Symbol.dispose]();
+  const options = { keepBytes: undefined, clock: () => 0, released: () => Number.POSITIVE_INFINITY };
+  const ledger = LedgerWriter.create(directory, job, options);
+  ledger.append("stdout", new TextEncoder().encode("said\n"));
+  return ledger;
+}
 
 describe("Stopping the server", () => {
   test("lets jobs go on, and a new start knows them", async () => {

@@ -1,9 +1,19 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json";
+import { FARHANDD } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
-import { isRunning, openWorld } from "../support/world.ts";
+import { isRunning, openWorld, readProcess } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
 
@@ -97,6 +107,80 @@ describe("start", () => {
     expect((await world.farhandd(["status"])).code).toBe(3);
   });
 
+  test("on another server's port exits with 1 and names that server, and does not share the port", async () => {
+    await using first = await setup();
+    await using second = await setup();
+    const { pid, listen } = await first.start();
+    const { code, stdout, stderr } = await second.farhandd(["start", "--listen", String(listen[0])]);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toBe(
+      `farhandd: Cannot listen on ${listen[0]}: the port is in use by farhandd with pid ${pid}; ` +
+        "choose another with --listen\n",
+    );
+    expect((await second.farhandd(["status"])).code).toBe(3);
+    expect((await first.farhand(["exec", "--", "echo", "here"])).stdout).toBe("here\n");
+  });
+
+  test("is called farhandd by the system, as its keeper is, also after the file was replaced", async () => {
+    await using world = await setup();
+    const path = join(world.home, "farhandd");
+    copyFileSync(FARHANDD, path);
+    const { stdout } = await world.shell("./farhandd start --listen 127.0.0.1:0 --json");
+    const { pid, keepers } = JSON.parse(stdout);
+    const nameOf = (pid: number | undefined) => readProcess(pid ?? 0, "comm");
+    expect([pid, keepers[0].pid].map(nameOf)).toEqual(["farhandd\n", "farhandd\n"]);
+
+    writeFileSync(`${path}.new`, "another version");
+    renameSync(`${path}.new`, path);
+    process.kill(keepers[0].pid, "SIGKILL");
+    await eventually(async () => (await world.farhand(["exec", "--", "true"])).code === 0, 30_000);
+    const [next] = (await world.status()).keepers;
+    expect([next?.pid === keepers[0].pid, nameOf(next?.pid)]).toEqual([false, "farhandd\n"]);
+  });
+
+  test("leaves its words in server.log alone, once each, and no file of its own", async () => {
+    await using world = await setup();
+    await world.start();
+    expect((await world.farhandd(["start", "--listen", "127.0.0.1:0"])).code).toBe(1);
+    await world.farhandd(["stop"]);
+    await world.start();
+    const logs = join(world.state, "logs");
+    expect(readdirSync(logs).sort()).toEqual(["keeper.err", "keeper.log", "server.log"]);
+    const said = readFileSync(join(logs, "server.log"), "utf8");
+    expect(said.match(/listening/g)).toHaveLength(2);
+    expect(said.match(/stopping/g)).toHaveLength(1);
+  });
+
+  test("of several at once lets one server run, and the others say who runs", async () => {
+    await using world = await setup();
+    const starts = await Promise.all(
+      [1, 2, 3, 4].map(() => world.farhandd(["start", "--listen", "127.0.0.1:0"])),
+    );
+    const [started, ...refused] = starts.toSorted((a, b) => Number(a.code) - Number(b.code));
+    expect(started?.code).toBe(0);
+    for (const { code, stderr } of refused) {
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^farhandd: Cannot (use state directory|start: farhandd runs already).*\n$/);
+    }
+    expect((await world.farhandd(["status"])).code).toBe(0);
+  });
+
+  test("on a state directory that is a file, or an address that is none, says so", async () => {
+    await using world = await setup();
+    writeFileSync(world.state, "");
+    const file = await world.farhandd(["start", "--listen", "127.0.0.1:0"]);
+    expect([file.code, file.stderr]).toEqual([
+      1,
+      `farhandd: Cannot use state directory "${world.state}": it, or one of its rooms, is a file; ` +
+        "name a directory, or one that is still to be made\n",
+    ]);
+    const address = await world.farhandd(["start", "--listen", "127.999.0.1:0"]);
+    expect([address.code, address.stderr]).toEqual([
+      1,
+      'farhandd: Cannot listen on "127.999.0.1:0": write host:port, such as 127.0.0.1:9922 or [::1]:9922\n',
+    ]);
+  });
+
   test("on any other address than loopback is refused with a sentence", async () => {
     await using world = await setup();
     for (const address of ["0.0.0.0:0", "[::]:0", "10.1.2.3:9922", "example.org:9922"]) {
@@ -156,6 +240,59 @@ describe("Configuration", () => {
     const unknown = await world.farhandd(["start", "--colour", "red"]);
     expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("--colour")]);
   });
+});
+
+describe("A server that is frozen", () => {
+  test("is named by status, stop and start within seconds, each of which exits with 1", async () => {
+    await using world = await setup();
+    const { pid } = await world.start();
+    process.kill(pid, "SIGSTOP");
+    const ran = await Promise.all(["status", "stop", "start"].map((verb) => world.farhandd([verb])));
+    for (const { code, stdout, stderr } of ran) {
+      expect([code, stdout]).toEqual([1, ""]);
+      expect(stderr).toMatch(new RegExp(`^farhandd: Cannot reach farhandd: pid ${pid} runs but .*\\n$`));
+    }
+    process.kill(pid, "SIGCONT");
+    expect((await world.farhandd(["status"])).code).toBe(0);
+  });
+
+  test("is not seen where one that was killed left its address, and now somebody else is silent", async () => {
+    await using world = await setup();
+    using other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    mkdirSync(world.state, { mode: 0o700 });
+    const left = { url: `http://127.0.0.1:${other.port}`, token: "old", pid: process.pid, version };
+    writeFileSync(join(world.state, "local.json"), JSON.stringify(left));
+    expect((await world.farhandd(["status"])).code).toBe(3);
+  });
+});
+
+test("--help tells of --version and the exit codes, and -V tells the version, before a command and after it", async () => {
+  await using world = await setup();
+  for (const args of [["--help"], ["-h"], ["help"], []]) {
+    const { code, stdout } = await world.farhandd(args);
+    expect([args, code]).toEqual([args, 0]);
+    expect(stdout).toContain("-V, --version");
+    expect(stdout).toContain("EXIT CODES");
+  }
+  const one = await world.farhandd(["status", "--help"]);
+  expect([one.code, one.stdout]).toEqual([0, expect.stringContaining("farhandd status")]);
+  expect(one.stdout).toContain("EXIT CODES");
+  for (const args of [["dance"], ["dance", "--help"], ["--json", "status"]]) {
+    const { code, stderr } = await world.farhandd(args);
+    expect([args, code, stderr]).toEqual([
+      args,
+      1,
+      `farhandd: Cannot do "${args[0]}": see farhandd --help\n`,
+    ]);
+  }
+  for (const args of [["--version"], ["-V"], ["status", "-V"]]) {
+    const { code, stdout } = await world.farhandd(args);
+    expect([args, code, stdout]).toEqual([
+      args,
+      0,
+      expect.stringMatching(new RegExp(`^farhandd ${version} \\(.+\\)\n$`)),
+    ]);
+  }
 });
 
 describe("stop", () => {

@@ -1,8 +1,15 @@
 import { expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
-import { listPlaces, openPlace, removePlace } from "../../src/keeper/place.ts";
+import {
+  createSocketDirectory,
+  findPid,
+  listPlaces,
+  notePid,
+  openPlace,
+  removePlace,
+} from "../../src/keeper/place.ts";
 import { KeeperId } from "../../src/protocol/id.ts";
 import { openDirectory } from "../support/directory.ts";
 
@@ -39,6 +46,54 @@ test("openPlace has its socket in a private directory where the path would be to
   expect(statSync(dirname(socket)).mode & 0o777).toBe(0o700);
   expect(openPlace(state, id).socket).toBe(socket);
   expect(readdirSync(join(state, "keeper"))).toEqual([`${id}.where`]);
+});
+
+test("openPlace finds the socket where it is, whatever temporary directory whoever asks has", () => {
+  using world = setup(LONG);
+  const { state, id } = world;
+  const { socket } = openPlace(state, id);
+  using elsewhere = setup();
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = elsewhere.state;
+  try {
+    expect(openPlace(state, v.parse(KeeperId, Bun.randomUUIDv7())).socket).toStartWith(elsewhere.state);
+    expect(openPlace(state, id).socket).toBe(socket);
+  } finally {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+  }
+});
+
+test("openPlace names a socket that nobody can reach when its directory was removed", () => {
+  using world = setup(LONG);
+  const { state, id } = world;
+  const { socket } = openPlace(state, id);
+  rmSync(dirname(socket), { recursive: true });
+  expect(openPlace(state, id).socket).toBe(socket);
+});
+
+test("removePlace removes the socket's directory with its last socket, and createSocketDirectory makes it again", () => {
+  using world = setup(LONG);
+  const { state, id } = world;
+  const [one, other] = [openPlace(state, id), openPlace(state, v.parse(KeeperId, Bun.randomUUIDv7()))];
+  for (const { socket } of [one, other]) writeFileSync(socket, "");
+  removePlace(state, one);
+  expect(existsSync(other.socket)).toBe(true);
+  removePlace(state, other);
+  expect(existsSync(dirname(other.socket))).toBe(false);
+  createSocketDirectory(other);
+  expect(statSync(dirname(other.socket)).mode & 0o777).toBe(0o700);
+  removePlace(state, other);
+});
+
+test("findPid finds what was noted, until the place is removed", () => {
+  using world = setup();
+  const { state, id } = world;
+  expect(findPid(state, id)).toBeUndefined();
+  notePid(state, id, 4711);
+  expect(findPid(state, id)).toBe(4711);
+  removePlace(state, openPlace(state, id));
+  expect(findPid(state, id)).toBeUndefined();
 });
 
 test("openPlace counts bytes, not characters, of the path", () => {

@@ -55,6 +55,12 @@ test("describeError says the message of each cause, and the stack of the innermo
   expect(text).toContain("log.test.ts");
 });
 
+test("describeError says the message of an error without a stack", () => {
+  const late = AbortSignal.abort(new DOMException("Too late", "TimeoutError")).reason;
+  late.stack = "";
+  expect(describeError(late)).toBe("Too late");
+});
+
 test.each([
   ["text", "text"],
   [undefined, "undefined"],

@@ -81,6 +81,21 @@ describe("readConfig()", () => {
     expect(readConfig(flags, { ...home, FARHAND_CONFIG: "/missing" }).logLevel).toBe("warn");
   });
 
+  test("takes an empty FARHAND_STATE or FARHAND_CONFIG for none", () => {
+    using world = setup();
+    expect(world.read('state = "/file"\n', {}, { FARHAND_STATE: "" }).state).toBe("/file");
+    const unset = readConfig(noFlags, { HOME: "/home/somebody" });
+    expect(readConfig(noFlags, { HOME: "/home/somebody", FARHAND_STATE: "", FARHAND_CONFIG: "" })).toEqual(
+      unset,
+    );
+  });
+
+  test("refuses an empty --state", () => {
+    expect(refusal(() => readConfig({ ...noFlags, state: "" }, home))).toBe(
+      'Cannot use --state "": name a directory',
+    );
+  });
+
   test("resolves a relative state directory", () => {
     expect(readConfig({ ...noFlags, state: "here" }, {}).state).toBe(join(process.cwd(), "here"));
   });
@@ -109,6 +124,7 @@ describe("readConfig()", () => {
     ['[log]\ncolour = "red"', '"log.colour": this key is unknown'],
     ["[log.deep]\ner = 1", '"log.deep": this key is unknown'],
     ['"__proto__" = 1', '"__proto__"'],
+    ['state = ""', '"state": it is empty'],
     ["state = 7", '"state": expected string, found 7'],
     ["listen = 9922", '"listen": expected'],
     ["listen = []", '"listen"'],

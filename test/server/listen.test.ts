@@ -28,6 +28,8 @@ describe("parseListen()", () => {
     "::1]:1",
     "a b",
     "1:2:3",
+    "127.999.0.1:0",
+    "127.0.0.256",
   ])("refuses %j and says how to write it", (text) => {
     expect(() => parseListen(text)).toThrow(
       new AppError(
@@ -70,6 +72,7 @@ test("isLoopback() answers for hosts, never for what only looks like one", () =>
     "LOCALHOST.evil",
     "1270.0.0.1",
     "10.0.0.1",
+    "127.999.0.1",
   ])
     expect(isLoopback(host)).toBe(false);
 });

@@ -80,11 +80,19 @@ describe("prepareState()", () => {
     );
   });
 
-  test("refuses a file in its place, with the system's own words", () => {
+  test("refuses a file in its place, or in that of a directory above or below it", () => {
     using world = setup();
     writeFileSync(world.state, "");
-    expect(refusal("state_unusable", () => prepareState(world.state))).toContain("EEXIST");
-    expect(refusal("state_unusable", () => prepareState(join(world.state, "below")))).toContain("ENOTDIR");
+    expect(refusal("state_unusable", () => prepareState(world.state))).toContain(
+      "it, or one of its rooms, is a file",
+    );
+    const below = join(world.state, "below");
+    expect(refusal("state_unusable", () => prepareState(below))).toContain("a part of its path is a file");
+    mkdirSync(join(world.home, "other"), { mode: 0o700 });
+    writeFileSync(join(world.home, "other", "logs"), "");
+    expect(refusal("state_unusable", () => prepareState(join(world.home, "other")))).toContain(
+      "one of its rooms, is a file",
+    );
   });
 });
 
