@@ -40,6 +40,8 @@ interface Front {
   readonly socket: Bun.Socket;
   readonly writer: LinkWriter;
   readonly decoder: LinkDecoder;
+  /** It was told what there is; what happens before is part of that. */
+  greeted: boolean;
 }
 
 /** Owns jobs for one front after another, until there is neither. Resolves when it has ended. */
@@ -60,7 +62,7 @@ function listen(keeper: Keeper, unix: string): Disposable {
     unix,
     socket: {
       open(socket) {
-        const front = { socket, writer: new LinkWriter(socket), decoder: new LinkDecoder() };
+        const front = { socket, writer: new LinkWriter(socket), decoder: new LinkDecoder(), greeted: false };
         fronts.set(socket, front);
         keeper.connect(front);
       },
@@ -208,6 +210,7 @@ class Keeper {
 
   #greet(): void {
     const { build, place } = this.#options;
+    if (this.#front !== undefined) this.#front.greeted = true;
     const jobs = [...this.#jobs.values()].map((job) => job.progress());
     this.#send({ type: "hello", version: LINK_VERSION, build, keeper: place.id, pid: process.pid, jobs });
   }
@@ -289,7 +292,7 @@ class Keeper {
   }
 
   #send(message: KeeperMessage): void {
-    this.#front?.writer.write(encodeLinkFrame(message));
+    if (this.#front?.greeted) this.#front.writer.write(encodeLinkFrame(message));
   }
 }
 

@@ -44,7 +44,7 @@ export function listPlaces(state: string): KeeperPlace[] {
 export function removePlace(state: string, { id, lock, socket }: KeeperPlace): void {
   const notes = [toPath(state, id, "where"), toPath(state, id, "pid")];
   for (const path of [socket, lock, ...notes]) rmSync(path, { force: true });
-  if (dirname(socket) !== join(state, "keeper")) removeIfEmpty(dirname(socket));
+  if (dirname(socket) !== dirname(lock)) removeIfEmpty(dirname(socket));
 }
 
 function removeIfEmpty(directory: string): void {
@@ -56,7 +56,8 @@ function removeIfEmpty(directory: string): void {
 }
 
 /** Makes sure that there is where to listen: a keeper that ended just now may have removed the directory of both. */
-export function createSocketDirectory({ socket }: KeeperPlace): void {
+export function createSocketDirectory({ socket, lock }: KeeperPlace): void {
+  if (dirname(socket) === dirname(lock)) return;
   mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
   checkPrivate(dirname(socket));
 }

@@ -93,6 +93,19 @@ test("keep() goes on with its jobs while there is no front, and tells the next o
   expect((await later.hear("hello")).jobs).toMatchObject([{ job, next: 1 }]);
 });
 
+test("keep() says nothing to a front before its hello, whatever its jobs do", async () => {
+  await using world = await setup();
+  const { keeper, front } = world;
+  const script = "while :; do echo on; sleep 0.005; done";
+  const job = await keeper.spawn(front, ["sh", "-c", script]);
+  using later = await Front.open(keeper.socket);
+  const { length } = keeper.ledger(job);
+  await eventually(() => keeper.ledger(job).length > length + 5);
+  later.hello();
+  await later.hear("progress", (message) => message.job === job);
+  expect(later.heard[0]).toMatchObject({ type: "hello", jobs: [{ job }] });
+});
+
 test("keep() tells a front that comes back of the exit it missed", async () => {
   await using world = await setup();
   const { keeper, front } = world;

@@ -26,7 +26,15 @@ export class Front implements Disposable {
     this.#writer = new LinkWriter(socket);
   }
 
+  /** Connects and says hello. */
   static async connect(path: string): Promise<Front> {
+    const front = await Front.open(path);
+    front.hello();
+    return front;
+  }
+
+  /** Connects and says nothing. */
+  static async open(path: string): Promise<Front> {
     const decoder = new LinkDecoder();
     let front: Front | undefined;
     const socket = await Bun.connect({
@@ -44,8 +52,11 @@ export class Front implements Disposable {
       },
     });
     front = new Front(socket);
-    front.send({ type: "hello", version: LINK_VERSION, build: "test" });
     return front;
+  }
+
+  hello(): void {
+    this.send({ type: "hello", version: LINK_VERSION, build: "test" });
   }
 
   /** For the socket's callbacks only, as the one below. */
