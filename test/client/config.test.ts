@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { findTarget } from "../../src/client/config.ts";
 import { defaultState } from "../../src/lib/state.ts";
 import { openDirectory } from "../support/directory.ts";
+import { testIf } from "../support/test-if.ts";
 
 function setup(
   local: object | string = { url: "http://127.0.0.1:5", token: "local-token", pid: 1, version: "1" },
@@ -85,19 +86,24 @@ describe("findTarget()", () => {
     },
   );
 
-  test.skipIf(process.platform === "win32").each(["644", "640", "604", "620", "602", "610", "666"])(
-    "refuses a local.json of mode %s, and says how to close it",
-    (mode) => {
-      using world = setup();
-      chmodSync(world.path, Number.parseInt(mode, 8));
-      const message = `Cannot use "${world.path}": others may read or change it; run chmod 600 '${world.path}'`;
-      const refused = expect.objectContaining({ code: "state_unusable", message });
-      for (const host of [undefined, "127.0.0.1:5"])
-        expect(() => findTarget({ host }, world.env)).toThrow(refused);
-      chmodSync(world.path, 0o600);
-      expect(findTarget({}, world.env)).toMatchObject({ token: "local-token" });
-    },
-  );
+  testIf(process.platform !== "win32", "Windows has no such modes").each([
+    "644",
+    "640",
+    "604",
+    "620",
+    "602",
+    "610",
+    "666",
+  ])("refuses a local.json of mode %s, and says how to close it", (mode) => {
+    using world = setup();
+    chmodSync(world.path, Number.parseInt(mode, 8));
+    const message = `Cannot use "${world.path}": others may read or change it; run chmod 600 '${world.path}'`;
+    const refused = expect.objectContaining({ code: "state_unusable", message });
+    for (const host of [undefined, "127.0.0.1:5"])
+      expect(() => findTarget({ host }, world.env)).toThrow(refused);
+    chmodSync(world.path, 0o600);
+    expect(findTarget({}, world.env)).toMatchObject({ token: "local-token" });
+  });
 
   test("does not look at a local.json that is not asked for", () => {
     using world = setup();
@@ -105,14 +111,17 @@ describe("findTarget()", () => {
     expect(findTarget({ host: "127.0.0.1:5", token: "own" }, world.env)).toMatchObject({ token: "own" });
   });
 
-  test.skipIf(process.getuid?.() !== 0)("refuses a local.json of another user, also for root", () => {
-    using world = setup();
-    chownSync(world.path, 12_345, 12_345);
-    const message = `Cannot use "${world.path}": it belongs to user 12345, not 0; run farhand as that user`;
-    expect(() => findTarget({}, world.env)).toThrow(
-      expect.objectContaining({ code: "state_unusable", message }),
-    );
-  });
+  testIf(process.getuid?.() === 0, "other users' files and processes take root")(
+    "refuses a local.json of another user, also for root",
+    () => {
+      using world = setup();
+      chownSync(world.path, 12_345, 12_345);
+      const message = `Cannot use "${world.path}": it belongs to user 12345, not 0; run farhand as that user`;
+      expect(() => findTarget({}, world.env)).toThrow(
+        expect.objectContaining({ code: "state_unusable", message }),
+      );
+    },
+  );
 
   test("refuses a token that would break a header", () => {
     expect(() => findTarget({ host: "web1", token: "a\r\nHost: b" }, {})).toThrow("Cannot use the token");

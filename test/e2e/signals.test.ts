@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { eventually } from "../support/eventually.ts";
 import { openWorld } from "../support/world.ts";
+import { testIf } from "../support/test-if.ts";
 
 setDefaultTimeout(60_000);
 
@@ -102,7 +103,7 @@ test("A client that nohup told to ignore SIGHUP does", async () => {
   expect(await client.ran).toMatchObject({ code: 0, stdout: "ready\ndone\n" });
 });
 
-test.skipIf(process.platform !== "linux")(
+testIf(process.platform === "linux", "only Linux has real-time signals")(
   "A death by a real-time signal has its name, and 128 and its number as exit code",
   async () => {
     await using world = await setup();

@@ -1,5 +1,6 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { join } from "node:path";
+import { testIf } from "../support/test-if.ts";
 
 const script = `
   const { nameProcess } = await import(${JSON.stringify(join(import.meta.dir, "../../src/process/name.ts"))});
@@ -7,7 +8,10 @@ const script = `
   console.log(await Bun.file("/proc/" + process.pid + "/comm").text());
 `;
 
-test.skipIf(process.platform !== "linux")("nameProcess() is what the system then calls the process", () => {
-  const { stdout } = Bun.spawnSync([process.execPath, "-e", script]);
-  expect(stdout.toString().trim()).toBe("farhandd");
-});
+testIf(process.platform === "linux", "only Linux lets a process name itself")(
+  "nameProcess() is what the system then calls the process",
+  () => {
+    const { stdout } = Bun.spawnSync([process.execPath, "-e", script]);
+    expect(stdout.toString().trim()).toBe("farhandd");
+  },
+);

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { parseSignal, signalGroup } from "../../src/process/signal.ts";
 import { eventually } from "../support/eventually.ts";
 import { openDirectory } from "../support/directory.ts";
+import { testIf } from "../support/test-if.ts";
 
 test.each([
   ["TERM", "SIGTERM"],
@@ -15,7 +16,7 @@ test.each([
 
 const isLinux = process.platform === "linux";
 
-test.skipIf(!isLinux).each([
+testIf(isLinux, "only Linux has real-time signals").each([
   ["RTMIN", "SIGRTMIN"],
   ["34", "SIGRTMIN"],
   ["SIGRTMIN+0", "SIGRTMIN"],
@@ -28,9 +29,12 @@ test.skipIf(!isLinux).each([
   expect(String(parseSignal(text))).toBe(signal);
 });
 
-test.skipIf(isLinux)("parseSignal refuses real-time signals where there are none", () => {
-  expect(() => parseSignal("RTMIN")).toThrow(expect.objectContaining({ code: "invalid_input" }));
-});
+testIf(!isLinux, "Linux has real-time signals, so it refuses none")(
+  "parseSignal refuses real-time signals where there are none",
+  () => {
+    expect(() => parseSignal("RTMIN")).toThrow(expect.objectContaining({ code: "invalid_input" }));
+  },
+);
 
 test.each(["", "SIG", "NOPE", "0", "-9", "65", "999", "RTMIN+31", "RTMAX+1", "RTMIN3", "TERM ", "toString"])(
   "parseSignal refuses %p",
@@ -49,13 +53,13 @@ test("signalGroup reaches the whole group, and answers false when there is none"
   await eventually(() => !signalGroup(leader.pid, "SIGKILL"));
 });
 
-test.skipIf(!isLinux)("signalGroup sends a real-time signal", async () => {
+testIf(isLinux, "only Linux has real-time signals")("signalGroup sends a real-time signal", async () => {
   const leader = Bun.spawn(["sleep", "60"], { detached: true });
   expect(signalGroup(leader.pid, parseSignal("RTMIN+3"))).toBe(true);
   expect(await leader.exited).toBe(128 + 37);
 });
 
-test.skipIf(process.getuid?.() !== 0)(
+testIf(process.getuid?.() === 0, "other users' files and processes take root")(
   "signalGroup says that it may not signal a group of another user",
   async () => {
     using directory = openDirectory();

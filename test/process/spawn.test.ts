@@ -8,6 +8,7 @@ import { signalGroup } from "../../src/process/signal.ts";
 import { type Child, type SpawnOptions, spawnProgram } from "../../src/process/spawn.ts";
 import { openDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
+import { testIf } from "../support/test-if.ts";
 
 const libc = openLibc();
 const PATH = process.env["PATH"] ?? "";
@@ -185,7 +186,7 @@ describe("spawnProgram", () => {
     expect(usage?.userMs).toBeLessThan(60_000);
   });
 
-  test.skipIf(process.platform !== "linux")(
+  testIf(process.platform === "linux", "real-time signals are Linux's")(
     "names a real-time signal, which has no name of its own",
     async () => {
       using world = setup();
@@ -312,21 +313,24 @@ describe("spawnProgram refuses with a sentence of its own", () => {
     expect(refusalOf(() => world.spawn(["true"], { env }))).toEqual({ code: "too_large", message });
   });
 
-  test.skipIf(process.getuid?.() !== 0)("a directory that its user cannot enter", () => {
-    using world = setup();
-    mkdirSync(world.path("closed"), { mode: 0o700 });
-    chmodSync(world.directory, 0o755);
-    const script = `
+  testIf(process.getuid?.() === 0, "other users' files and processes take root")(
+    "a directory that its user cannot enter",
+    () => {
+      using world = setup();
+      mkdirSync(world.path("closed"), { mode: 0o700 });
+      chmodSync(world.directory, 0o755);
+      const script = `
       import { checkDirectory } from "${import.meta.dir}/../../src/process/program.ts";
       process.setuid(65534);
       try { checkDirectory("${world.path("closed")}"); } catch (error) { console.log(error.reason.code, error.message); }
     `;
-    writeFileSync(world.path("other.ts"), script);
-    const { stdout } = Bun.spawnSync([process.execPath, world.path("other.ts")]);
-    expect(stdout.toString()).toBe(
-      `bad_directory Cannot start in directory "${world.path("closed")}": it cannot be entered (EACCES)\n`,
-    );
-  });
+      writeFileSync(world.path("other.ts"), script);
+      const { stdout } = Bun.spawnSync([process.execPath, world.path("other.ts")]);
+      expect(stdout.toString()).toBe(
+        `bad_directory Cannot start in directory "${world.path("closed")}": it cannot be entered (EACCES)\n`,
+      );
+    },
+  );
 });
 
 test("spawnProgram leaves no trace of a start that it refuses", () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { AppError, type ErrorCode } from "../../src/protocol/error.ts";
 import { findLocalServer, leaveLocalServer, lockState, prepareState } from "../../src/server/state.ts";
 import { openDirectory } from "../support/directory.ts";
+import { testIf } from "../support/test-if.ts";
 
 const local = { url: "http://127.0.0.1:9922", token: "fh_secret", pid: 4711, version: "1.2.3" };
 
@@ -71,14 +72,17 @@ describe("prepareState()", () => {
     expect(refusal("state_unusable", () => prepareState(world.state))).toContain("others may enter it");
   });
 
-  test.skipIf(process.getuid?.() !== 0)("refuses a directory of somebody else", () => {
-    using world = setup();
-    mkdirSync(world.state, { mode: 0o700 });
-    Bun.spawnSync(["chown", "12345", world.state]);
-    expect(refusal("state_unusable", () => prepareState(world.state))).toContain(
-      "it belongs to user 12345, not 0",
-    );
-  });
+  testIf(process.getuid?.() === 0, "other users' files and processes take root")(
+    "refuses a directory of somebody else",
+    () => {
+      using world = setup();
+      mkdirSync(world.state, { mode: 0o700 });
+      Bun.spawnSync(["chown", "12345", world.state]);
+      expect(refusal("state_unusable", () => prepareState(world.state))).toContain(
+        "it belongs to user 12345, not 0",
+      );
+    },
+  );
 
   test("refuses a file in its place, or in that of a directory above or below it", () => {
     using world = setup();
