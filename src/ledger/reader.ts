@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
-import { MAX_DATA_BYTES } from "../protocol/limits.ts";
+import { MAX_DATA_BYTES, MAX_RECORD_BYTES } from "../protocol/limits.ts";
 import { encodeRecord, peekRecord, wholeRecords } from "../protocol/packet.ts";
 import {
   listSegments,
@@ -150,7 +150,7 @@ export class LedgerReader implements Disposable {
     const endsShort = bytes.length < Math.min(target.length, limit - this.#position);
     if (whole.end === 0 && bytes.length > 0) {
       // Only the newest segment may end in the middle of a record.
-      if (bytes.length >= MAX_DATA_BYTES || (endsShort && this.#hasLater())) throw this.#damaged();
+      if (bytes.length >= MAX_RECORD_BYTES || (endsShort && this.#hasLater())) throw this.#damaged();
     }
     return { bytes, ...whole };
   }

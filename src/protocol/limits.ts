@@ -7,8 +7,11 @@ export const MAX_PAYLOAD_BYTES = 64 * KiB;
 /** Bytes of one control frame: room for a spawn with a large environment (Linux allows 128 KiB per string). */
 export const MAX_CONTROL_FRAME_BYTES = 1 * MiB;
 
-/** Bytes of one data frame after its header: one whole record, so that control never waits behind more. */
-export const MAX_DATA_BYTES = MAX_PAYLOAD_BYTES + 64;
+/** Bytes of one record at most. */
+export const MAX_RECORD_BYTES = MAX_PAYLOAD_BYTES + 64;
+
+/** Bytes of one data frame after its header: a few whole records, about what may be in flight at first. */
+export const MAX_DATA_BYTES = 4 * MAX_RECORD_BYTES;
 
 /** Depth of nested JSON that a control frame may have; deeper input is refused before anything walks it. */
 export const MAX_JSON_DEPTH = 64;

@@ -4,7 +4,7 @@ import type { From } from "../protocol/control.ts";
 import { type CreditCounts, SendCredit } from "../protocol/credit.ts";
 import type { Flight } from "../protocol/flight.ts";
 import type { HolderId } from "../protocol/id.ts";
-import { MAX_DATA_BYTES } from "../protocol/limits.ts";
+import { MAX_RECORD_BYTES } from "../protocol/limits.ts";
 import type { Job } from "./job.ts";
 
 export interface OutputChannelOptions {
@@ -66,13 +66,14 @@ export class OutputChannel {
   get isAtEnd(): boolean {
     if (this.#finished || this.#reader === undefined || this.#job?.isClosed !== true) return false;
     // With room for any record, a read that gave nothing has read everything.
-    return this.#reader.position >= this.#job.position || this.#credit.available >= MAX_DATA_BYTES;
+    return this.#reader.position >= this.#job.position || this.#credit.available >= MAX_RECORD_BYTES;
   }
 
   /** Reads the next whole records that credit allows into `target`; answers their bytes. */
   read(target: Uint8Array, now: number): number {
     if (this.#reader === undefined || this.#job === undefined || this.#finished) return 0;
-    const room = Math.min(target.length, this.#credit.available);
+    const flight = Math.max(MAX_RECORD_BYTES, this.#options.flight.room);
+    const room = Math.min(target.length, this.#credit.available, flight);
     const bytes = room <= 0 ? 0 : this.#reader.read(target.subarray(0, room), this.#job.position);
     if (bytes === 0) return 0;
     this.#credit.send(bytes);

@@ -47,7 +47,7 @@ const MAX_WAITING = MAX_CALLS + 2 * MAX_CHANNELS;
 /** Bytes of messages that may be unacknowledged, sent or waiting: the least that has room for many of the largest. */
 const MAX_UNACKNOWLEDGED_BYTES = 16 * 1024 * 1024;
 /** Frames of output sent before what has arrived is looked at. */
-const FRAMES_PER_TURN = 16;
+const FRAMES_PER_TURN = 4;
 
 /** The far end of a connection. */
 export interface Peer {
@@ -88,7 +88,8 @@ export class Session {
   readonly #calls = new Map<number, AbortController>();
   readonly #channels = new Map<number, Channel>();
   readonly #flight = new Flight();
-  readonly #frame = new Uint8Array(DATA_HEADER_BYTES + MAX_DATA_BYTES);
+  /** Where data frames are put together; most sessions never need it. */
+  #frame: Uint8Array | undefined;
   readonly #helloTimer: Disposable;
   #greeted = false;
   #lastChannel = 0;
@@ -433,11 +434,12 @@ export class Session {
   #pumpOne(id: number, channel: OutputChannel): boolean {
     try {
       const position = channel.position;
-      const bytes = channel.read(this.#frame.subarray(DATA_HEADER_BYTES), performance.now());
+      const frame = (this.#frame ??= new Uint8Array(DATA_HEADER_BYTES + MAX_DATA_BYTES));
+      const bytes = channel.read(frame.subarray(DATA_HEADER_BYTES), performance.now());
       if (bytes > 0) {
-        writeDataHeader(this.#frame, id, position);
+        writeDataHeader(frame, id, position);
         this.#spoke = performance.now();
-        this.#peer.sendBytes(this.#frame.subarray(0, DATA_HEADER_BYTES + bytes));
+        this.#peer.sendBytes(frame.subarray(0, DATA_HEADER_BYTES + bytes));
         return true;
       }
       if (!channel.isAtEnd) return false;

@@ -6,7 +6,7 @@ import { LedgerReader } from "../../src/ledger/reader.ts";
 import { listSegments, SEGMENT_HEADER_BYTES, segmentPath } from "../../src/ledger/segment.ts";
 import { LedgerWriter } from "../../src/ledger/writer.ts";
 import { JobId } from "../../src/protocol/id.ts";
-import { MAX_DATA_BYTES, MAX_PAYLOAD_BYTES } from "../../src/protocol/limits.ts";
+import { MAX_DATA_BYTES, MAX_PAYLOAD_BYTES, MAX_RECORD_BYTES } from "../../src/protocol/limits.ts";
 import { decodeRecords, NO_TOTALS, type Packet, RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
 import { openDirectory } from "../support/directory.ts";
 import { readLedger, readPackets, textOf, SOME_EXIT } from "../support/packets.ts";
@@ -95,7 +95,7 @@ test("LedgerReader started at any packet gives exactly the rest", () => {
   fc.assert(
     fc.property(
       steps,
-      fc.integer({ min: MAX_DATA_BYTES, max: 4 * MAX_DATA_BYTES }),
+      fc.integer({ min: MAX_RECORD_BYTES, max: 4 * MAX_DATA_BYTES }),
       (script, targetBytes) => {
         using world = setup();
         const sketches = write(world, script);
@@ -220,7 +220,7 @@ test("LedgerReader reads the segment it is in to its end after that is unlinked,
   expect(second).toBe(4);
 
   using reader = new LedgerReader(directory, job, 0);
-  const target = new Uint8Array(MAX_DATA_BYTES);
+  const target = new Uint8Array(MAX_RECORD_BYTES);
   expect(reader.read(target, writer.position)).toBe(RECORD_HEADER_BYTES + record);
   while ((listSegments(directory)[0] ?? 0) < 3 * second) append();
 
