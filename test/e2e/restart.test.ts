@@ -14,6 +14,7 @@ import { fillDisk, findMountFault, mountOn } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { Front } from "../support/front.ts";
 import { isRunning, openWorld } from "../support/world.ts";
+import { createStart } from "../support/start.ts";
 
 setDefaultTimeout(60_000);
 
@@ -324,19 +325,10 @@ function openStranger(state: string) {
 function openLedger(state: string, keeper: KeeperId, number: number): LedgerWriter {
   const job = v.parse(JobId, Bun.randomUUIDv7());
   const directory = join(state, "ledgers", job);
-  claimLedger(directory, {
-    format: 1,
-    job,
-    number,
-    command: "exec",
-    argv: ["strange"],
-    cwd: "/",
-    envNames: [],
-    owner: "local",
-    keeper,
-    merge: false,
-    startedAt: new Date().toISOString(),
-  })?.[Symbol.dispose]();
+  claimLedger(
+    directory,
+    createStart({ job, number, argv: ["strange"], keeper, startedAt: new Date().toISOString() }),
+  )?.[Symbol.dispose]();
   const options = { keepBytes: undefined, clock: () => 0, released: () => Number.POSITIVE_INFINITY };
   const ledger = LedgerWriter.create(directory, job, options);
   ledger.append("stdout", new TextEncoder().encode("said\n"));

@@ -3,12 +3,12 @@ import { existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync
 import { join } from "node:path";
 import * as v from "valibot";
 import { Job } from "../../src/keeper/job.ts";
-import { claimLedger, findProcess, findStart, type StartRecord } from "../../src/ledger/start.ts";
+import { claimLedger, findProcess, findStart } from "../../src/ledger/start.ts";
 import { turn } from "../../src/lib/abort.ts";
 import { createLog } from "../../src/lib/log.ts";
 import { isAlive } from "../../src/process/identity.ts";
 import { openLibc } from "../../src/process/libc.ts";
-import { HolderId, JobId, KeeperId } from "../../src/protocol/id.ts";
+import { HolderId } from "../../src/protocol/id.ts";
 import { MAX_PAYLOAD_BYTES, MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
 import { type Packet, RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
 import { findMountFault, mountSmall, openDirectory } from "../support/directory.ts";
@@ -16,6 +16,7 @@ import { eventually } from "../support/eventually.ts";
 import type { Front } from "../support/front.ts";
 import { KeeperProcess } from "../support/keeper.ts";
 import { bytesOf, textOf } from "../support/packets.ts";
+import { createStart } from "../support/start.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -67,7 +68,7 @@ describe("Job", () => {
     expect(findStart(keeper.directory(job))).toMatchObject({
       job,
       argv: ["sleep", "60"],
-      owner: "tester",
+      owner: "local",
       envNames: ["PATH", "SECRET"],
     });
     expect(readFileSync(`${keeper.directory(job)}/start.ndjson`, "utf8")).not.toContain("hidden");
@@ -431,19 +432,7 @@ test("A grandchild that floods the pipe does not delay the exit", async () => {
 test("A job appends at most 64 KiB before everything else has its turn", async () => {
   using directory = openDirectory();
   const path = join(directory.path, "ledger");
-  const start: StartRecord = {
-    format: 1,
-    job: v.parse(JobId, Bun.randomUUIDv7()),
-    number: 1,
-    command: "exec",
-    argv: ["head", "-c", "3000000", "/dev/zero"],
-    cwd: "/",
-    envNames: [],
-    owner: "me",
-    keeper: v.parse(KeeperId, crypto.randomUUID()),
-    merge: false,
-    startedAt: "then",
-  };
+  const start = createStart({ argv: ["head", "-c", "3000000", "/dev/zero"] });
   using claim = claimLedger(path, start);
   if (claim === undefined) throw new Error("claimed already");
   let closed = false;

@@ -20,6 +20,7 @@ import { eventually } from "../support/eventually.ts";
 import { Front } from "../support/front.ts";
 import { KeeperProcess } from "../support/keeper.ts";
 import { textOf, SOME_EXIT } from "../support/packets.ts";
+import { createStart } from "../support/start.ts";
 
 async function setup() {
   const keeper = await KeeperProcess.start();
@@ -307,20 +308,7 @@ test("keep() lets a job go on when a front was replaced and its client did not c
   using front = await Front.connect(place.socket);
   const holder = v.parse(HolderId, crypto.randomUUID());
   const job = v.parse(JobId, Bun.randomUUIDv7());
-  const start = {
-    format: 1 as const,
-    job,
-    number: 1,
-    command: "exec",
-    argv: ["yes"],
-    cwd: "/",
-    envNames: [],
-    owner: "tester",
-    keeper: place.id,
-    merge: false,
-    keepBytes: MIN_KEEP_BYTES,
-    startedAt: "",
-  };
+  const start = createStart({ job, argv: ["yes"], keeper: place.id, keepBytes: MIN_KEEP_BYTES });
   front.send({ type: "spawn", request: 1, start, env: {}, umask: 0o022, stdin: false, holder });
   await front.until(() => front.standing(job).position >= MIN_KEEP_BYTES / 2 || undefined);
 

@@ -9,6 +9,7 @@ import {
   type LinkFrame,
   LinkWriter,
 } from "../../src/keeper/link.ts";
+import { createStart } from "../support/start.ts";
 
 const job = Bun.randomUUIDv7();
 const holder = crypto.randomUUID();
@@ -116,19 +117,7 @@ describe("FrontMessage", () => {
 
   test("takes an environment whole, whatever its variables are called", () => {
     const env = '{"__proto__":"a","PATH":"/bin","constructor":"b","prototype":"c","toString":"d"}';
-    const start = {
-      format: 1,
-      job,
-      number: 1,
-      command: "exec",
-      argv: ["true"],
-      cwd: "/",
-      envNames: [],
-      owner: "local",
-      keeper: holder,
-      merge: false,
-      startedAt: "then",
-    };
+    const start = createStart();
     const spawn = { type: "spawn", request: 1, start, env: JSON.parse(env), umask: 0, stdin: false };
     const parsed = v.parse(FrontMessage, spawn);
     expect(parsed.type === "spawn" && JSON.stringify(parsed.env)).toBe(env);

@@ -1,26 +1,13 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import * as v from "valibot";
-import { claimLedger, findProcess, findStart, type StartRecord } from "../../src/ledger/start.ts";
-import { JobId, KeeperId } from "../../src/protocol/id.ts";
+import { claimLedger, findProcess, findStart } from "../../src/ledger/start.ts";
 import { openDirectory } from "../support/directory.ts";
+import { createStart } from "../support/start.ts";
 
 function setup() {
   const directory = openDirectory();
-  const start: StartRecord = {
-    format: 1,
-    job: v.parse(JobId, Bun.randomUUIDv7()),
-    number: 7,
-    command: "exec",
-    argv: ["echo", "ü", "a b"],
-    cwd: "/",
-    envNames: ["PATH"],
-    owner: "me",
-    keeper: v.parse(KeeperId, Bun.randomUUIDv7()),
-    merge: false,
-    startedAt: "then",
-  };
+  const start = createStart({ number: 7, argv: ["echo", "ü", "a b"], envNames: ["PATH"] });
   return {
     path: join(directory.path, "ledger"),
     start,

@@ -16,6 +16,7 @@ import {
   type TestDirectory,
 } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
+import { createStart } from "../support/start.ts";
 
 const endedAt = "2026-01-01T00:00:01.000Z";
 const exit = { outcome: { type: "exited" as const, code: 3 }, totals: NO_TOTALS, endedAt };
@@ -24,19 +25,12 @@ const exit = { outcome: { type: "exited" as const, code: 3 }, totals: NO_TOTALS,
 function toJob(number: number, prefix = "0000"): IndexedJob {
   const id = v.parse(JobId, `${prefix}${number.toString(16).padStart(4, "0")}-0000-7000-8000-000000000000`);
   return {
-    start: {
-      format: 1,
+    start: createStart({
       job: id,
       number,
-      command: "exec",
       argv: ["echo", "zwei ä", "'; DROP TABLE jobs; --"],
-      cwd: "/",
-      envNames: [],
-      owner: "local",
       keeper: v.parse(KeeperId, "00000000-0000-4000-8000-000000000000"),
-      merge: false,
-      startedAt: "2026-01-01T00:00:00.000Z",
-    },
+    }),
     closed: false,
   };
 }

@@ -13,6 +13,7 @@ import { HolderId, JobId, KeeperId, WriterId } from "../../src/protocol/id.ts";
 import { KeeperLink } from "../../src/server/keeper-link.ts";
 import { openDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
+import { createStart } from "../support/start.ts";
 
 const id = v.parse(KeeperId, crypto.randomUUID());
 const job = v.parse(JobId, Bun.randomUUIDv7());
@@ -31,19 +32,7 @@ const hello = {
 };
 const spawn = {
   type: "spawn" as const,
-  start: {
-    format: 1 as const,
-    job,
-    number: 1,
-    command: "exec",
-    argv: ["true"],
-    cwd: "/",
-    envNames: [],
-    owner: "local",
-    keeper: id,
-    merge: false,
-    startedAt: "now",
-  },
+  start: createStart({ job, keeper: id }),
   env: {},
   umask: 0,
   stdin: false,

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import * as v from "valibot";
 import type { FrontMessage } from "../../src/keeper/link.ts";
-import { HolderId, JobId, KeeperId, WriterId } from "../../src/protocol/id.ts";
+import { HolderId, JobId, WriterId } from "../../src/protocol/id.ts";
 import { Reminder } from "../../src/server/reminder.ts";
+import { createStart } from "../support/start.ts";
 
 const job = v.parse(JobId, Bun.randomUUIDv7());
 const other = v.parse(JobId, Bun.randomUUIDv7());
@@ -39,19 +40,7 @@ describe("Reminder of holds", () => {
 
   test("tells of the one that a job was started with", () => {
     const { note, holds } = setup();
-    const start = {
-      format: 1 as const,
-      job,
-      number: 1,
-      command: "exec",
-      argv: ["true"],
-      cwd: "/",
-      envNames: [],
-      owner: "local",
-      keeper: v.parse(KeeperId, crypto.randomUUID()),
-      merge: false,
-      startedAt: "now",
-    };
+    const start = createStart({ job });
     note({ type: "spawn", request: 1, start, env: {}, umask: 0, stdin: false, holder });
     expect(holds()).toEqual([{ type: "attach", job, holder, position: 0 }]);
   });

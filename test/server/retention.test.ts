@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
 import { createLog } from "../../src/lib/log.ts";
-import { JobId, KeeperId } from "../../src/protocol/id.ts";
+import { JobId } from "../../src/protocol/id.ts";
 import { JobIndex } from "../../src/server/job-index.ts";
 import { runOnce } from "../../src/server/retention.ts";
+import { createStart } from "../support/start.ts";
 
 const DAY = 24 * 3_600_000;
 
@@ -20,19 +21,7 @@ function setup() {
     mkdirSync(join(state, "ledgers", job));
     writeFileSync(join(state, "ledgers", job, "0.seg"), new Uint8Array(1_000));
     writeFileSync(join(state, "ledgers", job, "start.ndjson"), "");
-    const start = {
-      format: 1 as const,
-      job,
-      number,
-      command: "exec",
-      argv: ["true"],
-      cwd: "/",
-      envNames: [],
-      owner: "local",
-      keeper: v.parse(KeeperId, crypto.randomUUID()),
-      merge: false,
-      startedAt: new Date(0).toISOString(),
-    };
+    const start = createStart({ job, number, startedAt: new Date(0).toISOString() });
     index.put({ start, closed });
     return job;
   };

@@ -11,6 +11,7 @@ import { eventually } from "./eventually.ts";
 import { Front } from "./front.ts";
 import { killSession } from "./kill.ts";
 import { readLedger } from "./packets.ts";
+import { createStart } from "./start.ts";
 
 const fixture = resolve(import.meta.dir, "../fixtures/keeper.ts");
 
@@ -96,20 +97,17 @@ export class KeeperProcess implements AsyncDisposable {
       umask = 0o022,
     } = options;
     const request = ++this.#lastRequest;
-    const start = {
-      format: 1 as const,
+    const start = createStart({
       job,
       number: request,
-      command: "exec",
       argv: [...argv],
       cwd,
       envNames: Object.keys(env),
-      owner: "tester",
       keeper: this.id,
       merge,
       keepBytes,
       startedAt: new Date().toISOString(),
-    };
+    });
     this.#jobs.push(job);
     front.send({ type: "spawn", request, start, env, umask, stdin, ...(holder && { holder }) });
     return { job, request };
