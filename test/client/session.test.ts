@@ -1,14 +1,15 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, jest, test } from "bun:test";
 import { feed } from "../../src/client/feed.ts";
 import { launchAttached, launchDetached } from "../../src/client/launch.ts";
 import { Session } from "../../src/client/session.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import type { JobId } from "../../src/protocol/id.ts";
-import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
+import { CREDIT_DELAY, MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
 import type { Packet } from "../../src/protocol/packet.ts";
 import { eventually } from "../support/eventually.ts";
 import { ServerPeer, toExit, toRecord } from "../support/server-peer.ts";
 import { SOME_EXIT } from "../support/packets.ts";
+import { turn } from "../../src/lib/abort.ts";
 
 const job = "01a1fc9b-3803-738e-b699-a640b92559cc" as JobId;
 
@@ -84,7 +85,7 @@ describe("Session", () => {
     await expect(session.call("wait", {}, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
     expect(peer.of("call")).toEqual([]);
     session.disconnected(new AppError("connection_lost", "Gone")); // an answer that nobody awaits would be reported
-    await Bun.sleep(0);
+    await turn();
   });
 
   test.each<[string, object, number]>([
@@ -198,13 +199,15 @@ describe("Output", () => {
     expect(peer.of("credit")).toMatchObject([{ next: 9 }]);
   });
 
-  test("says nothing more of a job whose last packet came", async () => {
+  test("says nothing more of a job whose last packet came", () => {
     const { peer, output } = open();
+    jest.useFakeTimers();
+    using _timers = { [Symbol.dispose]: () => void jest.useRealTimers() };
     peer.data(1, toExit(0), toRecord("closed", 1, { totals: SOME_EXIT.totals, exit: SOME_EXIT }));
     output.consumed({ type: "exit", number: 0, at: 0, ...SOME_EXIT });
     const before = peer.heard.length;
     output.close();
-    await Bun.sleep(20);
+    jest.advanceTimersByTime(10 * CREDIT_DELAY);
     expect(peer.heard.slice(before)).toEqual([]);
   });
 
@@ -284,7 +287,7 @@ describe("feed()", () => {
       }
     }
     const fed = feed(input, source());
-    await Bun.sleep(5);
+    await turn();
     expect(reads).toBe(0);
     grant(0, 4);
     await eventually(() => sent() === "abcd");
@@ -296,10 +299,15 @@ describe("feed()", () => {
 
   test("stops quietly when nobody takes input any more, even while it reads", async () => {
     const { peer, input, grant } = open();
-    const silent = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) };
+    let asked = false;
+    const next = () => {
+      asked = true;
+      return new Promise<never>(() => {});
+    };
+    const silent = { [Symbol.asyncIterator]: () => ({ next }) };
     const fed = feed(input, silent);
     grant(0, 100);
-    await Bun.sleep(5);
+    await eventually(() => asked);
     peer.say({ type: "discard", channel: 1 });
     await fed;
     expect(peer.of("end")).toEqual([]);

@@ -24,6 +24,7 @@ import {
   type RawTarget,
 } from "../support/raw.ts";
 import { openWorld, type World } from "../support/world.ts";
+import { turn } from "../../src/lib/abort.ts";
 
 /** Milliseconds: room for a machine that is busy with something else. */
 const PATIENCE = 30_000;
@@ -167,7 +168,7 @@ const framing: readonly Case[] = [
     async act(client) {
       for (const byte of encodeFrame({ opcode: OPCODE.text, payload: '{"type":"beat"}' })) {
         client.write(bytes(byte));
-        await Bun.sleep(0);
+        await turn();
       }
     },
     reaction: goesOn,

@@ -243,7 +243,7 @@ describe("A keeper that lives but cannot be reached", () => {
     for (let round = 0; round < 3; round++) {
       // Whoever connects takes the front's place, and then leaves it.
       (await Front.connect(openPlace(world.state, v.parse(KeeperId, keeper?.id)).socket))[Symbol.dispose]();
-      await Bun.sleep(20);
+      await eventually(async () => (await world.status()).keepers[0]?.state === "reached");
     }
     world.touch("go");
     expect(await client.ran).toMatchObject({ code: 7, stdout: "first\nsecond\nover\n" });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
 import { turn } from "../../src/lib/abort.ts";
 import { heartbeat } from "../../src/protocol/heartbeat.ts";
+import { eventually } from "../support/eventually.ts";
 
 /** A line whose other end answers a beat as told. */
 function setup(answers: boolean) {
@@ -31,7 +32,7 @@ describe("heartbeat()", () => {
     const { line, beats } = setup(true);
     const stop = new AbortController();
     const ending = heartbeat(line, { every: 5, patience: 3, signal: stop.signal });
-    while (beats() < 10) await Bun.sleep(1);
+    await eventually(() => beats() >= 10);
     stop.abort(new Error("enough"));
     await expect(ending).rejects.toThrow("enough");
   });
