@@ -359,7 +359,9 @@ export class Session {
       onBroken: (error) => this.#breakChannel(id, error),
     });
     this.#channels.set(id, channel);
-    this.#startAttaching(id, job, (found) => channel.attach(found));
+    this.#startAttaching(id, job, (found) => {
+      if (this.#channels.has(id)) channel.attach(found); // not if it was closed meanwhile
+    });
   }
 
   #claimChannel(id: number): void {

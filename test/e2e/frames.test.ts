@@ -762,6 +762,24 @@ test(
 );
 
 test(
+  "an input that is closed before its job has started hears nothing more",
+  async () => {
+    using client = await RawClient.open(server);
+    const job = Bun.randomUUIDv7();
+    client.call(1, "exec", { argv: ["true"], stdin: true }, { job });
+    client.sequenced({ type: "open_input", channel: 1, job, writer: job });
+    client.sequenced({ type: "close", channel: 1 });
+    await client.control("accepted");
+    client.call(2, "wait", { job });
+    await client.control("result");
+    expect(client.received).not.toContainEqual(
+      expect.objectContaining({ frame: expect.objectContaining({ channel: 1 }) }),
+    );
+  },
+  PATIENCE,
+);
+
+test(
   "a client that reads nothing is dropped before its answers fill the server's memory",
   async () => {
     const before = privateBytes((await world.status()).pid);
