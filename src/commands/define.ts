@@ -1,5 +1,6 @@
 import type * as v from "valibot";
 import type { JobSummary } from "../protocol/job.ts";
+import type { Terms } from "../protocol/terms.ts";
 
 /** What a caller must be allowed to. */
 export type Permission = "read" | "exec";
@@ -13,6 +14,7 @@ export interface Program {
   readonly merge: boolean;
   /** Bytes of output to keep; undefined for all. */
   readonly keepBytes: number | undefined;
+  readonly terms: Terms;
 }
 
 /**

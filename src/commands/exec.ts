@@ -3,7 +3,9 @@ import { parseSize } from "../lib/size.ts";
 import { Environment } from "../protocol/environment.ts";
 import { AppError } from "../protocol/error.ts";
 import { DEFAULT_KEEP_BYTES, MAX_ARGV, MAX_ENV, MIN_KEEP_BYTES } from "../protocol/limits.ts";
+import { Terms } from "../protocol/terms.ts";
 import { type CliValues, defineBackground } from "./define.ts";
+import { termsArgs, toTerms } from "./terms.ts";
 
 const noNul = v.check((text: string) => !text.includes("\0"), "must not contain a NUL byte");
 /** Half of a surrogate pair has no UTF-8: the program would get U+FFFD in its place. */
@@ -46,6 +48,7 @@ export const exec = defineBackground({
         v.union([v.literal("all"), v.pipe(v.number(), v.safeInteger(), v.minValue(MIN_KEEP_BYTES))]),
         DEFAULT_KEEP_BYTES,
       ),
+      ...Terms.entries,
     }),
     v.check(
       ({ argv, shell }) => (argv === undefined) !== (shell === undefined),
@@ -53,7 +56,7 @@ export const exec = defineBackground({
     ),
   ),
 
-  toProgram({ argv, shell, cwd, env, clearEnv, stdin, merge, keepOutput }, context) {
+  toProgram({ argv, shell, cwd, env, clearEnv, stdin, merge, keepOutput, ...terms }, context) {
     return {
       argv: argv ?? context.toShell(shell ?? ""),
       cwd: context.resolvePath(cwd ?? "."),
@@ -61,6 +64,7 @@ export const exec = defineBackground({
       stdin,
       merge,
       keepBytes: keepOutput === "all" ? undefined : keepOutput,
+      terms,
     };
   },
 
@@ -95,6 +99,7 @@ export const exec = defineBackground({
         valueHint: "size|all",
         description: "Output kept on the server (default 64MiB, at least 1MiB)",
       },
+      ...termsArgs,
     },
     rest: "PROGRAM [ARGUMENT ...]",
     takesRest: true,
@@ -102,6 +107,10 @@ export const exec = defineBackground({
       ["farhand exec -- make test", "stream, separate stdout and stderr, exit with its code"],
       ["farhand exec --shell 'ls *.log | wc -l'", "a command line, read by the server's shell"],
       ["farhand exec -d -- ./soak.sh", "print the job's id, leave it running"],
+      [
+        "farhand exec -d --max-exec-time 1h --label nightly=yes -- ./soak.sh",
+        "at most an hour, found by its label",
+      ],
       ["tar c . | farhand -H web1 exec -- tar x -C /srv", "binary-clean stdin, end of input and exit code"],
     ],
     toInput(values) {
@@ -112,6 +121,7 @@ export const exec = defineBackground({
         env: Object.fromEntries(values.list("env").map(parseAssignment)),
         clearEnv: values.flag("clear-env"),
         merge: values.flag("merge"),
+        ...toTerms(values),
         ...(keep !== undefined && { keepOutput: keep === "all" ? ("all" as const) : parseKeep(keep) }),
       };
     },

@@ -1,10 +1,10 @@
 import * as v from "valibot";
 import { abortable, delay } from "../lib/abort.ts";
-import { parseDuration } from "../lib/duration.ts";
 import { JobSummary } from "../protocol/job.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
 import { defineForeground } from "./define.ts";
 import { describeOutcome } from "./jobs.ts";
+import { parseGrace } from "./terms.ts";
 
 /** Milliseconds after KILL for which the answer waits for the exit to be recorded. */
 const PATIENCE = 2_000;
@@ -69,12 +69,6 @@ export const kill = defineForeground({
       `Job ${number}: ${outcome ? describeOutcome(outcome) : "signal sent, still running"}`,
   },
 });
-
-function parseGrace(text: string): number {
-  const grace = parseDuration(text);
-  if (grace > MAX_GRACE) throw new RangeError(`Cannot wait "${text}" for a job to end: the most is 1h`);
-  return grace;
-}
 
 /** A signal for work that must not outlive the block that holds it. */
 function stopOnDispose(outer: AbortSignal): { signal: AbortSignal } & Disposable {

@@ -1,6 +1,5 @@
 import { after } from "../lib/abort.ts";
 import type { HolderId } from "../protocol/id.ts";
-import { HOLD_GRACE } from "../protocol/limits.ts";
 
 type Stream = "stdout" | "stderr";
 
@@ -14,10 +13,12 @@ interface Hold {
 export class Holds {
   readonly #holds = new Map<HolderId, Hold>();
   readonly #onChange: () => void;
+  readonly #grace: () => number;
 
-  /** `onChange` is called whenever the job may have become free to go on. */
-  constructor(onChange: () => void) {
+  /** `onChange` is called whenever the job may have become free to go on. `grace`: ms that a hold survives its client. */
+  constructor(onChange: () => void, grace: () => number) {
     this.#onChange = onChange;
+    this.#grace = grace;
   }
 
   get isEmpty(): boolean {
@@ -51,7 +52,7 @@ export class Holds {
   /** Its client is gone: the hold ends after the grace unless it is attached again. */
   orphan(id: HolderId): void {
     const hold = this.#holds.get(id);
-    if (hold !== undefined) hold.grace ??= after(HOLD_GRACE, () => this.release(id));
+    if (hold !== undefined) hold.grace ??= after(this.#grace(), () => this.release(id));
   }
 
   /** The front is gone, and every holder's client with it. */

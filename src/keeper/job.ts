@@ -35,6 +35,8 @@ export interface JobOptions {
   readonly umask: number;
   readonly stdin: boolean;
   readonly holder: HolderId | undefined;
+  /** Milliseconds that a hold survives its client or the front. */
+  readonly grace: () => number;
   readonly libc: Libc | undefined;
   readonly log: Log;
   /** More of the ledger may be read, or the job has exited. */
@@ -76,7 +78,7 @@ export class Job {
     const { start, directory, holder } = options;
     const began = performance.now();
     this.#options = options;
-    this.#holds = new Holds(() => this.#takeHolds());
+    this.#holds = new Holds(() => this.#takeHolds(), options.grace);
     if (holder !== undefined) this.#holds.attach(holder, 0);
     this.#ledger = LedgerWriter.create(directory, start.job, {
       keepBytes: start.keepBytes,

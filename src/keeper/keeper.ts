@@ -8,6 +8,7 @@ import type { Libc } from "../process/libc.ts";
 import { claimLock } from "../process/lock.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
+import { HOLD_GRACE } from "../protocol/limits.ts";
 import { isDiskFull, Job, type JobOptions } from "./job.ts";
 import {
   encodeLinkFrame,
@@ -84,6 +85,8 @@ class Keeper {
   /** Jobs whose progress the front has not been told. */
   readonly #dirty = new Set<Job>();
   #flushing = false;
+  /** What the last front said of how long a hold survives its client. */
+  #grace: number = HOLD_GRACE;
   #retired = false;
   #linger: Disposable | undefined;
 
@@ -169,6 +172,7 @@ class Keeper {
   #obey(message: FrontMessage, bytes: Uint8Array): void {
     switch (message.type) {
       case "hello":
+        this.#grace = message.grace ?? HOLD_GRACE;
         return this.#greet();
       case "spawn":
         return this.#spawn(message);
@@ -230,6 +234,7 @@ class Keeper {
       umask,
       stdin,
       holder,
+      grace: () => this.#grace,
       libc,
       log,
       input: {

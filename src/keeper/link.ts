@@ -18,7 +18,13 @@ const signal = v.custom<NodeJS.Signals>(
 
 /** What a front says to a keeper. Verbs with a `request` are answered under it. */
 export const FrontMessage = v.variant("type", [
-  v.object({ type: v.literal("hello"), version, build: v.string() }),
+  v.object({
+    type: v.literal("hello"),
+    version,
+    build: v.string(),
+    /** Milliseconds that a hold survives its client or the front (default two minutes). */
+    grace: v.optional(count),
+  }),
   v.object({
     type: v.literal("spawn"),
     request: count,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { JobId, KeeperId } from "../protocol/id.ts";
 import { ProcessIdentity } from "../protocol/job.ts";
+import { Terms } from "../protocol/terms.ts";
 
 /** What a job was asked to be. It stands apart from the segments and is never dropped. */
 export const StartRecord = v.object({
@@ -22,6 +23,7 @@ export const StartRecord = v.object({
   keepBytes: v.optional(v.number()),
   /** Wall clock. */
   startedAt: v.string(),
+  ...Terms.entries,
 });
 export type StartRecord = v.InferOutput<typeof StartRecord>;
 

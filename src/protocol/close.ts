@@ -12,6 +12,7 @@ export const CLOSE = {
   protocolError: 4400,
   sequenceGap: 4409,
   helloTimeout: 4408,
+  sessionReplaced: 4410,
   unsupportedVersion: 4426,
   tooMany: 4429,
   peerLost: 4499,
@@ -27,6 +28,8 @@ export function toCloseCode(code: ErrorCode): CloseCode {
       return CLOSE.sequenceGap;
     case "timed_out":
       return CLOSE.helloTimeout;
+    case "session_replaced":
+      return CLOSE.sessionReplaced;
     case "unsupported_version":
       return CLOSE.unsupportedVersion;
     case "too_many":

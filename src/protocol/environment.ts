@@ -1,7 +1,7 @@
 import * as v from "valibot";
 
 /**
- * Variables by name; any name is one. Valibot's own records leave out what objects have of themselves, so that
+ * Texts by name, such as variables; any name is one. Valibot's own records leave out what objects have of themselves, so that
  * `constructor`, `prototype` and `__proto__` would silently never reach a job. The object is passed on as it is: copy it
  * by spreading, never by assignment.
  */

@@ -20,6 +20,8 @@ export const ErrorCode = v.picklist([
   "peer_lost",
   "timed_out",
   "outcome_unknown",
+  "key_conflict",
+  "session_replaced",
   "incomplete_output",
   "protocol_error",
   "sequence_gap",

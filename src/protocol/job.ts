@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { JobId } from "./id.ts";
 import { Outcome } from "./outcome.ts";
 import { Totals } from "./packet.ts";
+import { Terms } from "./terms.ts";
 
 /** Where a job is in its life (DESIGN.md section 3). */
 export const JobState = v.picklist(["running", "exited", "closed", "lost"]);
@@ -24,6 +25,7 @@ export const JobSummary = v.object({
   /** Whether a client holds the job, so that it waits for that client. */
   attached: v.boolean(),
   startedAt: v.string(),
+  ...Terms.entries,
   endedAt: v.optional(v.string()),
   outcome: v.optional(Outcome),
   totals: v.optional(Totals),

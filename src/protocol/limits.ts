@@ -83,6 +83,13 @@ export const MAX_ENV = 4_096;
 export const DEFAULT_GRACE = 5_000;
 export const MAX_GRACE = 3_600_000;
 
+/** Of a job's metadata: labels, characters of a label's name and value, of a key, and bytes of its free `info` as JSON. */
+export const MAX_LABELS = 64;
+export const MAX_LABEL_NAME = 63;
+export const MAX_LABEL_VALUE = 256;
+export const MAX_KEY = 255;
+export const MAX_INFO_BYTES = 16 * KiB;
+
 /** Milliseconds for which the id of a removed job is remembered. */
 export const REMOVED_JOB_MEMORY = 24 * 3_600_000;
 

@@ -187,7 +187,7 @@ export class Jobs {
 
   async #start({ job: id, holder, command, owner, program }: JobRequest): Promise<Job> {
     const { id: keeper, link } = await this.#options.currentKeeper();
-    const { argv, cwd, env, merge, stdin, keepBytes } = program;
+    const { argv, cwd, env, merge, stdin, keepBytes, terms } = program;
     const start: StartRecord = {
       format: 1,
       job: id,
@@ -201,6 +201,7 @@ export class Jobs {
       merge,
       ...(keepBytes !== undefined && { keepBytes }),
       startedAt: new Date().toISOString(),
+      ...terms,
     };
     const job = new Job(start, link, { next: 0, position: 0 });
     job.startedFor = holder;
@@ -325,6 +326,7 @@ export class Jobs {
 
   #summarize({ start, exit, isClosed, holders }: Job): JobSummary {
     const { job: id, number, command, argv, cwd, owner, startedAt } = start;
+    const { labels, info, key, onDisconnect, limits } = start;
     const isLost = exit?.outcome.type === "lost";
     const leader = isLost ? findProcess(this.#directory(id)) : undefined;
     return {
@@ -337,6 +339,11 @@ export class Jobs {
       state: isLost ? "lost" : isClosed ? "closed" : exit === undefined ? "running" : "exited",
       attached: holders > 0,
       startedAt,
+      ...(labels && { labels }),
+      ...(info !== undefined && { info }),
+      ...(key !== undefined && { key }),
+      ...(onDisconnect && { onDisconnect }),
+      ...(limits && { limits }),
       ...(exit && { endedAt: exit.endedAt, outcome: exit.outcome, totals: exit.totals }),
       ...(leader && { processes: sessionMembers(leader) }),
     };

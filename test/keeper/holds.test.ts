@@ -9,7 +9,10 @@ afterEach(() => void jest.useRealTimers());
 
 function setup() {
   let changes = 0;
-  const holds = new Holds(() => changes++);
+  const holds = new Holds(
+    () => changes++,
+    () => HOLD_GRACE,
+  );
   const newHolder = () => v.parse(HolderId, crypto.randomUUID());
   return { holds, one: newHolder(), other: newHolder(), changes: () => changes };
 }

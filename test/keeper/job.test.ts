@@ -446,6 +446,7 @@ test("A job appends at most 64 KiB before everything else has its turn", async (
     holder: undefined,
     libc: openLibc(),
     log: createLog({ level: "error", format: "text", write: console.error, now: () => new Date() }),
+    grace: () => 120_000,
     onProgress() {},
     input: { onTaken() {}, onClosed() {} },
     onClosed: () => (closed = true),
