@@ -364,7 +364,10 @@ describe("kill -9 of the keeper", () => {
     const { outcome, processes = [] } = await world.job(job);
     expect(outcome?.type).toBe("lost");
     const sleeper = world.processes(/^sleep 1000/)[0] ?? 0;
-    expect(processes).toContainEqual({ pid: sleeper, startTime: expect.stringMatching(/^\d+$/) });
+    expect(processes).toContainEqual({
+      pid: sleeper,
+      startTime: expect.stringMatching(/^[0-9a-f-]{36}\/\d+$/),
+    });
     expect((await world.farhand(["jobs"])).stdout).toContain(`pid ${sleeper} started`);
 
     expect((await world.farhand(["kill", job])).code).toBe(0);
