@@ -201,6 +201,8 @@ class Keeper {
         const { by, signal, grace } = message;
         return this.#answer(message, this.#jobs.get(message.job)?.cancel(by, signal, grace));
       }
+      case "ping":
+        return this.#send({ type: "reply", request: message.request });
       case "retire":
         this.#retired = true;
         return this.#endIfIdle();

@@ -96,3 +96,11 @@ export const REMOVED_JOB_MEMORY = 24 * 3_600_000;
 /** What all ledgers of a server may take together: this share of the file system, but never more than so many bytes. */
 export const RETAINED_SHARE = 0.1;
 export const MAX_RETAINED_BYTES = 10 * 1024 * MiB;
+
+/**
+ * Milliseconds after which a front asks a keeper for a sign of life, and silent intervals after which that counts as
+ * unreached: 20 s. A keeper answers between two pieces of output, so that only one that is frozen, or whose disk hangs in a
+ * write, takes so long; one that is given up wrongly loses nothing, since it is adopted again as soon as it answers.
+ */
+export const LINK_BEAT = 5_000;
+export const LINK_PATIENCE = 4;

@@ -7,7 +7,7 @@ import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import { findProcess, findStart, type StartRecord } from "../ledger/start.ts";
+import { findProcess, findStart, hasLedger, type StartRecord } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
@@ -24,6 +24,8 @@ const PAGE_BYTES = 48 * 1024;
 const PAGE_JOBS = 200;
 /** Characters of argv that a summary shows. */
 const ARGV_CHARACTERS = 32 * 1024;
+/** Keepers that a job is tried with; more than one freeze or die only on a machine that does nothing else. */
+const SPAWN_TRIES = 3;
 /** Milliseconds between tries to write into a ledger how its job ended. */
 const SETTLE_RETRY = { first: 250, cap: 5_000, random: Math.random } as const;
 
@@ -185,45 +187,80 @@ export class Jobs {
     };
   }
 
-  async #start({ job: id, holder, command, owner, program }: JobRequest): Promise<Job> {
-    const { id: keeper, link } = await this.#options.currentKeeper();
-    const { argv, cwd, env, merge, stdin, keepBytes, terms } = program;
-    const start: StartRecord = {
+  /**
+   * Starts a job with a keeper that answers. One that froze or died meanwhile may still begin it, or have begun it: the
+   * first to claim the ledger does, and whoever comes second says that there is one.
+   */
+  async #start(request: JobRequest): Promise<Job> {
+    const start = this.#toStart(request);
+    const tried = new Map<KeeperId, KeeperLink>();
+    for (;;) {
+      const { id: keeper, link } = await this.#options.currentKeeper();
+      const adopted = this.#live.get(start.job);
+      if (adopted !== undefined) return adopted; // from one that answers again
+      tried.set(keeper, link);
+      const job = new Job({ ...start, keeper }, link, { next: 0, position: 0 });
+      try {
+        if (await this.#spawn(job, request)) return job;
+      } catch (error) {
+        const begun = this.find(start.job);
+        if (begun !== undefined) return begun; // by a keeper that died of it
+        if (link.state.state === "reached" || tried.size === SPAWN_TRIES) throw error;
+        continue;
+      }
+      const begun = this.#findBegun(start.job, tried);
+      if (begun === undefined)
+        throw new AppError("already_exists", `Cannot start job ${start.job}: there is a ledger of that id`);
+      return begun;
+    }
+  }
+
+  #toStart({ job, command, owner, program }: JobRequest): Omit<StartRecord, "keeper"> {
+    const { argv, cwd, env, merge, keepBytes, terms } = program;
+    return {
       format: 1,
-      job: id,
+      job,
       number: ++this.#lastNumber,
       command,
       argv: [...argv],
       cwd,
       envNames: Object.keys(env).sort(),
       owner,
-      keeper,
       merge,
       ...(keepBytes !== undefined && { keepBytes }),
       startedAt: new Date().toISOString(),
       ...terms,
     };
-    const job = new Job(start, link, { next: 0, position: 0 });
+  }
+
+  /** Has a job's keeper start it. Answers false when there is a ledger of its id already. */
+  async #spawn(job: Job, { holder, program: { env, stdin } }: JobRequest): Promise<boolean> {
+    const { start, keeper } = job;
+    const { umask } = this.#options;
     job.startedFor = holder;
-    this.#live.set(id, job);
+    this.#live.set(start.job, job);
     try {
-      const { umask } = this.#options;
-      const reply = await link.request({
-        type: "spawn",
-        start,
-        env,
-        umask,
-        stdin,
-        ...(holder && { holder }),
-      });
-      if (reply.type === "spawned" && !reply.created) {
-        throw new AppError("already_exists", `Cannot start job ${id}: there is a ledger of that id`);
-      }
+      const spawn = { type: "spawn" as const, start, env, umask, stdin, ...(holder && { holder }) };
+      const reply = await (keeper as KeeperLink).request(spawn);
+      const isCreated = reply.type === "spawned" && reply.created;
+      if (isCreated) this.#note(job);
+      else this.#live.delete(start.job);
+      return isCreated;
     } catch (error) {
-      this.#live.delete(id);
+      // One that its dead keeper had begun was settled before this is thrown, or will be.
+      if (job.keeper !== undefined || !hasLedger(this.#directory(start.job))) this.#live.delete(start.job);
       throw error;
     }
-    this.#note(job);
+  }
+
+  /** A job that a keeper which could not be reached any more has begun after all. */
+  #findBegun(id: JobId, tried: ReadonlyMap<KeeperId, KeeperLink>): Job | undefined {
+    const start = findStart(this.#directory(id));
+    const keeper = start && tried.get(start.keeper);
+    if (start === undefined || keeper === undefined || tried.size === 1) return undefined;
+    const job = new Job(start, keeper, { next: 0, position: 0 });
+    this.#keep(job);
+    this.#look(id, Number.POSITIVE_INFINITY);
     return job;
   }
 

@@ -9,7 +9,8 @@ import { findPid, type KeeperPlace, listPlaces, notePid, openPlace, removePlace 
 import { claimLock } from "../process/lock.ts";
 import { AppError } from "../protocol/error.ts";
 import { KeeperId } from "../protocol/id.ts";
-import { KeeperLink, type KnownKeeper } from "./keeper-link.ts";
+import { LINK_BEAT, LINK_PATIENCE } from "../protocol/limits.ts";
+import { KeeperLink, type KnownKeeper, type LinkBeat } from "./keeper-link.ts";
 import { timeLimit } from "./time-limit.ts";
 
 /** Milliseconds that a new keeper may take to answer. */
@@ -18,6 +19,7 @@ const START_TIMEOUT = 10_000;
 const START_POLL = 5;
 /** Milliseconds that a start of the server waits for the keepers that run; one that takes longer is adopted later. */
 const ADOPTION_PATIENCE = 1_000;
+const BEAT: LinkBeat = { every: LINK_BEAT, patience: LINK_PATIENCE };
 /** Milliseconds between tries to reach a living keeper. */
 const RETRY = { first: 5, cap: 5_000, random: Math.random } as const;
 
@@ -28,6 +30,8 @@ export interface KeepersOptions {
   /** The argv that runs this executable as the keeper of this id. */
   readonly toCommand: (id: KeeperId) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly env: Readonly<Record<string, string>>;
+  /** How long a keeper may give no sign of life (`LINK_BEAT`, `LINK_PATIENCE`). */
+  readonly beat?: LinkBeat;
   /** This keeper is reached, at first or again, and keeps these jobs. */
   readonly onAdopt: (link: KeeperLink, jobs: readonly JobProgress[]) => void;
   readonly onProgress: (progress: JobProgress) => void;
@@ -207,7 +211,9 @@ export class Keepers implements Disposable {
         await link.connect(this.#signal);
         onTried();
         complaint = "";
-        await link.waitForLoss(this.#signal);
+        const isFrozen = await link.watch(this.#options.beat ?? BEAT, this.#signal);
+        onUnreached(link);
+        if (isFrozen && this.#current === keeper) this.#startReplacing();
         if (performance.now() - began > RETRY.cap) delays = backoff(RETRY);
       } catch (error) {
         if (this.#signal.aborted) return;
@@ -218,10 +224,20 @@ export class Keepers implements Disposable {
       }
       await delay(delays.next().value, this.#signal);
     }
+    const wasCurrent = this.#current === keeper;
     this.#forget(keeper);
     log.warn("keeper gone", { keeper: id, pid: link.state.pid });
     onDead(link);
     link.bury();
+    if (wasCurrent) this.#startReplacing();
+  }
+
+  /** Starts another keeper by itself, so that the server is ready again before somebody asks. */
+  #startReplacing(): void {
+    this.current().catch((error: unknown) => {
+      if (!this.#signal.aborted)
+        this.#options.log.error("keeper not started", { error: describeError(error) });
+    });
   }
 
   /** Removes a keeper's place if its lock is free, which means that it is dead. */
