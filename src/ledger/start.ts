@@ -1,4 +1,14 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { JobId, KeeperId } from "../protocol/id.ts";
@@ -72,6 +82,14 @@ export function claimLedger(directory: string, start: StartRecord): Claim | unde
     rmSync(directory, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** Writes the start record of a job anew that the disk has lost, whole or not at all; its process stays unknown. */
+export function restoreStart(directory: string, start: StartRecord): void {
+  mkdirSync(directory, { recursive: true });
+  const path = toPath(directory);
+  writeFileSync(`${path}.new`, `${JSON.stringify(start)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
 }
 
 /** Removes a ledger, its start record first: when that is cut short, what is left is no ledger any more. */

@@ -108,6 +108,11 @@ export class JobIndex implements Disposable {
     return this.#pending.keys().reduce((size, id) => size + (written.get(id) === null ? 1 : 0), size);
   }
 
+  /** Jobs whose ledgers are not complete, as far as is known. */
+  listOpen(): IndexedJob[] {
+    return this.#select("closed = 0", [], ({ closed }) => !closed);
+  }
+
   /** Ids of jobs whose ledgers are complete, oldest first. */
   listClosed(): JobId[] {
     const rows = this.#database.query("SELECT id, number FROM jobs WHERE closed = 1").all();

@@ -7,7 +7,7 @@ import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import { findProcess, findStart, hasLedger, type StartRecord } from "../ledger/start.ts";
+import { findProcess, findStart, hasLedger, restoreStart, type StartRecord } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
@@ -94,6 +94,8 @@ export class Jobs {
    * taken: a job of a keeper that `findUnreached` answers goes on, any other without an exit that nobody keeps is lost.
    */
   reconcile(findUnreached: (keeper: KeeperId) => KeeperLink | undefined): void {
+    for (const { start } of this.#options.index.listOpen())
+      if (!this.#live.has(start.job)) this.#restore(start);
     for (const name of readdirSync(join(this.#options.state, "ledgers"))) {
       const id = v.safeParse(JobId, name);
       if (!id.success || this.#live.has(id.output)) continue;
@@ -106,6 +108,17 @@ export class Jobs {
       else this.#look(id.output, Number.POSITIVE_INFINITY);
     }
     this.#lastNumber = this.#options.index.lastNumber;
+  }
+
+  /** Ledgers are not synced to the disk: a machine that failed may have taken all of one, which the index still knows. */
+  #restore(start: StartRecord): void {
+    const directory = this.#directory(start.job);
+    if (findStart(directory) !== undefined) return;
+    try {
+      restoreStart(directory, start);
+    } catch (error) {
+      this.#options.log.error("ledger not restored", { job: start.job, error: describeError(error) });
+    }
   }
 
   /** A keeper is gone, its lock is taken: what it had not finished is lost. */

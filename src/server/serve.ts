@@ -14,7 +14,7 @@ import { Keepers } from "./keepers.ts";
 import { listen } from "./listener.ts";
 import { retain } from "./retention.ts";
 import { type Peer, Session } from "./session.ts";
-import { leaveLocalServer, lockState, prepareState } from "./state.ts";
+import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
   readonly config: ServerConfig;
@@ -39,6 +39,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   await using stack = new AsyncDisposableStack();
   prepareState(state);
   stack.use(lockState(state));
+  forgetLocalServer(state);
   const log = options.openLog(state);
   const index = stack.use(new JobIndex(join(state, "state.db"), log));
   const stopped = new AbortController();
