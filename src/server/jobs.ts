@@ -69,6 +69,12 @@ export class Jobs {
     return this.#options.index.size;
   }
 
+  /** Jobs that keepers keep, those included that are just being started. */
+  async listLive(): Promise<readonly Job[]> {
+    await Promise.allSettled(this.#starting.values());
+    return [...this.#live.values()];
+  }
+
   countOf(link: KeeperLink): number {
     return [...this.#live.values()].filter(({ keeper }) => keeper === link).length;
   }

@@ -18,7 +18,7 @@ export interface ListenOptions {
   readonly log: Log;
   readonly sessions: Set<Session>;
   readonly openSession: (peer: Peer, owner: string) => Session;
-  readonly app: Omit<AppOptions, "upgrade">;
+  readonly app: Omit<AppOptions, "upgrade" | "hold">;
 }
 
 interface Connection {
@@ -63,6 +63,7 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
   const app = createApp({
     ...options.app,
     upgrade: (request, owner) => server.upgrade(request, { data: { owner } }),
+    hold: (request) => server.timeout(request, 0),
   });
   // A throw in a socket's callback would end the process: each one is guarded.
   const guard = (handle: () => void) => {

@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { abortable } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
 import { AppError } from "../protocol/error.ts";
@@ -14,6 +13,7 @@ import { Keepers } from "./keepers.ts";
 import { listen } from "./listener.ts";
 import { retain } from "./retention.ts";
 import { type Peer, Session } from "./session.ts";
+import { Shutdown } from "./shutdown.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
@@ -67,8 +67,17 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     index,
     log,
     umask,
-    currentKeeper: () => keepers.current(),
+    currentKeeper: async () => {
+      if (shutdown.hasBegun) throw new AppError("shutting_down", "Cannot start a job: the server stops");
+      return keepers.current();
+    },
     signal: stopped.signal,
+  });
+  const shutdown: Shutdown = new Shutdown({
+    log,
+    listLive: () => jobs.listLive(),
+    toDirectory: (job) => join(state, "ledgers", job),
+    signal,
   });
   await keepers.adoptAll();
   jobs.reconcile((id) => keepers.findUnreached(id));
@@ -78,7 +87,6 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   const token = createToken();
   const boot = readBootId();
   const sessions = new Set<Session>();
-  const stopping = Promise.withResolvers<void>();
   let listening: readonly string[] = [];
   const status = (): ServerStatus => ({
     pid: process.pid,
@@ -110,8 +118,9 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     app: {
       authenticate: openAuthenticator(token),
       isReady: () => keepers.isReady,
+      isStopping: () => shutdown.hasBegun,
       status,
-      stop: () => stopping.resolve(),
+      stop: (request, owner) => shutdown.stop(request, owner),
       onError: (error) => log.error("request failed", { error: describeError(error) }),
     },
   });
@@ -122,7 +131,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   log.info("listening", { addresses: listening, state });
   options.onListening();
 
-  await abortable(stopping.promise, signal).catch(() => {}); // a signal is just another way to be asked
+  await shutdown.wait();
   log.info("stopping", { running: jobs.running });
   for (const session of [...sessions]) {
     session.close(
