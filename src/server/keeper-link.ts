@@ -200,16 +200,25 @@ export class KeeperLink {
     this.#inputs.clear();
   }
 
-  /** Whatever it is told, a keeper need not say anything: only a ping is always answered, be it by a refusal. */
+  /**
+   * Whatever it is told, a keeper need not say anything: only a ping is always answered, be it by a refusal. So it is silent
+   * from the first ping that has no answer on, and never while it was not asked, as when this process itself was stopped.
+   */
   #toLine(wire: KeeperWire): Line {
     let asked = performance.now();
+    let unanswered: number | undefined;
     return {
       beat: () => {
         asked = performance.now();
+        unanswered ??= asked;
         wire.send({ message: { type: "ping", request: ++this.#lastRequest } });
       },
       idle: () => performance.now() - asked,
-      silence: () => wire.silence,
+      silence: () => {
+        const now = performance.now();
+        if (unanswered !== undefined && wire.silence < now - unanswered) unanswered = undefined;
+        return unanswered === undefined ? 0 : now - unanswered;
+      },
     };
   }
 

@@ -85,6 +85,23 @@ describe("A keeper that freezes while it is linked", () => {
   });
 });
 
+test("A front that was frozen for longer than a keeper may be finds its keeper as it was", async () => {
+  await using world = setup();
+  const { pid } = await world.start();
+  const before = await world.keepers();
+  const job = await world.detach("--shell", waiter);
+  await world.exists("ready");
+  process.kill(pid, "SIGSTOP");
+  await Bun.sleep(25_000);
+  process.kill(pid, "SIGCONT");
+  expect(await world.farhand(["exec", "--", "echo", "here"])).toMatchObject({ code: 0, stdout: "here\n" });
+  expect((await world.keepers()).map(({ pid }) => pid)).toEqual(before.map(({ pid }) => pid));
+  world.touch("go");
+  expect(await world.farhand(["follow", job])).toMatchObject({ code: 7, stdout: "one\ntwo\n" });
+  const { stdout } = await world.shell("grep -c 'link to a keeper broken' $FARHAND_STATE/logs/server.log");
+  expect(stdout).toBe("0\n");
+});
+
 describe("A keeper of an older build", () => {
   /** One of link 1.0 that keeps a job, as a front of its time has left it. */
   async function openOld(world: ReturnType<typeof setup>) {
