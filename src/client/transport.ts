@@ -2,7 +2,12 @@ import * as v from "valibot";
 import { AppError, ErrorBody } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import type { Target } from "./config.ts";
-import type { Peer } from "./link.ts";
+
+/** Where frames go: a WebSocket, or in tests whatever stands for one. */
+export interface Peer {
+  send(frame: string | Uint8Array<ArrayBuffer>): void;
+  close(code: number, reason: string): void;
+}
 
 /** Who takes what comes over a transport. */
 export interface Receiver {

@@ -44,6 +44,7 @@ describe("readConfig()", () => {
     expect(readConfig(noFlags, home)).toEqual({
       listen: undefined,
       state: "/state",
+      grace: 120_000,
       logLevel: "info",
       logFormat: "text",
     });
@@ -51,10 +52,12 @@ describe("readConfig()", () => {
 
   test("reads every key of a file", () => {
     using world = setup();
-    const text = 'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[log]\nlevel = "debug"\nformat = "json"\n';
+    const text =
+      'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n';
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
       listen: [{ host: "127.0.0.1", port: 1 }],
       state: "/elsewhere",
+      grace: 5_000,
       logLevel: "debug",
       logFormat: "json",
     });
