@@ -48,23 +48,32 @@ export interface ReadFrame {
   readonly wire: Buffer;
 }
 
-/** Cuts a stream into an HTTP head and the frames that follow it. */
+/** Cuts a stream into an HTTP head and the frames that follow it where it is an upgrade's. */
 export class FrameReader {
   /** The head up to and with its empty line, once it is there. */
   head: string | undefined;
+  /** Whether the head is there, and frames follow it. */
+  isUpgraded = false;
   #pending: Buffer = Buffer.alloc(0);
 
   /** Takes what came, and answers the frames that are whole now. */
   *read(chunk: Uint8Array): Generator<ReadFrame> {
     this.#pending = this.#pending.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#pending, chunk]);
     if (this.head === undefined) this.#readHead();
-    if (this.head === undefined) return;
+    if (!this.isUpgraded) return;
     for (let frame = this.#readFrame(); frame !== undefined; frame = this.#readFrame()) yield frame;
+  }
+
+  /** Everything that follows the head of something else than an upgrade; each byte once. */
+  takeRest(): Uint8Array {
+    return this.#take(this.#pending.length);
   }
 
   #readHead(): void {
     const end = this.#pending.indexOf("\r\n\r\n");
-    if (end >= 0) this.head = this.#take(end + 4).toString("latin1");
+    if (end < 0) return;
+    this.head = this.#take(end + 4).toString("latin1");
+    this.isUpgraded = /^upgrade: *websocket\r$/im.test(this.head);
   }
 
   #readFrame(): ReadFrame | undefined {

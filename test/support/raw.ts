@@ -182,8 +182,8 @@ export class RawClient implements Disposable {
   #take(chunk: Uint8Array): void {
     if (this.#paused) return;
     for (const frame of this.#reader.read(chunk)) this.#keep(frame);
-    const { head } = this.#reader;
-    if (head?.startsWith("HTTP/1.1 101 ")) this.#upgraded.resolve();
+    const { head, isUpgraded } = this.#reader;
+    if (isUpgraded) this.#upgraded.resolve();
     else if (head !== undefined) this.#upgraded.reject(new AppError("connection_refused", head));
     this.#tell();
   }
