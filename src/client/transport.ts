@@ -144,6 +144,14 @@ function describe(code: string | undefined): string {
       return "connection refused; is farhandd running there?";
     case "ENOTFOUND":
       return "no machine of that name is known";
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+      return "there is no route to it";
+    case "EADDRNOTAVAIL":
+    case "EINVAL":
+      return "this machine cannot reach such an address";
+    case "EPROTO":
+      return "what answers there does not speak TLS";
     case "ECONNRESET":
       return "the connection was closed at once";
     default:

@@ -15,14 +15,8 @@ import {
 } from "../../src/protocol/limits.ts";
 import { FARHAND } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
-import {
-  type ControlFrame,
-  encodeFrame,
-  OPCODE,
-  RawClient,
-  type RawEnd,
-  type RawTarget,
-} from "../support/raw.ts";
+import { encodeFrame, OPCODE } from "../support/frame.ts";
+import { type ControlFrame, RawClient, type RawEnd, type RawTarget } from "../support/raw.ts";
 import { openWorld, type World } from "../support/world.ts";
 import { turn } from "../../src/lib/abort.ts";
 
