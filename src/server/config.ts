@@ -5,6 +5,12 @@ import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { parseListen } from "./listen.ts";
+import {
+  type RetentionFlags,
+  type RetentionLimits,
+  RetentionTable,
+  toRetention,
+} from "./retention-limits.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
@@ -19,6 +25,7 @@ const ConfigFile = v.strictObject({
       format: v.optional(v.picklist(LOG_FORMATS)),
     }),
   ),
+  retention: v.optional(RetentionTable),
 });
 
 /** What the command line may say; it comes before the file. */
@@ -28,6 +35,7 @@ export interface ConfigFlags {
   readonly config: string | undefined;
   readonly logLevel: string | undefined;
   readonly logFormat: string | undefined;
+  readonly retention?: RetentionFlags;
 }
 
 export interface ServerConfig {
@@ -36,6 +44,7 @@ export interface ServerConfig {
   readonly state: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: (typeof LOG_FORMATS)[number];
+  readonly retention: RetentionLimits;
 }
 export type ListenAddress = ReturnType<typeof parseListen>;
 
@@ -55,6 +64,7 @@ export function readConfig(
     state: state === undefined ? defaultState(env) : resolve(state),
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
+    retention: toRetention(flags.retention ?? {}, file.retention),
   };
 }
 
@@ -66,7 +76,8 @@ function readFile(path: string): v.InferOutput<typeof ConfigFile> {
   throw refused(path, `at "${key}": ${describeIssue(issue)}`);
 }
 
-function describeIssue({ type, expected, received }: v.BaseIssue<unknown>): string {
+function describeIssue({ type, expected, received, message }: v.BaseIssue<unknown>): string {
+  if (type === "raw_transform") return message;
   if (type === "non_empty") return "it is empty";
   return expected === "never" ? "this key is unknown" : `expected ${expected}, found ${received}`;
 }

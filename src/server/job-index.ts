@@ -26,6 +26,10 @@ export const IndexedJob = v.object({
 });
 export type IndexedJob = v.InferOutput<typeof IndexedJob>;
 
+/** A job that is over. `endedAt`: wall clock in ISO 8601; empty where that is not known. */
+const EndedJob = v.object({ id: JobId, number: v.number(), endedAt: v.string() });
+export type EndedJob = v.InferOutput<typeof EndedJob>;
+
 const COLUMNS = "start, exit, closed";
 const Row = v.object({ start: v.string(), exit: v.nullable(v.string()), closed: v.number() });
 
@@ -118,17 +122,26 @@ export class JobIndex implements Disposable {
     return this.#pending.keys().reduce((size, id) => size + (written.get(id) === null ? 1 : 0), size);
   }
 
-  /** Ids of jobs whose ledgers are complete, oldest first. */
-  listClosed(): JobId[] {
-    const rows = this.#database.query("SELECT id, number FROM jobs WHERE closed = 1").all();
-    const written = v.parse(v.array(v.object({ id: JobId, number: v.number() })), rows);
-    const pending = [...this.#pending.values()].filter(({ closed }) => closed);
-    return [
-      ...written.filter(({ id }) => !this.#pending.has(id)),
-      ...pending.map(({ start }) => ({ id: start.job, number: start.number })),
-    ]
-      .sort((a, b) => a.number - b.number)
-      .map(({ id }) => id);
+  /** Jobs whose ledgers are complete, in the order in which they ended. */
+  listEnded(): EndedJob[] {
+    const rows = this.#database
+      .query("SELECT id, number, coalesce(exit ->> 'endedAt', '') AS endedAt FROM jobs WHERE closed = 1")
+      .all();
+    const written = v.parse(v.array(EndedJob), rows).filter(({ id }) => !this.#pending.has(id));
+    const pending = [...this.#pending.values()]
+      .filter(({ closed }) => closed)
+      .map(({ start, exit }) => ({ id: start.job, number: start.number, endedAt: exit?.endedAt ?? "" }));
+    return [...written, ...pending].sort((a, b) =>
+      a.endedAt === b.endedAt ? a.number - b.number : a.endedAt < b.endedAt ? -1 : 1,
+    );
+  }
+
+  /** Ids of jobs whose ledgers are not complete, as far as is known. */
+  listOpen(): JobId[] {
+    const rows = this.#database.query("SELECT id FROM jobs WHERE closed = 0").all();
+    const written = v.parse(v.array(v.object({ id: JobId })), rows).map(({ id }) => id);
+    const pending = [...this.#pending.values()].filter(({ closed }) => !closed);
+    return [...written.filter((id) => !this.#pending.has(id)), ...pending.map(({ start }) => start.job)];
   }
 
   /** Forgets a job, but not that there was one of this id. Throws what prevents it. `now`: wall clock, ms. */

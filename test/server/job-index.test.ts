@@ -105,7 +105,8 @@ async function checkUnwritable(
   expect(index.findByNumber(7)).toMatchObject({ closed: true, exit });
   expect(numbers(index.findByPrefix(toJob(9).start.job.slice(0, 8)))).toEqual([9]);
   expect(index.findByPrefix("0000")).toHaveLength(2);
-  expect(index.listClosed()).toEqual([toJob(7).start.job]);
+  expect(index.listEnded()).toEqual([{ id: toJob(7).start.job, number: 7, endedAt }]);
+  expect(index.listOpen()).toHaveLength(19);
   expect([index.size, index.lastNumber]).toEqual([20, 20]);
 
   free();
@@ -250,7 +251,7 @@ describe("JobIndex", () => {
     expect(world.index.findByPrefix("1%%%%")).toEqual([]);
   });
 
-  test("lists jobs that are closed, oldest first, written or not", () => {
+  test("lists jobs that are over in the order of their ends, and those that are not, written or not", () => {
     using world = setup();
     using index = world.open();
     for (const number of [5, 2, 4]) index.put({ ...toJob(number), closed: true });
@@ -259,7 +260,17 @@ describe("JobIndex", () => {
     index.put({ ...toJob(3), exit, closed: true });
     index.put({ ...toJob(2), exit, closed: true });
     index.put({ ...toJob(1), closed: true });
-    expect(index.listClosed()).toEqual([1, 2, 3, 4, 5].map((number) => toJob(number).start.job));
+    const ended = () => index.listEnded().map(({ number }) => number);
+    // Where it is not known when they ended, they are the oldest.
+    expect(ended()).toEqual([1, 4, 5, 2, 3]);
+    index.put({ ...toJob(5), exit: { ...exit, endedAt: "2026-01-01T00:00:00.500Z" }, closed: true });
+    index.put({ ...toJob(1), exit: { ...exit, endedAt: "2026-01-02T00:00:00.000Z" }, closed: true });
+    expect(ended()).toEqual([4, 5, 2, 3, 1]);
+    index.put(toJob(6));
+    const open = () => index.listOpen();
+    expect(open()).toEqual([toJob(6).start.job]);
+    index.flush();
+    expect([ended(), open()]).toEqual([[4, 5, 2, 3, 1], [toJob(6).start.job]]);
   });
 
   test("removes a job that is not written yet, and keeps its number", () => {
