@@ -102,3 +102,6 @@ export const REMOVED_JOB_MEMORY = 24 * 3_600_000;
 /** What all ledgers of a server may take together: this share of the file system, but never more than so many bytes. */
 export const RETAINED_SHARE = 0.1;
 export const MAX_RETAINED_BYTES = 10 * 1024 * MiB;
+
+/** Ended jobs that a server keeps unless told otherwise. */
+export const MAX_RETAINED_JOBS = 10_000;

@@ -7,6 +7,12 @@ import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
 import { parseListen } from "./listen.ts";
+import {
+  type RetentionFlags,
+  type RetentionLimits,
+  RetentionTable,
+  toRetention,
+} from "./retention-limits.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
@@ -35,6 +41,7 @@ const ConfigFile = v.strictObject({
       format: v.optional(v.picklist(LOG_FORMATS)),
     }),
   ),
+  retention: v.optional(RetentionTable),
 });
 
 /** What the command line may say; it comes before the file. */
@@ -44,6 +51,7 @@ export interface ConfigFlags {
   readonly config: string | undefined;
   readonly logLevel: string | undefined;
   readonly logFormat: string | undefined;
+  readonly retention?: RetentionFlags;
 }
 
 export interface ServerConfig {
@@ -54,6 +62,7 @@ export interface ServerConfig {
   readonly grace: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: (typeof LOG_FORMATS)[number];
+  readonly retention: RetentionLimits;
 }
 export type ListenAddress = ReturnType<typeof parseListen>;
 
@@ -74,6 +83,7 @@ export function readConfig(
     grace: file.session?.grace ?? HOLD_GRACE,
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
+    retention: toRetention(flags.retention ?? {}, file.retention),
   };
 }
 
@@ -85,7 +95,8 @@ function readFile(path: string): v.InferOutput<typeof ConfigFile> {
   throw refused(path, `at "${key}": ${describeIssue(issue)}`);
 }
 
-function describeIssue({ type, expected, received }: v.BaseIssue<unknown>): string {
+function describeIssue({ type, expected, received, message }: v.BaseIssue<unknown>): string {
+  if (type === "raw_transform") return message;
   if (type === "non_empty") return "it is empty";
   return expected === "never" ? "this key is unknown" : `expected ${expected}, found ${received}`;
 }

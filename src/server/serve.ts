@@ -13,7 +13,7 @@ import { JobIndex } from "./job-index.ts";
 import { Jobs } from "./jobs.ts";
 import { Keepers } from "./keepers.ts";
 import { listen } from "./listener.ts";
-import { retain } from "./retention.ts";
+import { retain, Retention } from "./retention.ts";
 import { Sessions } from "./sessions.ts";
 import { leaveLocalServer, lockState, prepareState } from "./state.ts";
 
@@ -74,7 +74,8 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   await keepers.adoptAll();
   jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();
-  retain({ state, index, log }, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
+  const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
+  retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
 
   const token = createToken();
   const boot = readBootId();
