@@ -11,6 +11,7 @@ const running = main(process.argv.slice(2), {
   },
   stdin: () => Bun.stdin.stream(),
   interrupts,
+  isStderrTerminal: () => process.stderr.isTTY === true,
   hasColors: () => Bun.enableANSIColors && process.stdout.isTTY === true,
 });
 // Once it is on its way: a short command should not wait for this.

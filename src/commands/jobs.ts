@@ -93,6 +93,7 @@ function toAge({ startedAt, endedAt }: JobSummary): string {
   return formatDuration(Math.max(0, Date.parse(endedAt ?? new Date().toISOString()) - Date.parse(startedAt)));
 }
 
-function quote(word: string): string {
+/** A word as a POSIX shell reads it back. */
+export function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -203,6 +203,8 @@ class Keeper {
       }
       case "ping":
         return this.#send({ type: "reply", request: message.request });
+      case "trim":
+        return this.#jobs.get(message.job)?.trim(message.bytes);
       case "retire":
         this.#retired = true;
         return this.#endIfIdle();

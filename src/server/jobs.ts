@@ -14,9 +14,10 @@ import { parseSignal, signalGroup } from "../process/signal.ts";
 import { AppError } from "../protocol/error.ts";
 import { type HolderId, JobId, type KeeperId } from "../protocol/id.ts";
 import type { JobSummary } from "../protocol/job.ts";
-import type { Exit } from "../protocol/packet.ts";
+import { type Exit, NO_TOTALS } from "../protocol/packet.ts";
 import { Job } from "./job.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
+import { Keys } from "./keys.ts";
 import type { KeeperLink, KnownKeeper } from "./keeper-link.ts";
 
 /** Bytes of summaries in one answer, so that it always fits into a control frame. */
@@ -54,7 +55,10 @@ export class Jobs {
   readonly #options: JobsOptions;
   readonly #live = new Map<JobId, Job>();
   readonly #starting = new Map<JobId, Promise<Job>>();
+  readonly #keys = new Keys((owner, key) => this.#findByKey(owner, key));
   #lastNumber: number;
+  /** Bytes of records that keepers have written since this server started. */
+  #written = 0;
 
   constructor(options: JobsOptions) {
     this.#options = options;
@@ -73,6 +77,15 @@ export class Jobs {
   async listLive(): Promise<readonly Job[]> {
     await Promise.allSettled(this.#starting.values());
     return [...this.#live.values()];
+  }
+
+  get written(): number {
+    return this.#written;
+  }
+
+  /** Has the keeper of a job drop its oldest output, until at most `bytes` are kept. */
+  trim(job: JobId, bytes: number): void {
+    this.#live.get(job)?.keeper?.send({ type: "trim", job, bytes });
   }
 
   countOf(link: KeeperLink): number {
@@ -100,13 +113,13 @@ export class Jobs {
    * taken: a job of a keeper that `findUnreached` answers goes on, any other without an exit that nobody keeps is lost.
    */
   reconcile(findUnreached: (keeper: KeeperId) => KeeperLink | undefined): void {
-    for (const { start } of this.#options.index.listOpen())
-      if (!this.#live.has(start.job)) this.#restore(start);
+    for (const id of this.#options.index.listOpen()) if (!this.#live.has(id)) this.#restore(id);
     for (const name of readdirSync(join(this.#options.state, "ledgers"))) {
       const id = v.safeParse(JobId, name);
       if (!id.success || this.#live.has(id.output)) continue;
-      if (this.#options.index.find(id.output)?.closed === true) continue;
-      const start = findStart(this.#directory(id.output));
+      const known = this.#options.index.find(id.output);
+      if (known?.closed === true) continue;
+      const start = findStart(this.#directory(id.output)) ?? known?.start;
       if (start === undefined) continue; // claimed, but nothing was started: the keeper died in between
       const link = findUnreached(start.keeper);
       this.#keep(new Job(start, link, { next: 0, position: 0 }, false));
@@ -117,13 +130,18 @@ export class Jobs {
   }
 
   /** Ledgers are not synced to the disk: a machine that failed may have taken all of one, which the index still knows. */
-  #restore(start: StartRecord): void {
-    const directory = this.#directory(start.job);
-    if (findStart(directory) !== undefined) return;
+  #restore(id: JobId): void {
+    const directory = this.#directory(id);
+    const start = this.#options.index.find(id)?.start;
+    if (start === undefined || findStart(directory) !== undefined) return;
+    this.#options.log.warn("ledger gone", { job: id, number: start.number });
     try {
       restoreStart(directory, start);
     } catch (error) {
-      this.#options.log.error("ledger not restored", { job: start.job, error: describeError(error) });
+      this.#options.log.error("ledger not restored", { job: id, error: describeError(error) });
+      const now = new Date().toISOString();
+      const exit = { outcome: { type: "lost" as const, since: now }, totals: NO_TOTALS, endedAt: now };
+      this.#options.index.put({ start, exit, closed: true });
     }
   }
 
@@ -140,6 +158,7 @@ export class Jobs {
     const job = this.#live.get(id);
     if (job === undefined) return;
     const exited = job.exit === undefined && standing.exit !== undefined;
+    this.#written += Math.max(0, standing.position - job.position);
     job.advance(standing);
     if (exited) this.#note(job);
   }
@@ -164,7 +183,7 @@ export class Jobs {
         "not_found",
         `Cannot start job ${id}: one of that id ran, and its record was removed`,
       );
-    const starting = this.#start(request).finally(() => this.#starting.delete(id));
+    const starting = this.#startKeyed(request).finally(() => this.#starting.delete(id));
     this.#starting.set(id, starting);
     return starting;
   }
@@ -179,6 +198,11 @@ export class Jobs {
     if (live !== undefined) return live;
     const over = this.#options.index.find(id);
     return over && toPastJob(over);
+  }
+
+  #findByKey(owner: string, key: string): Job | undefined {
+    const found = this.#options.index.findByKey(owner, key);
+    return found && (this.#live.get(found.start.job) ?? toPastJob(found));
   }
 
   /** What commands may do with jobs, on behalf of `owner`. */
@@ -204,6 +228,15 @@ export class Jobs {
         await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
       },
     };
+  }
+
+  /** The job that has the request's key already, if it has one. */
+  #startKeyed(request: JobRequest): Promise<Job> {
+    const { owner, command, program } = request;
+    const { key } = program.terms;
+    if (key === undefined) return this.#start(request);
+    const { argv, cwd } = program;
+    return this.#keys.claim({ owner, key, command, argv, cwd }, () => this.#start(request));
   }
 
   /**
@@ -328,7 +361,7 @@ export class Jobs {
   /** Reads how a job ended that nobody keeps, and writes `lost` into the ledger of one that never did. */
   #end(id: JobId): void {
     const directory = this.#directory(id);
-    const start = findStart(directory);
+    const start = findStart(directory) ?? this.#live.get(id)?.start;
     if (start === undefined) return; // claimed, but nothing was started: the keeper died in between
     const found = findEnding(directory, id);
     if (!found.closed) this.#finish(directory, start, found.exit);

@@ -72,6 +72,9 @@ function toArguments({ flags, state, env }: ServiceRequest): string[] {
     "--state": isStated ? state : undefined,
     "--log-level": flags.logLevel,
     "--log-format": flags.logFormat,
+    "--retention-age": flags.retention?.age,
+    "--retention-jobs": flags.retention?.jobs,
+    "--retention-bytes": flags.retention?.bytes,
   };
   return [
     ...flags.listen.flatMap((address) => ["--listen", address]),
