@@ -46,6 +46,8 @@ export interface KeepersOptions {
 
 interface Keeper extends KnownKeeper {
   readonly place: KeeperPlace;
+  /** When this front came to know it (monotonic, ms). */
+  readonly since: number;
 }
 
 /** The living keepers of a state directory: found, adopted, started, reached again, and buried. */
@@ -57,6 +59,8 @@ export class Keepers implements Disposable {
   /** The one that takes new jobs, as long as it can be reached. */
   #current: Keeper | undefined;
   #starting: Promise<Keeper> | undefined;
+  #replacing: Promise<void> | undefined;
+  #replacements = backoff(RETRY);
 
   constructor(options: KeepersOptions, signal: AbortSignal) {
     this.#options = options;
@@ -167,7 +171,7 @@ export class Keepers implements Disposable {
       onProgress,
       onClosed,
     });
-    const keeper = { id, place, link };
+    const keeper = { id, place, link, since: performance.now() };
     this.#living.set(id, keeper);
     return keeper;
   }
@@ -216,7 +220,7 @@ export class Keepers implements Disposable {
         complaint = "";
         const isFrozen = await link.watch(this.#options.beat ?? BEAT, this.#signal);
         onUnreached(link);
-        if (isFrozen && this.#current === keeper) this.#startReplacing();
+        if (isFrozen && this.#current === keeper) this.#startReplacing(keeper);
         if (performance.now() - began > RETRY.cap) delays = backoff(RETRY);
       } catch (error) {
         if (this.#signal.aborted) return;
@@ -232,15 +236,27 @@ export class Keepers implements Disposable {
     log.warn("keeper gone", { keeper: id, pid: link.state.pid });
     onDead(link);
     link.bury();
-    if (wasCurrent) this.#startReplacing();
+    if (wasCurrent) this.#startReplacing(keeper);
   }
 
-  /** Starts another keeper by itself, so that the server is ready again before somebody asks. */
-  #startReplacing(): void {
-    this.current().catch((error: unknown) => {
-      if (!this.#signal.aborted)
+  /** Has another keeper take new jobs, by itself, so that the server is ready again before somebody asks. */
+  #startReplacing({ since }: Keeper): void {
+    if (performance.now() - since > RETRY.cap) this.#replacements = backoff(RETRY);
+    this.#replacing ??= this.#replace()
+      .catch(() => {}) // it ends with the server
+      .finally(() => (this.#replacing = undefined));
+  }
+
+  /** Tries until there is one, ever more slowly: what ends a keeper at once may last. */
+  async #replace(): Promise<void> {
+    for (;;) {
+      await delay(this.#replacements.next().value, this.#signal);
+      try {
+        return void (await this.current());
+      } catch (error) {
         this.#options.log.error("keeper not started", { error: describeError(error) });
-    });
+      }
+    }
   }
 
   /** Removes a keeper's place if its lock is free, which means that it is dead. */

@@ -106,6 +106,24 @@ describe("A keeper whose link is lost", () => {
     expect(world.events).not.toContain("dead");
   });
 
+  test("is replaced by itself as soon as that can be done", async () => {
+    await using keeper = await KeeperProcess.start();
+    let isBroken = true;
+    let tries = 0;
+    const started = (id: KeeperId) => [process.execPath, "--config=/dev/null", fixture, keeper.state, id];
+    const toCommand = (id: KeeperId) => {
+      tries++;
+      return { argv: isBroken ? ["false"] : started(id), argv0: "bun" };
+    };
+    using world = open(keeper.state, { toCommand });
+    await world.keepers.adoptAll();
+    await keeper.kill();
+    await eventually(() => tries > 3);
+    expect(world.keepers.isReady).toBe(false);
+    isBroken = false;
+    await eventually(() => world.keepers.isReady, 20_000);
+  }, 40_000);
+
   test("because it gives no sign of life is replaced, and adopted when it thaws", async () => {
     await using keeper = await KeeperProcess.start();
     const job = await keeper.spawn(await keeper.front(), ["sleep", "1000"]);
