@@ -12,7 +12,7 @@ import { nameProcess } from "./process/name.ts";
 import { AppError } from "./protocol/error.ts";
 import { KeeperId } from "./protocol/id.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
-import { findServer, start, stop } from "./server/control.ts";
+import { findServer, start, stop, waitForServer } from "./server/control.ts";
 import { openLogFile } from "./server/log-file.ts";
 import { describeStarted, describeStatus, describeStopped } from "./server/report.ts";
 import { serve } from "./server/serve.ts";
@@ -173,6 +173,7 @@ async function runService(flags: Flags, config: ServerConfig, signal: AbortSigna
       isRunning: process.platform !== "linux" || existsSync("/run/systemd/system"),
       run,
       findServer: async () => (await findServer(config.state, signal))?.status.pid,
+      waitForServer: () => waitForServer(config.state, signal),
     },
   );
   process.exitCode = code;

@@ -86,6 +86,17 @@ export async function start(
   }
 }
 
+/** The server that somebody else has just started, when it answers. Throws `timed_out` when none does. */
+export async function waitForServer(state: string, signal: AbortSignal): Promise<ServerStatus> {
+  const late = `The service is installed, but no server answered within ${PATIENCE / 1_000} s; see logs/server.log in "${state}"`;
+  const limited = AbortSignal.any([signal, timeLimit(PATIENCE, late)]);
+  for (;;) {
+    const found = await findServer(state, limited);
+    if (found !== undefined) return found.status;
+    await delay(POLL, limited);
+  }
+}
+
 /** How a server stopped: its last status, and what became of the jobs that it should end. */
 export interface Stopped extends StopReport {
   readonly status: ServerStatus;

@@ -8,6 +8,8 @@ import { checkMayChange, defineService, type ServiceRequest } from "./wish.ts";
 export interface ServiceReach extends ServiceSystem {
   /** The pid of a server that uses the state directory already. */
   readonly findServer: () => Promise<number | undefined>;
+  /** Waits until a server answers there. Throws `timed_out`. */
+  readonly waitForServer: () => Promise<unknown>;
 }
 
 /** Does what `farhandd service …` asks for. Answers what to say, and the exit code. */
@@ -30,6 +32,7 @@ export async function changeService(
       const state = inspect(definition, reach);
       if (reach.isRunning && !state.running) await checkFree(request, reach);
       const change = install(definition, reach);
+      if (reach.isRunning) await reach.waitForServer();
       return show(change, describeChange("installed", change, definition.advice));
     }
     case "uninstall": {
