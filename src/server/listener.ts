@@ -128,9 +128,14 @@ function startServer({ host, port }: ListenAddress, handlers: Handlers): Bun.Ser
     const code = "code" in error ? String(error.code) : "";
     const owner = code === "EADDRINUSE" ? findPortOwner(port) : undefined;
     const who = owner === undefined ? "" : ` by ${owner.name} with pid ${owner.pid}`;
-    const why =
-      code === "EADDRINUSE" ? `the port is in use${who}; choose another with --listen` : error.message;
-    throw new AppError("unavailable", `Cannot listen on ${address}: ${why}`, { cause: error });
+    const advice = "choose another with --listen";
+    const why: Record<string, string> = {
+      EADDRINUSE: `the port is in use${who}; ${advice}`,
+      EACCES: `ports so low are for root, or for who has CAP_NET_BIND_SERVICE; ${advice}`,
+    };
+    throw new AppError("unavailable", `Cannot listen on ${address}: ${why[code] ?? error.message}`, {
+      cause: error,
+    });
   }
 }
 
