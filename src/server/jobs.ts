@@ -7,7 +7,14 @@ import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import { findProcess, findStart, hasLedger, restoreStart, type StartRecord } from "../ledger/start.ts";
+import {
+  findProcess,
+  findStart,
+  hasLedger,
+  removeLedger,
+  restoreStart,
+  type StartRecord,
+} from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
@@ -299,8 +306,11 @@ export class Jobs {
       else this.#live.delete(start.job);
       return isCreated;
     } catch (error) {
-      // One that its dead keeper had begun was settled before this is thrown, or will be.
-      if (job.keeper !== undefined || !hasLedger(this.#directory(start.job))) this.#live.delete(start.job);
+      const directory = this.#directory(start.job);
+      const isDead = job.keeper === undefined;
+      // What a dead keeper had begun was settled before this is thrown, or will be; what it had only claimed is free again.
+      if (isDead && findStart(directory) === undefined) removeLedger(directory);
+      if (!isDead || !hasLedger(directory)) this.#live.delete(start.job);
       throw error;
     }
   }

@@ -84,6 +84,69 @@ test(`kill -9 of front or keeper at ${POINTS} points of submitting, running and 
   expect(counts.lost).toBeGreaterThan(0);
 });
 
+const canTrace = Bun.which("strace") !== null && Bun.spawnSync(["strace", "-o", "/dev/null", "true"]).success;
+
+testIf(canTrace, "there is no strace, or it may not trace")(
+  "A keeper killed at each of its writes in turn loses no acknowledged job, and no job that it cut short is a success",
+  async () => {
+    await using world = openWorld();
+    await world.start();
+    const counts = { acknowledged: 0, exited: 0, lost: 0 };
+    /** Kills the keeper as its main thread makes a call for the nth time; answers whether it came to that. */
+    const killAt = async (call: string, nth: number): Promise<boolean> => {
+      const [keeper] = (await world.status()).keepers;
+      const pid = keeper?.pid ?? 0;
+      const tracer = world.open([
+        ...["strace", "-o", "/dev/null", "-p", String(pid), "-e", `trace=${call}`],
+        ...["-e", `inject=${call}:signal=SIGKILL:when=${nth}`],
+      ]);
+      await eventually(() => !/^TracerPid:\t0$/m.test(readProcess(pid, "status")), 30_000);
+      const traces = `trace-${call}-${nth}`;
+      const script = `echo x >> ${traces}; echo said; exit 0`;
+      const { code, stdout } = await world.farhand(["exec", "-d", "--shell", script]);
+      const job = /^([0-9a-f-]{36})\n$/.exec(stdout)?.[1];
+      expect(job !== undefined).toBe(code === 0);
+      if (job !== undefined) await check(job, traces);
+      expect(readLines(world, traces).length).toBeLessThan(2);
+      const isKilled = await eventually(() => !isRunning(pid), 1_000).then(
+        () => true,
+        () => false,
+      );
+      tracer.kill("SIGTERM");
+      await tracer.ran;
+      await eventually(async () => (await world.status()).keepers[0]?.state === "reached", 30_000);
+      return isKilled;
+    };
+    const check = async (job: string, traces: string) => {
+      counts.acknowledged++;
+      const waited = await world.farhand(["wait", job]);
+      const { outcome } = await world.job(job);
+      const { code, stdout } = await world.farhand(["follow", job]);
+      if (outcome?.type === "lost") {
+        counts.lost++;
+        expect([waited.code, code]).toEqual([125, 125]);
+        expect("said\n".startsWith(stdout)).toBe(true);
+      } else {
+        counts.exited++;
+        expect([outcome, waited.code, code, stdout]).toEqual([{ type: "exited", code: 0 }, 0, 0, "said\n"]);
+        expect(readLines(world, traces)).toEqual(["x"]);
+      }
+    };
+    const points: Record<string, number> = {};
+    for (const call of ["mkdir", "openat", "write", "pwritev", "sendto"]) {
+      let nth = 1;
+      while (nth < 40 && (await killAt(call, nth))) nth++;
+      points[call] = nth - 1;
+    }
+    // Start record, segment, identity; output, exit, close; and what the front is told.
+    console.log(JSON.stringify(points));
+    for (const call of ["write", "pwritev", "sendto"]) expect(points[call]).toBeGreaterThan(2);
+    console.log(JSON.stringify(counts));
+    expect(counts.lost).toBeGreaterThan(0);
+    expect(counts.exited).toBeGreaterThan(0);
+  },
+);
+
 describe("A job that ended as its keeper was killed", () => {
   test("before it could record that is lost, never taken for a success", async () => {
     await using world = openWorld();
