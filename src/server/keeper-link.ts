@@ -195,6 +195,13 @@ export class KeeperLink {
     this.#wire?.end();
   }
 
+  /** The keeper cannot be reached for now: nobody waits for its answers, which it may give when it can. */
+  giveUp(): void {
+    if (this.#wire !== undefined) return;
+    for (const { answer } of this.#requests.values()) answer.reject(mayObey(this.#state.pid));
+    this.#requests.clear();
+  }
+
   /** The keeper is dead: nobody waits for it any longer. */
   bury(): void {
     for (const { answer } of this.#requests.values()) answer.reject(hasGone());

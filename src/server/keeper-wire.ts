@@ -25,21 +25,25 @@ export class KeeperWire {
     this.#options = options;
   }
 
-  /** Throws `unavailable` when nobody listens. */
+  /** Throws `unavailable` when nobody listens, or whoever did is gone again. */
   static async connect(options: KeeperWireOptions): Promise<KeeperWire> {
     let wire: KeeperWire | undefined;
+    let isLost = false;
+    // A keeper that is just dying may take the connection and lose it before we are told of it.
+    const lose = (cause: unknown) => (wire === undefined ? (isLost = true) : wire.lose(cause));
     const socket = await Bun.connect({
       unix: options.socket,
       socket: {
         data: (_socket, chunk) => wire?.receive(chunk),
         drain: () => wire?.drain(),
-        close: () => wire?.lose(undefined),
-        error: (_socket, error) => wire?.lose(error),
+        close: () => void lose(undefined),
+        error: (_socket, error) => void lose(error),
         connectError: () => {},
       },
     }).catch((cause: unknown) => {
       throw new AppError("unavailable", "Cannot reach the keeper: it does not listen", { cause });
     });
+    if (isLost) throw new AppError("unavailable", "Cannot reach the keeper: it has just ended");
     wire = new KeeperWire(socket, options);
     return wire;
   }

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import { delay } from "../lib/abort.ts";
+import { after, delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress, KeeperMessage } from "../keeper/link.ts";
@@ -215,17 +215,18 @@ export class Keepers implements Disposable {
       const began = performance.now();
       try {
         if (this.#bury(place)) break;
-        await link.connect(this.#signal);
+        await this.#connect(keeper);
         onTried();
         complaint = "";
         const isFrozen = await link.watch(this.#options.beat ?? BEAT, this.#signal);
         onUnreached(link);
-        if (isFrozen && this.#current === keeper) this.#startReplacing(keeper);
+        if (isFrozen) this.#giveUp(keeper);
         if (performance.now() - began > RETRY.cap) delays = backoff(RETRY);
       } catch (error) {
         if (this.#signal.aborted) return;
         if (String(error) !== complaint) log.warn("keeper not reached", { keeper: id, error: String(error) });
         complaint = String(error);
+        this.#giveUp(keeper);
         onUnreached(link);
         onTried();
       }
@@ -237,6 +238,19 @@ export class Keepers implements Disposable {
     onDead(link);
     link.bury();
     if (wasCurrent) this.#startReplacing(keeper);
+  }
+
+  /** Reaches a keeper, however long it takes to answer; nobody else waits for longer than for one that is linked. */
+  async #connect(keeper: Keeper): Promise<void> {
+    const { every, patience } = this.#options.beat ?? BEAT;
+    using _late = after(every * patience, () => this.#giveUp(keeper));
+    await keeper.link.connect(this.#signal);
+  }
+
+  /** One that cannot be reached for now: what waits for it is done elsewhere, or told so. */
+  #giveUp(keeper: Keeper): void {
+    keeper.link.giveUp();
+    if (this.#current === keeper) this.#startReplacing(keeper);
   }
 
   /** Has another keeper take new jobs, by itself, so that the server is ready again before somebody asks. */

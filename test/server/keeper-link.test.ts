@@ -219,6 +219,19 @@ describe("request()", () => {
     expect(world.heard().map(({ type }) => type)).toEqual(["hello"]);
   });
 
+  test("throws when the keeper is given up, which may do it all the same, and sends nothing again", async () => {
+    using world = setup();
+    await world.link.connect(never);
+    const asked = world.link.request(spawn);
+    await world.hears("spawn");
+    world.link.giveUp(); // nothing while it is reached
+    await world.breakOff();
+    world.link.giveUp();
+    expect(await asked.catch((error) => error.code)).toBe("outcome_unknown");
+    await world.link.connect(never);
+    expect(world.heard().map(({ type }) => type)).toEqual(["hello"]);
+  });
+
   test("throws when the keeper is dead", async () => {
     using world = setup();
     await world.link.connect(never);

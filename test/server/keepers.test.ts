@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createLog } from "../../src/lib/log.ts";
 import { claimLock } from "../../src/process/lock.ts";
@@ -37,7 +37,12 @@ function open(state: string, options: Partial<KeepersOptions> = {}) {
     new AbortController().signal,
   );
   const seen = (event: string) => eventually(() => events.includes(event), 20_000);
-  return { keepers, events, seen, [Symbol.dispose]: () => keepers[Symbol.dispose]() };
+  /** As a start of the server; a keeper that has just begun to listen may be reached at the second try only. */
+  const adopted = async () => {
+    await keepers.adoptAll();
+    await eventually(() => keepers.isReady);
+  };
+  return { keepers, events, seen, adopted, [Symbol.dispose]: () => keepers[Symbol.dispose]() };
 }
 
 describe("adoptAll()", () => {
@@ -96,13 +101,26 @@ describe("A keeper whose link is lost", () => {
   test("is reached again while it lives", async () => {
     await using keeper = await KeeperProcess.start();
     using world = open(keeper.state);
-    await world.keepers.adoptAll();
+    await world.adopted();
     const link = (await world.keepers.current()).link;
     const lost = link.waitForLoss(new AbortController().signal);
     (await Front.connect(keeper.socket))[Symbol.dispose]();
     await lost;
     await eventually(() => world.events.filter((event) => event === "adopt 0").length === 2);
     expect((await world.keepers.current()).link).toBe(link);
+    expect(world.events).not.toContain("dead");
+  });
+
+  test("and cannot be had again is replaced, though it lives", async () => {
+    await using keeper = await KeeperProcess.start();
+    await keeper.spawn(await keeper.front(), ["sleep", "1000"]);
+    using world = open(keeper.state);
+    await world.adopted();
+    const stranger = await Front.connect(keeper.socket);
+    rmSync(keeper.socket);
+    stranger[Symbol.dispose]();
+    await eventually(() => world.keepers.isReady && world.keepers.living.length === 2);
+    expect((await world.keepers.current()).id).not.toBe(keeper.id);
     expect(world.events).not.toContain("dead");
   });
 
@@ -116,7 +134,7 @@ describe("A keeper whose link is lost", () => {
       return { argv: isBroken ? ["false"] : started(id), argv0: "bun" };
     };
     using world = open(keeper.state, { toCommand });
-    await world.keepers.adoptAll();
+    await world.adopted();
     await keeper.kill();
     await eventually(() => tries > 3);
     expect(world.keepers.isReady).toBe(false);
@@ -128,7 +146,7 @@ describe("A keeper whose link is lost", () => {
     await using keeper = await KeeperProcess.start();
     const job = await keeper.spawn(await keeper.front(), ["sleep", "1000"]);
     using world = open(keeper.state, { beat: { every: 100, patience: 5 } });
-    await world.keepers.adoptAll();
+    await world.adopted();
     keeper.process.kill("SIGSTOP");
     await eventually(() => world.keepers.isReady && world.keepers.living.length === 2);
     const frozen = world.keepers.findUnreached(keeper.id);
@@ -146,7 +164,7 @@ describe("A keeper whose link is lost", () => {
     const front = await keeper.front();
     for (let job = 0; job < 10; job++) await keeper.spawn(front, ["yes"]);
     using world = open(keeper.state, { beat: { every: 200, patience: 20 } });
-    await world.keepers.adoptAll();
+    await world.adopted();
     for (let round = 0; round < 20; round++) {
       await Bun.sleep(200);
       expect((await world.keepers.current()).id).toBe(keeper.id);
@@ -157,7 +175,7 @@ describe("A keeper whose link is lost", () => {
   test("is buried when it is dead, and another takes new jobs", async () => {
     await using keeper = await KeeperProcess.start();
     using world = open(keeper.state);
-    await world.keepers.adoptAll();
+    await world.adopted();
     await keeper.kill();
     await world.seen("dead");
     expect((await world.keepers.current()).id).not.toBe(keeper.id);
