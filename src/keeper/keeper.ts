@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { abortable, after } from "../lib/abort.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { type Claim, claimLedger, type StartRecord } from "../ledger/start.ts";
 import type { Libc } from "../process/libc.ts";
@@ -9,7 +10,7 @@ import { claimLock } from "../process/lock.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
-import { isDiskFull, Job, type JobOptions } from "./job.ts";
+import { Job, type JobOptions } from "./job.ts";
 import {
   encodeLinkFrame,
   FrontMessage,

@@ -1,6 +1,8 @@
 import { Database } from "bun:sqlite";
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, rmSync, statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import * as v from "valibot";
+import { isDiskFull } from "../lib/disk.ts";
 import { AppError } from "../protocol/error.ts";
 
 /** What each version of the schema adds to the one before it, in order: a new database takes them all. */
@@ -19,14 +21,14 @@ export type IndexFault = "damaged" | "newer" | "unusable";
  */
 export function openDatabase(path: string, isNew: boolean): Database {
   let database: Database | undefined;
+  const exists = existsSync(path);
   try {
-    const isEmptied = existsSync(path) && !isNew;
     // SQLite is content with reading where it may not write.
-    if (existsSync(path)) accessSync(path, constants.R_OK | constants.W_OK);
+    if (exists) accessSync(path, constants.R_OK | constants.W_OK);
     database = new Database(path, { create: true });
     database.run("PRAGMA busy_timeout = 200");
     // Before anything is set, so that what is not ours stays as it is.
-    const version = check(database, path, isEmptied);
+    const version = check(database, path, exists && !isNew);
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = NORMAL");
     database.run("PRAGMA foreign_keys = ON");
@@ -34,6 +36,8 @@ export function openDatabase(path: string, isNew: boolean): Database {
     return database;
   } catch (error) {
     database?.close();
+    // What has nothing in it yet would be taken for one that has lost it.
+    if (!exists && statSync(path, { throwIfNoEntry: false })?.size === 0) rmSync(path);
     throw error instanceof AppError ? error : toRefusal(path, error);
   }
 }
@@ -41,7 +45,7 @@ export function openDatabase(path: string, isNew: boolean): Database {
 /** What an error in the use of an index that could be opened means to whoever asked it. */
 export function toReadingError(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error)) return error;
-  if (isFull(error))
+  if (isDiskFull(error))
     return new AppError("unavailable", "Cannot write the index: the disk of the state directory is full", {
       cause: error,
     });
@@ -83,7 +87,8 @@ function refused(path: string, fault: IndexFault, why: string, cause?: unknown):
 
 function toRefusal(path: string, error: unknown): unknown {
   if (!(error instanceof Error)) return error;
-  if (isFull(error)) return refused(path, "unusable", "its disk is full; make room", error);
+  const full = refused(path, "unusable", "its disk is full; make room", error);
+  if (isDiskFull(error)) return full;
   const { message } = error;
   switch (/^(SQLITE_)?[A-Z]+/.exec(codeOf(error))?.[0]) {
     case "EACCES":
@@ -97,14 +102,12 @@ function toRefusal(path: string, error: unknown): unknown {
     case "SQLITE_LOCKED":
       return refused(path, "unusable", `${message}; another program is using it`, error);
     case "SQLITE_IOERR":
+      // Where SQLite shares memory a full disk is one too.
+      if (statfsSync(dirname(path)).bavail === 0) return full;
       return refused(path, "unusable", `${message}; see whether its disk is sound`, error);
     default:
       return refused(path, "damaged", `${message}; ${HINT}`, error);
   }
-}
-
-function isFull(error: Error): boolean {
-  return codeOf(error) === "SQLITE_FULL";
 }
 
 function codeOf(error: Error): string {

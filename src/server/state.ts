@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
+import { isDiskFull } from "../lib/disk.ts";
 import { claimLock } from "../process/lock.ts";
 import { AppError } from "../protocol/error.ts";
 import { LocalServer } from "../protocol/local.ts";
@@ -58,11 +59,18 @@ export function findLocalServer(state: string): LocalServer | undefined {
   }
 }
 
-/** Leaves the address and token for this user's own clients; whole or not at all. */
+/** Leaves the address and token for this user's own clients; whole or not at all. Throws `unavailable` on a full disk. */
 export function leaveLocalServer(state: string, server: LocalServer): Disposable {
   const path = join(state, LOCAL);
-  writeFileSync(`${path}.new`, JSON.stringify(server), { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+  try {
+    writeFileSync(`${path}.new`, JSON.stringify(server), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  } catch (error) {
+    rmSync(`${path}.new`, { force: true });
+    if (!isDiskFull(error)) throw error;
+    const why = `the disk of "${state}" is full; make room`;
+    throw new AppError("unavailable", `Cannot tell clients of this server: ${why}`, { cause: error });
+  }
   return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
 }
 
