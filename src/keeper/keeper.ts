@@ -305,8 +305,9 @@ class Keeper {
 }
 
 function toRefusal(error: unknown): unknown {
-  if (!isDiskFull(error)) return error;
-  return new AppError("unavailable", "Cannot start the job: the disk of the state directory is full", {
-    cause: error,
-  });
+  if (!(error instanceof Error && "code" in error && /^E[A-Z]+$/.test(String(error.code)))) return error;
+  const what = isDiskFull(error)
+    ? "the disk of the state directory is full"
+    : `the state directory cannot be written (${String(error.code)})`;
+  return new AppError("unavailable", `Cannot start the job: ${what}`, { cause: error });
 }
