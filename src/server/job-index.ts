@@ -21,8 +21,8 @@ export const IndexedJob = v.object({
 });
 export type IndexedJob = v.InferOutput<typeof IndexedJob>;
 
-/** A job that is over. `endedAt`: wall clock in ISO 8601; empty where that is not known. */
-const EndedJob = v.object({ id: JobId, number: v.number(), endedAt: v.string() });
+/** A job that is over. `outcome`: the type of that. `endedAt`: wall clock in ISO 8601. Empty where they are not known. */
+const EndedJob = v.object({ id: JobId, number: v.number(), outcome: v.string(), endedAt: v.string() });
 export type EndedJob = v.InferOutput<typeof EndedJob>;
 
 const COLUMNS = "start, exit, closed";
@@ -122,13 +122,19 @@ export class JobIndex implements Disposable {
 
   /** Jobs whose ledgers are complete, in the order in which they ended. */
   listEnded(): EndedJob[] {
-    const endedAt = "iif(json_valid(exit), coalesce(exit ->> 'endedAt', ''), '')";
-    const query = `SELECT id, number, ${endedAt} AS endedAt FROM jobs WHERE closed = 1`;
+    const exit = (path: string) => `iif(json_valid(exit), coalesce(exit ->> '${path}', ''), '')`;
+    const columns = `id, number, ${exit("$.outcome.type")} AS outcome, ${exit("$.endedAt")} AS endedAt`;
+    const query = `SELECT ${columns} FROM jobs WHERE closed = 1`;
     const rows = attempt(() => v.parse(v.array(EndedJob), this.#database.query(query).all()));
     const written = rows.filter(({ id }) => !this.#pending.has(id));
     const pending = [...this.#pending.values()]
       .filter(({ closed }) => closed)
-      .map(({ start, exit }) => ({ id: start.job, number: start.number, endedAt: exit?.endedAt ?? "" }));
+      .map(({ start: { job: id, number }, exit }) => ({
+        id,
+        number,
+        outcome: exit?.outcome.type ?? "",
+        endedAt: exit?.endedAt ?? "",
+      }));
     return [...written, ...pending].sort((a, b) =>
       a.endedAt === b.endedAt ? a.number - b.number : a.endedAt < b.endedAt ? -1 : 1,
     );
