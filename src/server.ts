@@ -13,6 +13,7 @@ import type { ServerStatus } from "./server/app.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
 import { findServer, start, stop } from "./server/control.ts";
 import { openLogFile } from "./server/log-file.ts";
+import { describeRepair, repair } from "./server/repair.ts";
 import { serve } from "./server/serve.ts";
 import * as v from "valibot";
 
@@ -77,6 +78,14 @@ const verbs = {
   status: {
     description: "Tell whether the server runs, where, and with how many jobs",
     args: { ...state, ...json },
+  },
+  repair: {
+    description: "Rebuild a damaged index of jobs from their ledgers, and tell which of those are damaged",
+    args: {
+      ...state,
+      rebuild: { type: "boolean", description: "Rebuild it though it is sound, or of a newer version" },
+      ...json,
+    },
   },
 } satisfies Record<string, { description: string; args: ArgsDef }>;
 type Verb = keyof typeof verbs;
@@ -145,6 +154,10 @@ async function main(argv: readonly string[]): Promise<void> {
       return print(
         flags["json"] ? JSON.stringify({ pid, jobs }) : `farhandd with pid ${pid} has stopped${going}`,
       );
+    }
+    case "repair": {
+      const report = repair({ state: config.state, rebuild: Boolean(flags["rebuild"]), now: new Date() });
+      return print(flags["json"] ? JSON.stringify(report) : describeRepair(report));
     }
     case "status":
       return runStatus(config.state, Boolean(flags["json"]), signal);

@@ -1,5 +1,6 @@
 import { after, delay, turn } from "../lib/abort.ts";
 import { Bell } from "../lib/bell.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { Claim, StartRecord } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
@@ -314,9 +315,4 @@ export class Job {
   #retryDelay(): Promise<void> {
     return delay(DISK_RETRY, this.#controller.signal);
   }
-}
-
-/** Whether an error of the file system is one that ends when somebody makes room. */
-export function isDiskFull(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }

@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { abortable, after } from "../lib/abort.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { type Claim, claimLedger, type StartRecord } from "../ledger/start.ts";
 import type { Libc } from "../process/libc.ts";
@@ -9,7 +10,7 @@ import { claimLock } from "../process/lock.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
-import { isDiskFull, Job, type JobOptions } from "./job.ts";
+import { Job, type JobOptions } from "./job.ts";
 import {
   encodeLinkFrame,
   FrontMessage,
@@ -304,8 +305,9 @@ class Keeper {
 }
 
 function toRefusal(error: unknown): unknown {
-  if (!isDiskFull(error)) return error;
-  return new AppError("unavailable", "Cannot start the job: the disk of the state directory is full", {
-    cause: error,
-  });
+  if (!(error instanceof Error && "code" in error && /^E[A-Z]+$/.test(String(error.code)))) return error;
+  const what = isDiskFull(error)
+    ? "the disk of the state directory is full"
+    : `the state directory cannot be written (${String(error.code)})`;
+  return new AppError("unavailable", `Cannot start the job: ${what}`, { cause: error });
 }

@@ -1,4 +1,13 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { JobId, KeeperId } from "../protocol/id.ts";
@@ -76,7 +85,16 @@ export function claimLedger(directory: string, start: StartRecord): Claim | unde
 
 /** Removes a ledger, its start record first: when that is cut short, what is left is no ledger any more. */
 export function removeLedger(directory: string): void {
+  for (const _ of dismantleLedger(directory));
+}
+
+/** The same file by file, each of which may take a millisecond. */
+export function* dismantleLedger(directory: string): Generator<void, void, void> {
   rmSync(toPath(directory), { force: true });
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    yield;
+    rmSync(join(directory, name), { recursive: true, force: true });
+  }
   rmSync(directory, { recursive: true, force: true });
 }
 

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync, unlinkSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "../lib/abort.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { AppError } from "../protocol/error.ts";
 import type { LocalServer } from "../protocol/local.ts";
 import type { ServerStatus } from "./app.ts";
@@ -13,6 +14,8 @@ const POLL = 20;
 const PATIENCE = 15_000;
 /** Milliseconds for which a running server may take to answer. */
 const ANSWER_PATIENCE = 5_000;
+/** Bytes kept free for why a server did not start: a page, as file systems count. */
+const REASON_BYTES = 4_096;
 
 /**
  * The running server of a state directory and what it says of itself, or undefined when there is none. Throws `timed_out`
@@ -117,11 +120,24 @@ function ask(
   });
 }
 
-/** A file for what a server that is being started writes; whatever becomes of us, it leaves no trace. */
+/**
+ * A file for what a server that is being started writes, with room for a reason; whatever becomes of us, it leaves no
+ * trace. Throws `unavailable` on a full disk.
+ */
 function openOutput(state: string): Disposable & { readonly fd: number; read(): string } {
   const path = join(state, "logs", `start-${crypto.randomUUID()}.out`);
   const fd = openSync(path, "wx+", 0o600);
   unlinkSync(path);
+  try {
+    // At a position of its own, so that the server writes over it.
+    writeSync(fd, Buffer.alloc(REASON_BYTES), 0, REASON_BYTES, 0);
+  } catch (error) {
+    closeSync(fd);
+    if (!isDiskFull(error)) throw error;
+    throw new AppError("unavailable", `Cannot start: the disk of "${state}" is full; make room`, {
+      cause: error,
+    });
+  }
   return {
     fd,
     read() {
@@ -134,6 +150,6 @@ function openOutput(state: string): Disposable & { readonly fd: number; read(): 
 
 /** What a server that ended said of it, apart from its log and a stack. */
 function findReason(output: string): string | undefined {
-  const said = output.split("\n").findLast((line) => line.startsWith("farhandd: "));
+  const said = output.split(/[\n\0]/).findLast((line) => line.startsWith("farhandd: "));
   return said?.replace("farhandd: ", "");
 }

@@ -89,7 +89,7 @@ export class Jobs {
     const kept = new Set(standings.map(({ job }) => job));
     for (const [id, { keeper }] of this.#live) if (keeper === link && !kept.has(id)) this.#settle(id);
     for (const standing of standings) {
-      const start = findStart(this.#directory(standing.job));
+      const start = findStart(this.#directory(standing.job)) ?? this.#options.index.find(standing.job)?.start;
       if (this.#live.has(standing.job)) this.progress(standing);
       else if (start !== undefined) this.#keep(new Job(start, link, standing));
     }

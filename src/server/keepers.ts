@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress, KeeperMessage } from "../keeper/link.ts";
 import { findPid, type KeeperPlace, listPlaces, notePid, openPlace, removePlace } from "../keeper/place.ts";
@@ -115,7 +116,10 @@ export class Keepers implements Disposable {
       await child.exited;
       this.#forget(keeper);
       this.#bury(place);
-      throw error;
+      if (!isDiskFull(error)) throw error;
+      throw new AppError("unavailable", "Cannot start a keeper: the disk of the state directory is full", {
+        cause: error,
+      });
     }
     this.#startTending(keeper);
     return keeper;

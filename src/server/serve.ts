@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { abortable } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
@@ -41,7 +42,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   prepareState(state);
   stack.use(lockState(state));
   const log = options.openLog(state);
-  const index = stack.use(new JobIndex(join(state, "state.db"), log));
+  const index = stack.use(openIndex(state, log));
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
 
@@ -133,4 +134,12 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   );
   for (const connection of [...connections]) connection.fail(reason);
   sessions.endAll(reason);
+}
+
+/** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */
+function openIndex(state: string, log: Log): JobIndex {
+  const path = join(state, "state.db");
+  const ledgers = readdirSync(join(state, "ledgers")).length;
+  if (ledgers > 0 && !existsSync(path)) log.warn("index missing: made anew from the ledgers", { ledgers });
+  return new JobIndex(path, log, ledgers === 0);
 }
