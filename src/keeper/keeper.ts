@@ -202,6 +202,8 @@ class Keeper {
         const { by, signal, grace } = message;
         return this.#answer(message, this.#jobs.get(message.job)?.cancel(by, signal, grace));
       }
+      case "ping":
+        return this.#send({ type: "reply", request: message.request });
       case "trim":
         return this.#jobs.get(message.job)?.trim(message.bytes);
       case "retire":

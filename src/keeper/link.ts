@@ -6,7 +6,7 @@ import { HolderId, JobId, KeeperId, WriterId } from "../protocol/id.ts";
 import { Exit } from "../protocol/packet.ts";
 
 /** The link's version. Within a major version it only grows: unknown verbs are answered, unknown fields ignored. */
-export const LINK_VERSION = { major: 1, minor: 0 } as const;
+export const LINK_VERSION = { major: 1, minor: 1 } as const;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });
@@ -51,6 +51,8 @@ export const FrontMessage = v.variant("type", [
   v.object({ type: v.literal("signal"), request: count, job: JobId, signal }),
   /** Signals the group, and kills it after `grace` (ms). The job's outcome is `cancelled`. */
   v.object({ type: v.literal("cancel"), request: count, job: JobId, signal, grace: count, by: v.string() }),
+  /** Asks for a sign of life (since 1.1; a refusal is one too). */
+  v.object({ type: v.literal("ping"), request: count }),
   /** Drop the oldest output until at most `bytes` are kept, as far as no holder needs it. */
   v.object({ type: v.literal("trim"), job: JobId, bytes: count }),
   /** Take no new jobs, and end with the last one. */

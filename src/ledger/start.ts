@@ -5,7 +5,9 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -81,6 +83,14 @@ export function claimLedger(directory: string, start: StartRecord): Claim | unde
     rmSync(directory, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** Writes the start record of a job anew that the disk has lost, whole or not at all; its process stays unknown. */
+export function restoreStart(directory: string, start: StartRecord): void {
+  mkdirSync(directory, { recursive: true });
+  const path = toPath(directory);
+  writeFileSync(`${path}.new`, `${JSON.stringify(start)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
 }
 
 /** Removes a ledger, its start record first: when that is cut short, what is left is no ledger any more. */

@@ -1,9 +1,19 @@
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import type { ProcessIdentity } from "../protocol/job.ts";
+import { readBootId } from "./boot.ts";
 
-/** What tells this run of a process from any other of the same pid, or undefined when it does not run. */
+/**
+ * What tells this run of a process from any other of the same pid, on this machine and ever, or undefined when it does not
+ * run. Linux counts ticks since the boot, which another process of another boot may share: the boot's id goes before them.
+ */
 export function findStartTime(pid: number): string | undefined {
-  return process.platform === "linux" ? readStat(pid)?.startTime : askSystem(pid);
+  if (process.platform !== "linux") return askSystem(pid);
+  const stat = readStat(pid);
+  return stat && toStartTime(readBootId(), stat.ticks);
+}
+
+function toStartTime(boot: string, ticks: string): string {
+  return `${boot}/${ticks}`;
 }
 
 export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
@@ -13,6 +23,9 @@ export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
 /** Living members of the session that `leader` opened; only itself where the system does not show sessions. */
 export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
   if (process.platform !== "linux") return isAlive(leader) ? [leader] : [];
+  const boot = readBootId();
+  // Those that a reboot ended have nobody left, whoever has their ids now.
+  if (!leader.startTime.startsWith(toStartTime(boot, ""))) return [];
   const found = findStartTime(leader.pid);
   // A session's id is not given to a new process while members live, so another leader means that all are gone.
   if (found !== undefined && found !== leader.startTime) return [];
@@ -21,17 +34,17 @@ export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
     .flatMap((name) => {
       const stat = readStat(Number(name));
       return stat?.session === leader.pid && stat.state !== "Z"
-        ? [{ pid: Number(name), startTime: stat.startTime }]
+        ? [{ pid: Number(name), startTime: toStartTime(boot, stat.ticks) }]
         : [];
     });
 }
 
 /** Fields 3, 6 and 22 of proc_pid_stat(5). The name in field 2 may hold anything, so fields count from its last ")". */
-function readStat(pid: number): { state: string; session: number; startTime: string } | undefined {
+function readStat(pid: number): { state: string; session: number; ticks: string } | undefined {
   try {
     const text = readStart(`/proc/${pid}/stat`);
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0] ?? "", session: Number(fields[3]), startTime: fields[19] ?? "" };
+    return { state: fields[0] ?? "", session: Number(fields[3]), ticks: fields[19] ?? "" };
   } catch {
     return undefined; // it ended meanwhile, or never was
   }

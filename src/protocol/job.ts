@@ -8,7 +8,7 @@ import { Terms } from "./terms.ts";
 export const JobState = v.picklist(["running", "exited", "closed", "lost"]);
 export type JobState = v.InferOutput<typeof JobState>;
 
-/** A process and the moment it started: together never reused, whereas a bare pid is. */
+/** A process and the moment it started, in the system's own words: together never reused, whereas a bare pid is. */
 export const ProcessIdentity = v.object({ pid: v.number(), startTime: v.string() });
 export type ProcessIdentity = v.InferOutput<typeof ProcessIdentity>;
 

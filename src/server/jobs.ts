@@ -7,7 +7,14 @@ import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import { findProcess, findStart, hasLedger, type StartRecord } from "../ledger/start.ts";
+import {
+  findProcess,
+  findStart,
+  hasLedger,
+  removeLedger,
+  restoreStart,
+  type StartRecord,
+} from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
@@ -25,6 +32,8 @@ const PAGE_BYTES = 48 * 1024;
 const PAGE_JOBS = 200;
 /** Characters of argv that a summary shows. */
 const ARGV_CHARACTERS = 32 * 1024;
+/** Keepers that a job is tried with; more than one freeze or die only on a machine that does nothing else. */
+const SPAWN_TRIES = 3;
 /** Milliseconds between tries to write into a ledger how its job ended. */
 const SETTLE_RETRY = { first: 250, cap: 5_000, random: Math.random } as const;
 
@@ -71,6 +80,12 @@ export class Jobs {
     return this.#options.index.size;
   }
 
+  /** Jobs that keepers keep, those included that are just being started. */
+  async listLive(): Promise<readonly Job[]> {
+    await Promise.allSettled(this.#starting.values());
+    return [...this.#live.values()];
+  }
+
   get written(): number {
     return this.#written;
   }
@@ -105,7 +120,7 @@ export class Jobs {
    * taken: a job of a keeper that `findUnreached` answers goes on, any other without an exit that nobody keeps is lost.
    */
   reconcile(findUnreached: (keeper: KeeperId) => KeeperLink | undefined): void {
-    for (const id of this.#options.index.listOpen()) if (!hasLedger(this.#directory(id))) this.#miss(id);
+    for (const id of this.#options.index.listOpen()) if (!this.#live.has(id)) this.#restore(id);
     for (const name of readdirSync(join(this.#options.state, "ledgers"))) {
       const id = v.safeParse(JobId, name);
       if (!id.success || this.#live.has(id.output)) continue;
@@ -121,15 +136,20 @@ export class Jobs {
     this.#lastNumber = this.#options.index.lastNumber;
   }
 
-  /** The ledger of a job that was not over is gone, and with it how it ended. */
-  #miss(id: JobId): void {
-    const { index, log } = this.#options;
-    const start = index.find(id)?.start;
-    if (start === undefined || this.#live.has(id)) return;
-    const now = new Date().toISOString();
-    log.warn("ledger gone", { job: id, number: start.number });
-    const outcome = { type: "lost" as const, since: now };
-    index.put({ start, exit: { outcome, totals: NO_TOTALS, endedAt: now }, closed: true });
+  /** Ledgers are not synced to the disk: a machine that failed may have taken all of one, which the index still knows. */
+  #restore(id: JobId): void {
+    const directory = this.#directory(id);
+    const start = this.#options.index.find(id)?.start;
+    if (start === undefined || findStart(directory) !== undefined) return;
+    this.#options.log.warn("ledger gone", { job: id, number: start.number });
+    try {
+      restoreStart(directory, start);
+    } catch (error) {
+      this.#options.log.error("ledger not restored", { job: id, error: describeError(error) });
+      const now = new Date().toISOString();
+      const exit = { outcome: { type: "lost" as const, since: now }, totals: NO_TOTALS, endedAt: now };
+      this.#options.index.put({ start, exit, closed: true });
+    }
   }
 
   /** A keeper is gone, its lock is taken: what it had not finished is lost. */
@@ -226,45 +246,83 @@ export class Jobs {
     return this.#keys.claim({ owner, key, command, argv, cwd }, () => this.#start(request));
   }
 
-  async #start({ job: id, holder, command, owner, program }: JobRequest): Promise<Job> {
-    const { id: keeper, link } = await this.#options.currentKeeper();
-    const { argv, cwd, env, merge, stdin, keepBytes, terms } = program;
-    const start: StartRecord = {
+  /**
+   * Starts a job with a keeper that answers. One that froze or died meanwhile may still begin it, or have begun it: the
+   * first to claim the ledger does, and whoever comes second says that there is one.
+   */
+  async #start(request: JobRequest): Promise<Job> {
+    const start = this.#toStart(request);
+    const tried = new Map<KeeperId, KeeperLink>();
+    for (;;) {
+      const { id: keeper, link } = await this.#options.currentKeeper();
+      const adopted = this.#live.get(start.job);
+      if (adopted !== undefined) return adopted; // from one that answers again
+      tried.set(keeper, link);
+      const job = new Job({ ...start, keeper }, link, { next: 0, position: 0 });
+      try {
+        if (await this.#spawn(job, request)) return job;
+      } catch (error) {
+        const begun = this.find(start.job);
+        if (begun !== undefined) return begun; // by a keeper that died of it
+        if (link.state.state === "reached" || tried.size === SPAWN_TRIES) throw error;
+        continue;
+      }
+      const begun = this.#findBegun(start.job, tried);
+      if (begun === undefined)
+        throw new AppError("already_exists", `Cannot start job ${start.job}: there is a ledger of that id`);
+      return begun;
+    }
+  }
+
+  #toStart({ job, command, owner, program }: JobRequest): Omit<StartRecord, "keeper"> {
+    const { argv, cwd, env, merge, keepBytes, terms } = program;
+    return {
       format: 1,
-      job: id,
+      job,
       number: ++this.#lastNumber,
       command,
       argv: [...argv],
       cwd,
       envNames: Object.keys(env).sort(),
       owner,
-      keeper,
       merge,
       ...(keepBytes !== undefined && { keepBytes }),
       startedAt: new Date().toISOString(),
       ...terms,
     };
-    const job = new Job(start, link, { next: 0, position: 0 });
+  }
+
+  /** Has a job's keeper start it. Answers false when there is a ledger of its id already. */
+  async #spawn(job: Job, { holder, program: { env, stdin } }: JobRequest): Promise<boolean> {
+    const { start, keeper } = job;
+    const { umask } = this.#options;
     job.startedFor = holder;
-    this.#live.set(id, job);
+    this.#live.set(start.job, job);
     try {
-      const { umask } = this.#options;
-      const reply = await link.request({
-        type: "spawn",
-        start,
-        env,
-        umask,
-        stdin,
-        ...(holder && { holder }),
-      });
-      if (reply.type === "spawned" && !reply.created) {
-        throw new AppError("already_exists", `Cannot start job ${id}: there is a ledger of that id`);
-      }
+      const spawn = { type: "spawn" as const, start, env, umask, stdin, ...(holder && { holder }) };
+      const reply = await (keeper as KeeperLink).request(spawn);
+      const isCreated = reply.type === "spawned" && reply.created;
+      if (isCreated) this.#note(job);
+      else this.#live.delete(start.job);
+      return isCreated;
     } catch (error) {
-      this.#live.delete(id);
+      const directory = this.#directory(start.job);
+      const isDead = job.keeper === undefined;
+      // What a dead keeper had begun was settled before this is thrown, or will be; what it had only claimed is free again.
+      if (isDead && findStart(directory) === undefined) removeLedger(directory);
+      if (!isDead || !hasLedger(directory)) this.#live.delete(start.job);
       throw error;
     }
-    this.#note(job);
+  }
+
+  /** A job that a keeper which could not be reached any more has begun after all. */
+  #findBegun(id: JobId, tried: ReadonlyMap<KeeperId, KeeperLink>): Job | undefined {
+    const start = findStart(this.#directory(id));
+    const keeper = start && tried.get(start.keeper);
+    if (start === undefined || keeper === undefined || tried.size === 1) return undefined;
+    const job = new Job(start, keeper, { next: 0, position: 0 });
+    this.#keep(job);
+    this.#look(id, Number.POSITIVE_INFINITY);
     return job;
   }
 

@@ -1,6 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { abortable } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
 import { AppError } from "../protocol/error.ts";
@@ -16,7 +15,8 @@ import { Keepers } from "./keepers.ts";
 import { listen } from "./listener.ts";
 import { retain, Retention } from "./retention.ts";
 import { Sessions } from "./sessions.ts";
-import { leaveLocalServer, lockState, prepareState } from "./state.ts";
+import { Shutdown } from "./shutdown.ts";
+import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
   readonly config: ServerConfig;
@@ -41,6 +41,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   await using stack = new AsyncDisposableStack();
   prepareState(state);
   stack.use(lockState(state));
+  forgetLocalServer(state);
   const log = options.openLog(state);
   const index = stack.use(openIndex(state, log));
   const stopped = new AbortController();
@@ -69,8 +70,17 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     index,
     log,
     umask,
-    currentKeeper: () => keepers.current(),
+    currentKeeper: async () => {
+      if (shutdown.hasBegun) throw new AppError("shutting_down", "Cannot start a job: the server stops");
+      return keepers.current();
+    },
     signal: stopped.signal,
+  });
+  const shutdown: Shutdown = new Shutdown({
+    log,
+    listLive: () => jobs.listLive(),
+    toDirectory: (job) => join(state, "ledgers", job),
+    signal,
   });
   await keepers.adoptAll();
   jobs.reconcile((id) => keepers.findUnreached(id));
@@ -96,7 +106,6 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
       toShell,
     }),
   });
-  const stopping = Promise.withResolvers<void>();
   let listening: readonly string[] = [];
   const status = (): ServerStatus => ({
     pid: process.pid,
@@ -114,8 +123,9 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     app: {
       authenticate: openAuthenticator(token),
       isReady: () => keepers.isReady,
+      isStopping: () => shutdown.hasBegun,
       status,
-      stop: () => stopping.resolve(),
+      stop: (request, owner) => shutdown.stop(request, owner),
       onError: (error) => log.error("request failed", { error: describeError(error) }),
     },
   });
@@ -126,7 +136,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   log.info("listening", { addresses: listening, state });
   options.onListening();
 
-  await abortable(stopping.promise, signal).catch(() => {}); // a signal is just another way to be asked
+  await shutdown.wait();
   log.info("stopping", { running: jobs.running });
   const reason = new AppError(
     "shutting_down",

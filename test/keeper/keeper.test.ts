@@ -140,6 +140,13 @@ test("keep() answers a verb that it does not know, and goes on", async () => {
   expect(textOf(await keeper.run(front, "echo still here"))).toBe("still here\n");
 });
 
+test("keep() answers a ping", async () => {
+  await using world = await setup();
+  const { front } = world;
+  front.send({ type: "ping", request: 77 });
+  expect(await front.hear("reply")).toEqual({ type: "reply", request: 77 });
+});
+
 test("keep() ignores fields that it does not know", async () => {
   await using world = await setup();
   const { front } = world;
