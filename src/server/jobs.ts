@@ -1,29 +1,35 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import type { JobAccess, Program } from "../commands/define.ts";
+import type { JobAccess, JobChanges, Program } from "../commands/define.ts";
 import { after, delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import { findProcess, findStart, type StartRecord } from "../ledger/start.ts";
+import { writeLabels } from "../ledger/labels.ts";
+import { findProcess, findStart, removeLedger, type StartRecord } from "../ledger/start.ts";
+import { measureLedger } from "../ledger/segment.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
 import { AppError } from "../protocol/error.ts";
+import type { JobFilter } from "../protocol/filter.ts";
 import { type HolderId, JobId, type KeeperId } from "../protocol/id.ts";
-import type { JobSummary } from "../protocol/job.ts";
+import type { JobDetails, JobName, JobSummary } from "../protocol/job.ts";
 import type { Exit } from "../protocol/packet.ts";
+import { Labels } from "../protocol/terms.ts";
+import { Changes } from "./changes.ts";
 import { Job } from "./job.ts";
+import { toPredicate } from "./job-filter.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
 import type { KeeperLink, KnownKeeper } from "./keeper-link.ts";
+import { listPage, PAGE_BYTES, type Shelf } from "./listing.ts";
 
-/** Bytes of summaries in one answer, so that it always fits into a control frame. */
-const PAGE_BYTES = 48 * 1024;
-const PAGE_JOBS = 200;
 /** Characters of argv that a summary shows. */
 const ARGV_CHARACTERS = 32 * 1024;
+/** Characters of argv, and of the names of variables, that are shown of one job alone. */
+const DETAIL_CHARACTERS = 64 * 1024;
 /** Milliseconds between tries to write into a ledger how its job ended. */
 const SETTLE_RETRY = { first: 250, cap: 5_000, random: Math.random } as const;
 
@@ -52,11 +58,13 @@ export class Jobs {
   readonly #options: JobsOptions;
   readonly #live = new Map<JobId, Job>();
   readonly #starting = new Map<JobId, Promise<Job>>();
+  readonly #changes = new Changes();
   #lastNumber: number;
 
   constructor(options: JobsOptions) {
     this.#options = options;
     this.#lastNumber = options.index.lastNumber;
+    options.index.onRemoved = (id) => this.#changes.note(id);
   }
 
   get running(): number {
@@ -163,21 +171,26 @@ export class Jobs {
   /** What commands may do with jobs, on behalf of `owner`. */
   access(owner: string): JobAccess {
     return {
-      list: (before) => this.#list(before ?? Number.MAX_SAFE_INTEGER),
-      get: async (ref) => this.#summarize(await this.#resolve(ref)),
+      list: (query) => listPage(this.#shelf, query, Date.now()),
+      get: async (ref) => this.#summarize(await this.#resolve(ref, owner)),
+      show: async (ref) => this.#describe(await this.#resolve(ref, owner)),
+      label: async (ref, set, unset) => this.#label(await this.#resolve(ref, owner), set, unset),
+      remove: async (refs) =>
+        this.#remove(await Promise.all(refs.map((ref) => this.#resolve(ref, owner)))),
+      changes: (cursor, filter, signal) => this.#tellChanges(cursor, filter, signal),
       wait: async (ref, signal) => {
-        const job = await this.#resolve(ref);
+        const job = await this.#resolve(ref, owner);
         await job.waitForExit(signal);
         return this.#summarize(job);
       },
       signal: async (ref, name) => {
-        const job = await this.#resolve(ref);
+        const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return this.#signalLost(job, signal);
         await job.keeper.request({ type: "signal", job: job.start.job, signal });
       },
       cancel: async (ref, name, grace) => {
-        const job = await this.#resolve(ref);
+        const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return this.#cancelLost(job, signal, grace);
         await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
@@ -206,6 +219,7 @@ export class Jobs {
     const job = new Job(start, link, { next: 0, position: 0 });
     job.startedFor = holder;
     this.#live.set(id, job);
+    this.#watchHolders(job);
     try {
       const { umask } = this.#options;
       const reply = await link.request({
@@ -228,11 +242,17 @@ export class Jobs {
   }
 
   #note({ start, exit, isClosed }: Job): void {
-    this.#options.index.put({ start, exit, closed: isClosed });
+    this.#put({ start, exit, closed: isClosed });
+  }
+
+  #put(job: IndexedJob): void {
+    this.#options.index.put(job);
+    this.#changes.note(job.start.job);
   }
 
   #keep(job: Job): void {
     this.#live.set(job.start.job, job);
+    this.#watchHolders(job);
     this.#note(job);
   }
 
@@ -279,7 +299,7 @@ export class Jobs {
     const { exit } = found.closed ? found : findEnding(directory, id);
     const job = this.#live.get(id);
     this.#live.delete(id);
-    this.#options.index.put({ start, exit, closed: true });
+    this.#put({ start, exit, closed: true });
     job?.close({ next: job.next, position: Number.POSITIVE_INFINITY, exit });
   }
 
@@ -311,17 +331,12 @@ export class Jobs {
     });
   }
 
-  #list(before: number): { jobs: JobSummary[]; more: boolean } {
-    const jobs: JobSummary[] = [];
-    let bytes = 0;
-    const found = this.#options.index.list(before, PAGE_JOBS + 1);
-    for (const indexed of found) {
-      const summary = this.#summarize(this.#live.get(indexed.start.job) ?? toPastJob(indexed));
-      bytes += JSON.stringify(summary).length;
-      if (jobs.length > 0 && (bytes > PAGE_BYTES || jobs.length === PAGE_JOBS)) break;
-      jobs.push(summary);
-    }
-    return { jobs, more: jobs.length < found.length };
+  get #shelf(): Shelf {
+    return {
+      list: (before, limit) => this.#options.index.list(before, limit),
+      toJob: (indexed) => this.#live.get(indexed.start.job) ?? toPastJob(indexed),
+      summarize: (job) => this.#summarize(job),
+    };
   }
 
   #summarize({ start, exit, isClosed, holders }: Job): JobSummary {
@@ -349,11 +364,104 @@ export class Jobs {
     };
   }
 
-  /** The job that a reference means, also one that is just being started. */
-  async #resolve(ref: string): Promise<Job> {
+  /** Everything that start record, ledger and keeper tell of a job. */
+  #describe(job: Job): JobDetails {
+    const { start, exit, holders, isClosed } = job;
+    const { envNames, merge, keepBytes, keeper, argv } = start;
+    const directory = this.#directory(start.job);
+    return {
+      ...this.#summarize(job),
+      argv: cut(argv, DETAIL_CHARACTERS),
+      envNames: cut(envNames, DETAIL_CHARACTERS),
+      merge,
+      ...(keepBytes !== undefined && { keepBytes }),
+      keeper,
+      holders,
+      next: isClosed ? findEnding(directory, start.job).next : job.next,
+      ledger: measureLedger(directory),
+      ...(exit?.usage && { usage: exit.usage }),
+    };
+  }
+
+  #label(job: Job, set: Labels, unset: readonly string[]): JobSummary {
+    const { labels, job: id, number } = job.start;
+    const changed = v.safeParse(Labels, mergeLabels(labels ?? {}, set, unset));
+    if (!changed.success)
+      throw new AppError("invalid_input", `Cannot label job ${number}: it ${changed.issues[0].message}`);
+    try {
+      writeLabels(this.#directory(id), changed.output);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new AppError("unavailable", `Cannot label job ${number}: ${why}`, { cause: error });
+    }
+    job.relabel(changed.output);
+    this.#note(job);
+    return this.#summarize(job);
+  }
+
+  /** Removes all or, where one cannot be, none. */
+  #remove(jobs: readonly Job[]): JobName[] {
+    for (const job of jobs) this.#expectOver(job);
+    const removed = new Map(jobs.map(({ start }) => [start.job, start.number]));
+    for (const id of removed.keys()) {
+      removeLedger(this.#directory(id));
+      this.#options.index.remove(id, Date.now());
+    }
+    return [...removed].map(([id, number]) => ({ id, number }));
+  }
+
+  /** Throws `still_running` while there may be more of a job, or somebody to be killed. */
+  #expectOver(job: Job): void {
+    const { number } = job.start;
+    const refuse = (why: string) => new AppError("still_running", `Cannot remove job ${number}: ${why}`);
+    if (job.exit === undefined) throw refuse(`it is running; farhand kill ${number} ends it`);
+    if (!job.isClosed) throw refuse("a process that it left behind still has its output open");
+    if (this.#summarize(job).processes?.length)
+      throw refuse(`processes of it are still alive; farhand kill ${number} ends them`);
+  }
+
+  async #tellChanges(
+    cursor: string | undefined,
+    filter: JobFilter | undefined,
+    signal: AbortSignal,
+  ): Promise<JobChanges> {
+    const nothing = { cursor: this.#changes.cursor(), isReset: false, changed: [], removed: [] };
+    if (cursor === undefined) return nothing;
+    const changes = await this.#changes.since(cursor, signal);
+    if (changes === undefined) return { ...nothing, cursor: this.#changes.cursor(), isReset: true };
+    const isMeant = toPredicate(filter ?? {}, Date.now());
+    const changed: JobChanges["changed"][number][] = [];
+    const removed: JobId[] = [];
+    let [bytes, revision] = [0, 0];
+    for (const { id, revision: at } of changes) {
+      const job = this.find(id);
+      if (job === undefined) removed.push(id);
+      else {
+        const summary = this.#summarize(job);
+        bytes += JSON.stringify(summary).length;
+        if (changed.length > 0 && bytes > PAGE_BYTES) break; // the rest is told when it is asked for
+        changed.push({ job: summary, isMeant: isMeant(job) });
+      }
+      revision = at;
+    }
+    return { cursor: this.#changes.cursor(revision), isReset: false, changed, removed };
+  }
+
+  /** Tells watchers whenever clients begin or cease to hold a job. */
+  #watchHolders(job: Job): void {
+    let wasHeld = false;
+    job.subscribe(() => {
+      if (job.holders > 0 === wasHeld) return;
+      wasHeld = !wasHeld;
+      this.#changes.note(job.start.job);
+    });
+  }
+
+  /** The job that a reference means, also one that is just being started. `owner`: of the caller. */
+  async #resolve(ref: string, owner: string): Promise<Job> {
     const isMeant = (id: JobId) => ref === "@last" || id.startsWith(ref.toLowerCase());
     await Promise.allSettled([...this.#starting].flatMap(([id, job]) => (isMeant(id) ? [job] : [])));
-    const found = this.#lookUp(ref);
+    const found = this.#lookUp(ref, owner);
     if (found.length > 1)
       throw new AppError("ambiguous", `Cannot tell which job "${ref}" is: more than one id begins so`);
     const [indexed] = found;
@@ -362,9 +470,9 @@ export class Jobs {
     return this.#live.get(indexed.start.job) ?? toPastJob(indexed);
   }
 
-  #lookUp(ref: string): readonly IndexedJob[] {
+  #lookUp(ref: string, owner: string): readonly IndexedJob[] {
     const { index } = this.#options;
-    if (ref === "@last") return index.list(Number.MAX_SAFE_INTEGER, 1);
+    if (ref === "@last") return [index.findLast(owner) ?? []].flat();
     if (/^\d{1,9}$/.test(ref)) return [index.findByNumber(Number(ref)) ?? []].flat();
     return /^[0-9a-f][0-9a-f-]{3,35}$/i.test(ref) ? index.findByPrefix(ref.toLowerCase()) : [];
   }
@@ -380,6 +488,11 @@ function toPastJob({ start, exit }: IndexedJob): Job {
     position: Number.POSITIVE_INFINITY,
     exit,
   });
+}
+
+function mergeLabels(labels: Labels, set: Labels, unset: readonly string[]): Labels {
+  const entries = Object.entries({ ...labels, ...set });
+  return Object.fromEntries(entries.filter(([name]) => Object.hasOwn(set, name) || !unset.includes(name)));
 }
 
 function cut(words: readonly string[], characters: number): string[] {
