@@ -11,7 +11,11 @@ export const filterArgs = {
     multiple: true,
     description: `Only these: ${StateWord.options.join(", ")}`,
   },
-  command: { type: "string", valueHint: "name", description: "Only of this command, or running this program" },
+  command: {
+    type: "string",
+    valueHint: "name",
+    description: "Only of this command, or running this program",
+  },
   match: { type: "string", valueHint: "text", description: "Only with this text in program and arguments" },
   label: {
     type: "string",
@@ -30,7 +34,10 @@ export const filterArgs = {
 
 /** Reads those options; undefined where none was given. Throws `invalid_input`, naming the option. */
 export function toFilter(values: CliValues): JobFilter | undefined {
-  const states = values.list("state").flatMap((list) => list.split(",")).map(parseState);
+  const states = values
+    .list("state")
+    .flatMap((list) => list.split(","))
+    .map(parseState);
   const [command, match] = [values.text("command"), values.text("match")];
   const labels = values.list("label");
   const [since, before] = [values.text("since"), values.text("before")];
@@ -50,7 +57,11 @@ export function parseMoment(option: string, text: string): Moment {
   if (/^[\d.]+[a-z]+$/.test(text)) return parseDuration(text);
   const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
   if (!Number.isNaN(time)) return new Date(time).toISOString();
-  throw refused(option, text, "write how long ago, such as 90s, 1h or 7d, or a time such as 2026-01-31T12:00");
+  throw refused(
+    option,
+    text,
+    "write how long ago, such as 90s, 1h or 7d, or a time such as 2026-01-31T12:00",
+  );
 }
 
 /** Reads a word for a state, also with hyphens. Throws `invalid_input`. */

@@ -35,7 +35,8 @@ export const jobLabel = defineForeground({
       ["farhand job label @last nightly-", "take one away"],
     ],
     toInput({ text, rest }) {
-      if (rest.length === 0) throw new AppError("invalid_input", "Cannot label a job: write name=value or name-");
+      if (rest.length === 0)
+        throw new AppError("invalid_input", "Cannot label a job: write name=value or name-");
       const isUnset = (word: string) => word.endsWith("-") && !word.includes("=");
       const set = rest.filter((word) => !isUnset(word)).map(parseLabel);
       return {

@@ -31,7 +31,9 @@ export const jobShow = defineForeground({
 });
 
 function toText(job: JobDetails): string {
-  const lines = toLines(job).filter((line): line is [string, string] => line[1] !== undefined && line[1] !== "");
+  const lines = toLines(job).filter(
+    (line): line is [string, string] => line[1] !== undefined && line[1] !== "",
+  );
   const width = Math.max(...lines.map(([name]) => name.length));
   return lines.map(([name, value]) => `${name.padEnd(width)}  ${escapeControls(value)}`).join("\n");
 }

@@ -1,6 +1,9 @@
 /** What a terminal obeys instead of showing it: controls, and marks that turn the direction of writing. */
 const CONTROLS = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-const CONTROLS_BUT_NEWLINE = new RegExp(CONTROLS.source.replace("\\x00-\\x1f", "\\x00-\\x09\\x0b-\\x1f"), "g");
+const CONTROLS_BUT_NEWLINE = new RegExp(
+  CONTROLS.source.replace("\\x00-\\x1f", "\\x00-\\x09\\x0b-\\x1f"),
+  "g",
+);
 
 /** Text from elsewhere, such as a name, with its controls made visible: on one line, and harmless on a terminal. */
 export function escapeControls(text: string): string {

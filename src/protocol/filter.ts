@@ -32,10 +32,7 @@ export const Moment = v.union([
 ]);
 export type Moment = v.InferOutput<typeof Moment>;
 
-const text = v.pipe(
-  v.string(),
-  v.maxLength(MAX_FILTER_TEXT, `has more than ${MAX_FILTER_TEXT} characters`),
-);
+const text = v.pipe(v.string(), v.maxLength(MAX_FILTER_TEXT, `has more than ${MAX_FILTER_TEXT} characters`));
 
 /** Which jobs are meant: those that match everything that is given. Texts are compared as they are: none is a pattern. */
 export const JobFilter = v.object({
@@ -46,7 +43,9 @@ export const JobFilter = v.object({
   /** Stands somewhere in the program and its arguments, written with spaces between them. */
   match: v.optional(text),
   /** Has all of these labels: `name`, or `name=value`. */
-  labels: v.optional(v.pipe(v.array(text), v.maxLength(MAX_LABELS, `asks for more than ${MAX_LABELS} labels`))),
+  labels: v.optional(
+    v.pipe(v.array(text), v.maxLength(MAX_LABELS, `asks for more than ${MAX_LABELS} labels`)),
+  ),
   startedSince: v.optional(Moment),
   startedBefore: v.optional(Moment),
   endedBefore: v.optional(Moment),

@@ -6,7 +6,7 @@ import type { Job } from "./job.ts";
 export function toPredicate(filter: JobFilter, now: number): (job: Job) => boolean {
   const { states, command, match, labels = [] } = filter;
   const [since, before, endedBefore] = [filter.startedSince, filter.startedBefore, filter.endedBefore].map(
-    (moment) => moment === undefined ? undefined : toTime(moment, now),
+    (moment) => (moment === undefined ? undefined : toTime(moment, now)),
   );
   const tests: ((job: Job) => boolean)[] = [];
   if (states !== undefined) tests.push((job) => states.some((state) => isIn(job, state)));

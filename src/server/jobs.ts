@@ -175,8 +175,7 @@ export class Jobs {
       get: async (ref) => this.#summarize(await this.#resolve(ref, owner)),
       show: async (ref) => this.#describe(await this.#resolve(ref, owner)),
       label: async (ref, set, unset) => this.#label(await this.#resolve(ref, owner), set, unset),
-      remove: async (refs) =>
-        this.#remove(await Promise.all(refs.map((ref) => this.#resolve(ref, owner)))),
+      remove: async (refs) => this.#remove(await Promise.all(refs.map((ref) => this.#resolve(ref, owner)))),
       changes: (cursor, filter, signal) => this.#tellChanges(cursor, filter, signal),
       wait: async (ref, signal) => {
         const job = await this.#resolve(ref, owner);
