@@ -50,7 +50,10 @@ async function renderRoot(): Promise<string> {
 
 async function renderVerb(name: string, { summary, args, rest, examples }: Verb): Promise<string> {
   const usage = await renderUsage(
-    defineCommand({ meta: { name, description: summary }, args: { ...toArgs(args), ...toArgs(globalArgs) } }),
+    defineCommand({
+      meta: { name, description: summary },
+      args: { ...toArgs(args), ...toArgs({ ...globalArgs, ...args }) },
+    }),
     PARENT,
   );
   const line = rest === undefined ? usage : usage.replace(/(USAGE.*\[OPTIONS\])/, `$1 ${rest}`);

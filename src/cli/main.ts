@@ -29,9 +29,9 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   try {
     checkUtf8(words);
     const asked = await parse(words);
-    const { name, values } = asked;
+    const { name, values, globals } = asked;
     isJson = values.flag("json");
-    const context = toContext(values, surroundings, stop.signal);
+    const context = toContext(globals, surroundings, stop.signal);
     if (values.flag("help")) return await showHelp(name, surroundings);
     if (values.flag("version")) return await (await import("./version.ts")).runVersion(context);
     return await expectVerb(asked).run(values, context);
@@ -46,6 +46,8 @@ interface Asked {
   readonly name: string | undefined;
   readonly topic: Verb | Group | undefined;
   readonly values: Arguments;
+  /** Those that every verb has, which are not always among these: a verb's own option hides one of that name. */
+  readonly globals: Arguments;
 }
 
 const GLOBAL_SYNTAX: Syntax = { args: globalArgs, rest: true, takesRest: true };
@@ -53,11 +55,11 @@ const GLOBAL_SYNTAX: Syntax = { args: globalArgs, rest: true, takesRest: true };
 async function parse(words: readonly string[]): Promise<Asked> {
   const root = parseArguments(words, GLOBAL_SYNTAX);
   const [first, ...rest] = root.rest;
-  if (first === undefined) return { name: undefined, topic: undefined, values: root };
+  if (first === undefined) return { name: undefined, topic: undefined, values: root, globals: root };
   if (first !== "help") return await descend([first], rest, root);
   const topic = rest.length === 0 ? undefined : await getTopic(rest);
   const values = new Arguments(new Map([["help", true]]), []);
-  return { name: rest.length === 0 ? undefined : rest.join(" "), topic, values };
+  return { name: rest.length === 0 ? undefined : rest.join(" "), topic, values, globals: values };
 }
 
 /** Reads what follows the words that name a topic, which in a group is the word for the verb. */
@@ -71,11 +73,20 @@ async function descend(
   if (!isGroup(topic)) {
     const { args, rest, takesRest = false } = topic;
     const syntax = { args: { ...globalArgs, ...args }, rest: rest !== undefined, takesRest };
-    return { name, topic, values: parseArguments(words, syntax).after(earlier) };
+    const own = parseArguments(words, syntax);
+    const hidden = Object.keys(args).filter((name) => Object.hasOwn(globalArgs, name));
+    return {
+      name,
+      topic,
+      values: own.after(earlier.without(hidden)),
+      globals: own.without(hidden).after(earlier),
+    };
   }
   const values = parseArguments(words, GLOBAL_SYNTAX).after(earlier);
   const [first, ...rest] = values.rest;
-  return first === undefined ? { name, topic, values } : await descend([...path, first], rest, values);
+  return first === undefined
+    ? { name, topic, values, globals: values }
+    : await descend([...path, first], rest, values);
 }
 
 async function getTopic(words: readonly string[]): Promise<Verb | Group> {

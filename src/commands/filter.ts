@@ -69,7 +69,8 @@ function parseState(text: string): StateWord {
   const word = text.trim().replaceAll("-", "_");
   const state = StateWord.options.find((option) => option === word);
   if (state !== undefined) return state;
-  throw refused("--state", text, `choose of ${StateWord.options.join(", ")}`);
+  const hint = text.includes("/") ? "; a directory of that option goes before the verb" : "";
+  throw refused("--state", text, `choose of ${StateWord.options.join(", ")}${hint}`);
 }
 
 function checkLabel(text: string): string {
