@@ -1,5 +1,6 @@
-import type { Session } from "../client/session.ts";
+import type { Output } from "../client/output.ts";
 import { abortable } from "../lib/abort.ts";
+import type { From } from "../protocol/control.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Packet } from "../protocol/packet.ts";
 
@@ -23,6 +24,11 @@ export interface Tail {
   readonly trim: (packet: Packet) => Packet;
 }
 
+/** What opens a job's output, as a session does. */
+export interface Source {
+  openOutput(job: JobId, from: From): Pick<Output, typeof Symbol.asyncIterator | "consumed" | "close">;
+}
+
 /** What is recorded of a job at a moment: packets before `next`. */
 export interface Recorded {
   readonly job: JobId;
@@ -34,7 +40,7 @@ export interface Recorded {
  * looks at few of the last packets first, and at more until it is certain.
  */
 export async function findTail(
-  session: Session,
+  source: Source,
   recorded: Recorded,
   lines: number,
   signal: AbortSignal,
@@ -44,15 +50,15 @@ export async function findTail(
   for (let count = FIRST_LOOK; ; count *= GROWTH) {
     const since = Math.max(0, next - count);
     const look = new Look(since === 0, lines);
-    await abortable(read(session, recorded, since, look), signal);
+    await abortable(read(source, recorded, since, look), signal);
     if (look.isCertain) return toTail(look.starts, next);
     // Fewer than wanted in all that there is: what is missing before them is told too.
     if (since === 0) return look.isCut ? toTail([], 0, 0) : toTail(look.starts, next, 0);
   }
 }
 
-async function read(session: Session, { job, next }: Recorded, since: number, look: Look): Promise<void> {
-  const output = session.openOutput(job, { type: "since", number: since });
+async function read(source: Source, { job, next }: Recorded, since: number, look: Look): Promise<void> {
+  const output = source.openOutput(job, { type: "since", number: since });
   try {
     for await (const packet of output) {
       if (packet.number < next) look.take(packet);
