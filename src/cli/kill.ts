@@ -54,7 +54,8 @@ async function run(values: Arguments, context: Context): Promise<number> {
     refs.length > 0
       ? await findJobs(session, refs, context.signal)
       : await findRunning(session, values, context);
-  return await killEach(session, jobs, values, context);
+  const distinct = [...new Map(jobs.map((job) => [job.id, job])).values()];
+  return await killEach(session, distinct, values, context);
 }
 
 /** Ends nothing that was not asked for: neither all jobs by a slip, nor named ones though they do not match. */

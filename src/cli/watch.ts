@@ -56,6 +56,7 @@ async function paint(session: Session, { filter, columns }: WatchOptions, contex
   const signal = AbortSignal.any([context.signal, left.signal]);
   const jobs = new Map<JobId, JobSummary>();
   const bell = new Bell();
+  sinks.stdout.write(ENTER);
   const listening = (async (): Promise<never> => {
     for await (const events of watchJobs(session, filter, signal)) {
       for (const event of events) take(jobs, event);
@@ -72,7 +73,6 @@ async function paint(session: Session, { filter, columns }: WatchOptions, contex
       await Promise.race([bell.wait(), delay(REPAINT, signal)]);
     }
   })();
-  sinks.stdout.write(ENTER);
   try {
     return await Promise.race([listening, painting]);
   } finally {
