@@ -75,6 +75,29 @@ describe("farhand wait", () => {
   });
 });
 
+test("--json tells a program's 255, 256 or 125 from a signal, and from Farhand's own failure", async () => {
+  await using world = await setup();
+  const exec = async (...args: string[]) => {
+    const { code, stdout } = await world.farhand(["exec", "--json", ...args]);
+    const last = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+    return [code, last.outcome ?? last];
+  };
+  expect(await exec("--", "sh", "-c", "exit 255")).toEqual([255, { type: "exited", code: 255 }]);
+  expect(await exec("--", "sh", "-c", "exit 125")).toEqual([125, { type: "exited", code: 125 }]);
+  expect(await exec("--", "sh", "-c", "kill -KILL $$")).toEqual([
+    137,
+    { type: "signaled", signal: "SIGKILL" },
+  ]);
+  expect(await exec("--", "sh", "-c", "kill -ABRT $$")).toEqual([
+    134,
+    { type: "signaled", signal: "SIGABRT" },
+  ]);
+  // A system has one byte for a code: 256 reaches nobody, and is no failure.
+  expect(await exec("--", "bash", "-c", "exit 256")).toEqual([0, { type: "exited", code: 0 }]);
+  expect(await exec("--keep-output", "1B", "--", "true")).toMatchObject([125, { type: "error" }]);
+  expect(await world.json("wait", "1")).toMatchObject({ outcome: { type: "exited", code: 255 } });
+});
+
 describe("farhand result", () => {
   test("has a tag and a code of its own for each answer", async () => {
     await using world = await setup();
