@@ -56,7 +56,8 @@ async function renderVerb(name: string, { summary, args, rest, examples }: Verb)
     }),
     PARENT,
   );
-  const line = rest === undefined ? usage : usage.replace(/(USAGE.*\[OPTIONS\])/, `$1 ${rest}`);
+  const line =
+    rest === undefined ? usage : usage.replace(/^(.*USAGE.*?) ?((?:\x1b\[\d+m)*)$/m, `$1 ${rest}$2`);
   return `${line}\n\n${renderExamples(examples)}`;
 }
 

@@ -2,6 +2,7 @@ import { invoke } from "../client/invoke.ts";
 import { findJobs } from "../client/listing.ts";
 import type { Session } from "../client/session.ts";
 import { wait as command } from "../commands/wait.ts";
+import { after } from "../lib/abort.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobSummary } from "../protocol/job.ts";
@@ -92,8 +93,12 @@ function explainLate(jobs: readonly JobSummary[]): string {
   return `Not waiting any longer: still running: ${running.join(", ")}`;
 }
 
+/** Aborted after so long, however long that is. */
 function startLimit(timeout: string | undefined): AbortSignal | undefined {
-  return timeout === undefined ? undefined : AbortSignal.timeout(parseDuration(timeout));
+  if (timeout === undefined) return undefined;
+  const limit = new AbortController();
+  after(parseDuration(timeout), () => limit.abort());
+  return limit.signal;
 }
 
 type Waiting = (

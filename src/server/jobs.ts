@@ -1,35 +1,29 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import type { JobAccess, JobChanges, Program } from "../commands/define.ts";
+import type { JobAccess, Program } from "../commands/define.ts";
 import { after, delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import { writeLabels } from "../ledger/labels.ts";
-import { findProcess, findStart, removeLedger, type StartRecord } from "../ledger/start.ts";
-import { measureLedger } from "../ledger/segment.ts";
+import { findProcess, findStart, type StartRecord } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
 import { AppError } from "../protocol/error.ts";
-import type { JobFilter } from "../protocol/filter.ts";
 import { type HolderId, JobId, type KeeperId } from "../protocol/id.ts";
-import type { JobDetails, JobName, JobSummary } from "../protocol/job.ts";
+import type { JobSummary } from "../protocol/job.ts";
 import type { Exit } from "../protocol/packet.ts";
-import { Labels } from "../protocol/terms.ts";
 import { Changes } from "./changes.ts";
 import { Job } from "./job.ts";
-import { toPredicate } from "./job-filter.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
 import type { KeeperLink, KnownKeeper } from "./keeper-link.ts";
-import { listPage, PAGE_BYTES, type Shelf } from "./listing.ts";
+import { listPage, type Shelf } from "./listing.ts";
+import { cut, Records } from "./records.ts";
 
 /** Characters of argv that a summary shows. */
 const ARGV_CHARACTERS = 32 * 1024;
-/** Characters of argv, and of the names of variables, that are shown of one job alone. */
-const DETAIL_CHARACTERS = 64 * 1024;
 /** Milliseconds between tries to write into a ledger how its job ended. */
 const SETTLE_RETRY = { first: 250, cap: 5_000, random: Math.random } as const;
 
@@ -59,12 +53,19 @@ export class Jobs {
   readonly #live = new Map<JobId, Job>();
   readonly #starting = new Map<JobId, Promise<Job>>();
   readonly #changes = new Changes();
+  readonly #records: Records;
   #lastNumber: number;
 
   constructor(options: JobsOptions) {
     this.#options = options;
     this.#lastNumber = options.index.lastNumber;
-    options.index.onRemoved = (id) => this.#changes.note(id);
+    this.#records = new Records({
+      ledgers: join(options.state, "ledgers"),
+      index: options.index,
+      changes: this.#changes,
+      summarize: (job) => this.#summarize(job),
+      find: (id) => this.find(id),
+    });
   }
 
   get running(): number {
@@ -173,10 +174,16 @@ export class Jobs {
     return {
       list: (query) => listPage(this.#shelf, query, Date.now()),
       get: async (ref) => this.#summarize(await this.#resolve(ref, owner)),
-      show: async (ref) => this.#describe(await this.#resolve(ref, owner)),
-      label: async (ref, set, unset) => this.#label(await this.#resolve(ref, owner), set, unset),
-      remove: async (refs) => this.#remove(await Promise.all(refs.map((ref) => this.#resolve(ref, owner)))),
-      changes: (cursor, filter, signal) => this.#tellChanges(cursor, filter, signal),
+      show: async (ref) => this.#records.describe(await this.#resolve(ref, owner)),
+      label: async (ref, set, unset) => {
+        const job = await this.#resolve(ref, owner);
+        this.#records.label(job, set, unset);
+        this.#note(job);
+        return this.#summarize(job);
+      },
+      remove: async (refs) =>
+        this.#records.remove(await Promise.all(refs.map((ref) => this.#resolve(ref, owner)))),
+      changes: (cursor, filter, signal) => this.#records.changes(cursor, filter, signal),
       wait: async (ref, signal) => {
         const job = await this.#resolve(ref, owner);
         await job.waitForExit(signal);
@@ -363,89 +370,6 @@ export class Jobs {
     };
   }
 
-  /** Everything that start record, ledger and keeper tell of a job. */
-  #describe(job: Job): JobDetails {
-    const { start, exit, holders, isClosed } = job;
-    const { envNames, merge, keepBytes, keeper, argv } = start;
-    const directory = this.#directory(start.job);
-    return {
-      ...this.#summarize(job),
-      argv: cut(argv, DETAIL_CHARACTERS),
-      envNames: cut(envNames, DETAIL_CHARACTERS),
-      merge,
-      ...(keepBytes !== undefined && { keepBytes }),
-      keeper,
-      holders,
-      next: isClosed ? findEnding(directory, start.job).next : job.next,
-      ledger: measureLedger(directory),
-      ...(exit?.usage && { usage: exit.usage }),
-    };
-  }
-
-  #label(job: Job, set: Labels, unset: readonly string[]): JobSummary {
-    const { labels, job: id, number } = job.start;
-    const changed = v.safeParse(Labels, mergeLabels(labels ?? {}, set, unset));
-    if (!changed.success)
-      throw new AppError("invalid_input", `Cannot label job ${number}: it ${changed.issues[0].message}`);
-    try {
-      writeLabels(this.#directory(id), changed.output);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new AppError("unavailable", `Cannot label job ${number}: ${why}`, { cause: error });
-    }
-    job.relabel(changed.output);
-    this.#note(job);
-    return this.#summarize(job);
-  }
-
-  /** Removes all or, where one cannot be, none. */
-  #remove(jobs: readonly Job[]): JobName[] {
-    for (const job of jobs) this.#expectOver(job);
-    const removed = new Map(jobs.map(({ start }) => [start.job, start.number]));
-    for (const id of removed.keys()) {
-      removeLedger(this.#directory(id));
-      this.#options.index.remove(id, Date.now());
-    }
-    return [...removed].map(([id, number]) => ({ id, number }));
-  }
-
-  /** Throws `still_running` while there may be more of a job, or somebody to be killed. */
-  #expectOver(job: Job): void {
-    const { number } = job.start;
-    const refuse = (why: string) => new AppError("still_running", `Cannot remove job ${number}: ${why}`);
-    if (job.exit === undefined) throw refuse(`it is running; farhand kill ${number} ends it`);
-    if (!job.isClosed) throw refuse("a process that it left behind still has its output open");
-    if (this.#summarize(job).processes?.length)
-      throw refuse(`processes of it are still alive; farhand kill ${number} ends them`);
-  }
-
-  async #tellChanges(
-    cursor: string | undefined,
-    filter: JobFilter | undefined,
-    signal: AbortSignal,
-  ): Promise<JobChanges> {
-    const nothing = { cursor: this.#changes.cursor(), isReset: false, changed: [], removed: [] };
-    if (cursor === undefined) return nothing;
-    const changes = await this.#changes.since(cursor, signal);
-    if (changes === undefined) return { ...nothing, cursor: this.#changes.cursor(), isReset: true };
-    const isMeant = toPredicate(filter ?? {}, Date.now());
-    const changed: JobChanges["changed"][number][] = [];
-    const removed: JobId[] = [];
-    let [bytes, revision] = [0, 0];
-    for (const { id, revision: at } of changes) {
-      const job = this.find(id);
-      if (job === undefined) removed.push(id);
-      else {
-        const summary = this.#summarize(job);
-        bytes += JSON.stringify(summary).length;
-        if (changed.length > 0 && bytes > PAGE_BYTES) break; // the rest is told when it is asked for
-        changed.push({ job: summary, isMeant: isMeant(job) });
-      }
-      revision = at;
-    }
-    return { cursor: this.#changes.cursor(revision), isReset: false, changed, removed };
-  }
-
   /** Tells watchers whenever clients begin or cease to hold a job. */
   #watchHolders(job: Job): void {
     let wasHeld = false;
@@ -486,19 +410,5 @@ function toPastJob({ start, exit }: IndexedJob): Job {
     next: Number.MAX_SAFE_INTEGER,
     position: Number.POSITIVE_INFINITY,
     exit,
-  });
-}
-
-function mergeLabels(labels: Labels, set: Labels, unset: readonly string[]): Labels {
-  const entries = Object.entries({ ...labels, ...set });
-  return Object.fromEntries(entries.filter(([name]) => Object.hasOwn(set, name) || !unset.includes(name)));
-}
-
-function cut(words: readonly string[], characters: number): string[] {
-  let room = characters;
-  return words.flatMap((word) => {
-    const kept = word.slice(0, Math.max(0, room));
-    room -= kept.length + 1;
-    return room < -1 ? [] : [kept];
   });
 }
