@@ -12,6 +12,7 @@ const running = main(process.argv.slice(2), {
   stdin: () => Bun.stdin.stream(),
   interrupts,
   hasColors: (stream) => Bun.enableANSIColors && process[stream].isTTY === true,
+  isStderrTerminal: () => process.stderr.isTTY === true,
   screen: findScreen,
 });
 // Once it is on its way: a short command should not wait for this.

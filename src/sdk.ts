@@ -8,6 +8,7 @@ export type {
   StartOptions,
 } from "./client/connection.ts";
 export type { Source } from "./client/feed.ts";
+export type { ConnectionState } from "./client/session.ts";
 export type { Listener } from "./client/listener.ts";
 export { type AddOptions, type ConnectOptions, type Member, Pool } from "./client/pool.ts";
 export type { JobEvent } from "./client/watch.ts";

@@ -27,7 +27,7 @@ const state: ArgsDef = {
   config: {
     type: "string",
     valueHint: "file",
-    description: "Configuration in TOML: listen, state, log.level, log.format",
+    description: "Configuration in TOML: listen, state, log.level, log.format, retention",
   },
 };
 const serving: ArgsDef = {
@@ -42,6 +42,21 @@ const serving: ArgsDef = {
     type: "enum",
     options: [...LOG_FORMATS],
     description: "How to write the log (default text)",
+  },
+  "retention-age": {
+    type: "string",
+    valueHint: "time",
+    description: "Remove jobs that ended so long ago, such as 30d (default all: none)",
+  },
+  "retention-jobs": {
+    type: "string",
+    valueHint: "n",
+    description: "Keep so many ended jobs, or all (default 10000)",
+  },
+  "retention-bytes": {
+    type: "string",
+    valueHint: "size",
+    description: "Keep so much output of all jobs (default 10 % of the file system, at most 10GiB)",
   },
 };
 const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
@@ -264,6 +279,11 @@ function toConfigFlags(flags: Flags) {
     config: text("config"),
     logLevel: text("log-level"),
     logFormat: text("log-format"),
+    retention: {
+      age: text("retention-age"),
+      jobs: text("retention-jobs"),
+      bytes: text("retention-bytes"),
+    },
   };
 }
 

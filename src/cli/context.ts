@@ -6,6 +6,7 @@ import type { Log } from "../lib/log.ts";
 import type { Globals } from "./globals.ts";
 import type { Interrupts } from "./interrupts.ts";
 import type { Sinks } from "./play.ts";
+import { announceReconnecting } from "./reconnecting.ts";
 
 /** What the process has around it. */
 export interface Surroundings {
@@ -16,6 +17,8 @@ export interface Surroundings {
   readonly interrupts: Interrupts;
   /** Whether a stream of ours is a terminal that shows colours; asked only when it matters. */
   readonly hasColors: (stream: "stdout" | "stderr") => boolean;
+  /** Whether stderr is a terminal; asked only when it matters. */
+  readonly isStderrTerminal: () => boolean;
   /** The size of stdout as it is now, if that is a terminal; asked only when it matters. */
   readonly screen: () => Screen | undefined;
 }
@@ -35,14 +38,19 @@ export interface Context extends Surroundings {
 }
 
 /** Connects as the options and the environment say. It does not wait for the server's welcome. */
-export function openSession({ globals, env, log, signal }: Context): Promise<Session> {
-  const { connectTimeout: timeout, heartbeat } = globals;
-  return dial(() => findTarget(globals, env), {
+export async function openSession(context: Context): Promise<Session> {
+  const { globals, env, log, signal, sinks, isStderrTerminal } = context;
+  const { connectTimeout: timeout, reconnectTimeout: reconnect, heartbeat } = globals;
+  const session = await dial(() => findTarget(globals, env), {
     timeout,
+    reconnect,
     heartbeat,
     signal,
     onRetry: ({ message }) => log.info("Trying again", { reason: message }),
   });
+  const host = globals.host ?? (env["FARHAND_HOST"] || "this machine's server");
+  announceReconnecting(session, { host, stderr: sinks.stderr, isTerminal: isStderrTerminal });
+  return session;
 }
 
 /** Writes a result: as JSON, or as the text that people read. Neither can command a terminal. */

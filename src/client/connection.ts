@@ -18,7 +18,7 @@ import { invoke } from "./invoke.ts";
 import { type Attached, type ExecInput, launchAttached, launchDetached } from "./launch.ts";
 import { Listener } from "./listener.ts";
 import { type JobsInput, type JobsPage, listJobs, listPage, pruneJobs } from "./listing.ts";
-import type { Accepted, Session } from "./session.ts";
+import type { Accepted, ConnectionState, Session } from "./session.ts";
 import { type JobEvent, watchJobs } from "./watch.ts";
 
 /** A program with its arguments, or a line for the server's shell. */
@@ -58,7 +58,17 @@ export class Connection implements AsyncDisposable {
     this.welcome = welcome;
   }
 
-  /** Aborted when the connection has ended; the reason is an `AppError` that says why. */
+  /** Whether the server can be reached at the moment. What is asked meanwhile is answered when it can be again. */
+  get state(): ConnectionState {
+    return this.#session.state;
+  }
+
+  /** Calls `listener` whenever that changes, until disposed. */
+  onState(listener: (state: ConnectionState) => void): Disposable {
+    return this.#session.onState(listener);
+  }
+
+  /** Aborted when the connection has ended for good; the reason is an `AppError` that says why. */
   get ended(): AbortSignal {
     return this.#session.ended;
   }
@@ -73,8 +83,8 @@ export class Connection implements AsyncDisposable {
     const { stdin, complete, maxInterval, ...rest } = options;
     const asked = { ...rest, ...toProgram(command), stdin: stdin !== undefined };
     const attached = launchAttached(this.#session, asked);
-    const { job, output } = attached;
-    const { number } = await attached.accepted;
+    const { output } = attached;
+    const { job, number } = await attached.accepted;
     if (stdin !== undefined) feedOrFail(this.#session, attached, stdin);
     const listener = new Listener({ job, number, output, until: "exit", maxInterval });
     return complete === false ? listener : collect(listener);

@@ -13,7 +13,7 @@ export const kill = defineForeground({
   name: "kill",
   summary: "End a job and its whole process group, or send it a signal",
   permission: "exec",
-  idempotent: true,
+  idempotent: false,
   input: v.object({
     job: v.string(),
     /** Alone it is only sent. With `grace`, or without a signal (TERM), the job is ended and its outcome is `cancelled`. */

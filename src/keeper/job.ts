@@ -108,6 +108,16 @@ export class Job {
     return this.#exit === undefined ? standing : { ...standing, exit: this.#exit };
   }
 
+  /** Drops the oldest output that no holder needs, until at most `bytes` are kept. */
+  trim(bytes: number): void {
+    try {
+      this.#ledger.trim(bytes);
+    } catch (error) {
+      // There may be no room for a new segment; the front asks again.
+      this.#options.log.warn("output not trimmed", { error: describeError(error) });
+    }
+  }
+
   /** Sends a signal to the whole group, and answers whether there was one. */
   signal(signal: NodeJS.Signals): boolean {
     return this.#hasMembers() && signalGroup((this.#identity as ProcessIdentity).pid, signal);
@@ -274,7 +284,11 @@ export class Job {
 
   async #recordExit(outcome: Outcome, usage: ProcessExit["usage"]): Promise<Exit> {
     const body = { outcome, ...(usage && { usage }), endedAt: new Date().toISOString() };
-    const exit = await this.#insist(() => this.#ledger.exit(body));
+    const exit = await this.#insist(() => this.#ledger.exit(body)).catch((error: unknown) => {
+      // Somebody removed the ledger, for one: whoever waits is told all the same.
+      this.#noteFailure(error);
+      return { ...body, totals: this.#ledger.totals };
+    });
     this.#exit = exit;
     this.#tell();
     return exit;

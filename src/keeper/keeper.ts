@@ -201,6 +201,8 @@ class Keeper {
         const { by, signal, grace } = message;
         return this.#answer(message, this.#jobs.get(message.job)?.cancel(by, signal, grace));
       }
+      case "trim":
+        return this.#jobs.get(message.job)?.trim(message.bytes);
       case "retire":
         this.#retired = true;
         return this.#endIfIdle();

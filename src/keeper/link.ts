@@ -51,6 +51,8 @@ export const FrontMessage = v.variant("type", [
   v.object({ type: v.literal("signal"), request: count, job: JobId, signal }),
   /** Signals the group, and kills it after `grace` (ms). The job's outcome is `cancelled`. */
   v.object({ type: v.literal("cancel"), request: count, job: JobId, signal, grace: count, by: v.string() }),
+  /** Drop the oldest output until at most `bytes` are kept, as far as no holder needs it. */
+  v.object({ type: v.literal("trim"), job: JobId, bytes: count }),
   /** Take no new jobs, and end with the last one. */
   v.object({ type: v.literal("retire") }),
   /** The front stops on purpose: without jobs there is nothing to wait for. */

@@ -39,6 +39,8 @@ const OpenOutput = v.object({
   job: JobId,
   from: From,
   holder: v.optional(HolderId),
+  /** The packet at which the holder is, where that is before the first one wanted: it has not consumed all that came. */
+  hold: v.optional(count),
   /** The first credit. */
   limit: v.optional(count, 0),
 });
@@ -77,7 +79,8 @@ const Credit = v.object({
   next: v.optional(count),
 });
 const Ack = v.object({ type: v.literal("ack"), ack: count });
-const Beat = v.object({ type: v.literal("beat") });
+/** `sent`: the highest sequence number used, by which the other side notices that the last frames never came. */
+const Beat = v.object({ type: v.literal("beat"), sent: v.optional(count) });
 const Goodbye = v.object({ type: v.literal("goodbye"), error: v.optional(ErrorBody) });
 
 /** What a client may say. */

@@ -58,8 +58,14 @@ export const HELLO_TIMEOUT = 20_000;
 export const MAX_CALLS = 1_024;
 export const MAX_CHANNELS = 1_024;
 
-/** Milliseconds that a hold survives the client or the front that kept it. */
+/** Milliseconds that a session is kept without a connection, and a hold without the client or the front that kept it. */
 export const HOLD_GRACE = 120_000;
+
+/** Milliseconds for which a client tries to restore a connection that was lost: as long as a server keeps the session. */
+export const RECONNECT_WINDOW = HOLD_GRACE;
+
+/** Sessions without a connection that a server keeps; the longest deserted go first. */
+export const MAX_DESERTED_SESSIONS = 4_096;
 
 /** Bytes an attached job runs ahead of its slowest holder at most (or half its budget, if that is less). */
 export const RUN_AHEAD_BYTES = 4 * MiB;
@@ -99,3 +105,6 @@ export const REMOVED_JOB_MEMORY = 24 * 3_600_000;
 /** What all ledgers of a server may take together: this share of the file system, but never more than so many bytes. */
 export const RETAINED_SHARE = 0.1;
 export const MAX_RETAINED_BYTES = 10 * 1024 * MiB;
+
+/** Ended jobs that a server keeps unless told otherwise. */
+export const MAX_RETAINED_JOBS = 10_000;

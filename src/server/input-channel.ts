@@ -41,13 +41,14 @@ export class InputChannel {
     });
   }
 
-  /** Throws `protocol_error` for bytes that do not follow the last ones, or beyond the credit or the end. */
+  /** Throws `sequence_gap` when bytes are missing before these, `protocol_error` beyond the credit or the end. */
   receive(position: number, bytes: Uint8Array): void {
     if (this.#discarded) return; // they were under way when the input closed
+    if (position + bytes.length <= this.#arrived) return; // it came before
     const limit = Math.min(this.#limit, this.#end ?? Number.POSITIVE_INFINITY);
     if (position !== this.#arrived || position + bytes.length > limit) {
       throw new AppError(
-        "protocol_error",
+        position > this.#arrived ? "sequence_gap" : "protocol_error",
         `Cannot accept input at ${position}: expected ${this.#arrived}, at most to ${limit}`,
       );
     }

@@ -7,7 +7,9 @@ import { AppError } from "../protocol/error.ts";
 import { JobId } from "../protocol/id.ts";
 import { Exit } from "../protocol/packet.ts";
 
-const SCHEMA_VERSION = 1;
+/** What each version of the schema adds to the one before it, in order: a new database takes them all. */
+const MIGRATIONS: readonly ((database: Database) => void)[] = [createTables, addKeys];
+const SCHEMA_VERSION = MIGRATIONS.length;
 /** Milliseconds for which changes are collected into one transaction. */
 const BATCH_DELAY = 100;
 /** Milliseconds until what could not be written is tried again. */
@@ -23,6 +25,10 @@ export const IndexedJob = v.object({
   closed: v.boolean(),
 });
 export type IndexedJob = v.InferOutput<typeof IndexedJob>;
+
+/** A job that is over. `endedAt`: wall clock in ISO 8601; empty where that is not known. */
+const EndedJob = v.object({ id: JobId, number: v.number(), endedAt: v.string() });
+export type EndedJob = v.InferOutput<typeof EndedJob>;
 
 const COLUMNS = "start, exit, closed";
 const Row = v.object({ start: v.string(), exit: v.nullable(v.string()), closed: v.number() });
@@ -79,6 +85,14 @@ export class JobIndex implements Disposable {
     return found;
   }
 
+  /** The newest of an owner's jobs with this idempotency key. */
+  findByKey(owner: string, key: string): IndexedJob | undefined {
+    const isMeant = ({ start }: IndexedJob) => start.owner === owner && start.key === key;
+    return this.#select("owner = ? AND key = ? ORDER BY number DESC LIMIT 1", [owner, key], isMeant)
+      .sort((a, b) => b.start.number - a.start.number)
+      .at(0);
+  }
+
   /** At most two jobs whose ids begin so: two mean that the prefix is ambiguous. */
   findByPrefix(prefix: string): IndexedJob[] {
     const plain = prefix.replaceAll(/[^0-9a-f-]/g, "");
@@ -97,7 +111,7 @@ export class JobIndex implements Disposable {
   /** The newest job of an owner. */
   findLast(owner: string): IndexedJob | undefined {
     const isOwn = ({ start }: IndexedJob) => start.owner === owner;
-    return this.#select("start ->> '$.owner' = ? ORDER BY number DESC LIMIT 1", [owner], isOwn).sort(
+    return this.#select("owner = ? ORDER BY number DESC LIMIT 1", [owner], isOwn).sort(
       (a, b) => b.start.number - a.start.number,
     )[0];
   }
@@ -118,17 +132,26 @@ export class JobIndex implements Disposable {
     return this.#pending.keys().reduce((size, id) => size + (written.get(id) === null ? 1 : 0), size);
   }
 
-  /** Ids of jobs whose ledgers are complete, oldest first. */
-  listClosed(): JobId[] {
-    const rows = this.#database.query("SELECT id, number FROM jobs WHERE closed = 1").all();
-    const written = v.parse(v.array(v.object({ id: JobId, number: v.number() })), rows);
-    const pending = [...this.#pending.values()].filter(({ closed }) => closed);
-    return [
-      ...written.filter(({ id }) => !this.#pending.has(id)),
-      ...pending.map(({ start }) => ({ id: start.job, number: start.number })),
-    ]
-      .sort((a, b) => a.number - b.number)
-      .map(({ id }) => id);
+  /** Jobs whose ledgers are complete, in the order in which they ended. */
+  listEnded(): EndedJob[] {
+    const rows = this.#database
+      .query("SELECT id, number, coalesce(exit ->> 'endedAt', '') AS endedAt FROM jobs WHERE closed = 1")
+      .all();
+    const written = v.parse(v.array(EndedJob), rows).filter(({ id }) => !this.#pending.has(id));
+    const pending = [...this.#pending.values()]
+      .filter(({ closed }) => closed)
+      .map(({ start, exit }) => ({ id: start.job, number: start.number, endedAt: exit?.endedAt ?? "" }));
+    return [...written, ...pending].sort((a, b) =>
+      a.endedAt === b.endedAt ? a.number - b.number : a.endedAt < b.endedAt ? -1 : 1,
+    );
+  }
+
+  /** Ids of jobs whose ledgers are not complete, as far as is known. */
+  listOpen(): JobId[] {
+    const rows = this.#database.query("SELECT id FROM jobs WHERE closed = 0").all();
+    const written = v.parse(v.array(v.object({ id: JobId })), rows).map(({ id }) => id);
+    const pending = [...this.#pending.values()].filter(({ closed }) => !closed);
+    return [...written.filter((id) => !this.#pending.has(id)), ...pending.map(({ start }) => start.job)];
   }
 
   /** Forgets a job, but not that there was one of this id. Throws what prevents it. `now`: wall clock, ms. */
@@ -162,7 +185,7 @@ export class JobIndex implements Disposable {
   /** Writes all that is pending, and then something else, or nothing of either. */
   #write(next: () => void): void {
     const insert = this.#database.query(
-      "INSERT OR REPLACE INTO jobs (id, number, start, exit, closed) VALUES (?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO jobs (id, number, start, exit, closed, owner, key) VALUES (?, ?, ?, ?, ?, ?, ?)",
     );
     this.#database.transaction(() => {
       for (const [id, { start, exit, closed }] of this.#pending) {
@@ -172,6 +195,8 @@ export class JobIndex implements Disposable {
           JSON.stringify(start),
           exit === undefined ? null : JSON.stringify(exit),
           Number(closed),
+          start.owner,
+          start.key ?? null,
         );
       }
       next();
@@ -179,7 +204,7 @@ export class JobIndex implements Disposable {
     this.#pending.clear();
   }
 
-  /** Rows for which a condition holds that `isMeant` tells of what is pending: of ids and numbers, which never change. */
+  /** Rows for which a condition holds that `isMeant` tells of what is pending: of start records, which never change. */
   #select(condition: string, keys: (string | number)[], isMeant: (job: IndexedJob) => boolean): IndexedJob[] {
     const rows = this.#database.query(`SELECT ${COLUMNS} FROM jobs WHERE ${condition}`).all(...keys);
     const written = rows.map(toJob).filter(({ start }) => !this.#pending.has(start.job));
@@ -210,7 +235,7 @@ function openDatabase(path: string): Database {
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = NORMAL");
     database.run("PRAGMA foreign_keys = ON");
-    if (version < SCHEMA_VERSION) database.transaction(createSchema)(database);
+    if (version < SCHEMA_VERSION) migrate(database, version);
     return database;
   } catch (error) {
     database?.close();
@@ -228,11 +253,18 @@ function readVersion(database: Database): number {
 function findFault(database: Database, version: number): string | undefined {
   if (version > SCHEMA_VERSION) return `a newer farhandd wrote it (schema ${version}); use that version`;
   const isEmpty = database.query("SELECT 1 FROM sqlite_master").get() === null;
-  return version === SCHEMA_VERSION || isEmpty ? undefined : `it is no index of farhandd; ${HINT}`;
+  return version > 0 || isEmpty ? undefined : `it is no index of farhandd; ${HINT}`;
 }
 
 /** In one transaction with the version, so that no half of it is ever found. */
-function createSchema(database: Database): void {
+function migrate(database: Database, version: number): void {
+  database.transaction(() => {
+    for (const add of MIGRATIONS.slice(version)) add(database);
+    database.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+  })();
+}
+
+function createTables(database: Database): void {
   database.run(
     "CREATE TABLE jobs (id TEXT PRIMARY KEY, number INTEGER NOT NULL, start TEXT NOT NULL, exit TEXT, closed INTEGER NOT NULL) STRICT",
   );
@@ -240,5 +272,10 @@ function createSchema(database: Database): void {
   database.run("CREATE TABLE counter (last INTEGER NOT NULL) STRICT");
   database.run("INSERT INTO counter (last) VALUES (0)");
   database.run("CREATE TABLE removed (id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT");
-  database.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+}
+
+function addKeys(database: Database): void {
+  for (const column of ["owner", "key"]) database.run(`ALTER TABLE jobs ADD COLUMN ${column} TEXT`);
+  database.run("UPDATE jobs SET owner = json_extract(start, '$.owner'), key = json_extract(start, '$.key')");
+  database.run("CREATE INDEX jobs_by_key ON jobs (owner, key, number) WHERE key IS NOT NULL");
 }

@@ -7,17 +7,18 @@ import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import { findProcess, findStart, type StartRecord } from "../ledger/start.ts";
+import { findProcess, findStart, hasLedger, type StartRecord } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
 import { AppError } from "../protocol/error.ts";
 import { type HolderId, JobId, type KeeperId } from "../protocol/id.ts";
 import type { JobSummary } from "../protocol/job.ts";
-import type { Exit } from "../protocol/packet.ts";
+import { type Exit, NO_TOTALS } from "../protocol/packet.ts";
 import { Changes } from "./changes.ts";
 import { Job } from "./job.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
+import { Keys } from "./keys.ts";
 import type { KeeperLink, KnownKeeper } from "./keeper-link.ts";
 import { listPage, type Shelf } from "./listing.ts";
 import { cut, Records } from "./records.ts";
@@ -54,7 +55,10 @@ export class Jobs {
   readonly #starting = new Map<JobId, Promise<Job>>();
   readonly #changes = new Changes();
   readonly #records: Records;
+  readonly #keys = new Keys((owner, key) => this.#findByKey(owner, key));
   #lastNumber: number;
+  /** Bytes of records that keepers have written since this server started. */
+  #written = 0;
 
   constructor(options: JobsOptions) {
     this.#options = options;
@@ -74,6 +78,15 @@ export class Jobs {
 
   get total(): number {
     return this.#options.index.size;
+  }
+
+  get written(): number {
+    return this.#written;
+  }
+
+  /** Has the keeper of a job drop its oldest output, until at most `bytes` are kept. */
+  trim(job: JobId, bytes: number): void {
+    this.#live.get(job)?.keeper?.send({ type: "trim", job, bytes });
   }
 
   countOf(link: KeeperLink): number {
@@ -101,11 +114,13 @@ export class Jobs {
    * taken: a job of a keeper that `findUnreached` answers goes on, any other without an exit that nobody keeps is lost.
    */
   reconcile(findUnreached: (keeper: KeeperId) => KeeperLink | undefined): void {
+    for (const id of this.#options.index.listOpen()) if (!hasLedger(this.#directory(id))) this.#miss(id);
     for (const name of readdirSync(join(this.#options.state, "ledgers"))) {
       const id = v.safeParse(JobId, name);
       if (!id.success || this.#live.has(id.output)) continue;
-      if (this.#options.index.find(id.output)?.closed === true) continue;
-      const start = findStart(this.#directory(id.output));
+      const known = this.#options.index.find(id.output);
+      if (known?.closed === true) continue;
+      const start = findStart(this.#directory(id.output)) ?? known?.start;
       if (start === undefined) continue; // claimed, but nothing was started: the keeper died in between
       const link = findUnreached(start.keeper);
       this.#keep(new Job(start, link, { next: 0, position: 0 }, false));
@@ -113,6 +128,17 @@ export class Jobs {
       else this.#look(id.output, Number.POSITIVE_INFINITY);
     }
     this.#lastNumber = this.#options.index.lastNumber;
+  }
+
+  /** The ledger of a job that was not over is gone, and with it how it ended. */
+  #miss(id: JobId): void {
+    const { index, log } = this.#options;
+    const start = index.find(id)?.start;
+    if (start === undefined || this.#live.has(id)) return;
+    const now = new Date().toISOString();
+    log.warn("ledger gone", { job: id, number: start.number });
+    const outcome = { type: "lost" as const, since: now };
+    index.put({ start, exit: { outcome, totals: NO_TOTALS, endedAt: now }, closed: true });
   }
 
   /** A keeper is gone, its lock is taken: what it had not finished is lost. */
@@ -128,6 +154,7 @@ export class Jobs {
     const job = this.#live.get(id);
     if (job === undefined) return;
     const exited = job.exit === undefined && standing.exit !== undefined;
+    this.#written += Math.max(0, standing.position - job.position);
     job.advance(standing);
     if (exited) this.#note(job);
   }
@@ -152,7 +179,7 @@ export class Jobs {
         "not_found",
         `Cannot start job ${id}: one of that id ran, and its record was removed`,
       );
-    const starting = this.#start(request).finally(() => this.#starting.delete(id));
+    const starting = this.#startKeyed(request).finally(() => this.#starting.delete(id));
     this.#starting.set(id, starting);
     return starting;
   }
@@ -167,6 +194,11 @@ export class Jobs {
     if (live !== undefined) return live;
     const over = this.#options.index.find(id);
     return over && toPastJob(over);
+  }
+
+  #findByKey(owner: string, key: string): Job | undefined {
+    const found = this.#options.index.findByKey(owner, key);
+    return found && (this.#live.get(found.start.job) ?? toPastJob(found));
   }
 
   /** What commands may do with jobs, on behalf of `owner`. */
@@ -202,6 +234,15 @@ export class Jobs {
         await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
       },
     };
+  }
+
+  /** The job that has the request's key already, if it has one. */
+  #startKeyed(request: JobRequest): Promise<Job> {
+    const { owner, command, program } = request;
+    const { key } = program.terms;
+    if (key === undefined) return this.#start(request);
+    const { argv, cwd } = program;
+    return this.#keys.claim({ owner, key, command, argv, cwd }, () => this.#start(request));
   }
 
   async #start({ job: id, holder, command, owner, program }: JobRequest): Promise<Job> {
@@ -298,7 +339,7 @@ export class Jobs {
   /** Reads how a job ended that nobody keeps, and writes `lost` into the ledger of one that never did. */
   #end(id: JobId): void {
     const directory = this.#directory(id);
-    const start = findStart(directory);
+    const start = findStart(directory) ?? this.#live.get(id)?.start;
     if (start === undefined) return; // claimed, but nothing was started: the keeper died in between
     const found = findEnding(directory, id);
     if (!found.closed) this.#finish(directory, start, found.exit);

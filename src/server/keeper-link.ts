@@ -42,6 +42,8 @@ export type KeeperState =
 export interface KeeperLinkOptions {
   readonly socket: string;
   readonly build: string;
+  /** Milliseconds that a hold survives its client or this front. */
+  readonly grace: number;
   /** The keeper's, where that is known before it says so. */
   readonly pid: number | undefined;
   readonly log: Log;
@@ -109,7 +111,8 @@ export class KeeperLink {
         if (wire === this.#wire) this.#lose(cause);
       },
     });
-    wire.send({ message: { type: "hello", version: LINK_VERSION, build: this.#options.build } });
+    const { build, grace } = this.#options;
+    wire.send({ message: { type: "hello", version: LINK_VERSION, build, grace } });
     await abortable(greeted.promise, signal).catch((error: unknown) => {
       wire.lose(error);
       throw error;

@@ -24,6 +24,8 @@ const RETRY = { first: 5, cap: 5_000, random: Math.random } as const;
 export interface KeepersOptions {
   readonly state: string;
   readonly build: string;
+  /** Milliseconds that a hold survives its client or this front. */
+  readonly grace: number;
   readonly log: Log;
   /** The argv that runs this executable as the keeper of this id. */
   readonly toCommand: (id: KeeperId) => { readonly argv: readonly string[]; readonly argv0: string };
@@ -150,10 +152,11 @@ export class Keepers implements Disposable {
 
   #know(place: KeeperPlace): Keeper {
     const { id, socket } = place;
-    const { state, build, log, onProgress, onClosed } = this.#options;
+    const { state, build, grace, log, onProgress, onClosed } = this.#options;
     const link = new KeeperLink({
       socket,
       build,
+      grace,
       pid: findPid(state, id),
       log,
       onReached: (hello) => this.#adopt(keeper, hello),

@@ -4,7 +4,7 @@ import type { JobChanges } from "../commands/define.ts";
 import { findEnding } from "../ledger/ending.ts";
 import { writeLabels } from "../ledger/labels.ts";
 import { measureLedger } from "../ledger/segment.ts";
-import { removeLedger } from "../ledger/start.ts";
+import { hasLedger, removeLedger } from "../ledger/start.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobFilter } from "../protocol/filter.ts";
 import type { JobId } from "../protocol/id.ts";
@@ -50,8 +50,12 @@ export class Records {
       ...(keepBytes !== undefined && { keepBytes }),
       keeper,
       holders,
-      next: isClosed ? findEnding(directory, start.job).next : job.next,
-      ledger: measureLedger(directory),
+      ...(hasLedger(directory)
+        ? {
+            next: isClosed ? findEnding(directory, start.job).next : job.next,
+            ledger: measureLedger(directory),
+          }
+        : { next: 0, ledger: { bytes: 0, segments: 0 } }), // lost with the disk that it was on
       ...(exit?.usage && { usage: exit.usage }),
     };
   }

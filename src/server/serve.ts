@@ -6,14 +6,15 @@ import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
 import { createToken, openAuthenticator } from "./auth.ts";
+import { Connection, type Peer } from "./connection.ts";
 import type { ServerConfig } from "./config.ts";
 import { resolveFromHome, toJobEnvironment, toShell } from "./environment.ts";
 import { JobIndex } from "./job-index.ts";
 import { Jobs } from "./jobs.ts";
 import { Keepers } from "./keepers.ts";
 import { listen } from "./listener.ts";
-import { retain } from "./retention.ts";
-import { type Peer, Session } from "./session.ts";
+import { retain, Retention } from "./retention.ts";
+import { Sessions } from "./sessions.ts";
 import { leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
@@ -49,6 +50,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     {
       state,
       build,
+      grace: config.grace,
       log,
       env: jobEnvironment,
       toCommand: (id) => options.toKeeperCommand(state, id),
@@ -72,11 +74,27 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   await keepers.adoptAll();
   jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();
-  retain({ state, index, log }, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
+  const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
+  retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
 
   const token = createToken();
   const boot = readBootId();
-  const sessions = new Set<Session>();
+  const connections = new Set<Connection>();
+  const sessions = new Sessions({
+    jobs,
+    state,
+    version,
+    boot,
+    log,
+    grace: config.grace,
+    toContext: (owner, signal) => ({
+      signal,
+      jobs: jobs.access(owner),
+      environment: jobEnvironment,
+      resolvePath: resolveFromHome,
+      toShell,
+    }),
+  });
   const stopping = Promise.withResolvers<void>();
   let listening: readonly string[] = [];
   const status = (): ServerStatus => ({
@@ -86,26 +104,12 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
-  const openSession = (peer: Peer, owner: string) =>
-    new Session(peer, {
-      owner,
-      jobs,
-      state,
-      version,
-      boot,
-      log,
-      toContext: (owner, signal) => ({
-        signal,
-        jobs: jobs.access(owner),
-        environment: jobEnvironment,
-        resolvePath: resolveFromHome,
-        toShell,
-      }),
-    });
+  const openConnection = (peer: Peer, owner: string) =>
+    new Connection(peer, { owner, log, openSession: (hello, owner) => sessions.open(hello, owner) });
   const listener = listen(config.listen, {
     log,
-    openSession,
-    sessions,
+    openConnection,
+    connections,
     app: {
       authenticate: openAuthenticator(token),
       isReady: () => keepers.isReady,
@@ -123,12 +127,10 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
 
   await abortable(stopping.promise, signal).catch(() => {}); // a signal is just another way to be asked
   log.info("stopping", { running: jobs.running });
-  for (const session of [...sessions]) {
-    session.close(
-      new AppError(
-        "shutting_down",
-        "The server stops; jobs go on, and a server started again will know them",
-      ),
-    );
-  }
+  const reason = new AppError(
+    "shutting_down",
+    "The server stops; jobs go on, and a server started again will know them",
+  );
+  for (const connection of [...connections]) connection.fail(reason);
+  sessions.endAll(reason);
 }

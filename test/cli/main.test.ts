@@ -39,6 +39,7 @@ function start(words: readonly string[], { server, env, failWith, stdin = "", st
     interrupts,
     hasColors: () => false,
     screen: () => undefined,
+    isStderrTerminal: () => false,
   });
   return { code, written, interrupts };
 }
@@ -87,6 +88,9 @@ const summary = (outcome?: object, count?: number) => ({
   ...(count !== undefined && { totals: totals(count, 0) }),
 });
 
+/** A connection that is lost stays lost. */
+const ONCE = ["--reconnect-timeout", "0s"];
+
 describe("farhand exec", () => {
   test("writes each stream to its own, and exits with the program's code", async () => {
     await using server = serveExec([
@@ -128,7 +132,7 @@ describe("farhand exec", () => {
         peer.sayBare({ type: "goodbye", error: { code: "shutting_down", message: "The server stops" } });
     });
     const world = { server, stdin: "abcdef" };
-    const { code, stdout, stderr } = await run(["exec", "-d", "--stdin", "cat"], world);
+    const { code, stdout, stderr } = await run([...ONCE, "exec", "-d", "--stdin", "cat"], world);
     expect([code, stderr]).toEqual([125, "farhand: The server stops\n"]);
     expect(stdout.trim()).toBe(server.peers[0]?.of("call")[0]?.job ?? "");
   });
@@ -146,7 +150,7 @@ describe("farhand exec", () => {
         peer.sayBare({ type: "goodbye", error: { code: "shutting_down", message: "The server stops" } });
       }
     });
-    const { code, stdout, stderr } = await run(["exec", "prog"], { server });
+    const { code, stdout, stderr } = await run([...ONCE, "exec", "prog"], { server });
     const job = server.peers[0]?.of("call")[0]?.job;
     expect([code, stdout]).toEqual([125, "x"]);
     expect(stderr).toBe(`farhand: The server stops; to read on: farhand follow ${job} --since 1\n`);
@@ -157,7 +161,7 @@ describe("farhand exec", () => {
       answer: (_frame, peer) =>
         peer.sayBare({ type: "goodbye", error: { code: "shutting_down", message: "Bye" } }),
     });
-    const { code, stdout } = await run(["--json", "exec", "prog"], { server });
+    const { code, stdout } = await run([...ONCE, "--json", "exec", "prog"], { server });
     expect(code).toBe(125);
     expect(JSON.parse(stdout)).toMatchObject({
       type: "error",

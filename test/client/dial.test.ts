@@ -177,7 +177,7 @@ describe("dial()", () => {
 
   test("notices a connection that breaks off", async () => {
     const server = openFakeServer();
-    const session = await dial(() => toTarget(server.url), { signal: never });
+    const session = await dial(() => toTarget(server.url), { signal: never, reconnect: 0 });
     await session.welcome;
     await server[Symbol.asyncDispose]();
     await eventually(() => session.ended.aborted);

@@ -16,7 +16,6 @@ const createJob = (number: number, state: JobState = "running"): JobSummary => (
 function setup(...answers: readonly object[]) {
   const peer = new ServerPeer();
   const session = new Session(peer, { heartbeat: 15_000, patience: 10_000, now: () => performance.now() });
-  peer.ear = session;
   const left = [...answers];
   peer.onFrame = (frame) => {
     if (frame.type !== "call") return;

@@ -69,14 +69,27 @@ describe("kill -9 of the front", () => {
     expect(await world.farhand(["follow", job])).toMatchObject({ code: 7, stdout: printed });
   });
 
-  test("under an attached client: it exits with 125, names the job, and the job goes on", async () => {
+  test("under an attached client: it waits for the next front, and goes on without a word", async () => {
     await using world = await setup();
     const client = world.open(["farhand", "exec", "--shell", waiter]);
     await eventually(() => client.said() === "one\n", 30_000);
     await world.killFront();
+    await world.start();
+    world.touch("go");
+    expect(await client.ran).toEqual({ code: 7, signal: null, stdout: "one\ntwo\n", stderr: "" });
+  });
+
+  test("under an attached client that gives up: it exits with 125, names the job, and the job goes on", async () => {
+    await using world = await setup();
+    const client = world.open(["farhand", "--reconnect-timeout", "100ms", "exec", "--shell", waiter]);
+    await eventually(() => client.said() === "one\n", 30_000);
+    await world.killFront();
     const { code, stderr } = await client.ran;
     expect(code).toBe(125);
-    const [, job = "", next = ""] = /follow ([0-9a-f-]{36}) --since (\d+)\n$/.exec(stderr) ?? [];
+    expect(stderr).toStartWith(
+      "farhand: Connection lost: it broke off, and could not be restored within 100 ms",
+    );
+    const [, job = "", next = ""] = /farhand follow ([0-9a-f-]{36}) --since (\d+)\n$/.exec(stderr) ?? [];
     await world.start();
     world.touch("go");
     const rest = await world.farhand(["follow", job, "--since", next]);

@@ -63,6 +63,16 @@ function setupFilled(jobs: number) {
   };
 }
 
+/** What farhandd 0.1.0 made at first. */
+const FIRST_SCHEMA = [
+  "CREATE TABLE jobs (id TEXT PRIMARY KEY, number INTEGER NOT NULL, start TEXT NOT NULL, exit TEXT, closed INTEGER NOT NULL) STRICT",
+  "CREATE INDEX jobs_by_number ON jobs (number)",
+  "CREATE TABLE counter (last INTEGER NOT NULL) STRICT",
+  "INSERT INTO counter (last) VALUES (0)",
+  "CREATE TABLE removed (id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT",
+  "PRAGMA user_version = 1",
+];
+
 const numbers = (jobs: readonly IndexedJob[]) => jobs.map(({ start }) => start.number);
 
 function refusal(act: () => unknown): string {
@@ -95,7 +105,8 @@ async function checkUnwritable(
   expect(index.findByNumber(7)).toMatchObject({ closed: true, exit });
   expect(numbers(index.findByPrefix(toJob(9).start.job.slice(0, 8)))).toEqual([9]);
   expect(index.findByPrefix("0000")).toHaveLength(2);
-  expect(index.listClosed()).toEqual([toJob(7).start.job]);
+  expect(index.listEnded()).toEqual([{ id: toJob(7).start.job, number: 7, endedAt }]);
+  expect(index.listOpen()).toHaveLength(19);
   expect([index.size, index.lastNumber]).toEqual([20, 20]);
 
   free();
@@ -207,6 +218,49 @@ describe("JobIndex", () => {
     expect(find(toJob(3, "bbbb").start.job)).toEqual([3]);
   });
 
+  test("finds the newest job of an owner's key, written or not, and nobody else's", () => {
+    using world = setup();
+    using index = world.open();
+    const put = (number: number, owner: string, key?: string) => {
+      const { start } = toJob(number);
+      index.put({ start: { ...start, owner, ...(key !== undefined && { key }) }, closed: true });
+    };
+    const find = (owner: string, key: string) => index.findByKey(owner, key)?.start.number;
+    const strange = "'; \u0000 ä %";
+    put(1, "local", "deploy");
+    put(2, "local", "deploy");
+    put(3, "other", "deploy");
+    put(4, "local");
+    put(5, "local", strange);
+    const expectAll = () =>
+      expect([find("local", "deploy"), find("other", "deploy"), find("local", strange)]).toEqual([2, 3, 5]);
+    expectAll();
+    index.flush();
+    expectAll();
+    expect([find("local", "Deploy"), find("local", ""), find("nobody", "deploy")]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+
+    put(6, "local", "deploy");
+    expect(find("local", "deploy")).toBe(6);
+    index.remove(toJob(6).start.job, 0);
+    expect(find("local", "deploy")).toBe(2);
+    // The older one is changed while the newer is written already.
+    index.put({ ...toJob(1), start: { ...toJob(1).start, key: "deploy" }, exit, closed: true });
+    expect(find("local", "deploy")).toBe(2);
+  });
+
+  test("looks a key up by an index, not row by row", () => {
+    using world = setupFilled(3);
+    using reader = new Database(world.path, { readonly: true });
+    const plan = reader
+      .query("EXPLAIN QUERY PLAN SELECT 1 FROM jobs WHERE owner = ? AND key = ?")
+      .all("", "");
+    expect(JSON.stringify(plan)).toContain("jobs_by_key");
+  });
+
   test("takes nothing in a prefix for a pattern", () => {
     using world = setupFilled(3);
     for (const prefix of ["%1", "_000", "0000%", "____", "' OR 1=1 --"])
@@ -214,7 +268,7 @@ describe("JobIndex", () => {
     expect(world.index.findByPrefix("1%%%%")).toEqual([]);
   });
 
-  test("lists jobs that are closed, oldest first, written or not", () => {
+  test("lists jobs that are over in the order of their ends, and those that are not, written or not", () => {
     using world = setup();
     using index = world.open();
     for (const number of [5, 2, 4]) index.put({ ...toJob(number), closed: true });
@@ -223,7 +277,17 @@ describe("JobIndex", () => {
     index.put({ ...toJob(3), exit, closed: true });
     index.put({ ...toJob(2), exit, closed: true });
     index.put({ ...toJob(1), closed: true });
-    expect(index.listClosed()).toEqual([1, 2, 3, 4, 5].map((number) => toJob(number).start.job));
+    const ended = () => index.listEnded().map(({ number }) => number);
+    // Where it is not known when they ended, they are the oldest.
+    expect(ended()).toEqual([1, 4, 5, 2, 3]);
+    index.put({ ...toJob(5), exit: { ...exit, endedAt: "2026-01-01T00:00:00.500Z" }, closed: true });
+    index.put({ ...toJob(1), exit: { ...exit, endedAt: "2026-01-02T00:00:00.000Z" }, closed: true });
+    expect(ended()).toEqual([4, 5, 2, 3, 1]);
+    index.put(toJob(6));
+    const open = () => index.listOpen();
+    expect(open()).toEqual([toJob(6).start.job]);
+    index.flush();
+    expect([ended(), open()]).toEqual([[4, 5, 2, 3, 1], [toJob(6).start.job]]);
   });
 
   test("removes a job that is not written yet, and keeps its number", () => {
@@ -262,6 +326,27 @@ describe("JobIndex", () => {
     other.run("ROLLBACK");
     using again = world.open();
     expect(again.size).toBe(0);
+  });
+
+  test("takes a database of the first version with all it says, and finds its jobs by their keys", () => {
+    using world = setup();
+    const job = { ...toJob(7), start: { ...toJob(7).start, key: "deploy" }, exit, closed: true };
+    {
+      using old = new Database(world.path, { create: true });
+      for (const line of FIRST_SCHEMA) old.run(line);
+      old
+        .query("INSERT INTO jobs VALUES (?, ?, ?, ?, ?)")
+        .run(job.start.job, 7, JSON.stringify(job.start), JSON.stringify(exit), 1);
+      old.query("INSERT INTO removed VALUES (?, ?)").run(toJob(3).start.job, 5);
+      old.run("UPDATE counter SET last = 9");
+    }
+    for (let opened = 0; opened < 2; opened++) {
+      using index = world.open();
+      expect(index.find(job.start.job)).toEqual(job);
+      expect(index.findByKey("local", "deploy")).toEqual(job);
+      expect(index.wasRemoved(toJob(3).start.job)).toBe(true);
+      expect(index.lastNumber).toBe(9);
+    }
   });
 
   test("refuses a database of a newer version, and does not touch it", () => {

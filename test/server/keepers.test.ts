@@ -20,6 +20,7 @@ function open(state: string, options: Partial<KeepersOptions> = {}) {
     {
       state,
       build: "test",
+      grace: 120_000,
       log: createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() }),
       env: { PATH: process.env["PATH"] ?? "" },
       toCommand: (id: KeeperId) => ({
