@@ -27,6 +27,9 @@ import {
 import { findTail } from "./tail.ts";
 import { Until } from "./until.ts";
 
+/** Of prefixes, one job after another; red comes last, as it looks like an error. */
+const COLORS = [36, 32, 33, 35, 34, 31] as const;
+
 /** Where reading begins, apart from a packet. */
 export type Begin = From | { readonly type: "tail"; readonly lines: number };
 
@@ -174,7 +177,7 @@ export class Following {
     return new PrefixRenderer((at, stream) => {
       const time = this.#wanted.hasTimestamps ? toTimestamp(this.#start, at) : "";
       const name = `[${this.#job.number}]`;
-      return `${colored[stream] ? `\x1b[${31 + (this.#index % 6)}m${name}\x1b[0m` : name} ${time}`;
+      return `${colored[stream] ? `\x1b[${COLORS[this.#index % COLORS.length]}m${name}\x1b[0m` : name} ${time}`;
     });
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { FARHAND } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
 import { openWorld } from "../support/world.ts";
 
@@ -195,5 +196,20 @@ describe("farhand follow of several jobs", () => {
       code: 125,
       stderr: expect.stringMatching(/^farhand: Cannot read job .*: its record was removed\n$/),
     });
+  });
+
+  test("colours the prefix on a terminal, each job in its own, and nothing of what jobs say", async () => {
+    await using world = await setup();
+    await world.detach("--", "echo", "one");
+    await world.detach("--", "echo", "two");
+    let written = "";
+    await using terminal = new Bun.Terminal({
+      data: (_terminal, bytes) => void (written += Buffer.from(bytes).toString()),
+    });
+    const env = { ...world.env, TERM: "xterm" };
+    const child = Bun.spawn([FARHAND, "follow", "1", "2"], { cwd: world.home, env, terminal });
+    expect(await child.exited).toBe(0);
+    await eventually(() => written.split("\n").length === 3, 30_000);
+    expect(written.trim().split("\r\n").sort()).toEqual(["\x1b[36m[1]\x1b[0m one", "\x1b[32m[2]\x1b[0m two"]);
   });
 });

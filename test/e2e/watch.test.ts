@@ -94,6 +94,23 @@ describe("farhand jobs --watch", () => {
     ]);
   });
 
+  test("goes on across a server that is killed and started again, and tells only what is different", async () => {
+    await using world = await setup();
+    await world.detach("--", "sleep", "600");
+    const client = world.open(["farhand", "jobs", "--watch", "--json"]);
+    const seen = () => parse(client.said()).map(describeEvent);
+    await eventually(() => seen().length === 1, 30_000);
+    process.kill((await world.status()).pid, "SIGKILL");
+    await world.start();
+    const job = await world.detach("--", "sleep", "600");
+    await eventually(() => seen().length === 2, 30_000);
+    await world.farhand(["kill", job]);
+    await eventually(() => seen().some(([, number, state]) => number === 2 && state === "closed"), 30_000);
+    expect(seen().filter(([, number]) => number === 1)).toEqual([["job", 1, "running"]]);
+    client.kill("SIGINT");
+    expect((await client.ran).code).toBe(130);
+  });
+
   test("ends when nobody reads it any more", async () => {
     await using world = await setup();
     const job = await world.detach("--", "sleep", "600");
