@@ -210,6 +210,6 @@ describe("farhand follow of several jobs", () => {
     const child = Bun.spawn([FARHAND, "follow", "1", "2"], { cwd: world.home, env, terminal });
     expect(await child.exited).toBe(0);
     await eventually(() => written.split("\n").length === 3, 30_000);
-    expect(written.trim().split("\r\n").sort()).toEqual(["\x1b[36m[1]\x1b[0m one", "\x1b[32m[2]\x1b[0m two"]);
+    expect(written.trim().split("\r\n").sort()).toEqual(["\x1b[32m[2]\x1b[0m two", "\x1b[36m[1]\x1b[0m one"]);
   });
 });
