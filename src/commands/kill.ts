@@ -3,7 +3,7 @@ import { abortable, delay } from "../lib/abort.ts";
 import { JobSummary } from "../protocol/job.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
 import { defineForeground } from "./define.ts";
-import { describeOutcome } from "./jobs.ts";
+import { describeOutcome } from "./describe.ts";
 import { parseGrace } from "./terms.ts";
 
 /** Milliseconds after KILL for which the answer waits for the exit to be recorded. */

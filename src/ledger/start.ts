@@ -15,6 +15,7 @@ import * as v from "valibot";
 import { JobId, KeeperId } from "../protocol/id.ts";
 import { ProcessIdentity } from "../protocol/job.ts";
 import { Terms } from "../protocol/terms.ts";
+import { findLabels } from "./labels.ts";
 
 /** What a job was asked to be. It stands apart from the segments and is never dropped. */
 export const StartRecord = v.object({
@@ -113,9 +114,11 @@ export function hasLedger(directory: string): boolean {
   return existsSync(toPath(directory));
 }
 
-/** The start record, or undefined when the claim was cut short before anything was started. */
+/** The start record, with the labels that the job has now, or undefined when the claim was cut short before anything was started. */
 export function findStart(directory: string): StartRecord | undefined {
-  return findLine(directory, 0, StartRecord);
+  const start = findLine(directory, 0, StartRecord);
+  const labels = start && findLabels(directory);
+  return start && labels ? { ...start, labels } : start;
 }
 
 /** The process that the job is or was, or undefined when none was started or noted. */
