@@ -15,6 +15,10 @@ export interface Libc {
   prepareReading(fd: number): void;
   /** Sets the soft limit of open descriptors of a process to min(`soft`, its hard limit). Nothing where unsupported. */
   limitDescriptors(pid: number, soft: number): void;
+  /** Makes whoever loses his parents among our descendants our child. Nothing where unsupported. */
+  adoptOrphans(): void;
+  /** Waits for a dead child, so that it is no zombie any more, and answers whether it was one. */
+  reap(pid: number): boolean;
 }
 
 export function openLibc(): Libc {
@@ -28,17 +32,18 @@ const F_SETFL = 4;
 const F_SETPIPE_SZ = 1031;
 const FIONREAD = 0x541b;
 const RLIMIT_NOFILE = 7;
+const PR_SET_CHILD_SUBREAPER = 36;
+const WNOHANG = 1;
 
 function openLinux(): Libc {
-  const { symbols } = openFirst(
-    ["libc.so.6", `libc.musl-${process.arch === "x64" ? "x86_64" : "aarch64"}.so.1`],
-    {
-      pipe2: { args: ["ptr", "i32"], returns: "i32" },
-      ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
-      fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
-      prlimit: { args: ["i32", "i32", "ptr", "ptr"], returns: "i32" },
-    },
-  );
+  const { symbols } = openLinuxLibrary({
+    pipe2: { args: ["ptr", "i32"], returns: "i32" },
+    ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    prlimit: { args: ["i32", "i32", "ptr", "ptr"], returns: "i32" },
+    prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+    waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  });
   const ends = new Int32Array(2);
   const held = new Int32Array(1);
   const limits = new BigUint64Array(2);
@@ -59,6 +64,8 @@ function openLinux(): Libc {
       limits[0] = hard < BigInt(soft) ? hard : BigInt(soft);
       symbols.prlimit(pid, RLIMIT_NOFILE, ptr(limits), null);
     },
+    adoptOrphans: () => void symbols.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n),
+    reap: (pid) => symbols.waitpid(pid, null, WNOHANG) === pid,
   };
 }
 
@@ -78,7 +85,15 @@ function openDarwin(): Libc {
     pending: (fd) => fstatSync(fd).size,
     prepareReading() {},
     limitDescriptors() {},
+    adoptOrphans() {},
+    reap: () => false,
   };
+}
+
+/** The C library of a Linux, glibc's or musl's. */
+export function openLinuxLibrary<const S extends Parameters<typeof dlopen>[1]>(symbols: S) {
+  const arch = process.arch === "x64" ? "x86_64" : "aarch64";
+  return openFirst(["libc.so.6", `libc.musl-${arch}.so.1`], symbols);
 }
 
 function openFirst<const S extends Parameters<typeof dlopen>[1]>(names: readonly string[], symbols: S) {

@@ -1,6 +1,9 @@
-import { closeSync } from "node:fs";
+import { closeSync, fstatSync } from "node:fs";
+import { setPriority } from "node:os";
 import { toSignalName } from "../lib/signal.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
+import type { Confinement } from "./confinement.ts";
+import { type Launched, type Launcher, openLauncherPipes } from "./launcher.ts";
 import type { Libc } from "./libc.ts";
 import { type InputPipe, openInput, openOutput, type OutputPipe } from "./pipe.ts";
 import { checkDirectory, findProgram, quote, refuseBatchFile, StartError } from "./program.ts";
@@ -20,6 +23,9 @@ export interface SpawnOptions {
   readonly stdin: boolean;
   /** Absent on Windows, where Bun's own pipes are used. */
   readonly libc: Libc | undefined;
+  /** What the program is put under before it runs, and how this executable is run as a launcher, which does that. */
+  readonly confinement?: Confinement | undefined;
+  readonly launcher?: Launcher | undefined;
 }
 
 /** What the program used, and the processes that it waited for. */
@@ -31,7 +37,8 @@ export interface Usage {
 }
 
 export interface ProcessExit {
-  readonly end: ProcessEnd;
+  /** How it ended; or why it never ran, where that showed only afterwards. */
+  readonly end: ProcessEnd | StartError;
   readonly usage: Usage | undefined;
 }
 
@@ -41,6 +48,8 @@ export interface Child {
   readonly stdin: InputPipe | undefined;
   readonly stdout: OutputPipe;
   readonly stderr: OutputPipe | undefined;
+  /** Inodes of these pipes, where they have any. */
+  readonly pipes: readonly number[];
   /** Resolves once the process is reaped. */
   readonly exited: Promise<ProcessExit>;
 }
@@ -68,21 +77,22 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
     const input = options.stdin ? pipe() : undefined;
     const stdout = pipe();
     const stderr = options.merge ? undefined : pipe();
-    const child = start(file, options, [
-      input?.read ?? "ignore",
-      stdout.write,
-      stderr?.write ?? stdout.write,
-    ]);
+    const stdio: Stdio = [input?.read ?? "ignore", stdout.write, stderr?.write ?? stdout.write];
+    const { child, keep, conclude } = startOnPipes(file, options, stdio, { libc, pipe });
     const inherited = findInheritedRss();
     libc.limitDescriptors(child.pid, SOFT_DESCRIPTORS);
-    const ours = [input?.write, stdout.read, stderr?.read];
+    const ours = [input?.write, stdout.read, stderr?.read, ...keep];
+    const pipes = [input?.write, stdout.read, stderr?.read].flatMap((fd) =>
+      fd === undefined ? [] : [fstatSync(fd).ino],
+    );
     for (const fd of opened.splice(0)) if (!ours.includes(fd)) closeSync(fd);
     return {
       pid: child.pid,
       stdin: input && openInput(input.write),
       stdout: output(stdout.read),
       stderr: stderr && output(stderr.read),
-      exited: exitOf(child, inherited),
+      pipes,
+      exited: exitOf(child, inherited, conclude),
     };
   } catch (error) {
     for (const fd of opened) closeSync(fd);
@@ -90,9 +100,63 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
   }
 }
 
+interface Started {
+  readonly child: Bun.Subprocess;
+  /** Descriptors that stay open besides the program's. */
+  readonly keep: readonly number[];
+  readonly conclude?: () => Launched;
+}
+
+interface Pipes {
+  readonly libc: Libc;
+  readonly pipe: () => { readonly read: number; readonly write: number };
+}
+
+/** Starts the program, or a launcher that becomes it. */
+function startOnPipes(file: string, options: SpawnOptions, stdio: Stdio, { libc, pipe }: Pipes): Started {
+  const { confinement, launcher, argv, env } = options;
+  if (confinement === undefined) return { child: start(file, options, stdio), keep: [] };
+  if (launcher === undefined) return { child: startWrapped(file, options, stdio), keep: [] };
+  const [order, report] = [pipe(), pipe()];
+  const [self = "", ...flags] = launcher.argv;
+  const itself = { ...options, argv: [launcher.argv0, ...flags], env: {} };
+  const child = start(self, itself, [...stdio, order.read, report.write]);
+  const pipes = openLauncherPipes(libc, order.write, report.read);
+  const { nice, memoryBytes, processes, group } = confinement;
+  pipes.send({
+    file,
+    argv: [...argv],
+    env,
+    descriptors: SOFT_DESCRIPTORS,
+    ...(nice !== undefined && { nice }),
+    ...(memoryBytes !== undefined && { memoryBytes }),
+    ...(processes !== undefined && { processes }),
+    doors: group?.doors ?? [],
+  });
+  return {
+    child,
+    keep: [order.write, report.read],
+    conclude: () => pipes.conclude(quote(argv[0] ?? ""), confinement),
+  };
+}
+
+/** Where there is no launcher (macOS), the system's own programs do what can be done. */
+function startWrapped(file: string, options: SpawnOptions, stdio: Stdio): Bun.Subprocess {
+  const { nice, processes } = options.confinement ?? {};
+  const words = [
+    ...(nice === undefined ? [] : ["/usr/bin/nice", "-n", String(nice)]),
+    ...(processes === undefined ? [] : ["/bin/sh", "-c", 'ulimit -u "$0" && exec "$@"', String(processes)]),
+    ...options.argv,
+  ];
+  const [first = file] = words;
+  return start(first === options.argv[0] ? file : first, { ...options, argv: words }, stdio);
+}
+
 /** Windows has no pipe2; Bun's own pipes are real ones there. Both streams of `merge` cannot share one, so they interleave. */
 function spawnOnStreams(file: string, options: SpawnOptions): Child {
   const child = start(file, options, [options.stdin ? "pipe" : "ignore", "pipe", "pipe"]);
+  const nice = options.confinement?.nice;
+  if (nice !== undefined) setPriority(child.pid, nice); // Windows has a few classes, which Bun maps this to
   // Bun infers these from literal stdio; here they are known from the line above.
   const sink = child.stdin as unknown as Bun.FileSink | undefined;
   const stdout = child.stdout as unknown as ReadableStream<Uint8Array>;
@@ -108,13 +172,14 @@ function spawnOnStreams(file: string, options: SpawnOptions): Child {
     },
     stdout: openOutput(stdout),
     stderr: openOutput(stderr),
+    pipes: [],
     exited: exitOf(child, 0),
   };
 }
 
-type Stdio = ["ignore" | "pipe" | number, "pipe" | number, "pipe" | number];
+type Stdio = ["ignore" | "pipe" | number, "pipe" | number, "pipe" | number, ...number[]];
 
-function start(file: string, { argv, cwd, env, umask }: SpawnOptions, stdio: Stdio) {
+function start(file: string, { argv, cwd, env, umask }: SpawnOptions, stdio: Stdio): Bun.Subprocess {
   // Our own umask is the keeper's; nothing else of this process runs between these two lines.
   const own = process.umask(umask);
   try {
@@ -170,9 +235,15 @@ function findInheritedRss(): number {
   return process.platform === "linux" ? process.resourceUsage().maxRSS * 1024 : 0;
 }
 
-async function exitOf(child: Bun.Subprocess, inheritedRss: number): Promise<ProcessExit> {
+async function exitOf(
+  child: Bun.Subprocess,
+  ownRss: number,
+  conclude?: () => Launched,
+): Promise<ProcessExit> {
   const code = await child.exited;
+  const { failure, inheritedRss = 0 } = conclude?.() ?? {};
   const usage = child.resourceUsage();
+  if (failure !== undefined) return { end: failure, usage: undefined };
   // Bun gives the number of a signal that it has no name for, whatever its types say.
   const signal: string | number | null = child.signalCode;
   return {
@@ -183,7 +254,7 @@ async function exitOf(child: Bun.Subprocess, inheritedRss: number): Promise<Proc
     usage: usage && {
       userMs: Number(usage.cpuTime.user) / 1_000,
       systemMs: Number(usage.cpuTime.system) / 1_000,
-      ...(usage.maxRSS > inheritedRss && { maxRssBytes: usage.maxRSS }),
+      ...(usage.maxRSS > Math.max(ownRss, inheritedRss) && { maxRssBytes: usage.maxRSS }),
     },
   };
 }
