@@ -7,7 +7,7 @@ import { type Claim, claimLedger, type StartRecord } from "../ledger/start.ts";
 import type { Launcher } from "../process/launcher.ts";
 import type { Libc } from "../process/libc.ts";
 import { claimLock } from "../process/lock.ts";
-import { Reaper } from "../process/reaper.ts";
+import { REAP_EVERY, Reaper } from "../process/reaper.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
@@ -26,9 +26,6 @@ import { createSocketDirectory, type KeeperPlace, removePlace } from "./place.ts
 
 /** Milliseconds that a keeper without jobs waits for a front before it ends. */
 const LINGER = 5_000;
-
-/** Milliseconds between looks for orphans that have died, while there are jobs or orphans. */
-const REAP_EVERY = 1_000;
 
 export interface KeeperOptions {
   readonly state: string;
@@ -233,7 +230,7 @@ class Keeper {
     this.#send({ type: "hello", version: LINK_VERSION, build, keeper: place.id, pid: process.pid, jobs });
   }
 
-  /** Orphans come of jobs, and may outlive them. */
+  /** Orphans come of jobs, and may outlive them: as long as there are any of either, those that die are waited for. */
   #startReaping(): void {
     this.#reaping ??= after(REAP_EVERY, () => {
       this.#reaping = undefined;

@@ -4,6 +4,7 @@ import { constants } from "node:os";
 import * as v from "valibot";
 import { Environment } from "../protocol/environment.ts";
 import { openLinuxLibrary } from "./libc.ts";
+import { errorCode } from "./program.ts";
 
 /** The descriptors of a launcher besides the program's own: what it is told, and what it tells. */
 export const ORDER_FD = 3;
@@ -26,8 +27,10 @@ export const LaunchOrder = v.object({
 });
 export type LaunchOrder = v.InferOutput<typeof LaunchOrder>;
 
-/** What it tells: the memory that it took itself, and why it could not become the program if that is so. */
+/** What it tells: what it used itself, and why it could not become the program if that is so. */
 export const LaunchReport = v.object({
+  userMs: v.number(),
+  systemMs: v.number(),
   rssBytes: v.number(),
   failure: v.optional(
     v.object({ step: v.picklist(["nice", "limits", "groups", "program"]), code: v.string() }),
@@ -54,26 +57,30 @@ export function launch(): void {
   const order = v.parse(LaunchOrder, JSON.parse(readFileSync(ORDER_FD, "utf8")));
   closeSync(ORDER_FD);
   const libc = openCalls();
-  const rssBytes = process.resourceUsage().maxRSS * 1024;
-  const report = (told: LaunchReport) => void writeSync(REPORT_FD, `${JSON.stringify(told)}\n`);
+  const report = (failure?: LaunchReport["failure"]) =>
+    void writeSync(REPORT_FD, `${JSON.stringify({ ...measure(), failure })}\n`);
   const attempt = (step: Step, act: () => void) => {
     try {
       act();
       return true;
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
-      report({ rssBytes, failure: { step, code } });
+      report({ step, code: errorCode(error) });
       return false;
     }
   };
-  report({ rssBytes });
   // The groups come last: what we are is not to count for what the program will be.
   if (!attempt("nice", () => order.nice !== undefined && libc.setNice(order.nice))) return;
   if (!attempt("limits", () => setLimits(order, libc))) return;
   libc.resetSignals();
   const execute = libc.prepare(order);
+  report();
   if (!attempt("groups", () => order.doors.forEach((door) => writeFileSync(door, "0")))) return;
   attempt("program", execute);
+}
+
+function measure(): Omit<LaunchReport, "failure"> {
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  return { userMs: userCPUTime / 1_000, systemMs: systemCPUTime / 1_000, rssBytes: maxRSS * 1024 };
 }
 
 function setLimits({ descriptors, memoryBytes, processes }: LaunchOrder, libc: Calls): void {

@@ -4,7 +4,7 @@ import type { Confinement } from "./confinement.ts";
 import { type LaunchOrder, LaunchReport } from "./launch.ts";
 import type { Libc } from "./libc.ts";
 import { openInput } from "./pipe.ts";
-import { StartError } from "./program.ts";
+import { explainRefusal, quote, StartError } from "./program.ts";
 
 /** How to run this executable so that it calls `launch()`. */
 export interface Launcher {
@@ -12,10 +12,8 @@ export interface Launcher {
   readonly argv0: string;
 }
 
-/** What a launcher said of itself, once it is gone or has become the program. */
-export interface Launched {
-  readonly inheritedRss: number;
-  /** Why there never was a program. */
+/** What a launcher used itself, and why there never was a program if that is so. */
+export interface Launched extends Omit<LaunchReport, "failure"> {
   readonly failure: StartError | undefined;
 }
 
@@ -23,8 +21,8 @@ export interface Launched {
 export interface LauncherPipes {
   /** Gives it its order. */
   send(order: LaunchOrder): void;
-  /** What it said. Call it when the process has ended. */
-  conclude(name: string, confinement: Confinement): Launched;
+  /** What it said, if it came to that. Call it when the process has ended. */
+  conclude(name: string, file: string, confinement: Confinement): Launched | undefined;
 }
 
 /** `order` is written, `report` read by us. */
@@ -38,14 +36,14 @@ export function openLauncherPipes(libc: Libc, order: number, report: number): La
         .catch(() => {}) // a launcher that ended early tells why
         .finally(() => pipe.end());
     },
-    conclude(name, confinement) {
-      const said = readAll(report).trim().split("\n");
-      const reports = said.flatMap((line) => {
-        const parsed = v.safeParse(LaunchReport, JSON.parse(line || "null"));
-        return parsed.success ? [parsed.output] : [];
-      });
-      const { rssBytes = 0, failure } = reports.at(-1) ?? {};
-      return { inheritedRss: rssBytes, failure: failure && toStartError(failure, name, confinement) };
+    conclude(name, file, confinement) {
+      const reports = readAll(report)
+        .split("\n")
+        .flatMap((line) => (line === "" ? [] : [v.parse(LaunchReport, JSON.parse(line))]));
+      const last = reports.at(-1);
+      return (
+        last && { ...last, failure: last.failure && toStartError(last.failure, name, file, confinement) }
+      );
     },
   };
 }
@@ -64,9 +62,11 @@ function readAll(fd: number): string {
 function toStartError(
   { step, code }: NonNullable<LaunchReport["failure"]>,
   name: string,
+  file: string,
   { nice }: Confinement,
 ): StartError {
-  const refuse = (why: string) => new StartError("start_failed", `Cannot run ${name}: ${why} (${code})`);
+  const refuse = (why: string) =>
+    new StartError("start_failed", `Cannot run ${quote(name)}: ${why} (${code})`);
   switch (step) {
     case "nice":
       return refuse(`a niceness of ${nice} is not permitted here`);
@@ -75,6 +75,6 @@ function toStartError(
     case "groups":
       return refuse("it cannot be put into its control group");
     case "program":
-      return refuse("the system refused to start it");
+      return explainRefusal(code, name, file);
   }
 }

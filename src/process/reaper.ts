@@ -1,6 +1,10 @@
 import { readFileSync } from "node:fs";
+import { delay } from "../lib/abort.ts";
 import { findStat, listProcesses } from "./identity.ts";
 import type { Libc } from "./libc.ts";
+
+/** Milliseconds between looks for orphans that have died. */
+export const REAP_EVERY = 1_000;
 
 /**
  * Waits for orphans that became our children, which Bun leaves as zombies. Only what is known to be no child of Bun's own
@@ -31,6 +35,14 @@ export class Reaper {
       else this.#libc.reap(pid);
     }
     return living;
+  }
+}
+
+/** Reaps at intervals, for as long as we live. Ends only by the signal, whose reason it throws. */
+export async function reap(reaper: Reaper, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    await delay(REAP_EVERY, signal);
+    reaper.runOnce();
   }
 }
 

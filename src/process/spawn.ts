@@ -6,7 +6,14 @@ import type { Confinement } from "./confinement.ts";
 import { type Launched, type Launcher, openLauncherPipes } from "./launcher.ts";
 import type { Libc } from "./libc.ts";
 import { type InputPipe, openInput, openOutput, type OutputPipe } from "./pipe.ts";
-import { checkDirectory, findProgram, quote, refuseBatchFile, StartError } from "./program.ts";
+import {
+  checkDirectory,
+  errorCode,
+  explainRefusal,
+  findProgram,
+  refuseBatchFile,
+  type StartError,
+} from "./program.ts";
 
 /** The soft limit of open descriptors that programs expect; Bun raises its own, and children inherit it. */
 const SOFT_DESCRIPTORS = 1024;
@@ -104,7 +111,7 @@ interface Started {
   readonly child: Bun.Subprocess;
   /** Descriptors that stay open besides the program's. */
   readonly keep: readonly number[];
-  readonly conclude?: () => Launched;
+  readonly conclude?: () => Launched | undefined;
 }
 
 interface Pipes {
@@ -136,7 +143,7 @@ function startOnPipes(file: string, options: SpawnOptions, stdio: Stdio, { libc,
   return {
     child,
     keep: [order.write, report.read],
-    conclude: () => pipes.conclude(quote(argv[0] ?? ""), confinement),
+    conclude: () => pipes.conclude(argv[0] ?? "", file, confinement),
   };
 }
 
@@ -192,41 +199,9 @@ function start(file: string, { argv, cwd, env, umask }: SpawnOptions, stdio: Std
       windowsHide: true,
     });
   } catch (error) {
-    throw toStartError(error, argv[0] ?? "", file);
+    throw explainRefusal(errorCode(error), argv[0] ?? "", file);
   } finally {
     process.umask(own);
-  }
-}
-
-function toStartError(error: unknown, name: string, file: string): StartError {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
-  switch (code) {
-    case "E2BIG":
-      return new StartError(
-        "too_large",
-        `Cannot run ${quote(name)}: arguments and environment are too large (E2BIG)`,
-      );
-    case "ENOENT":
-      return new StartError(
-        "program_not_executable",
-        `Cannot run ${quote(name)}: the interpreter that ${quote(file)} names does not exist (ENOENT)`,
-      );
-    case "ENOEXEC":
-      return new StartError(
-        "program_not_executable",
-        `Cannot run ${quote(name)}: ${quote(file)} is no program of this machine (ENOEXEC)`,
-      );
-    case "EACCES":
-    case "EPERM":
-      return new StartError(
-        "program_not_executable",
-        `Cannot run ${quote(name)}: ${quote(file)} is not executable (${code})`,
-      );
-    default:
-      return new StartError(
-        "start_failed",
-        `Cannot run ${quote(name)}: the system refused to start it (${code})`,
-      );
   }
 }
 
@@ -238,12 +213,12 @@ function findInheritedRss(): number {
 async function exitOf(
   child: Bun.Subprocess,
   ownRss: number,
-  conclude?: () => Launched,
+  conclude?: () => Launched | undefined,
 ): Promise<ProcessExit> {
   const code = await child.exited;
-  const { failure, inheritedRss = 0 } = conclude?.() ?? {};
+  const launched = conclude?.();
+  if (launched?.failure !== undefined) return { end: launched.failure, usage: undefined };
   const usage = child.resourceUsage();
-  if (failure !== undefined) return { end: failure, usage: undefined };
   // Bun gives the number of a signal that it has no name for, whatever its types say.
   const signal: string | number | null = child.signalCode;
   return {
@@ -252,9 +227,9 @@ async function exitOf(
         ? { type: "exited", code }
         : { type: "signaled", signal: typeof signal === "number" ? toSignalName(signal) : signal },
     usage: usage && {
-      userMs: Number(usage.cpuTime.user) / 1_000,
-      systemMs: Number(usage.cpuTime.system) / 1_000,
-      ...(usage.maxRSS > Math.max(ownRss, inheritedRss) && { maxRssBytes: usage.maxRSS }),
+      userMs: Math.max(0, Number(usage.cpuTime.user) / 1_000 - (launched?.userMs ?? 0)),
+      systemMs: Math.max(0, Number(usage.cpuTime.system) / 1_000 - (launched?.systemMs ?? 0)),
+      ...(usage.maxRSS > Math.max(ownRss, launched?.rssBytes ?? 0) && { maxRssBytes: usage.maxRSS }),
     },
   };
 }

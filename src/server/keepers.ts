@@ -28,6 +28,8 @@ export interface KeepersOptions {
   /** The argv that runs this executable as the keeper of this id. */
   readonly toCommand: (id: KeeperId) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly env: Readonly<Record<string, string>>;
+  /** A child was started, which nobody else is to wait for. */
+  readonly onSpawn?: (pid: number, exited: Promise<unknown>) => void;
   /** This keeper is reached, at first or again, and keeps these jobs. */
   readonly onAdopt: (link: KeeperLink, jobs: readonly JobProgress[]) => void;
   readonly onProgress: (progress: JobProgress) => void;
@@ -127,6 +129,7 @@ export class Keepers implements Disposable {
       const stdio: ["ignore", number, number] = ["ignore", errors, errors];
       const child = Bun.spawn([...argv], { argv0, cwd: state, env, stdio, detached: true });
       child.unref();
+      this.#options.onSpawn?.(child.pid, child.exited);
       return child;
     } finally {
       closeSync(errors);
