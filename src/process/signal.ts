@@ -28,15 +28,19 @@ function isSignal(number: number): boolean {
 /** Sends a signal to a process group, and answers whether there was one. Throws `forbidden` for another user's. */
 export function signalGroup(leader: number, signal: NodeJS.Signals): boolean {
   // Windows knows no groups; there the leader alone can be signalled.
-  return send(process.platform === "win32" ? leader : -leader, signal, `process group ${leader}`);
+  return send(
+    process.platform === "win32" ? leader : -leader,
+    signal,
+    `process group ${leader}: its processes belong`,
+  );
 }
 
 /** Sends a signal to one process, and answers whether there was one. Throws `forbidden` for another user's. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
-  return send(pid, signal, `process ${pid}`);
+  return send(pid, signal, `process ${pid}: it belongs`);
 }
 
-function send(target: number, signal: NodeJS.Signals, name: string): boolean {
+function send(target: number, signal: NodeJS.Signals, who: string): boolean {
   try {
     // By number, since Node knows no real-time signals by name.
     process.kill(target, toSignalNumber(signal) ?? signal);
@@ -45,7 +49,7 @@ function send(target: number, signal: NodeJS.Signals, name: string): boolean {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ESRCH") return false;
     if (code !== "EPERM") throw error;
-    throw new AppError("forbidden", `Cannot signal ${name}: it belongs to another user (EPERM)`, {
+    throw new AppError("forbidden", `Cannot signal ${who} to another user (EPERM)`, {
       cause: error,
     });
   }
