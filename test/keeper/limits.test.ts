@@ -196,11 +196,11 @@ test("1,000 races of cancel, limits and exit end in one outcome each", async () 
   const counts = new Map<string, number>();
   const race = async (at: number) => {
     // Every contender is due at the same moment, give or take a few milliseconds.
-    const script = `read -t 0.0${10 + (at % 40)} <> <(:); ${at % 3 === 0 ? "echo more than one" : ":"}; exit 7`;
-    const job = await keeper.spawn(front, ["bash", "-c", script], {
-      terms: { limits: { execMs: 20 + (at % 37), outputBytes: 4, graceMs: 50 } },
+    const script = `sleep 0.0${40 + (at % 50)}; ${at % 7 === 0 ? "echo more than one" : ":"}; exit 7`;
+    const job = await keeper.spawn(front, ["sh", "-c", script], {
+      terms: { limits: { execMs: 45 + ((at * 11) % 53), outputBytes: 4, graceMs: 50 } },
     });
-    await Bun.sleep((at * 7) % 50);
+    await Bun.sleep(45 + ((at * 7) % 51));
     const request = keeper.nextRequest();
     front.send({ type: "cancel", request, job, signal: "SIGTERM", grace: 50, by: "racer" });
     const reply = await front.hear("reply", (reply) => reply.request === request);
