@@ -242,6 +242,11 @@ class Keeper {
   #spawn({ request, start, env, umask, stdin, holder }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
+    if (libc?.hasRoom(this.#jobs.size) === false)
+      throw new AppError(
+        "unavailable",
+        "Cannot start the job: no descriptors left (EMFILE); end other jobs, or raise the server's limit (ulimit -n)",
+      );
     const { job: id } = start;
     const directory = join(state, "ledgers", id);
     using claim = this.#claim(directory, start);

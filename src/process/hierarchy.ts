@@ -48,7 +48,9 @@ export function parseHierarchies(cgroup: string, mountinfo: string): Hierarchy[]
     if (group === undefined) return [];
     const { controllers, isUnified, path } = group;
     const inside = root !== "/" && path.startsWith(root) ? path.slice(root.length) : path;
-    return [{ version: isUnified ? 2 : 1, controllers, mount, own: inside === "/" ? mount : join(mount, inside) }];
+    return [
+      { version: isUnified ? 2 : 1, controllers, mount, own: inside === "/" ? mount : join(mount, inside) },
+    ];
   });
   return found.toSorted((a, b) => b.version - a.version);
 }
