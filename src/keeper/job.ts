@@ -10,6 +10,7 @@ import type { OutputPipe } from "../process/pipe.ts";
 import { quote, StartError } from "../process/program.ts";
 import type { Reaper } from "../process/reaper.ts";
 import { type Child, type ProcessExit, spawnProgram } from "../process/spawn.ts";
+import type { ProcessTable } from "../process/table.ts";
 import type { Order } from "../process/termination.ts";
 import { MARK } from "../process/tree.ts";
 import type { HolderId } from "../protocol/id.ts";
@@ -53,6 +54,8 @@ export interface JobOptions {
   readonly launcher: Launcher | undefined;
   /** Waits for orphans, and must leave the program itself to us. */
   readonly reaper: Reaper | undefined;
+  /** All jobs look at the same list of processes. */
+  readonly table: ProcessTable;
   readonly log: Log;
   /** More of the ledger may be read, or the job has exited. */
   readonly onProgress: (job: Job) => void;
@@ -179,7 +182,7 @@ export class Job {
   }
 
   #spawn(): JobProcess | StartError {
-    const { start, env, umask, stdin, libc, launcher, reaper } = this.#options;
+    const { start, env, umask, stdin, libc, launcher, reaper, table } = this.#options;
     const { argv, cwd, job, merge, limits = {} } = start;
     let confinement: Confinement | undefined;
     try {
@@ -197,7 +200,7 @@ export class Job {
         launcher,
       });
       reaper?.leave(child.pid, child.exited);
-      return this.#note(new JobProcess(child, job, confinement?.group));
+      return this.#note(new JobProcess(child, job, { group: confinement?.group, table }));
     } catch (error) {
       confinement?.group?.[Symbol.dispose]();
       if (error instanceof StartError) return error;

@@ -8,6 +8,7 @@ import type { Launcher } from "../process/launcher.ts";
 import type { Libc } from "../process/libc.ts";
 import { claimLock } from "../process/lock.ts";
 import { REAP_EVERY, Reaper } from "../process/reaper.ts";
+import { ProcessTable } from "../process/table.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
@@ -95,6 +96,7 @@ class Keeper {
   #retired = false;
   #linger: Disposable | undefined;
   readonly #reaper: Reaper | undefined;
+  readonly #table = new ProcessTable();
   #reaping: Disposable | undefined;
 
   constructor(options: KeeperOptions) {
@@ -263,6 +265,7 @@ class Keeper {
       libc,
       launcher,
       reaper: this.#reaper,
+      table: this.#table,
       log,
       input: {
         onTaken: (writer, held, limit) => this.#send({ type: "taken", job: id, writer, held, limit }),

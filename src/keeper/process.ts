@@ -2,6 +2,7 @@ import type { Cgroup } from "../process/cgroup.ts";
 import { findStartTime, sessionMembers } from "../process/identity.ts";
 import { signalGroup } from "../process/signal.ts";
 import type { Child } from "../process/spawn.ts";
+import type { ProcessTable } from "../process/table.ts";
 import { type Order, Termination } from "../process/termination.ts";
 import { Tree } from "../process/tree.ts";
 import type { Ended, ProcessIdentity } from "../protocol/job.ts";
@@ -11,6 +12,11 @@ export interface Ending {
   /** Whether the program itself was alive when it was asked for. */
   readonly isCause: boolean;
   readonly ended: Promise<Ended>;
+}
+
+export interface Surroundings {
+  readonly group: Cgroup | undefined;
+  readonly table: ProcessTable;
 }
 
 /** A job's program, and all that came of it. */
@@ -24,7 +30,7 @@ export class JobProcess implements Disposable {
   #reaped = false;
 
   /** `job`: the id that its processes carry. `group`: the control group that they are in. */
-  constructor(child: Child, job: string, group: Cgroup | undefined) {
+  constructor(child: Child, job: string, { group, table }: Surroundings) {
     this.child = child;
     this.identity = { pid: child.pid, startTime: findStartTime(child.pid) ?? "" };
     this.#group = group;
@@ -33,6 +39,7 @@ export class JobProcess implements Disposable {
       mark: job,
       pipes: child.pipes,
       group,
+      table,
       adopter: process.platform === "linux" ? process.pid : undefined,
     });
     const note = () => void (this.#reaped = true);

@@ -1,7 +1,8 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import type { ProcessIdentity } from "../protocol/job.ts";
 import type { Cgroup } from "./cgroup.ts";
-import { listProcesses, type ProcessRow } from "./identity.ts";
+import type { ProcessRow } from "./identity.ts";
+import { ProcessTable } from "./table.ts";
 
 /** The variable that names the job in the environment of all its processes. */
 export const MARK = "FARHAND_JOB";
@@ -15,6 +16,8 @@ export interface TreeOptions {
   readonly pipes?: readonly number[];
   /** The control group that it was put into, if there is one. */
   readonly group?: Cgroup | undefined;
+  /** What lists the processes; one of its own unless it shares one. */
+  readonly table?: ProcessTable;
   /** The process to which those of its descendants go that lose their parents; undefined if that may be any. */
   readonly adopter?: number | undefined;
 }
@@ -26,11 +29,13 @@ export interface TreeOptions {
  */
 export class Tree {
   readonly #options: TreeOptions;
+  readonly #table: ProcessTable;
   /** Start times of all that were found so far, by pid. */
   readonly #seen = new Map<number, string>();
 
   constructor(options: TreeOptions) {
     this.#options = options;
+    this.#table = options.table ?? new ProcessTable();
     this.#seen.set(options.leader.pid, options.leader.startTime);
   }
 
@@ -38,9 +43,14 @@ export class Tree {
     return this.#options.leader;
   }
 
-  /** Its living processes. */
+  /** Its living processes; some may have ended a moment ago, but none that there are is no news. */
   find(): ProcessRow[] {
-    const rows = listProcesses().filter(({ pid }) => pid !== process.pid); // a job may have started this very server
+    const found = this.#pick(this.#table.read());
+    return found.length > 0 ? found : this.#pick(this.#table.readNow());
+  }
+
+  #pick(all: readonly ProcessRow[]): ProcessRow[] {
+    const rows = all.filter(({ pid }) => pid !== process.pid); // a job may have started this very server
     const isSession = this.#ownsSession(rows);
     const grouped = new Set(this.#options.group?.list());
     const found = new Set(rows.filter((row) => grouped.has(row.pid) || this.#isMember(row, isSession)));

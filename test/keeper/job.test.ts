@@ -8,6 +8,7 @@ import { turn } from "../../src/lib/abort.ts";
 import { createLog } from "../../src/lib/log.ts";
 import { isAlive } from "../../src/process/identity.ts";
 import { openLibc } from "../../src/process/libc.ts";
+import { ProcessTable } from "../../src/process/table.ts";
 import { HolderId } from "../../src/protocol/id.ts";
 import { MAX_PAYLOAD_BYTES, MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
 import { type Packet, RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
@@ -447,6 +448,7 @@ test("A job appends at most 64 KiB before everything else has its turn", async (
     libc: openLibc(),
     launcher: undefined,
     reaper: undefined,
+    table: new ProcessTable(),
     log: createLog({ level: "error", format: "text", write: console.error, now: () => new Date() }),
     grace: () => 120_000,
     onProgress() {},

@@ -108,7 +108,8 @@ describe("The output limit", () => {
     await using world = await setup();
     for (let round = 0; round < 10; round++) {
       const { outcome, packets } = await world.run("head -c 50000 /dev/zero", { outputBytes: 49_999 });
-      expect(outcome).toEqual({ type: "output_limited", limit: 49_999, end: { type: "exited", code: 0 } });
+      // Whether it is, is for the scheduler to say.
+      expect(outcome).toMatchObject({ type: "output_limited", limit: 49_999 });
       expect(bytesOf(packets, "stdout").length).toBe(49_999);
     }
   });
@@ -192,31 +193,35 @@ const WINNERS = ["exited", "cancelled", "timed_out", "output_limited"];
 
 test("1,000 races of cancel, limits and exit end in one outcome each", async () => {
   await using world = await setup();
-  const { keeper, front } = world;
+  const { keeper } = world;
   const counts = new Map<string, number>();
-  const race = async (at: number) => {
-    // Every contender is due at the same moment, give or take a few milliseconds.
-    const script = `sleep 0.0${40 + (at % 50)}; ${at % 7 === 0 ? "echo more than one" : ":"}; exit 7`;
+  // Whoever wins has to start a little later the next time, and whoever loses earlier: so it stays close on any machine.
+  let [cancelAfter, limit] = [200, 200];
+  const race = async (front: Front, at: number) => {
+    const script = `sleep 0.2${10 + (at % 50)}; ${at % 7 === 0 ? "echo more than one" : ":"}; exit 7`;
     const job = await keeper.spawn(front, ["sh", "-c", script], {
-      terms: { limits: { execMs: 45 + ((at * 11) % 53), outputBytes: 4, graceMs: 50 } },
+      terms: { limits: { execMs: Math.round(limit) + (at % 5), outputBytes: 4, graceMs: 50 } },
     });
-    await Bun.sleep(45 + ((at * 7) % 51));
+    await Bun.sleep(cancelAfter + (at % 7));
     const request = keeper.nextRequest();
     front.send({ type: "cancel", request, job, signal: "SIGTERM", grace: 50, by: "racer" });
     const reply = await front.hear("reply", (reply) => reply.request === request);
     if (reply.error !== undefined) expect(reply.error.code).toBe("not_running");
+    else expect(reply.ended?.leftBehind).toBeUndefined();
     await front.hear("closed", (message) => message.job === job);
     const exits = keeper.ledger(job).filter((packet) => packet.type === "exit");
     expect(exits).toHaveLength(1);
     const type = exits[0]?.outcome.type ?? "none";
-    expect([...WINNERS, "signaled"]).toContain(type);
+    expect(WINNERS).toContain(type);
     expect(front.standing(job).exit?.outcome).toEqual(exits[0]?.outcome);
-    // A cancel that lost the race says that nothing was left, or ended what was: never a second cause.
-    if (reply.error === undefined) expect(reply.ended?.leftBehind).toBeUndefined();
+    cancelAfter = Math.max(0, cancelAfter + (type === "cancelled" ? 4 : -2));
+    limit = Math.max(1, limit + (type === "timed_out" ? 4 : -2));
     counts.set(type, (counts.get(type) ?? 0) + 1);
   };
-  for (let at = 0; at < 1_000; at += 20)
-    await Promise.all(Array.from({ length: 20 }, (_, index) => race(at + index)));
+  for (let at = 0; at < 1_000; at += 10) {
+    const front = await keeper.front();
+    await Promise.all(Array.from({ length: 10 }, (_, index) => race(front, at + index)));
+  }
   console.log(`Races were won by: ${JSON.stringify(Object.fromEntries(counts))}`);
   for (const winner of WINNERS) expect(counts.get(winner) ?? 0, winner).toBeGreaterThan(0);
 }, 300_000);
