@@ -1,6 +1,6 @@
 import type { Cgroup } from "../process/cgroup.ts";
 import { findStartTime, sessionMembers } from "../process/identity.ts";
-import { signalGroup } from "../process/signal.ts";
+import { killTree, signalGroup } from "../process/signal.ts";
 import type { Child } from "../process/spawn.ts";
 import type { ProcessTable } from "../process/table.ts";
 import { type Order, Termination } from "../process/termination.ts";
@@ -75,7 +75,7 @@ export class JobProcess implements Disposable {
       {
         find: () => this.#tree.find(),
         leader: this.identity,
-        killAll: () => this.#group?.kill(),
+        killAll: () => (process.platform === "win32" ? killTree(this.identity.pid) : this.#group?.kill()),
       },
       order,
     );

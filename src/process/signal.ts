@@ -40,6 +40,11 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
   return send(pid, signal, `process ${pid}: it belongs`);
 }
 
+/** Kills a process of Windows with its descendants, as its own tool does. */
+export function killTree(pid: number): void {
+  Bun.spawnSync(["taskkill", "/T", "/F", "/PID", String(pid)], { stdio: ["ignore", "ignore", "ignore"] });
+}
+
 function send(target: number, signal: NodeJS.Signals, who: string): boolean {
   try {
     // By number, since Node knows no real-time signals by name.
