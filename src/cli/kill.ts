@@ -1,3 +1,4 @@
+import type * as v from "valibot";
 import { invoke } from "../client/invoke.ts";
 import { findJobs, listJobs } from "../client/listing.ts";
 import type { Session } from "../client/session.ts";
@@ -48,7 +49,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
       context.signal,
     );
     print(context, answer, () => command.cli.show(answer));
-    return 0;
+    return isDone(answer) ? 0 : FAILURE;
   }
   const jobs =
     refs.length > 0
@@ -94,9 +95,9 @@ async function killEach(
   if (context.globals.json) print(context, { jobs: answers }, () => "");
   else if (answers.length === 0) print(context, answers, () => "No running job matches");
   // One of many that ended by itself before it was its turn is as gone as it should be.
-  const failed = answers.filter(
-    (answer) => "error" in answer && !(values.flag("all") && answer.error.code === "not_running"),
-  );
+  const isGone = (answer: Answer) =>
+    "error" in answer ? values.flag("all") && answer.error.code === "not_running" : isDone(answer);
+  const failed = answers.filter((answer) => !isGone(answer));
   return failed.length === 0 ? 0 : FAILURE;
 }
 
@@ -112,4 +113,9 @@ async function killOne(session: Session, { id, number }: JobSummary, values: Arg
     if (!globals.json) complain(context, error.message);
     return { id, number, error: toErrorBody(error) };
   }
+}
+
+/** What is left behind makes it fail. */
+function isDone({ ended }: v.InferOutput<typeof command.result>): boolean {
+  return ended?.leftBehind === undefined;
 }

@@ -1,7 +1,7 @@
 import type * as v from "valibot";
 import type { JobFilter } from "../protocol/filter.ts";
 import type { JobId } from "../protocol/id.ts";
-import type { JobDetails, JobName, JobSummary } from "../protocol/job.ts";
+import type { Ended, JobDetails, JobName, JobSummary } from "../protocol/job.ts";
 import type { Labels, Terms } from "../protocol/terms.ts";
 
 /** What a caller must be allowed to. */
@@ -71,8 +71,11 @@ export interface JobAccess {
   wait(ref: string, signal: AbortSignal): Promise<JobSummary>;
   /** Throws `not_running` when no process is left. */
   signal(ref: string, name: string): Promise<void>;
-  /** Ends the whole group: the signal, then KILL after `grace` ms. */
-  cancel(ref: string, name: string, grace: number): Promise<void>;
+  /**
+   * Ends every process of the job: the signal, then KILL after `grace` ms. Resolves when they are gone, with what it did;
+   * at once and with nothing where a keeper of an older version does not tell. Throws `not_running` when none is left.
+   */
+  cancel(ref: string, name: string, grace: number): Promise<Ended | undefined>;
 }
 
 /** What the server gives to a command. A command takes nothing from anywhere else. */

@@ -13,6 +13,18 @@ export type JobState = v.InferOutput<typeof JobState>;
 export const ProcessIdentity = v.object({ pid: v.number(), startTime: v.string() });
 export type ProcessIdentity = v.InferOutput<typeof ProcessIdentity>;
 
+/** What became of the processes of a job that was ended. */
+export const Ended = v.object({
+  /** The signal that they were sent first. */
+  signal: v.string(),
+  /** How many have ended, and how many of these needed KILL. */
+  processes: v.number(),
+  killed: v.number(),
+  /** Those that may not be signalled, or that the kernel does not end. */
+  leftBehind: v.optional(v.array(ProcessIdentity)),
+});
+export type Ended = v.InferOutput<typeof Ended>;
+
 /** What is told of a job besides its output. */
 export const JobSummary = v.object({
   id: JobId,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { delay } from "../lib/abort.ts";
 import { isDiskFull } from "../lib/disk.ts";
+import { MARK } from "../process/tree.ts";
 import { AppError } from "../protocol/error.ts";
 import type { LocalServer } from "../protocol/local.ts";
 import type { ServerStatus } from "./app.ts";
@@ -69,7 +70,8 @@ export async function start(
     );
   }
   using output = openOutput(state);
-  const child = Bun.spawn([...argv], { argv0, stdio: ["ignore", output.fd, output.fd], detached: true });
+  const { [MARK]: _ours, ...env } = process.env; // a server that a job starts is no part of that job
+  const child = Bun.spawn([...argv], { argv0, env, stdio: ["ignore", output.fd, output.fd], detached: true });
   child.unref();
   const late = `Cannot start: pid ${child.pid} did not answer within ${patience / 1_000} s; see logs/server.log in "${state}"`;
   const limited = AbortSignal.any([signal, timeLimit(patience, late)]);

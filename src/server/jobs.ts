@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { JobAccess, Program } from "../commands/define.ts";
-import { after, delay } from "../lib/abort.ts";
+import { delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
@@ -18,9 +18,11 @@ import {
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
+import { type Order, Termination } from "../process/termination.ts";
+import { Tree } from "../process/tree.ts";
 import { AppError } from "../protocol/error.ts";
 import { type HolderId, JobId, type KeeperId } from "../protocol/id.ts";
-import type { JobSummary } from "../protocol/job.ts";
+import type { Ended, JobSummary } from "../protocol/job.ts";
 import { type Exit, NO_TOTALS } from "../protocol/packet.ts";
 import { Changes } from "./changes.ts";
 import { Job } from "./job.ts";
@@ -250,8 +252,10 @@ export class Jobs {
       cancel: async (ref, name, grace) => {
         const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
-        if (job.keeper === undefined) return this.#cancelLost(job, signal, grace);
-        await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
+        if (job.keeper === undefined) return await this.#endLost(job, { signal, grace });
+        const { job: id } = job.start;
+        const reply = await job.keeper.request({ type: "cancel", job: id, signal, grace, by: owner });
+        return reply.type === "reply" ? reply.ended : undefined;
       },
     };
   }
@@ -418,22 +422,23 @@ export class Jobs {
     ledger.close(exit ?? ledger.exit({ outcome: { type: "lost", since: now }, endedAt: now }));
   }
 
-  /** A lost job has no keeper: its processes are signalled directly, if they are still the same ones. */
+  /** A job that nobody keeps: its processes are signalled directly, if they are still the same ones. */
   #signalLost({ start }: Job, signal: NodeJS.Signals): void {
     const leader = findProcess(this.#directory(start.job));
     if (leader !== undefined && sessionMembers(leader).length > 0 && signalGroup(leader.pid, signal)) return;
-    throw new AppError("not_running", `Cannot signal job ${start.number}: none of its processes is running`);
+    throw notRunning(start);
   }
 
-  #cancelLost(job: Job, signal: NodeJS.Signals, grace: number): void {
-    this.#signalLost(job, signal);
-    after(grace, () => {
-      try {
-        this.#signalLost(job, "SIGKILL");
-      } catch {
-        // Nothing is left to kill: the signal was enough.
-      }
-    });
+  /** Ends what is left of one, as its keeper would. */
+  #endLost({ start }: Job, order: Order): Promise<Ended> {
+    const tree = this.#findLost(start);
+    if (tree === undefined || tree.find().length === 0) throw notRunning(start);
+    return new Termination({ find: () => tree.find(), leader: tree.leader }, order).ended;
+  }
+
+  #findLost({ job }: StartRecord): Tree | undefined {
+    const leader = findProcess(this.#directory(job));
+    return leader && new Tree({ leader, mark: job });
   }
 
   get #shelf(): Shelf {
@@ -448,7 +453,7 @@ export class Jobs {
     const { job: id, number, command, argv, cwd, owner, startedAt } = start;
     const { labels, info, key, onDisconnect, limits } = start;
     const isLost = exit?.outcome.type === "lost";
-    const leader = isLost ? findProcess(this.#directory(id)) : undefined;
+    const living = isLost ? this.#findLost(start)?.find() : undefined;
     return {
       id,
       number,
@@ -465,7 +470,7 @@ export class Jobs {
       ...(onDisconnect && { onDisconnect }),
       ...(limits && { limits }),
       ...(exit && { endedAt: exit.endedAt, outcome: exit.outcome, totals: exit.totals }),
-      ...(leader && { processes: sessionMembers(leader) }),
+      ...(living && { processes: living.map(({ pid, startTime }) => ({ pid, startTime })) }),
     };
   }
 
@@ -502,6 +507,10 @@ export class Jobs {
   #directory(id: JobId): string {
     return join(this.#options.state, "ledgers", id);
   }
+}
+
+function notRunning({ number }: StartRecord): AppError {
+  return new AppError("not_running", `Cannot signal job ${number}: none of its processes is running`);
 }
 
 function toPastJob({ start, exit }: IndexedJob): Job {

@@ -35,6 +35,8 @@ export interface KeepersOptions {
   readonly env: Readonly<Record<string, string>>;
   /** How long a keeper may give no sign of life (`LINK_BEAT`, `LINK_PATIENCE`). */
   readonly beat?: LinkBeat;
+  /** A child was started, which nobody else is to wait for. */
+  readonly onSpawn?: (pid: number, exited: Promise<unknown>) => void;
   /** This keeper is reached, at first or again, and keeps these jobs. */
   readonly onAdopt: (link: KeeperLink, jobs: readonly JobProgress[]) => void;
   readonly onProgress: (progress: JobProgress) => void;
@@ -141,6 +143,7 @@ export class Keepers implements Disposable {
       const stdio: ["ignore", number, number] = ["ignore", errors, errors];
       const child = Bun.spawn([...argv], { argv0, cwd: state, env, stdio, detached: true });
       child.unref();
+      this.#options.onSpawn?.(child.pid, child.exited);
       return child;
     } finally {
       closeSync(errors);

@@ -2,6 +2,8 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
+import { openLibc } from "../process/libc.ts";
+import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
@@ -47,6 +49,10 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
 
+  // In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then.
+  const libc = process.pid === 1 && process.platform === "linux" ? openLibc() : undefined;
+  const reaper = libc && new Reaper(libc);
+  if (reaper !== undefined) reap(reaper, stopped.signal).catch(() => {}); // it ends with the server
   const jobEnvironment = toJobEnvironment(env);
   const keepers: Keepers = new Keepers(
     {
@@ -56,6 +62,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
       log,
       env: jobEnvironment,
       toCommand: (id) => options.toKeeperCommand(state, id),
+      onSpawn: (pid, exited) => reaper?.leave(pid, exited),
       onAdopt: (link, standings) => jobs.adopt(link, standings),
       onProgress: (progress) => jobs.progress(progress),
       onClosed: (progress) => jobs.closed(progress),

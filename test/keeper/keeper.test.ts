@@ -354,7 +354,10 @@ test("keep() lets a job go on when a front was replaced and its client did not c
   const place = openPlace(directory.path, v.parse(KeeperId, Bun.randomUUIDv7()));
   const stop = new AbortController();
   const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
-  const kept = keep({ state: directory.path, place, build: "test", libc: openLibc(), log }, stop.signal);
+  const kept = keep(
+    { state: directory.path, place, build: "test", libc: openLibc(), launcher: undefined, log },
+    stop.signal,
+  );
   using front = await Front.connect(place.socket);
   const holder = v.parse(HolderId, crypto.randomUUID());
   const job = v.parse(JobId, Bun.randomUUIDv7());
