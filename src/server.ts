@@ -7,6 +7,7 @@ import { keep } from "./keeper/keeper.ts";
 import { openPlace } from "./keeper/place.ts";
 import { createLog, describeError, type Log } from "./lib/log.ts";
 import { BUILD, COMMIT, VERSION } from "./lib/version.ts";
+import { launch } from "./process/launch.ts";
 import { openLibc } from "./process/libc.ts";
 import { nameProcess } from "./process/name.ts";
 import { AppError } from "./protocol/error.ts";
@@ -14,6 +15,7 @@ import { KeeperId } from "./protocol/id.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
 import { findServer, start, stop, waitForServer } from "./server/control.ts";
 import { openLogFile } from "./server/log-file.ts";
+import { describeRepair, repair } from "./server/repair.ts";
 import { describeStarted, describeStatus, describeStopped } from "./server/report.ts";
 import { serve } from "./server/serve.ts";
 import { changeService } from "./server/service/change.ts";
@@ -70,6 +72,10 @@ async function main(argv: readonly string[]): Promise<void> {
       const { status, ended, left } = stopped;
       const { pid, jobs } = status;
       return show({ pid, jobs, ...(flags["jobs"] && { ended, left }) }, () => describeStopped(stopped));
+    }
+    case "repair": {
+      const report = repair({ state: config.state, rebuild: Boolean(flags["rebuild"]), now: new Date() });
+      return print(flags["json"] ? JSON.stringify(report) : describeRepair(report));
     }
     case "status":
       return runStatus(config.state, Boolean(flags["json"]), stopSignal(1));
@@ -139,7 +145,8 @@ async function runKeeper(args: readonly string[]): Promise<void> {
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => {});
   surviveErrors(log);
   log.info("keeping", { keeper: place.id, pid: process.pid });
-  await keep({ state, place, build: BUILD, libc, log }, new AbortController().signal);
+  const launcher = process.platform === "linux" ? toSelf("launch") : undefined;
+  await keep({ state, place, build: BUILD, libc, launcher, log }, new AbortController().signal);
   log.info("ended", { keeper: place.id });
 }
 
@@ -224,6 +231,10 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+if (process.argv[2] === "launch") {
+  launch(); // our stdin, stdout and stderr are the program's already: nothing here may touch them
+  process.exit(1);
+}
 process.stdout.on("error", () => {}); // whoever read us has gone
 process.stderr.on("error", () => {});
 try {

@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -14,6 +15,7 @@ import * as v from "valibot";
 import { JobId, KeeperId } from "../protocol/id.ts";
 import { ProcessIdentity } from "../protocol/job.ts";
 import { Terms } from "../protocol/terms.ts";
+import { findLabels } from "./labels.ts";
 
 /** What a job was asked to be. It stands apart from the segments and is never dropped. */
 export const StartRecord = v.object({
@@ -94,7 +96,16 @@ export function restoreStart(directory: string, start: StartRecord): void {
 
 /** Removes a ledger, its start record first: when that is cut short, what is left is no ledger any more. */
 export function removeLedger(directory: string): void {
+  for (const _ of dismantleLedger(directory));
+}
+
+/** The same file by file, each of which may take a millisecond. */
+export function* dismantleLedger(directory: string): Generator<void, void, void> {
   rmSync(toPath(directory), { force: true });
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    yield;
+    rmSync(join(directory, name), { recursive: true, force: true });
+  }
   rmSync(directory, { recursive: true, force: true });
 }
 
@@ -103,9 +114,11 @@ export function hasLedger(directory: string): boolean {
   return existsSync(toPath(directory));
 }
 
-/** The start record, or undefined when the claim was cut short before anything was started. */
+/** The start record, with the labels that the job has now, or undefined when the claim was cut short before anything was started. */
 export function findStart(directory: string): StartRecord | undefined {
-  return findLine(directory, 0, StartRecord);
+  const start = findLine(directory, 0, StartRecord);
+  const labels = start && findLabels(directory);
+  return start && labels ? { ...start, labels } : start;
 }
 
 /** The process that the job is or was, or undefined when none was started or noted. */

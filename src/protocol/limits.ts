@@ -96,6 +96,9 @@ export const MAX_LABEL_VALUE = 256;
 export const MAX_KEY = 255;
 export const MAX_INFO_BYTES = 16 * KiB;
 
+/** Characters of one text by which jobs are filtered: room for a long command line. */
+export const MAX_FILTER_TEXT = 4 * KiB;
+
 /** Milliseconds for which the id of a removed job is remembered. */
 export const REMOVED_JOB_MEMORY = 24 * 3_600_000;
 

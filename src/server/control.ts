@@ -1,7 +1,9 @@
-import { closeSync, fstatSync, openSync, readSync, unlinkSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { delay } from "../lib/abort.ts";
+import { isDiskFull } from "../lib/disk.ts";
+import { MARK } from "../process/tree.ts";
 import { AppError } from "../protocol/error.ts";
 import type { LocalServer } from "../protocol/local.ts";
 import type { ServerStatus } from "./app.ts";
@@ -15,6 +17,8 @@ const POLL = 20;
 const PATIENCE = 15_000;
 /** Milliseconds for which a running server may take to answer. */
 const ANSWER_PATIENCE = 5_000;
+/** Bytes kept free for why a server did not start: a page, as file systems count. */
+const REASON_BYTES = 4_096;
 /** Milliseconds after the grace for which the answer of a server that ends its jobs is waited for. */
 const END_PATIENCE = 30_000;
 
@@ -66,7 +70,8 @@ export async function start(
     );
   }
   using output = openOutput(state);
-  const child = Bun.spawn([...argv], { argv0, stdio: ["ignore", output.fd, output.fd], detached: true });
+  const { [MARK]: _ours, ...env } = process.env; // a server that a job starts is no part of that job
+  const child = Bun.spawn([...argv], { argv0, env, stdio: ["ignore", output.fd, output.fd], detached: true });
   child.unref();
   const late = `Cannot start: pid ${child.pid} did not answer within ${patience / 1_000} s; see logs/server.log in "${state}"`;
   const limited = AbortSignal.any([signal, timeLimit(patience, late)]);
@@ -144,11 +149,24 @@ function ask(
   });
 }
 
-/** A file for what a server that is being started writes; whatever becomes of us, it leaves no trace. */
+/**
+ * A file for what a server that is being started writes, with room for a reason; whatever becomes of us, it leaves no
+ * trace. Throws `unavailable` on a full disk.
+ */
 function openOutput(state: string): Disposable & { readonly fd: number; read(): string } {
   const path = join(state, "logs", `start-${crypto.randomUUID()}.out`);
   const fd = openSync(path, "wx+", 0o600);
   unlinkSync(path);
+  try {
+    // At a position of its own, so that the server writes over it.
+    writeSync(fd, Buffer.alloc(REASON_BYTES), 0, REASON_BYTES, 0);
+  } catch (error) {
+    closeSync(fd);
+    if (!isDiskFull(error)) throw error;
+    throw new AppError("unavailable", `Cannot start: the disk of "${state}" is full; make room`, {
+      cause: error,
+    });
+  }
   return {
     fd,
     read() {
@@ -161,6 +179,6 @@ function openOutput(state: string): Disposable & { readonly fd: number; read(): 
 
 /** What a server that ended said of it, apart from its log and a stack. */
 function findReason(output: string): string | undefined {
-  const said = output.split("\n").findLast((line) => line.startsWith("farhandd: "));
+  const said = output.split(/[\n\0]/).findLast((line) => line.startsWith("farhandd: "));
   return said?.replace("farhandd: ", "");
 }

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { JobAccess, Program } from "../commands/define.ts";
-import { after, delay } from "../lib/abort.ts";
+import { delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
@@ -18,18 +18,20 @@ import {
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
+import { type Order, Termination } from "../process/termination.ts";
+import { Tree } from "../process/tree.ts";
 import { AppError } from "../protocol/error.ts";
 import { type HolderId, JobId, type KeeperId } from "../protocol/id.ts";
-import type { JobSummary } from "../protocol/job.ts";
+import type { Ended, JobSummary } from "../protocol/job.ts";
 import { type Exit, NO_TOTALS } from "../protocol/packet.ts";
+import { Changes } from "./changes.ts";
 import { Job } from "./job.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
 import { Keys } from "./keys.ts";
 import type { KeeperLink, KnownKeeper } from "./keeper-link.ts";
+import { listPage, type Shelf } from "./listing.ts";
+import { cut, Records } from "./records.ts";
 
-/** Bytes of summaries in one answer, so that it always fits into a control frame. */
-const PAGE_BYTES = 48 * 1024;
-const PAGE_JOBS = 200;
 /** Characters of argv that a summary shows. */
 const ARGV_CHARACTERS = 32 * 1024;
 /** Keepers that a job is tried with; more than one freeze or die only on a machine that does nothing else. */
@@ -62,6 +64,8 @@ export class Jobs {
   readonly #options: JobsOptions;
   readonly #live = new Map<JobId, Job>();
   readonly #starting = new Map<JobId, Promise<Job>>();
+  readonly #changes = new Changes();
+  readonly #records: Records;
   readonly #keys = new Keys((owner, key) => this.#findByKey(owner, key));
   #lastNumber: number;
   /** Bytes of records that keepers have written since this server started. */
@@ -70,6 +74,13 @@ export class Jobs {
   constructor(options: JobsOptions) {
     this.#options = options;
     this.#lastNumber = options.index.lastNumber;
+    this.#records = new Records({
+      ledgers: join(options.state, "ledgers"),
+      index: options.index,
+      changes: this.#changes,
+      summarize: (job) => this.#summarize(job),
+      find: (id) => this.find(id),
+    });
   }
 
   get running(): number {
@@ -104,7 +115,7 @@ export class Jobs {
     const kept = new Set(standings.map(({ job }) => job));
     for (const [id, { keeper }] of this.#live) if (keeper === link && !kept.has(id)) this.#settle(id);
     for (const standing of standings) {
-      const start = findStart(this.#directory(standing.job));
+      const start = findStart(this.#directory(standing.job)) ?? this.#options.index.find(standing.job)?.start;
       if (this.#live.has(standing.job)) this.progress(standing);
       else if (start !== undefined) this.#keep(new Job(start, link, standing));
     }
@@ -215,24 +226,36 @@ export class Jobs {
   /** What commands may do with jobs, on behalf of `owner`. */
   access(owner: string): JobAccess {
     return {
-      list: (before) => this.#list(before ?? Number.MAX_SAFE_INTEGER),
-      get: async (ref) => this.#summarize(await this.#resolve(ref)),
+      list: (query) => listPage(this.#shelf, query, Date.now()),
+      get: async (ref) => this.#summarize(await this.#resolve(ref, owner)),
+      show: async (ref) => this.#records.describe(await this.#resolve(ref, owner)),
+      label: async (ref, set, unset) => {
+        const job = await this.#resolve(ref, owner);
+        this.#records.label(job, set, unset);
+        this.#note(job);
+        return this.#summarize(job);
+      },
+      remove: async (refs) =>
+        this.#records.remove(await Promise.all(refs.map((ref) => this.#resolve(ref, owner)))),
+      changes: (cursor, filter, signal) => this.#records.changes(cursor, filter, signal),
       wait: async (ref, signal) => {
-        const job = await this.#resolve(ref);
+        const job = await this.#resolve(ref, owner);
         await job.waitForExit(signal);
         return this.#summarize(job);
       },
       signal: async (ref, name) => {
-        const job = await this.#resolve(ref);
+        const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return this.#signalLost(job, signal);
         await job.keeper.request({ type: "signal", job: job.start.job, signal });
       },
       cancel: async (ref, name, grace) => {
-        const job = await this.#resolve(ref);
+        const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
-        if (job.keeper === undefined) return this.#cancelLost(job, signal, grace);
-        await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
+        if (job.keeper === undefined) return await this.#endLost(job, { signal, grace });
+        const { job: id } = job.start;
+        const reply = await job.keeper.request({ type: "cancel", job: id, signal, grace, by: owner });
+        return reply.type === "reply" ? reply.ended : undefined;
       },
     };
   }
@@ -298,6 +321,7 @@ export class Jobs {
     const { umask } = this.#options;
     job.startedFor = holder;
     this.#live.set(start.job, job);
+    this.#watchHolders(job);
     try {
       const spawn = { type: "spawn" as const, start, env, umask, stdin, ...(holder && { holder }) };
       const reply = await (keeper as KeeperLink).request(spawn);
@@ -327,11 +351,17 @@ export class Jobs {
   }
 
   #note({ start, exit, isClosed }: Job): void {
-    this.#options.index.put({ start, exit, closed: isClosed });
+    this.#put({ start, exit, closed: isClosed });
+  }
+
+  #put(job: IndexedJob): void {
+    this.#options.index.put(job);
+    this.#changes.note(job.start.job);
   }
 
   #keep(job: Job): void {
     this.#live.set(job.start.job, job);
+    this.#watchHolders(job);
     this.#note(job);
   }
 
@@ -378,7 +408,7 @@ export class Jobs {
     const { exit } = found.closed ? found : findEnding(directory, id);
     const job = this.#live.get(id);
     this.#live.delete(id);
-    this.#options.index.put({ start, exit, closed: true });
+    this.#put({ start, exit, closed: true });
     job?.close({ next: job.next, position: Number.POSITIVE_INFINITY, exit });
   }
 
@@ -392,42 +422,38 @@ export class Jobs {
     ledger.close(exit ?? ledger.exit({ outcome: { type: "lost", since: now }, endedAt: now }));
   }
 
-  /** A lost job has no keeper: its processes are signalled directly, if they are still the same ones. */
+  /** A job that nobody keeps: its processes are signalled directly, if they are still the same ones. */
   #signalLost({ start }: Job, signal: NodeJS.Signals): void {
     const leader = findProcess(this.#directory(start.job));
     if (leader !== undefined && sessionMembers(leader).length > 0 && signalGroup(leader.pid, signal)) return;
-    throw new AppError("not_running", `Cannot signal job ${start.number}: none of its processes is running`);
+    throw notRunning(start);
   }
 
-  #cancelLost(job: Job, signal: NodeJS.Signals, grace: number): void {
-    this.#signalLost(job, signal);
-    after(grace, () => {
-      try {
-        this.#signalLost(job, "SIGKILL");
-      } catch {
-        // Nothing is left to kill: the signal was enough.
-      }
-    });
+  /** Ends what is left of one, as its keeper would. */
+  #endLost({ start }: Job, order: Order): Promise<Ended> {
+    const tree = this.#findLost(start);
+    if (tree === undefined || tree.find().length === 0) throw notRunning(start);
+    return new Termination({ find: () => tree.find(), leader: tree.leader }, order).ended;
   }
 
-  #list(before: number): { jobs: JobSummary[]; more: boolean } {
-    const jobs: JobSummary[] = [];
-    let bytes = 0;
-    const found = this.#options.index.list(before, PAGE_JOBS + 1);
-    for (const indexed of found) {
-      const summary = this.#summarize(this.#live.get(indexed.start.job) ?? toPastJob(indexed));
-      bytes += JSON.stringify(summary).length;
-      if (jobs.length > 0 && (bytes > PAGE_BYTES || jobs.length === PAGE_JOBS)) break;
-      jobs.push(summary);
-    }
-    return { jobs, more: jobs.length < found.length };
+  #findLost({ job }: StartRecord): Tree | undefined {
+    const leader = findProcess(this.#directory(job));
+    return leader && new Tree({ leader, mark: job });
+  }
+
+  get #shelf(): Shelf {
+    return {
+      list: (before, limit) => this.#options.index.list(before, limit),
+      toJob: (indexed) => this.#live.get(indexed.start.job) ?? toPastJob(indexed),
+      summarize: (job) => this.#summarize(job),
+    };
   }
 
   #summarize({ start, exit, isClosed, holders }: Job): JobSummary {
     const { job: id, number, command, argv, cwd, owner, startedAt } = start;
     const { labels, info, key, onDisconnect, limits } = start;
     const isLost = exit?.outcome.type === "lost";
-    const leader = isLost ? findProcess(this.#directory(id)) : undefined;
+    const living = isLost ? this.#findLost(start)?.find() : undefined;
     return {
       id,
       number,
@@ -444,15 +470,25 @@ export class Jobs {
       ...(onDisconnect && { onDisconnect }),
       ...(limits && { limits }),
       ...(exit && { endedAt: exit.endedAt, outcome: exit.outcome, totals: exit.totals }),
-      ...(leader && { processes: sessionMembers(leader) }),
+      ...(living && { processes: living.map(({ pid, startTime }) => ({ pid, startTime })) }),
     };
   }
 
-  /** The job that a reference means, also one that is just being started. */
-  async #resolve(ref: string): Promise<Job> {
+  /** Tells watchers whenever clients begin or cease to hold a job. */
+  #watchHolders(job: Job): void {
+    let wasHeld = false;
+    job.subscribe(() => {
+      if (job.holders > 0 === wasHeld) return;
+      wasHeld = !wasHeld;
+      this.#changes.note(job.start.job);
+    });
+  }
+
+  /** The job that a reference means, also one that is just being started. `owner`: of the caller. */
+  async #resolve(ref: string, owner: string): Promise<Job> {
     const isMeant = (id: JobId) => ref === "@last" || id.startsWith(ref.toLowerCase());
     await Promise.allSettled([...this.#starting].flatMap(([id, job]) => (isMeant(id) ? [job] : [])));
-    const found = this.#lookUp(ref);
+    const found = this.#lookUp(ref, owner);
     if (found.length > 1)
       throw new AppError("ambiguous", `Cannot tell which job "${ref}" is: more than one id begins so`);
     const [indexed] = found;
@@ -461,9 +497,9 @@ export class Jobs {
     return this.#live.get(indexed.start.job) ?? toPastJob(indexed);
   }
 
-  #lookUp(ref: string): readonly IndexedJob[] {
+  #lookUp(ref: string, owner: string): readonly IndexedJob[] {
     const { index } = this.#options;
-    if (ref === "@last") return index.list(Number.MAX_SAFE_INTEGER, 1);
+    if (ref === "@last") return [index.findLast(owner) ?? []].flat();
     if (/^\d{1,9}$/.test(ref)) return [index.findByNumber(Number(ref)) ?? []].flat();
     return /^[0-9a-f][0-9a-f-]{3,35}$/i.test(ref) ? index.findByPrefix(ref.toLowerCase()) : [];
   }
@@ -473,19 +509,14 @@ export class Jobs {
   }
 }
 
+function notRunning({ number }: StartRecord): AppError {
+  return new AppError("not_running", `Cannot signal job ${number}: none of its processes is running`);
+}
+
 function toPastJob({ start, exit }: IndexedJob): Job {
   return new Job(start, undefined, {
     next: Number.MAX_SAFE_INTEGER,
     position: Number.POSITIVE_INFINITY,
     exit,
-  });
-}
-
-function cut(words: readonly string[], characters: number): string[] {
-  let room = characters;
-  return words.flatMap((word) => {
-    const kept = word.slice(0, Math.max(0, room));
-    room -= kept.length + 1;
-    return room < -1 ? [] : [kept];
   });
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { after, delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress, KeeperMessage } from "../keeper/link.ts";
 import { findPid, type KeeperPlace, listPlaces, notePid, openPlace, removePlace } from "../keeper/place.ts";
@@ -34,6 +35,8 @@ export interface KeepersOptions {
   readonly env: Readonly<Record<string, string>>;
   /** How long a keeper may give no sign of life (`LINK_BEAT`, `LINK_PATIENCE`). */
   readonly beat?: LinkBeat;
+  /** A child was started, which nobody else is to wait for. */
+  readonly onSpawn?: (pid: number, exited: Promise<unknown>) => void;
   /** This keeper is reached, at first or again, and keeps these jobs. */
   readonly onAdopt: (link: KeeperLink, jobs: readonly JobProgress[]) => void;
   readonly onProgress: (progress: JobProgress) => void;
@@ -123,7 +126,10 @@ export class Keepers implements Disposable {
       await child.exited;
       this.#forget(keeper);
       this.#bury(place);
-      throw error;
+      if (!isDiskFull(error)) throw error;
+      throw new AppError("unavailable", "Cannot start a keeper: the disk of the state directory is full", {
+        cause: error,
+      });
     }
     this.#startTending(keeper);
     return keeper;
@@ -137,6 +143,7 @@ export class Keepers implements Disposable {
       const stdio: ["ignore", number, number] = ["ignore", errors, errors];
       const child = Bun.spawn([...argv], { argv0, cwd: state, env, stdio, detached: true });
       child.unref();
+      this.#options.onSpawn?.(child.pid, child.exited);
       return child;
     } finally {
       closeSync(errors);

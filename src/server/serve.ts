@@ -1,6 +1,9 @@
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
+import { openLibc } from "../process/libc.ts";
+import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
@@ -42,10 +45,14 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   stack.use(lockState(state));
   forgetLocalServer(state);
   const log = options.openLog(state);
-  const index = stack.use(new JobIndex(join(state, "state.db"), log));
+  const index = stack.use(openIndex(state, log));
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
 
+  // In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then.
+  const libc = process.pid === 1 && process.platform === "linux" ? openLibc() : undefined;
+  const reaper = libc && new Reaper(libc);
+  if (reaper !== undefined) reap(reaper, stopped.signal).catch(() => {}); // it ends with the server
   const jobEnvironment = toJobEnvironment(env);
   const keepers: Keepers = new Keepers(
     {
@@ -55,6 +62,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
       log,
       env: jobEnvironment,
       toCommand: (id) => options.toKeeperCommand(state, id),
+      onSpawn: (pid, exited) => reaper?.leave(pid, exited),
       onAdopt: (link, standings) => jobs.adopt(link, standings),
       onProgress: (progress) => jobs.progress(progress),
       onClosed: (progress) => jobs.closed(progress),
@@ -143,4 +151,12 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   );
   for (const connection of [...connections]) connection.fail(reason);
   sessions.endAll(reason);
+}
+
+/** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */
+function openIndex(state: string, log: Log): JobIndex {
+  const path = join(state, "state.db");
+  const ledgers = readdirSync(join(state, "ledgers")).length;
+  if (ledgers > 0 && !existsSync(path)) log.warn("index missing: made anew from the ledgers", { ledgers });
+  return new JobIndex(path, log, ledgers === 0);
 }

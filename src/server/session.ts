@@ -84,9 +84,10 @@ export class Session {
   /** Goes on over this connection; an older one is closed. Throws `protocol_error`. */
   attach(connection: Connection, { heartbeat, received, resume }: Hello): void {
     const { log, owner, version, boot, grace } = this.#options;
-    const isResumed = resume?.session === this.id;
+    const isResumed = resume !== undefined && resume.session === this.id;
     this.#expiry?.[Symbol.dispose]();
     this.#replace(connection);
+    if (isResumed) this.#proven = { generation: resume.generation, token: resume.token };
     this.#offered = { generation: this.#offered.generation + 1, token: createToken() };
     const every = Math.max(MIN_HEARTBEAT_INTERVAL, Math.min(heartbeat, HEARTBEAT_INTERVAL));
     connection.send({

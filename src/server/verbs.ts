@@ -82,6 +82,14 @@ const verbs = {
     description: "Tell whether the server runs, where, and with how many jobs",
     args: { ...state, ...json },
   },
+  repair: {
+    description: "Rebuild a damaged index of jobs from their ledgers, and tell which of those are damaged",
+    args: {
+      ...state,
+      rebuild: { type: "boolean", description: "Rebuild it though it is sound, or of a newer version" },
+      ...json,
+    },
+  },
   service: {
     description: "Have the server started at boot, by systemd, launchd or the Task Scheduler",
     args: {
