@@ -95,6 +95,8 @@ class Keeper {
   /** What the last front said of how long a hold survives its client. */
   #grace: number = HOLD_GRACE;
   #retired = false;
+  /** Answers that are still to be given, also to who asked for the end of the last job. */
+  #owed = 0;
   #linger: Disposable | undefined;
   readonly #reaper: Reaper | undefined;
   readonly #table = new ProcessTable();
@@ -150,6 +152,7 @@ class Keeper {
   }
 
   #endIfIdle(): void {
+    if (this.#owed > 0) return;
     if (this.#jobs.size === 0 && (this.#front === undefined || this.#retired)) this.#end.resolve();
   }
 
@@ -320,12 +323,18 @@ class Keeper {
 
   #answerLater({ request, job }: { request: number; job: JobId }, ended: Promise<Ended>): void {
     const front = this.#front;
+    this.#owed++;
     ended
       .then((ended) => {
         // Another front may have asked something else by that number.
         if (this.#front === front) this.#send({ type: "reply", request, ended });
       })
-      .catch((error) => this.#options.log.error("ending failed", { job, error: describeError(error) }));
+      .catch((error) => this.#options.log.error("ending failed", { job, error: describeError(error) }))
+      .finally(() => {
+        this.#owed--;
+        if (this.#retired) this.#endIfIdle();
+        else if (this.#front === undefined) this.#startLingering();
+      });
   }
 
   /** Tells progress once per turn however often it was made, and not at all while the front is slow to read. */

@@ -83,11 +83,16 @@ export class Shutdown {
   async #end(job: Job, grace: number, by: string): Promise<string | undefined> {
     const { start, keeper } = job;
     try {
-      await keeper?.request({ type: "cancel", job: start.job, signal: "SIGTERM", grace, by });
+      const cancel = { type: "cancel" as const, job: start.job, signal: "SIGTERM" as const, grace, by };
+      const reply = await keeper?.request(cancel);
+      const left = reply?.type === "reply" ? (reply.ended?.leftBehind ?? []) : [];
+      if (left.length > 0)
+        return `it may not end, or the system does not end, pid ${left.map(({ pid }) => pid).join(", ")}`;
     } catch (error) {
       // Without processes there is nothing to end: it does so by itself just now.
       if (!(error instanceof AppError && error.code === "not_running")) return this.#explain(job, error);
     }
+    // A keeper of link 1.0 answers before they are gone.
     const leader = findProcess(this.#options.toDirectory(start.job));
     const deadline = performance.now() + grace + KILL_PATIENCE;
     while (job.exit === undefined || (leader !== undefined && sessionMembers(leader).length > 0)) {

@@ -260,6 +260,21 @@ test("keep() refuses a job with a sentence where no ledger can be made", async (
   expect(textOf(await keeper.run(front, "echo on"))).toBe("on\n");
 });
 
+test("keep() that is retired answers who asked for the end of its last job, and ends then", async () => {
+  await using world = await setup();
+  const { keeper, front } = world;
+  // It exits at once, and leaves one behind that does not.
+  const job = await keeper.spawn(front, [
+    "sh",
+    "-c",
+    "(trap '' TERM; exec sleep 1000 > /dev/null 2>&1) & wait",
+  ]);
+  front.send({ type: "retire" });
+  front.send({ type: "cancel", request: 55, job, signal: "SIGTERM", grace: 500, by: "test" });
+  expect(await front.hear("reply")).toMatchObject({ request: 55, ended: { killed: 1 } });
+  expect(await keeper.process.exited).toBe(0);
+});
+
 test("keep() holds the lock of its place for as long as it lives, and no longer", async () => {
   await using world = await setup();
   const { keeper } = world;
