@@ -7,14 +7,7 @@ import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import {
-  findProcess,
-  findStart,
-  hasLedger,
-  removeLedger,
-  restoreStart,
-  type StartRecord,
-} from "../ledger/start.ts";
+import { findProcess, findStart, removeLedger, restoreStart, type StartRecord } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
@@ -64,6 +57,8 @@ export class Jobs {
   readonly #options: JobsOptions;
   readonly #live = new Map<JobId, Job>();
   readonly #starting = new Map<JobId, Promise<Job>>();
+  /** Links to keepers that are dead. */
+  readonly #gone = new WeakSet<KeeperLink>();
   readonly #changes = new Changes();
   readonly #records: Records;
   readonly #keys = new Keys((owner, key) => this.#findByKey(owner, key));
@@ -113,7 +108,7 @@ export class Jobs {
   /** Takes over what a living keeper keeps, at first or again; what it keeps no more has ended meanwhile. */
   adopt(link: KeeperLink, standings: readonly JobProgress[]): void {
     const kept = new Set(standings.map(({ job }) => job));
-    for (const [id, { keeper }] of this.#live) if (keeper === link && !kept.has(id)) this.#settle(id);
+    for (const [id, job] of this.#live) if (job.keeper === link && !kept.has(id)) this.#leave(id, job);
     for (const standing of standings) {
       const start = findStart(this.#directory(standing.job)) ?? this.#options.index.find(standing.job)?.start;
       if (this.#live.has(standing.job)) this.progress(standing);
@@ -165,11 +160,20 @@ export class Jobs {
 
   /** A keeper is gone, its lock is taken: what it had not finished is lost. */
   lose(link: KeeperLink): void {
-    for (const [id, job] of this.#live) {
-      if (job.keeper !== link) continue;
-      job.keeper = undefined;
-      this.#settle(id);
-    }
+    this.#gone.add(link);
+    for (const [id, job] of this.#live) if (job.keeper === link) this.#leave(id, job);
+  }
+
+  /** Nobody keeps a job any more. What nobody has begun yet goes to the next keeper, by whoever is about to start it. */
+  #leave(id: JobId, job: Job): void {
+    if (this.#isAwaited(id)) return;
+    job.keeper = undefined;
+    this.#settle(id);
+  }
+
+  /** Whether a job is being started, and no keeper has begun it. */
+  #isAwaited(id: JobId): boolean {
+    return this.#starting.has(id) && findStart(this.#directory(id)) === undefined;
   }
 
   progress({ job: id, ...standing }: JobProgress): void {
@@ -330,11 +334,10 @@ export class Jobs {
       else this.#live.delete(start.job);
       return isCreated;
     } catch (error) {
-      const directory = this.#directory(start.job);
-      const isDead = job.keeper === undefined;
       // What a dead keeper had begun was settled before this is thrown, or will be; what it had only claimed is free again.
-      if (isDead && findStart(directory) === undefined) removeLedger(directory);
-      if (!isDead || !hasLedger(directory)) this.#live.delete(start.job);
+      if (this.#isAwaited(start.job) && this.#gone.has(keeper as KeeperLink))
+        removeLedger(this.#directory(start.job));
+      if (job.keeper !== undefined) this.#live.delete(start.job);
       throw error;
     }
   }
@@ -344,9 +347,11 @@ export class Jobs {
     const start = findStart(this.#directory(id));
     const keeper = start && tried.get(start.keeper);
     if (start === undefined || keeper === undefined || tried.size === 1) return undefined;
-    const job = new Job(start, keeper, { next: 0, position: 0 });
+    const isGone = this.#gone.has(keeper);
+    const job = new Job(start, isGone ? undefined : keeper, { next: 0, position: 0 }, false);
     this.#keep(job);
-    this.#look(id, Number.POSITIVE_INFINITY);
+    if (isGone) this.#settle(id);
+    else this.#look(id, Number.POSITIVE_INFINITY);
     return job;
   }
 
@@ -390,6 +395,7 @@ export class Jobs {
   async #settleLater(id: JobId): Promise<void> {
     for (const ms of backoff(SETTLE_RETRY)) {
       await delay(ms, this.#options.signal);
+      if (this.#live.get(id)?.keeper !== undefined) return; // somebody keeps it after all
       try {
         return this.#end(id);
       } catch {

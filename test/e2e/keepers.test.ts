@@ -77,7 +77,8 @@ describe("A keeper that freezes while it is linked", () => {
     await world.exists("ready");
     const frozen = await world.keeper();
     process.kill(frozen, "SIGSTOP");
-    const created = world.open(["farhand", "exec", "--shell", "echo x >> lines; echo new"]);
+    const created = world.open(["farhand", "exec", "--shell", "echo x >> lines; sleep 2; echo new"]);
+    await eventually(async () => (await world.status()).jobs.running === 2);
     process.kill(frozen, "SIGKILL");
     expect(await created.ran).toMatchObject({ code: 0, stdout: "new\n" });
     expect(world.read("lines")).toBe("x\n");
