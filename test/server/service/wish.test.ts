@@ -42,9 +42,10 @@ test("defineService() writes out what the environment of its maker says, which t
     config: "c.toml",
     logLevel: "debug",
     logFormat: "json",
+    retention: { age: "30d", jobs: "5", bytes: "1GiB" },
   };
   expect(commandOf({ flags, state: "/abs/s" })).toBe(
-    `/opt/farhandd serve --listen 127.0.0.1:1 --listen [::1]:1 --config ${process.cwd()}/c.toml --state /abs/s --log-level debug --log-format json`,
+    `/opt/farhandd serve --listen 127.0.0.1:1 --listen [::1]:1 --config ${process.cwd()}/c.toml --state /abs/s --log-level debug --log-format json --retention-age 30d --retention-jobs 5 --retention-bytes 1GiB`,
   );
 });
 
