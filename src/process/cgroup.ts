@@ -80,7 +80,9 @@ function findRoom(hierarchy: Hierarchy, job: string, bounds: Bounds): string | u
     const directory = join(parent, `${PREFIX}${job}`);
     try {
       removeAbandoned(parent);
-      if (hierarchy.version === 2) enable(parent, Object.keys(bounds));
+      // At the top of a container's hierarchy all is the container's, and at that of the machine nothing is in the way.
+      const isOurs = process.getuid?.() !== 0 || parent === hierarchy.mount;
+      if (hierarchy.version === 2) enable(parent, Object.keys(bounds), isOurs);
       mkdirSync(directory);
       bound(directory, hierarchy.version, bounds);
       return directory;
@@ -104,7 +106,7 @@ function bound(directory: string, version: 1 | 2, bounds: Bounds): void {
 }
 
 /** Lets the groups below bound these. One whose groups do may have no processes besides, so ours go to a group as well. */
-function enable(parent: string, controllers: readonly string[]): void {
+function enable(parent: string, controllers: readonly string[], isOurs: boolean): void {
   const file = join(parent, "cgroup.subtree_control");
   const enabled = readWords(file);
   const missing = controllers.filter((name) => !enabled.includes(name));
@@ -114,7 +116,7 @@ function enable(parent: string, controllers: readonly string[]): void {
     writeFileSync(file, demand);
   } catch (error) {
     // What root finds is most often somebody else's (systemd's); a user can write only to what was given to him.
-    if (process.getuid?.() === 0) throw error;
+    if (!isOurs) throw error;
     stepDown(parent);
     writeFileSync(file, demand);
   }
@@ -122,8 +124,9 @@ function enable(parent: string, controllers: readonly string[]): void {
 
 function stepDown(parent: string): void {
   mkdirSync(join(parent, SELF_GROUP), { recursive: true });
+  // One that has ended meanwhile is not in the way.
   for (const pid of readWords(join(parent, "cgroup.procs")))
-    writeFileSync(join(parent, SELF_GROUP, "cgroup.procs"), pid);
+    writeIfThere(join(parent, SELF_GROUP, "cgroup.procs"), pid);
 }
 
 /** Groups that a keeper left which was killed. Those that have members cannot be removed, and stay. */
@@ -147,6 +150,6 @@ function writeIfThere(path: string, value: string): void {
   try {
     writeFileSync(path, value, { flag: "r+" });
   } catch {
-    // This kernel does without it.
+    // This kernel does without it, or there is nobody any more to write it for.
   }
 }
