@@ -3,7 +3,7 @@ import { abortable, delay } from "../lib/abort.ts";
 import { Ended, JobSummary, type ProcessIdentity } from "../protocol/job.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
 import { defineForeground } from "./define.ts";
-import { describeOutcome } from "./jobs.ts";
+import { describeOutcome } from "./describe.ts";
 import { parseGrace } from "./terms.ts";
 
 /** Milliseconds for which the answer waits for the exit to be recorded once everything should have ended. */
@@ -13,7 +13,7 @@ export const kill = defineForeground({
   name: "kill",
   summary: "End a job and everything that came of it, or send it a signal",
   permission: "exec",
-  idempotent: true,
+  idempotent: false,
   input: v.object({
     job: v.string(),
     /** Alone it is only sent. With `grace`, or without a signal (TERM), the job is ended and its outcome is `cancelled`. */

@@ -1,5 +1,6 @@
 import { after, delay, turn } from "../lib/abort.ts";
 import { Bell } from "../lib/bell.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { Claim } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
@@ -116,6 +117,16 @@ export class Job {
     const { position } = this.#ledger;
     const standing = { job: this.#options.start.job, next: packets, position };
     return this.#exit === undefined ? standing : { ...standing, exit: this.#exit };
+  }
+
+  /** Drops the oldest output that no holder needs, until at most `bytes` are kept. */
+  trim(bytes: number): void {
+    try {
+      this.#ledger.trim(bytes);
+    } catch (error) {
+      // There may be no room for a new segment; the front asks again.
+      this.#options.log.warn("output not trimmed", { error: describeError(error) });
+    }
   }
 
   /** Sends a signal to the whole group, and answers whether there was one. */
@@ -323,7 +334,11 @@ export class Job {
 
   async #recordExit(outcome: Outcome, usage: ProcessExit["usage"]): Promise<Exit> {
     const body = { outcome, ...(usage && { usage }), endedAt: new Date().toISOString() };
-    const exit = await this.#insist(() => this.#ledger.exit(body));
+    const exit = await this.#insist(() => this.#ledger.exit(body)).catch((error: unknown) => {
+      // Somebody removed the ledger, for one: whoever waits is told all the same.
+      this.#noteFailure(error);
+      return { ...body, totals: this.#ledger.totals };
+    });
     this.#exit = exit;
     this.#recorded.resolve();
     this.#tell();
@@ -350,9 +365,4 @@ export class Job {
   #retryDelay(): Promise<void> {
     return delay(DISK_RETRY, this.#controller.signal);
   }
-}
-
-/** Whether an error of the file system is one that ends when somebody makes room. */
-export function isDiskFull(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }

@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { abortable, after } from "../lib/abort.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { type Claim, claimLedger, type StartRecord } from "../ledger/start.ts";
 import type { Launcher } from "../process/launcher.ts";
@@ -13,7 +14,7 @@ import { AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
-import { isDiskFull, Job, type JobOptions } from "./job.ts";
+import { Job, type JobOptions } from "./job.ts";
 import {
   encodeLinkFrame,
   FrontMessage,
@@ -214,6 +215,10 @@ class Keeper {
         const ended = this.#jobs.get(message.job)?.cancel(by, { signal, grace });
         return ended === undefined ? this.#answer(message, false) : this.#answerLater(message, ended);
       }
+      case "ping":
+        return this.#send({ type: "reply", request: message.request });
+      case "trim":
+        return this.#jobs.get(message.job)?.trim(message.bytes);
       case "retire":
         this.#retired = true;
         return this.#endIfIdle();
@@ -343,8 +348,9 @@ class Keeper {
 }
 
 function toRefusal(error: unknown): unknown {
-  if (!isDiskFull(error)) return error;
-  return new AppError("unavailable", "Cannot start the job: the disk of the state directory is full", {
-    cause: error,
-  });
+  if (!(error instanceof Error && "code" in error && /^E[A-Z]+$/.test(String(error.code)))) return error;
+  const what = isDiskFull(error)
+    ? "the disk of the state directory is full"
+    : `the state directory cannot be written (${String(error.code)})`;
+  return new AppError("unavailable", `Cannot start the job: ${what}`, { cause: error });
 }

@@ -55,6 +55,10 @@ export const FrontMessage = v.variant("type", [
    * `cancelled` unless it has another already.
    */
   v.object({ type: v.literal("cancel"), request: count, job: JobId, signal, grace: count, by: v.string() }),
+  /** Asks for a sign of life (since 1.1; a refusal is one too). */
+  v.object({ type: v.literal("ping"), request: count }),
+  /** Drop the oldest output until at most `bytes` are kept, as far as no holder needs it. */
+  v.object({ type: v.literal("trim"), job: JobId, bytes: count }),
   /** Take no new jobs, and end with the last one. */
   v.object({ type: v.literal("retire") }),
   /** The front stops on purpose: without jobs there is nothing to wait for. */

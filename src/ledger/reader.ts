@@ -1,8 +1,9 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
-import { MAX_DATA_BYTES, MAX_RECORD_BYTES } from "../protocol/limits.ts";
-import { encodeRecord, peekRecord, wholeRecords } from "../protocol/packet.ts";
+import { MAX_DATA_BYTES } from "../protocol/limits.ts";
+import { decodeRecords, encodeRecord, peekRecord, toPacket } from "../protocol/packet.ts";
+import { findBehind, findRun, type IntactRun } from "./intact.ts";
 import {
   listSegments,
   readSegmentHeader,
@@ -15,9 +16,17 @@ interface OpenSegment extends SegmentStart {
   readonly fd: number;
 }
 
+/** What was read, and what of it can be used. */
+interface Look extends IntactRun {
+  readonly bytes: Uint8Array;
+  /** Whether more was asked for than the segment has. */
+  readonly isShort: boolean;
+}
+
 /**
  * Reads whole records of a ledger from some packet on, while it grows. Where the oldest segments are gone it gives one
- * gap instead. It never holds more than the segment it reads; that one stays readable after it is unlinked.
+ * gap instead; it gives nothing that it has not checked. It never holds more than the segment it reads; that one stays
+ * readable after it is unlinked.
  */
 export class LedgerReader implements Disposable {
   readonly #directory: string;
@@ -26,6 +35,8 @@ export class LedgerReader implements Disposable {
   #next: number;
   #segment: OpenSegment | undefined;
   #position = 0;
+  /** The packet that begins there. */
+  #number = 0;
   /** The first packet of the segment that was left last: reading never goes back. */
   #left = -1;
   /** Until the next packet wanted is found. */
@@ -51,22 +62,19 @@ export class LedgerReader implements Disposable {
 
   /**
    * Reads records that end at or below `limit` (a position) into `target`. Answers their bytes; 0 when there are none
-   * yet, or when `target` is smaller than the next one. Throws `incomplete_output` when the ledger is damaged.
+   * yet, or when `target` is smaller than the next one. Throws `incomplete_output` when the ledger is damaged, after
+   * everything before the damage was read.
    */
   read(target: Uint8Array, limit: number): number {
-    if (this.#seeking) this.seek(limit);
-    if (this.#gap !== undefined) return this.#takeGap(target, this.#gap);
-    if (this.#seeking) return 0;
     for (;;) {
-      const { bytes, end, last } = this.#readWhole(target, limit);
-      if (end > 0) {
-        this.#position += end;
-        this.#next = this.#peek(bytes, last).next;
-        return end;
-      }
-      if (bytes.length > 0 || limit <= this.#position || !this.#leave()) return 0;
-      if (!this.#enter()) return 0;
+      if (this.#seeking) this.seek(limit);
       if (this.#gap !== undefined) return this.#takeGap(target, this.#gap);
+      if (this.#seeking) return 0;
+      const look = this.#look(target, limit);
+      if (look.end > 0) return this.#pass(look);
+      if (this.#isDamaged(look, limit)) throw this.#damaged();
+      if (look.bytes.length > 0 || limit <= this.#position || !this.#leave()) return 0;
+      if (!this.#enter()) return 0;
     }
   }
 
@@ -77,11 +85,13 @@ export class LedgerReader implements Disposable {
       if (this.#segment === undefined && !this.#enter()) return;
       if (limit <= this.#position) return;
       buffer ??= new Uint8Array(Math.min(MAX_DATA_BYTES, limit - this.#position));
-      const { bytes, end } = this.#readWhole(buffer, limit);
-      const skipped = this.#countBefore(bytes.subarray(0, end));
-      this.#position += skipped;
-      this.#seeking = skipped === end;
-      if (end === 0 && (bytes.length > 0 || limit <= this.#position || !this.#leave())) return;
+      const look = this.#look(buffer, limit);
+      if (look.end > 0) this.#passUnwanted(look.bytes.subarray(0, look.end));
+      else if (look.isBroken) this.#seeking = this.#passBroken(look.bytes);
+      else if (look.bytes.length > 0 || limit <= this.#position || !this.#leave()) {
+        this.#seeking = !this.#isDamaged(look, limit); // reading then says so
+        return;
+      }
     }
   }
 
@@ -108,13 +118,18 @@ export class LedgerReader implements Disposable {
   }
 
   #begin(fd: number, first: number): boolean {
-    const start = readSegmentHeader(fd, this.#job);
-    if (start === undefined) {
+    const start = this.#attempt(() => readSegmentHeader(fd, this.#job), fd);
+    if (start === undefined || start.totals.packets !== first) {
+      const isWhole = fstatSync(fd).size >= SEGMENT_HEADER_BYTES;
       closeSync(fd);
+      // The newest may be one that is just being begun, or whose keeper died over it.
+      if (isWhole || this.#findLater(first) !== undefined) throw this.#damaged();
       return false;
     }
     this.#segment = { ...start, fd };
     this.#position = start.position;
+    this.#number = first;
+    this.#seeking = first < this.#next;
     if (first <= this.#next) return true;
     this.#gap = encodeRecord("gap", { number: this.#next, at: 0 }, { next: first, totals: start.totals });
     this.#next = first;
@@ -131,55 +146,79 @@ export class LedgerReader implements Disposable {
   /** Goes on to the segment that begins where this one ended; false when there is none. */
   #leave(): boolean {
     const { fd, totals } = this.#segment as OpenSegment;
-    if (!this.#hasLater()) return false;
+    if (this.#findLater(totals.packets) === undefined) return false;
     closeSync(fd);
     this.#segment = undefined;
     this.#left = totals.packets;
     return true;
   }
 
-  #hasLater(): boolean {
-    const { totals } = this.#segment as OpenSegment;
-    return listSegments(this.#directory).some((first) => first > totals.packets);
+  #findLater(first: number): number | undefined {
+    return listSegments(this.#directory).find((later) => later > first);
   }
 
-  /** Reads what fits, and finds the whole records in it. Throws where there can never be a whole one. */
-  #readWhole(target: Uint8Array, limit: number): { bytes: Uint8Array; end: number; last: number } {
-    const bytes = this.#readSegment(target, limit);
-    const whole = wholeRecords(bytes);
-    const endsShort = bytes.length < Math.min(target.length, limit - this.#position);
-    if (whole.end === 0 && bytes.length > 0) {
-      // Only the newest segment may end in the middle of a record.
-      if (bytes.length >= MAX_RECORD_BYTES || (endsShort && this.#hasLater())) throw this.#damaged();
+  #look(target: Uint8Array, limit: number): Look {
+    const room = Math.max(0, Math.min(target.length, limit - this.#position));
+    const bytes = target.subarray(
+      0,
+      this.#attempt(() => this.#readSegment(target, room)),
+    );
+    return { bytes, isShort: bytes.length < room, ...findRun(bytes, this.#number) };
+  }
+
+  #readSegment(target: Uint8Array, room: number): number {
+    if (this.#segment === undefined || room === 0) return 0;
+    const { fd, position } = this.#segment;
+    const offset = SEGMENT_HEADER_BYTES + this.#position - position;
+    return readSync(fd, target, 0, room, offset);
+  }
+
+  #pass({ end, next }: IntactRun): number {
+    this.#position += end;
+    this.#number = this.#next = next;
+    return end;
+  }
+
+  /** Whether no reading later can give more. Only the newest segment may end in a record, or before what was told of. */
+  #isDamaged({ bytes, isBroken, isShort }: Look, limit: number): boolean {
+    if (isBroken) return true;
+    if (!isShort || this.#segment === undefined) return false;
+    const isNewest = this.#findLater(this.#segment.totals.packets) === undefined;
+    return isNewest ? Number.isFinite(limit) : bytes.length > 0;
+  }
+
+  /** Goes over intact records to the one wanted; what is left of a gap that it lies in is given as a gap of its own. */
+  #passUnwanted(records: Uint8Array): void {
+    for (let start = 0; start < records.length;) {
+      const { end, next } = peekRecord(records, start);
+      if (next > this.#next) {
+        this.#seeking = false;
+        if (this.#number < this.#next) this.#shorten(records.subarray(start, end));
+        return;
+      }
+      this.#position += end - start;
+      this.#number = next;
+      start = end;
     }
-    return { bytes, ...whole };
   }
 
-  #readSegment(target: Uint8Array, limit: number): Uint8Array {
-    if (this.#segment === undefined) return target.subarray(0, 0);
-    const room = Math.min(target.length, limit - this.#position);
-    if (room <= 0) return target.subarray(0, 0);
-    const offset = SEGMENT_HEADER_BYTES + this.#position - this.#segment.position;
-    return target.subarray(0, readSync(this.#segment.fd, target, 0, room, offset));
-  }
-
-  /** The bytes of the records before the next packet wanted. */
-  #countBefore(records: Uint8Array): number {
-    let bytes = 0;
-    while (bytes < records.length) {
-      const { end, next } = this.#peek(records, bytes);
-      if (next > this.#next) break;
-      bytes = end;
+  #shorten(record: Uint8Array): void {
+    for (const packet of [...decodeRecords(record)].map(toPacket)) {
+      if (packet?.type !== "gap") continue;
+      const { at, next, totals } = packet;
+      this.#gap = encodeRecord("gap", { number: this.#next, at }, { next, totals });
+      this.#position += record.length;
+      this.#number = this.#next = next;
     }
-    return bytes;
   }
 
-  #peek(records: Uint8Array, start: number): ReturnType<typeof peekRecord> {
-    try {
-      return peekRecord(records, start);
-    } catch (cause) {
-      throw this.#damaged(cause);
-    }
+  /** Goes over a broken record that nobody asks for. False when it cannot, or that is what is wanted. */
+  #passBroken(bytes: Uint8Array): boolean {
+    const behind = findBehind(bytes, this.#number);
+    if (behind === undefined || behind.number > this.#next) return false;
+    this.#position += behind.start;
+    this.#number = behind.number;
+    return true;
   }
 
   #open(first: number): number | undefined {
@@ -187,15 +226,38 @@ export class LedgerReader implements Disposable {
       return openSync(segmentPath(this.#directory, first), "r");
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-      throw error;
+      throw this.#damaged(error);
+    }
+  }
+
+  /** A disk that cannot be read is damage too. `fd` is closed then. */
+  #attempt<T>(read: () => T, fd?: number): T {
+    try {
+      return read();
+    } catch (error) {
+      if (fd !== undefined) closeSync(fd);
+      throw this.#damaged(error);
     }
   }
 
   #damaged(cause?: unknown): AppError {
+    const behind = this.#findReadable();
+    const advice = behind === undefined ? "" : `; it can be read again from packet ${behind} on`;
     return new AppError(
       "incomplete_output",
-      `Cannot read on: the ledger of job ${this.#job} is damaged at packet ${this.#next}`,
-      { cause },
+      `Cannot read on: the ledger of job ${this.#job} is damaged at packet ${this.#next}${advice}`,
+      { cause, details: { packet: this.#next, ...(behind !== undefined && { behind }) } },
     );
+  }
+
+  /** The first packet behind the damage, if there is one. */
+  #findReadable(): number | undefined {
+    try {
+      const buffer = new Uint8Array(MAX_DATA_BYTES);
+      const bytes = buffer.subarray(0, this.#readSegment(buffer, buffer.length));
+      return findBehind(bytes, this.#number)?.number ?? this.#findLater(this.#next);
+    } catch {
+      return undefined; // nothing is
+    }
   }
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readSync } from "node:fs";
+import { readdirSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
@@ -10,9 +10,9 @@ import {
   type RawRecord,
   setUint64,
   type Totals,
-  RECORD_HEADER_BYTES,
-  wholeRecords,
 } from "../protocol/packet.ts";
+
+import { findBehind, findRun } from "./intact.ts";
 
 /**
  * A segment's header, big-endian: "FHLEDGER" · format u16 · zero u16 u32 · job id (16 bytes) · first packet u64 ·
@@ -22,6 +22,8 @@ export const SEGMENT_HEADER_BYTES = 80;
 const MAGIC = "FHLEDGER";
 const FORMAT = 1;
 const CRC_OFFSET = 72;
+/** Whatever else lies in the directory is none. */
+const SEGMENT_NAME = /^\d{16}\.seg$/;
 
 /** Where a segment begins: what its ledger said before it, and at which position (bytes of records before it). */
 export interface SegmentStart {
@@ -66,28 +68,38 @@ export function readSegmentHeader(fd: number, job: JobId): SegmentStart | undefi
   };
 }
 
-/** Reads a segment up to its last whole and intact record: the totals after it, and the bytes of records before it. */
+/** What a segment says, as far as it can be read. */
+export interface SegmentScan {
+  /** What the job had said after the last intact record. */
+  readonly totals: Totals;
+  /** Bytes of records up to the end of that. */
+  readonly bytes: number;
+  /** The first packet that cannot be read though others behind it can; undefined if nothing but a tail is missing. */
+  readonly damagedAt: number | undefined;
+}
+
+/** Reads a segment up to its last whole and intact record, passing over broken ones. */
 export function scanSegment(
   fd: number,
   start: SegmentStart,
   look: (record: RawRecord) => void = () => {},
-): { readonly totals: Totals; readonly bytes: number } {
+): SegmentScan {
   const buffer = new Uint8Array(MAX_DATA_BYTES);
   let { totals } = start;
-  let bytes = 0;
-  for (;;) {
-    const read = readSync(fd, buffer, 0, buffer.length, SEGMENT_HEADER_BYTES + bytes);
-    const { end } = wholeRecords(buffer.subarray(0, read));
-    if (end === 0) return { totals, bytes };
-    try {
-      for (const record of decodeRecords(buffer.subarray(0, end))) {
-        look(record);
-        totals = addRecord(totals, record);
-        bytes += RECORD_HEADER_BYTES + record.payload.length;
-      }
-    } catch {
-      return { totals, bytes }; // the first record whose checksum is wrong is where the tail is torn
+  let number = totals.packets;
+  let damagedAt: number | undefined;
+  for (let bytes = 0; ;) {
+    const read = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, SEGMENT_HEADER_BYTES + bytes));
+    const { end, next } = findRun(read, number);
+    for (const record of decodeRecords(read.subarray(0, end))) {
+      look(record);
+      totals = addRecord(totals, record);
     }
+    const behind = end === 0 ? findBehind(read, number) : undefined;
+    if (end === 0 && behind === undefined) return { totals, bytes, damagedAt };
+    if (behind !== undefined) damagedAt ??= number;
+    bytes += behind?.start ?? end;
+    number = behind?.number ?? next;
   }
 }
 
@@ -99,9 +111,19 @@ export function segmentPath(directory: string, firstPacket: number): string {
 /** First packets of the segments that exist, in order. Throws `not_found` when the whole ledger was removed. */
 export function listSegments(directory: string): number[] {
   return list(directory)
-    .filter((name) => name.endsWith(".seg"))
+    .filter((name) => SEGMENT_NAME.test(name))
     .map((name) => Number.parseInt(name, 10))
     .sort((a, b) => a - b);
+}
+
+/** Bytes that a ledger takes with everything in its directory, and in how many segments. */
+export function measureLedger(directory: string): { readonly bytes: number; readonly segments: number } {
+  const names = list(directory);
+  const sizes = names.map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
+  return {
+    bytes: sizes.reduce((sum, size) => sum + size, 0),
+    segments: names.filter((name) => name.endsWith(".seg")).length,
+  };
 }
 
 function list(directory: string): string[] {

@@ -1,6 +1,15 @@
-import { closeSync, ftruncateSync, openSync, rmSync, unlinkSync, writeSync, writevSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+  writevSync,
+} from "node:fs";
 import type { JobId } from "../protocol/id.ts";
-import { MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from "../protocol/limits.ts";
+import { MAX_RECORD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from "../protocol/limits.ts";
 import {
   type Closed,
   type Exit,
@@ -37,7 +46,7 @@ export class LedgerWriter implements Disposable {
   readonly #directory: string;
   readonly #job: JobId;
   readonly #options: LedgerWriterOptions;
-  readonly #segmentBytes: number;
+  #segmentBytes: number;
   readonly #header = new Uint8Array(RECORD_HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
   /** Segments on disk, oldest first; the last one is open. */
@@ -66,31 +75,55 @@ export class LedgerWriter implements Disposable {
 
   /** Opens an empty ledger in a directory that was just claimed. */
   static create(directory: string, job: JobId, options: LedgerWriterOptions): LedgerWriter {
-    const start = { totals: NO_TOTALS, position: 0 };
+    return LedgerWriter.#begin(directory, job, options, { totals: NO_TOTALS, position: 0 });
+  }
+
+  static #begin(
+    directory: string,
+    job: JobId,
+    options: LedgerWriterOptions,
+    start: SegmentStart,
+  ): LedgerWriter {
     const fd = openSegment(directory, job, start);
     return new LedgerWriter(directory, job, options, { fd, segments: [start], ...start });
   }
 
-  /** Opens the ledger of a dead keeper's job at its last whole packet; a torn tail is cut. */
+  /**
+   * Opens the ledger of a dead keeper's job behind its last whole packet. A torn tail is cut, and a segment that was never
+   * begun properly removed; what is longer than that is damage: it stays as it is, and the ledger goes on in a new segment.
+   */
   static recover(directory: string, job: JobId, options: LedgerWriterOptions): LedgerWriter {
+    let packets = 0;
+    let unread = 0;
     for (const first of listSegments(directory).reverse()) {
-      const fd = openSync(segmentPath(directory, first), "r+");
+      const path = segmentPath(directory, first);
+      const fd = openSync(path, "r+");
+      const { size } = fstatSync(fd);
       const start = readSegmentHeader(fd, job);
       if (start !== undefined) {
         const { totals, bytes } = scanSegment(fd, start);
-        ftruncateSync(fd, SEGMENT_HEADER_BYTES + bytes);
-        return new LedgerWriter(directory, job, options, {
-          fd,
-          segments: [start],
-          totals,
-          position: start.position + bytes,
-        });
+        const position = start.position + bytes;
+        const rest = size - SEGMENT_HEADER_BYTES - bytes;
+        if (rest < MAX_RECORD_BYTES && packets === 0) {
+          ftruncateSync(fd, size - rest);
+          return new LedgerWriter(directory, job, options, { fd, segments: [start], totals, position });
+        }
+        closeSync(fd);
+        packets = Math.max(packets, totals.packets + 1);
+        const next = { totals: { ...totals, packets }, position: position + rest + unread };
+        return LedgerWriter.#begin(directory, job, options, next);
       }
-      // The keeper died while it began this segment: nothing of it was ever counted.
       closeSync(fd);
-      unlinkSync(segmentPath(directory, first));
+      if (size <= SEGMENT_HEADER_BYTES) unlinkSync(path);
+      else {
+        packets = Math.max(packets, first + 1);
+        unread += size;
+      }
     }
-    return LedgerWriter.create(directory, job, options);
+    return LedgerWriter.#begin(directory, job, options, {
+      totals: { ...NO_TOTALS, packets },
+      position: unread,
+    });
   }
 
   /** What was said so far. */
@@ -138,6 +171,20 @@ export class LedgerWriter implements Disposable {
     return body;
   }
 
+  /**
+   * Drops the oldest output until at most `bytes` are left, as far as no holder needs it: if it must be, all that was said
+   * so far. From then on segments are small enough to lose less the next time. Throws the system's error when there is no
+   * room to go on in a new one.
+   */
+  trim(bytes: number): void {
+    this.#segmentBytes = Math.min(this.#segmentBytes, segmentBytes(bytes));
+    this.#dropOldest(bytes);
+    const { position } = this.#segments.at(-1) as SegmentStart;
+    if (this.#position - position <= bytes) return;
+    this.#rotate();
+    this.#dropOldest(bytes);
+  }
+
   [Symbol.dispose](): void {
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = -1;
@@ -179,17 +226,20 @@ export class LedgerWriter implements Disposable {
   #makeRoom(length: number): void {
     const { position: start } = this.#segments.at(-1) as SegmentStart;
     if (this.#position === start || this.#position + length - start <= this.#segmentBytes) return;
+    this.#rotate();
+    this.#dropOldest(this.#options.keepBytes);
+  }
+
+  #rotate(): void {
     const segment = { totals: this.#missing ?? this.#totals, position: this.#position };
     const fd = openSegment(this.#directory, this.#job, segment);
     closeSync(this.#fd);
     this.#fd = fd;
     this.#segments.push(segment);
-    this.#dropOldest();
   }
 
-  #dropOldest(): void {
-    const { keepBytes, released } = this.#options;
-    if (keepBytes === undefined) return;
+  #dropOldest(keepBytes = Number.POSITIVE_INFINITY): void {
+    const { released } = this.#options;
     for (;;) {
       const [oldest, second] = this.#segments;
       if (oldest === undefined || second === undefined) return;

@@ -1,13 +1,26 @@
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import type { ProcessIdentity } from "../protocol/job.ts";
+import { readBootId } from "./boot.ts";
 
-/** What tells this run of a process from any other of the same pid, or undefined when it does not run. */
+/**
+ * What tells this run of a process from any other of the same pid, on this machine and ever, or undefined when it does not
+ * run. Linux counts ticks since the boot, which another process of another boot may share: the boot's id goes before them.
+ */
 export function findStartTime(pid: number): string | undefined {
   return process.platform === "linux" ? findStat(pid)?.startTime : askSystem(pid);
 }
 
+function toStartTime(boot: string, ticks: string): string {
+  return `${boot}/${ticks}`;
+}
+
 export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   return findStartTime(pid) === startTime;
+}
+
+/** Whether a process was started since the boot. One that a reboot ended has nobody left, whoever has its ids now. */
+export function isOfThisBoot({ startTime }: ProcessIdentity, boot = readBootId()): boolean {
+  return process.platform !== "linux" || startTime.startsWith(toStartTime(boot, ""));
 }
 
 /** A process as the system lists it. */
@@ -29,28 +42,30 @@ export function listProcesses(): ProcessRow[] {
 /** Living members of the session that `leader` opened; only itself where the system does not show sessions. */
 export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
   if (process.platform !== "linux") return isAlive(leader) ? [leader] : [];
+  const boot = readBootId();
+  if (!isOfThisBoot(leader, boot)) return [];
   const found = findStartTime(leader.pid);
   // A session's id is not given to a new process while members live, so another leader means that all are gone.
   if (found !== undefined && found !== leader.startTime) return [];
-  return listLinux()
+  return listLinux(boot)
     .filter(({ session, isZombie }) => session === leader.pid && !isZombie)
     .map(({ pid, startTime }) => ({ pid, startTime }));
 }
 
-function listLinux(): ProcessRow[] {
+function listLinux(boot = readBootId()): ProcessRow[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => findStat(Number(name)) ?? []);
+    .flatMap((name) => findStat(Number(name), boot) ?? []);
 }
 
 /** What Linux says of a process; undefined when there is none. Fields 3 to 6 and 22 of proc_pid_stat(5). The name in field 2 may hold anything, so fields count from its last ")". */
-export function findStat(pid: number): ProcessRow | undefined {
+export function findStat(pid: number, boot = readBootId()): ProcessRow | undefined {
   try {
     const text = readStart(`/proc/${pid}/stat`);
     const [state, parent, group, session, ...rest] = text.slice(text.lastIndexOf(")") + 2).split(" ");
     return {
       pid,
-      startTime: rest[15] ?? "",
+      startTime: toStartTime(boot, rest[15] ?? ""),
       parent: Number(parent),
       group: Number(group),
       session: Number(session),

@@ -28,18 +28,19 @@ export const NO_TOTALS: Totals = { packets: 0, values: 0, stdoutBytes: 0, stderr
 export const Gap = v.object({ next: count, totals: Totals });
 export type Gap = v.InferOutput<typeof Gap>;
 
+/** What a process took, and those that it waited for. */
+export const Usage = v.object({
+  userMs: v.number(),
+  systemMs: v.number(),
+  /** Of the largest process; absent where it is less than the keeper itself takes, as it cannot be told then. */
+  maxRssBytes: v.optional(v.number()),
+});
+
 /** The process is reaped. `totals` counts everything before this packet; usage is of the process and what it reaped. */
 export const Exit = v.object({
   outcome: Outcome,
   totals: Totals,
-  usage: v.optional(
-    v.object({
-      userMs: v.number(),
-      systemMs: v.number(),
-      /** Of the largest process; absent where it is less than the keeper itself takes, as it cannot be told then. */
-      maxRssBytes: v.optional(v.number()),
-    }),
-  ),
+  usage: v.optional(Usage),
   endedAt: v.string(),
 });
 export type Exit = v.InferOutput<typeof Exit>;
@@ -91,19 +92,6 @@ export function encodeRecord(
   return record;
 }
 
-/** The longest run of whole records at the beginning of `bytes`: where it ends, and where its last record starts. */
-export function wholeRecords(bytes: Uint8Array): { readonly end: number; readonly last: number } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  let last = 0;
-  for (let end = 0; ;) {
-    if (bytes.length - end < RECORD_HEADER_BYTES) return { end, last };
-    const next = end + RECORD_HEADER_BYTES + view.getUint32(end);
-    if (next > bytes.length) return { end, last };
-    last = end;
-    end = next;
-  }
-}
-
 /** What can be told of the record at `start` without checking it: where it ends, and which packet follows it. */
 export function peekRecord(
   bytes: Uint8Array,
@@ -117,6 +105,35 @@ export function peekRecord(
     end,
     next: isGap ? parseBody(Gap, bytes.subarray(payload, end)).next : getUint64(view, start + 12) + 1,
   };
+}
+
+/**
+ * The record at `start`: where it ends, its number, and which packet follows it. "cut" when it is not all there, "broken"
+ * when what is there can be no record.
+ */
+export function checkRecord(
+  view: DataView,
+  start: number,
+): { readonly end: number; readonly number: number; readonly next: number } | "cut" | "broken" {
+  if (view.byteLength - start < RECORD_HEADER_BYTES) return "cut";
+  const length = view.getUint32(start);
+  if (length > MAX_PAYLOAD_BYTES) return "broken";
+  const end = start + RECORD_HEADER_BYTES + length;
+  if (end > view.byteLength) return "cut";
+  const checked = new Uint8Array(view.buffer, view.byteOffset + start + CRC_START, end - start - CRC_START);
+  if (Bun.hash.crc32(checked) !== view.getUint32(start + 4)) return "broken";
+  const number = getUint64(view, start + 12);
+  if (view.getUint8(start + CRC_START) !== KINDS.gap) return { end, number, next: number + 1 };
+  const next = findNext(checked.subarray(RECORD_HEADER_BYTES - CRC_START));
+  return next !== undefined && next > number ? { end, number, next } : "broken";
+}
+
+function findNext(payload: Uint8Array): number | undefined {
+  try {
+    return parseBody(Gap, payload).next;
+  } catch {
+    return undefined; // no gap that any version wrote
+  }
 }
 
 /** A record whose checksum holds, its payload not yet read. `kind` is undefined for one that a newer version wrote. */

@@ -1,24 +1,47 @@
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import * as v from "valibot";
+import { parseDuration } from "../lib/duration.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
+import { HOLD_GRACE } from "../protocol/limits.ts";
 import { parseListen } from "./listen.ts";
+import {
+  type RetentionFlags,
+  type RetentionLimits,
+  RetentionTable,
+  toRetention,
+} from "./retention-limits.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
+
+/** A time as people write it, in milliseconds. */
+const duration = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    try {
+      return parseDuration(dataset.value);
+    } catch {
+      addIssue({ expected: "a duration such as 500ms, 5s or 2m", received: `"${dataset.value}"` });
+      return NEVER;
+    }
+  }),
+);
 
 /** What a configuration file may say. */
 const ConfigFile = v.strictObject({
   listen: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))])),
   state: v.optional(v.pipe(v.string(), v.nonEmpty())),
+  session: v.optional(v.strictObject({ grace: v.optional(duration) })),
   log: v.optional(
     v.strictObject({
       level: v.optional(v.picklist(LOG_LEVELS)),
       format: v.optional(v.picklist(LOG_FORMATS)),
     }),
   ),
+  retention: v.optional(RetentionTable),
 });
 
 /** What the command line may say; it comes before the file. */
@@ -28,14 +51,18 @@ export interface ConfigFlags {
   readonly config: string | undefined;
   readonly logLevel: string | undefined;
   readonly logFormat: string | undefined;
+  readonly retention?: RetentionFlags;
 }
 
 export interface ServerConfig {
   /** Undefined for the default: port 9922 on 127.0.0.1, and on ::1 where there is IPv6. */
   readonly listen: readonly ListenAddress[] | undefined;
   readonly state: string;
+  /** Milliseconds that a session is kept without a connection, and a job's hold without its client. */
+  readonly grace: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: (typeof LOG_FORMATS)[number];
+  readonly retention: RetentionLimits;
 }
 export type ListenAddress = ReturnType<typeof parseListen>;
 
@@ -53,8 +80,10 @@ export function readConfig(
   return {
     listen: listen?.map(parseListen),
     state: state === undefined ? defaultState(env) : resolve(state),
+    grace: file.session?.grace ?? HOLD_GRACE,
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
+    retention: toRetention(flags.retention ?? {}, file.retention),
   };
 }
 
@@ -66,7 +95,8 @@ function readFile(path: string): v.InferOutput<typeof ConfigFile> {
   throw refused(path, `at "${key}": ${describeIssue(issue)}`);
 }
 
-function describeIssue({ type, expected, received }: v.BaseIssue<unknown>): string {
+function describeIssue({ type, expected, received, message }: v.BaseIssue<unknown>): string {
+  if (type === "raw_transform") return message;
   if (type === "non_empty") return "it is empty";
   return expected === "never" ? "this key is unknown" : `expected ${expected}, found ${received}`;
 }

@@ -535,14 +535,14 @@ describe.skipIf(fault !== undefined)("A job on a full disk", () => {
     fill(200 * KiB);
     using elsewhere = openDirectory();
     const marker = `${elsewhere.path}/written`;
-    const job = await keeper.spawn(front, ["sh", "-c", `head -c 1000000 /dev/zero; : > ${marker}; echo on`]);
+    const job = await keeper.spawn(front, ["sh", "-c", `head -c 8000000 /dev/zero; : > ${marker}; echo on`]);
     await eventually(() => existsSync(marker));
     rmSync(filler);
     await front.hear("closed", (message) => message.job === job);
     const packets = keeper.ledger(job);
     const counted = packets.filter(({ type }) => type === "exit");
     expect(counted).toMatchObject([
-      { outcome: { type: "exited", code: 0 }, totals: { stdoutBytes: 1_000_003 } },
+      { outcome: { type: "exited", code: 0 }, totals: { stdoutBytes: 8_000_003 } },
     ]);
     expect(types(packets)).toContain("gap");
   }, 30_000);

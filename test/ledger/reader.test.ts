@@ -1,15 +1,27 @@
-import { expect, test } from "bun:test";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import * as v from "valibot";
+import { findEnding } from "../../src/ledger/ending.ts";
 import { LedgerReader } from "../../src/ledger/reader.ts";
 import { listSegments, SEGMENT_HEADER_BYTES, segmentPath } from "../../src/ledger/segment.ts";
 import { LedgerWriter } from "../../src/ledger/writer.ts";
+import type { AppError } from "../../src/protocol/error.ts";
 import { JobId } from "../../src/protocol/id.ts";
 import { MAX_DATA_BYTES, MAX_PAYLOAD_BYTES, MAX_RECORD_BYTES } from "../../src/protocol/limits.ts";
-import { decodeRecords, NO_TOTALS, type Packet, RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
+import {
+  decodeRecords,
+  encodeRecord,
+  NO_TOTALS,
+  type Packet,
+  RECORD_HEADER_BYTES,
+  toPacket,
+} from "../../src/protocol/packet.ts";
 import { openDirectory } from "../support/directory.ts";
 import { readLedger, readPackets, textOf, SOME_EXIT } from "../support/packets.ts";
+
+setDefaultTimeout(60_000);
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -91,6 +103,13 @@ function toSketch(packet: Packet): Sketch {
 /** The packet after this one. */
 const after = ([number, type, extent]: Sketch) => (type === "gap" ? extent : number + 1);
 
+/** What a reader gives from a packet on: of a gap that this one lies in, the rest. */
+function toRest(sketches: readonly Sketch[], since: number): Sketch[] {
+  return sketches
+    .filter((sketch) => after(sketch) > since)
+    .map(([number, type, extent]) => [Math.max(number, since), type, extent]);
+}
+
 test("LedgerReader started at any packet gives exactly the rest", () => {
   fc.assert(
     fc.property(
@@ -102,8 +121,8 @@ test("LedgerReader started at any packet gives exactly the rest", () => {
         const { writer, directory, job } = world;
         for (let since = 0; since < writer.totals.packets; since++) {
           using reader = new LedgerReader(directory, job, since);
-          const rest = sketches.filter((sketch) => after(sketch) > since);
-          expect(readPackets(reader, writer.position, targetBytes).map(toSketch)).toEqual(rest);
+          const packets = readPackets(reader, writer.position, targetBytes);
+          expect(packets.map(toSketch)).toEqual(toRest(sketches, since));
           expect(reader.next).toBe(writer.totals.packets);
           expect(reader.position).toBe(writer.position);
         }
@@ -121,7 +140,10 @@ test("LedgerReader of a trimmed ledger gives one gap for what is gone, from any 
       const { writer, directory, job } = world;
       const [oldest = 0] = listSegments(directory);
       for (let since = 0; since < writer.totals.packets; since += since < oldest ? 7 : 1) {
-        const kept = sketches.filter((sketch) => sketch[0] >= oldest && after(sketch) > since);
+        const kept = toRest(
+          sketches.filter(([number]) => number >= oldest),
+          since,
+        );
         const gone: Sketch[] = since < oldest ? [[since, "gap", oldest]] : [];
         expect(readLedger(directory, job, since).map(toSketch)).toEqual([...gone, ...kept]);
       }
@@ -140,7 +162,9 @@ test("LedgerReader gives the same packets however its limit grows, and nothing a
       const read: Sketch[] = [];
       let limit = 0;
       for (const increment of [...increments, Number.POSITIVE_INFINITY]) {
-        limit += increment;
+        // Nobody is told of more than there is.
+        limit =
+          increment === Number.POSITIVE_INFINITY ? increment : Math.min(writer.position, limit + increment);
         read.push(...readPackets(reader, limit).map(toSketch));
         // A gap says where the ledger begins; nothing else may come from above the limit.
         if (read.at(-1)?.[1] !== "gap") expect(reader.position).toBeLessThanOrEqual(limit);
@@ -245,7 +269,7 @@ test("LedgerReader gives readers of a skipped part the gap, wherever in it they 
   writer.append("stdout", text("b"));
   for (let since = 1; since <= 5; since++) {
     expect(read(since)).toMatchObject([
-      { type: "gap", next: 6 },
+      { type: "gap", number: since, next: 6, totals: { stdoutBytes: 6 } },
       { type: "stdout", number: 6 },
     ]);
   }
@@ -301,8 +325,10 @@ test("LedgerReader says that a ledger is damaged where a gap cannot be read", ()
   const bytes = readFileSync(path);
   bytes[SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES] = 0x21;
   writeFileSync(path, bytes);
-  for (const since of [0, 1])
-    expect(() => read(since)).toThrow(expect.objectContaining({ code: "incomplete_output" }));
+  expect(() => read(0)).toThrow(
+    expect.objectContaining({ code: "incomplete_output", details: { packet: 0, behind: 1 } }),
+  );
+  expect(textOf(read(1))).toBe("after");
 });
 
 test("LedgerReader gives one gap where a segment in the middle has gone", () => {
@@ -316,4 +342,159 @@ test("LedgerReader gives one gap where a segment in the middle has gone", () => 
     [second, "gap", third],
     ...Array.from({ length: 12 - third }, (_, index): Sketch => [third + index, "stdout", 60 * KiB]),
   ]);
+});
+
+/** What a reader gives from a packet on, and why it stops. */
+function readDamaged(directory: string, job: JobId, since: number) {
+  using reader = new LedgerReader(directory, job, since);
+  const packets: Packet[] = [];
+  const target = new Uint8Array(MAX_DATA_BYTES);
+  try {
+    for (;;) {
+      const length = reader.read(target, Number.POSITIVE_INFINITY);
+      if (length === 0) return { packets, error: undefined };
+      for (const record of decodeRecords(target.slice(0, length))) packets.push(toPacket(record) as Packet);
+    }
+  } catch (error) {
+    return { packets, error };
+  }
+}
+
+type Damage = readonly ["cut" | "flip" | "remove", segment: number, offset: number];
+
+/** Damages a segment of a ledger, if there is one. */
+function damage(directory: string, [kind, index, at]: Damage): void {
+  const segments = listSegments(directory);
+  if (segments.length === 0) return;
+  const path = segmentPath(directory, segments[index % segments.length] ?? 0);
+  if (kind === "remove") return rmSync(path);
+  const bytes = readFileSync(path);
+  if (bytes.length === 0) return;
+  const offset = at % bytes.length;
+  if (kind === "cut") return writeFileSync(path, bytes.subarray(0, offset));
+  bytes[offset] = (bytes[offset] ?? 0) ^ (1 << (at % 8));
+  writeFileSync(path, bytes);
+}
+
+const damages = fc.array(
+  fc.tuple(fc.constantFrom("cut" as const, "flip" as const, "remove" as const), fc.nat(9), fc.nat()),
+  { minLength: 1, maxLength: 3 },
+);
+
+test("LedgerReader of a ledger that is damaged anyhow gives no wrong byte and no packet twice, and knows what it lacks", () => {
+  fc.assert(
+    fc.property(
+      fc.array(steps, { minLength: 1, maxLength: 2 }),
+      damages,
+      fc.nat(60),
+      (scripts, wounds, since) => {
+        using world = setup(1 * MiB);
+        const { directory, job, writer } = world;
+        write(world, scripts.flat());
+        const whole = new Map(readLedger(directory, job).map((packet) => [packet.number, packet]));
+        for (const wound of wounds) damage(directory, wound);
+
+        const { packets, error } = readDamaged(directory, job, since);
+        if (error !== undefined) expect(error).toMatchObject({ code: "incomplete_output" });
+        let next = since;
+        for (const packet of packets) {
+          expect(packet.number).toBe(next);
+          next = packet.type === "gap" ? packet.next : packet.number + 1;
+          if (packet.type !== "gap") expect(packet).toEqual(whole.get(packet.number) as typeof packet);
+        }
+        // Whoever got all was told of nothing; whoever did not was told, or sees that the last packet is missing.
+        if (error === undefined && since < writer.totals.packets)
+          expect(next === writer.totals.packets).toBe(packets.at(-1)?.type === "closed");
+        const behind = (error as { details?: { behind?: number } } | undefined)?.details?.behind;
+        // Unless that is damaged too.
+        if (behind !== undefined)
+          expect([behind, undefined]).toContain(readDamaged(directory, job, behind).packets[0]?.number);
+
+        // Whoever goes on with such a ledger does not make it worse.
+        const before = readDamaged(directory, job, since);
+        using recovered = LedgerWriter.recover(directory, job, {
+          keepBytes: undefined,
+          clock: () => 0,
+          released: () => 0,
+        });
+        recovered.close(SOME_EXIT);
+        const again = readDamaged(directory, job, since);
+        expect(again.packets.slice(0, before.packets.length)).toEqual(before.packets);
+        expect(findEnding(directory, job)).toMatchObject({ closed: true });
+      },
+    ),
+    { numRuns: 150 },
+  );
+});
+
+test("LedgerReader gives everything up to a record with any bit flipped, and says where it can be read again", () => {
+  using world = setup();
+  const { directory, job, writer } = world;
+  for (const word of ["zero", "one", "two", "three"]) writer.append("stdout", text(word));
+  writer.close(SOME_EXIT);
+  const path = segmentPath(directory, 0);
+  const sound = readFileSync(path);
+  const start = SEGMENT_HEADER_BYTES + 2 * RECORD_HEADER_BYTES + 7;
+  for (let bit = start * 8; bit < (start + RECORD_HEADER_BYTES + 3) * 8; bit++) {
+    const bytes = Uint8Array.from(sound); // a slice of a Buffer would be the Buffer
+    bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    writeFileSync(path, bytes);
+    const { packets, error } = readDamaged(directory, job, 0);
+    expect(textOf(packets)).toBe("zeroone");
+    const isLength = bit < (start + 4) * 8;
+    // One that seems to reach beyond the end is like a torn one: the reader sees that the last packet is missing.
+    if (error === undefined) expect(isLength).toBe(true);
+    else expect(error).toMatchObject({ message: expect.stringContaining("is damaged at packet 2") });
+    if (isLength) continue;
+    expect((error as AppError).details, `bit ${bit - start * 8}`).toEqual({ packet: 2, behind: 3 });
+    expect(textOf(readDamaged(directory, job, 3).packets)).toBe("three");
+    expect(findEnding(directory, job)).toMatchObject({ closed: true, exit: SOME_EXIT, next: 5 });
+  }
+});
+
+test("LedgerReader takes nothing for a record that a job wrote into its own output", () => {
+  using world = setup();
+  const { directory, job, writer } = world;
+  writer.append("stdout", text("zero"));
+  const broken = writer.position;
+  const forged = encodeRecord("closed", { number: 2, at: 0 }, { exit: SOME_EXIT, totals: NO_TOTALS });
+  for (let number = 0; number < 3; number++) writer.append("stdout", forged);
+  const path = segmentPath(directory, 0);
+  const bytes = readFileSync(path);
+  bytes[SEGMENT_HEADER_BYTES + broken] = 0x7f;
+  writeFileSync(path, bytes);
+  const { packets, error } = readDamaged(directory, job, 0);
+  expect([textOf(packets), (error as Error).message]).toEqual([
+    "zero",
+    expect.stringMatching(/at packet 1$/),
+  ]);
+  expect(findEnding(directory, job)).toMatchObject({ closed: false, exit: undefined });
+});
+
+test("LedgerReader says at once that a ledger has lost what was told of, and not that it is still to come", () => {
+  using world = setup();
+  const { directory, job, writer, read } = world;
+  for (const word of ["zero", "one"]) writer.append("stdout", text(word));
+  using attached = new LedgerReader(directory, job, 0);
+  expect(textOf(readPackets(attached, writer.position))).toBe("zeroone");
+  writer.append("stdout", text("two"));
+  const path = segmentPath(directory, 0);
+  writeFileSync(path, readFileSync(path).subarray(0, SEGMENT_HEADER_BYTES + 3 * RECORD_HEADER_BYTES));
+  expect(() => readPackets(attached, writer.position)).toThrow("is damaged at packet 2");
+  writeFileSync(path, "");
+  expect(() => readPackets(attached, writer.position)).toThrow("is damaged at packet 2");
+  // The keeper goes on where it was, and what is before that are zeros.
+  writer.append("stdout", text("three"));
+  expect(() => read(0, writer.position)).toThrow("is damaged at packet 0");
+});
+
+test("LedgerReader ignores whatever else lies in the directory", () => {
+  using world = setup();
+  const { directory, writer, read } = world;
+  writer.append("stdout", text("zero"));
+  for (const name of ["x.seg", "1.seg", "0000000000000001.seg.bak", ".0000000000000001.seg", "core"])
+    writeFileSync(join(directory, name), "rubbish");
+  expect(textOf(read(0))).toBe("zero");
+  mkdirSync(segmentPath(directory, 1));
+  expect(() => read(0)).toThrow(expect.objectContaining({ code: "incomplete_output" }));
 });

@@ -154,6 +154,61 @@ test("LedgerWriter keeps to its budget, and loses nothing new, when somebody els
   expect(packets.filter(({ type }) => type === "gap")).toHaveLength(1);
 });
 
+test("LedgerWriter.trim drops the oldest output, all of it if need be, and a reader is told exactly what is missing", () => {
+  using world = setup();
+  const { writer, directory, job } = world;
+  for (let number = 0; writer.position < 20 * MiB; number++) writer.append("stdout", chunk(number, 64 * KiB));
+  writer.trim(10 * MiB);
+  expect(bytesOnDisk(directory)).toBeLessThanOrEqual(10 * MiB);
+  expect(bytesOnDisk(directory)).toBeGreaterThan(1 * MiB);
+  const { totals } = writer;
+  writer.trim(1_000);
+  writer.trim(1_000);
+  expect(bytesOnDisk(directory)).toBe(0);
+  expect(writer.totals).toEqual(totals);
+  writer.append("stdout", text("on"));
+  expect(readLedger(directory, job)).toMatchObject([
+    { type: "gap", number: 0, next: totals.packets, totals },
+    { type: "stdout", number: totals.packets },
+  ]);
+});
+
+test("LedgerWriter.trim loses no more than an eighth too much of what is written after the first time", () => {
+  using world = setup();
+  const { writer, directory } = world;
+  writer.trim(4 * MiB);
+  while (writer.position < 20 * MiB) writer.append("stdout", chunk(0, 50 * KiB));
+  writer.trim(4 * MiB);
+  expect(bytesOnDisk(directory)).toBeLessThanOrEqual(4 * MiB);
+  expect(bytesOnDisk(directory)).toBeGreaterThan(3.5 * MiB - 50 * KiB);
+});
+
+test("LedgerWriter.trim drops nothing that a holder needs", () => {
+  let released = 0;
+  using world = setup({ released: () => released });
+  const { writer, directory, job } = world;
+  for (let number = 0; number < 10; number++) writer.append("stdout", chunk(number, 1_000));
+  writer.trim(0);
+  expect(readLedger(directory, job).map(({ number }) => number)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  released = Number.POSITIVE_INFINITY;
+  writer.trim(0);
+  expect(bytesOnDisk(directory)).toBe(0);
+});
+
+test("LedgerWriter.trim leaves the gap to those that read what it drops, before one that the disk left", () => {
+  using world = setup();
+  const { writer, directory, job } = world;
+  writer.append("stdout", text("a"));
+  writer.skip("stdout", text("bc"));
+  writer.trim(0);
+  writer.append("stdout", text("d"));
+  expect(readLedger(directory, job)).toMatchObject([
+    { type: "gap", number: 0, next: 1, totals: { stdoutBytes: 1 } },
+    { type: "gap", number: 1, next: 2, totals: { stdoutBytes: 3 } },
+    { type: "stdout", number: 2 },
+  ]);
+});
+
 test("LedgerWriter counts what it says, and writes the exit and the close with those counts", () => {
   using world = setup();
   const { writer, directory, job } = world;
@@ -215,7 +270,7 @@ describe("LedgerWriter.recover", () => {
     const { directory, job, options } = world;
     const { totals, position, path, whole } = dead(world);
     for (let offset = SEGMENT_HEADER_BYTES + position; offset < whole.length; offset++) {
-      const flipped = whole.slice();
+      const flipped = Uint8Array.from(whole); // a slice of a Buffer would be the Buffer
       flipped[offset] = (flipped[offset] ?? 0) ^ 0x40;
       writeFileSync(path, flipped);
       using recovered = LedgerWriter.recover(directory, job, options);
@@ -262,12 +317,32 @@ describe("LedgerWriter.recover", () => {
     expect(recovered.totals).toEqual(NO_TOTALS);
   });
 
-  test("does not take another job's ledger for its own", () => {
+  test("neither takes another job's segment for its own, nor touches it", () => {
     using world = setup();
     const { directory, options, writer } = world;
     writer.append("stdout", text("not yours"));
+    const before = readFileSync(segmentPath(directory, 0));
     using recovered = LedgerWriter.recover(directory, newJob(), options);
-    expect(recovered.totals).toEqual(NO_TOTALS);
+    expect(recovered.totals).toEqual({ ...NO_TOTALS, packets: 1 });
+    expect(readFileSync(segmentPath(directory, 0)).equals(before)).toBe(true);
+  });
+
+  test("cuts nothing behind damage that is no torn tail, and goes on in a new segment", () => {
+    using world = setup({ keepBytes: undefined });
+    const { directory, job, options, writer } = world;
+    for (let number = 0; number < 6; number++) writer.append("stdout", chunk(number, 60 * KiB));
+    const path = segmentPath(directory, 0);
+    const bytes = readFileSync(path);
+    // The length of packet 2 is wrong, so that what is behind it cannot be found.
+    bytes[SEGMENT_HEADER_BYTES + 2 * (RECORD_HEADER_BYTES + 60 * KiB)] = 0x7f;
+    writeFileSync(path, bytes);
+    using recovered = LedgerWriter.recover(directory, job, options);
+    recovered.close(SOME_EXIT);
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+    expect(readLedger(directory, job, 3)).toMatchObject([{ number: 3, type: "closed" }]);
+    expect(() => readLedger(directory, job)).toThrow(
+      "damaged at packet 2; it can be read again from packet 3 on",
+    );
   });
 });
 

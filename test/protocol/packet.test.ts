@@ -8,11 +8,11 @@ import {
   getUint64,
   NO_TOTALS,
   type Packet,
+  checkRecord,
   peekRecord,
   RECORD_HEADER_BYTES,
   setUint64,
   toPacket,
-  wholeRecords,
   writeRecordHeader,
 } from "../../src/protocol/packet.ts";
 import { anyCount, anyExit, anyGap, anyTotals } from "../support/arbitrary.ts";
@@ -74,23 +74,36 @@ test("decodeRecords and toPacket give back what was encoded, wherever it lies in
   );
 });
 
-test("wholeRecords finds the end of the last whole record, and its start, at every cut", () => {
+test("checkRecord tells of each record where it ends and which packet follows it, and of each cut that it is one", () => {
   fc.assert(
     fc.property(packets, fc.nat(9), (sent, before) => {
-      const records = sent.map(encode);
-      const bytes = place(records, before);
-      const starts = records.map((_record, index) =>
-        records.slice(0, index).reduce((sum, { length }) => sum + length, 0),
-      );
-      for (let cut = 0; cut <= bytes.length; cut++) {
-        const whole = starts.filter((start, index) => start + (records[index]?.length ?? 0) <= cut);
-        const last = whole.at(-1) ?? 0;
-        const end = whole.length === 0 ? 0 : last + (records[whole.length - 1]?.length ?? 0);
-        expect(wholeRecords(bytes.subarray(0, cut))).toEqual({ end, last });
+      const bytes = place(sent.map(encode), before);
+      const { buffer, byteOffset } = bytes;
+      let start = 0;
+      for (const packet of sent) {
+        const end = start + encode(packet).length;
+        const { number } = packet;
+        const isSound = packet.type !== "gap" || packet.next > number;
+        const next = packet.type === "gap" ? packet.next : number + 1;
+        for (let length = start; length < end; length++)
+          expect(checkRecord(new DataView(buffer, byteOffset, length), start)).toBe("cut");
+        expect(checkRecord(new DataView(buffer, byteOffset, bytes.length), start)).toEqual(
+          isSound ? { end, number, next } : "broken",
+        );
+        start = end;
       }
     }),
     { numRuns: 30 },
   );
+});
+
+test("checkRecord takes no record with a flipped bit for one", () => {
+  const record = encodeOutput("stdout", 5, 6, new Uint8Array([1, 2, 3]));
+  for (let bit = 0; bit < record.length * 8; bit++) {
+    const changed = record.slice();
+    changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    expect(checkRecord(new DataView(changed.buffer), 0), `bit ${bit}`).toBeString();
+  }
 });
 
 test("peekRecord tells where a record ends and which packet follows it", () => {

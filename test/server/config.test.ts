@@ -44,19 +44,25 @@ describe("readConfig()", () => {
     expect(readConfig(noFlags, home)).toEqual({
       listen: undefined,
       state: "/state",
+      grace: 120_000,
       logLevel: "info",
       logFormat: "text",
+      retention: { age: Number.POSITIVE_INFINITY, jobs: 10_000, bytes: undefined },
     });
   });
 
   test("reads every key of a file", () => {
     using world = setup();
-    const text = 'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[log]\nlevel = "debug"\nformat = "json"\n';
+    const text =
+      'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
+      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n';
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
       listen: [{ host: "127.0.0.1", port: 1 }],
       state: "/elsewhere",
+      grace: 5_000,
       logLevel: "debug",
       logFormat: "json",
+      retention: { age: 30 * 24 * 3_600_000, jobs: 500, bytes: 2 * 1024 ** 3 },
     });
   });
 
@@ -133,6 +139,16 @@ describe("readConfig()", () => {
     ['log.level = "loud"', '"log.level": expected'],
     ["log.level = 3", '"log.level": expected'],
     ["[[log]]\nlevel = 'info'", '"log.0"'],
+    ["retention = 7", '"retention": expected'],
+    ["retention.days = 7", '"retention.days": this key is unknown'],
+    ["retention.age = 7", '"retention.age": expected string, found 7'],
+    ['retention.age = "7"', '"retention.age": write a number with a unit, such as 500ms'],
+    ['retention.bytes = "7GB"', '"retention.bytes": write a number with a unit, such as 64KiB'],
+    ["retention.bytes = 7", '"retention.bytes": expected string, found 7'],
+    ["retention.jobs = 0", '"retention.jobs": write a whole number from 1 on, or all'],
+    ["retention.jobs = 1.5", '"retention.jobs": write a whole number'],
+    ["retention.jobs = -1", '"retention.jobs": write a whole number'],
+    ["retention.jobs = [1]", '"retention.jobs": expected'],
     ['listen = "0.0.0.0:9922"', "loopback only"],
     ['listen = "nonsense:nonsense"', "write host:port"],
     ["state = ", "TOML"],
@@ -157,6 +173,28 @@ describe("readConfig()", () => {
     const directory = `${world.path}.d`;
     mkdirSync(directory);
     expect(refusal(() => readConfig({ ...noFlags, config: directory }, home))).toContain("EISDIR");
+  });
+
+  test("puts what flags say of retention before the file, and takes limits away where all is said", () => {
+    using world = setup();
+    const text = 'retention = { age = "all", jobs = "all", bytes = "all" }';
+    const none = Number.POSITIVE_INFINITY;
+    expect(world.read(text).retention).toEqual({ age: none, jobs: none, bytes: none });
+    expect(world.read(text, { retention: { age: "1h", jobs: "7" } }).retention).toEqual({
+      age: 3_600_000,
+      jobs: 7,
+      bytes: none,
+    });
+    expect(
+      world.read('retention.age = "1d"', { retention: { age: "all", bytes: "1MiB" } }).retention,
+    ).toEqual({
+      age: none,
+      jobs: 10_000,
+      bytes: 1024 ** 2,
+    });
+    expect(refusal(() => readConfig({ ...noFlags, retention: { age: "soon" } }, home))).toBe(
+      'Cannot use --retention-age "soon": write a number with a unit, such as 500ms, 5s, 2m, 1h or 7d, or all',
+    );
   });
 
   test("refuses flags that are none of the choices, and names those", () => {
