@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { after } from "../lib/abort.ts";
 import {
   type Controller,
   findParents,
@@ -8,6 +9,7 @@ import {
   readWords,
   SELF_GROUP,
 } from "./hierarchy.ts";
+import { errorCode } from "./program.ts";
 
 /** How much of what its processes may have together: bytes of memory, processes and threads. */
 export type Bounds = Readonly<Partial<Record<Controller, number>>>;
@@ -17,6 +19,10 @@ const PREFIX = "farhand-job-";
 
 /** Milliseconds after which a group that is still empty is nobody's. */
 const ABANDONED_AGE = 60_000;
+
+/** Milliseconds between tries to remove a group, and how many there are. */
+const REMOVAL_RETRY = 500;
+const REMOVAL_TRIES = 8;
 
 /** The files by which each version bounds what a controller counts; those with a "?" need not be there. */
 const FILES = {
@@ -68,9 +74,12 @@ export class Cgroup implements Disposable {
     }
   }
 
-  /** Removes it; one that still has members stays, and is removed when it is found without them. */
+  /**
+   * Removes it, now or when the last of the dead is waited for. One that keeps members stays, and is removed when it is
+   * found without them.
+   */
   [Symbol.dispose](): void {
-    for (const directory of this.#directories) remove(directory);
+    removeSoon(this.#directories, REMOVAL_TRIES);
   }
 }
 
@@ -138,11 +147,18 @@ function removeAbandoned(parent: string): void {
   }
 }
 
-function remove(directory: string): void {
+function removeSoon(directories: readonly string[], tries: number): void {
+  const left = directories.filter((directory) => !remove(directory));
+  if (left.length > 0 && tries > 1) after(REMOVAL_RETRY, () => removeSoon(left, tries - 1));
+}
+
+/** Answers whether it is gone. One that has members stays. */
+function remove(directory: string): boolean {
   try {
     rmdirSync(directory);
-  } catch {
-    // It has members, or is gone already, or never was.
+    return true;
+  } catch (error) {
+    return errorCode(error) === "ENOENT";
   }
 }
 

@@ -38,7 +38,7 @@ describe("farhand kill", () => {
     );
     const leftBehind = [{ pid: 7, startTime: "99" }];
     expect(show({ number: 3, ended: { ...ended, processes: 0, leftBehind } })).toBe(
-      "Job 3: still running; left behind: pid 7 started 99",
+      "Job 3: still running; left behind: pid 7",
     );
   });
 });

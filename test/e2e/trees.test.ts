@@ -145,7 +145,7 @@ describe("kill", () => {
     try {
       const { code, stdout } = await world.farhand(["kill", "--grace", "200ms", job]);
       expect(code).toBe(125);
-      expect(stdout).toContain(`1 process ended by SIGTERM; left behind: pid ${pid} started `);
+      expect(stdout).toContain(`1 process ended by SIGTERM; left behind: pid ${pid}\n`);
     } finally {
       await world.shell(`cd /sys/fs/cgroup/freezer/fh-${pid}; echo THAWED > freezer.state`);
       await eventually(() => !isRunning(pid), 30_000);
