@@ -52,7 +52,9 @@ describe("kill", () => {
     const script = "(trap '' TERM; exec setsid sleep 1001) & sleep 1000 & : > ready; wait";
     const job = await world.detach("--shell", script);
     await eventually(() => world.count(ALL) === 2, 30_000);
+    const began = performance.now();
     const { code, stdout } = await world.farhand(["kill", "--grace", "300ms", job]);
+    expect(performance.now() - began).toBeLessThan(300 + 10_000); // ten times the second that it may take
     expect([code, stdout]).toEqual([
       0,
       "Job 1: cancelled by local; 3 processes ended by SIGTERM, 1 of them by SIGKILL\n",
