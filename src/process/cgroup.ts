@@ -89,9 +89,7 @@ function findRoom(hierarchy: Hierarchy, job: string, bounds: Bounds): string | u
     const directory = join(parent, `${PREFIX}${job}`);
     try {
       removeAbandoned(parent);
-      // At the top of a container's hierarchy all is the container's, and at that of the machine nothing is in the way.
-      const isOurs = process.getuid?.() !== 0 || parent === hierarchy.mount;
-      if (hierarchy.version === 2) enable(parent, Object.keys(bounds), isOurs);
+      if (hierarchy.version === 2) enable(parent, Object.keys(bounds), parent === hierarchy.mount);
       mkdirSync(directory);
       bound(directory, hierarchy.version, bounds);
       return directory;
@@ -114,8 +112,12 @@ function bound(directory: string, version: 1 | 2, bounds: Bounds): void {
   }
 }
 
-/** Lets the groups below bound these. One whose groups do may have no processes besides, so ours go to a group as well. */
-function enable(parent: string, controllers: readonly string[], isOurs: boolean): void {
+/**
+ * Lets the groups below bound these. One whose groups do may have no processes besides, so those of a container go to a group
+ * as well. Elsewhere it is for whoever gave us the group to start us in one below it (DelegateSubgroup= of systemd): it could
+ * not start us again in ours if we had done so ourselves.
+ */
+function enable(parent: string, controllers: readonly string[], isTop: boolean): void {
   const file = join(parent, "cgroup.subtree_control");
   const enabled = readWords(file);
   const missing = controllers.filter((name) => !enabled.includes(name));
@@ -124,8 +126,7 @@ function enable(parent: string, controllers: readonly string[], isOurs: boolean)
   try {
     writeFileSync(file, demand);
   } catch (error) {
-    // What root finds is most often somebody else's (systemd's); a user can write only to what was given to him.
-    if (!isOurs) throw error;
+    if (!isTop) throw error;
     stepDown(parent);
     writeFileSync(file, demand);
   }
