@@ -6,7 +6,7 @@ import type { Outcome } from "../protocol/outcome.ts";
 export function describeState({ state, attached, outcome, processes }: JobSummary): string {
   if (state === "running") return attached ? "running, attached" : "running";
   if (state === "lost") {
-    const living = processes?.map(({ pid, startTime }) => `pid ${pid} started ${startTime}`) ?? [];
+    const living = processes?.map(({ pid }) => `pid ${pid}`) ?? [];
     return living.length > 0 ? `lost, still alive: ${living.join(", ")}` : "lost";
   }
   return outcome === undefined ? state : describeOutcome(outcome);

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { abortable, delay } from "../lib/abort.ts";
-import { Ended, JobSummary, type ProcessIdentity } from "../protocol/job.ts";
+import { Ended, JobSummary } from "../protocol/job.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
 import { defineForeground } from "./define.ts";
 import { describeOutcome } from "./describe.ts";
@@ -85,16 +85,13 @@ function describeEnded({ signal, processes, killed, leftBehind = [] }: Ended): s
   const how =
     killed === 0 ? signal : killed === processes ? "SIGKILL" : `${signal}, ${killed} of them by SIGKILL`;
   const gone = processes === 0 ? [] : [`${count(processes)} ended by ${how}`];
-  const left = leftBehind.length === 0 ? [] : [`left behind: ${leftBehind.map(describeProcess).join(", ")}`];
+  const left =
+    leftBehind.length === 0 ? [] : [`left behind: ${leftBehind.map(({ pid }) => `pid ${pid}`).join(", ")}`];
   return [...gone, ...left].join("; ");
 }
 
 function count(processes: number): string {
   return processes === 1 ? "1 process" : `${processes} processes`;
-}
-
-function describeProcess({ pid, startTime }: ProcessIdentity): string {
-  return `pid ${pid} started ${startTime}`;
 }
 
 /** A signal for work that must not outlive the block that holds it. */

@@ -2,18 +2,12 @@ import { after, delay, turn } from "../lib/abort.ts";
 import { Bell } from "../lib/bell.ts";
 import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
-import type { Claim, StartRecord } from "../ledger/start.ts";
+import type { Claim } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
-import { confine, type Confinement } from "../process/confinement.ts";
-import type { Launcher } from "../process/launcher.ts";
-import type { Libc } from "../process/libc.ts";
 import type { OutputPipe } from "../process/pipe.ts";
 import { quote, StartError } from "../process/program.ts";
-import type { Reaper } from "../process/reaper.ts";
-import { type Child, type ProcessExit, spawnProgram } from "../process/spawn.ts";
-import type { ProcessTable } from "../process/table.ts";
+import type { Child, ProcessExit } from "../process/spawn.ts";
 import type { Order } from "../process/termination.ts";
-import { MARK } from "../process/tree.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
 import { DEFAULT_GRACE, MAX_PAYLOAD_BYTES, RUN_AHEAD_BYTES } from "../protocol/limits.ts";
@@ -23,7 +17,7 @@ import { Holds } from "./holds.ts";
 import { JobInput, type JobInputOptions } from "./input.ts";
 import { Limits, type ReachedLimit } from "./limits.ts";
 import type { JobProgress } from "./link.ts";
-import { JobProcess } from "./process.ts";
+import { type JobProcess, type ProcessOptions, startProcess } from "./process.ts";
 
 type Stream = "stdout" | "stderr";
 
@@ -39,24 +33,13 @@ const RECORD_PATIENCE = 2_000;
 /** Why a job was ended, if it did not end by itself. */
 type Cause = { readonly type: "cancelled"; readonly by: string } | ReachedLimit;
 
-export interface JobOptions {
+export interface JobOptions extends ProcessOptions {
   readonly directory: string;
   /** The directory's; it is only needed while the job is made. */
   readonly claim: Claim;
-  readonly start: StartRecord;
-  readonly env: Readonly<Record<string, string>>;
-  readonly umask: number;
-  readonly stdin: boolean;
   readonly holder: HolderId | undefined;
   /** Milliseconds that a hold survives its client or the front. */
   readonly grace: () => number;
-  readonly libc: Libc | undefined;
-  /** Runs this executable to put a program under limits; undefined where the system's own programs do that. */
-  readonly launcher: Launcher | undefined;
-  /** Waits for orphans, and must leave the program itself to us. */
-  readonly reaper: Reaper | undefined;
-  /** All jobs look at the same list of processes. */
-  readonly table: ProcessTable;
   readonly log: Log;
   /** More of the ledger may be read, or the job has exited. */
   readonly onProgress: (job: Job) => void;
@@ -193,28 +176,11 @@ export class Job {
   }
 
   #spawn(): JobProcess | StartError {
-    const { start, env, umask, stdin, libc, launcher, reaper, table } = this.#options;
-    const { argv, cwd, job, merge, limits = {} } = start;
-    let confinement: Confinement | undefined;
     try {
-      confinement = confine(limits, job);
-      const marked = { ...env, [MARK]: job };
-      const child = spawnProgram({
-        argv,
-        cwd,
-        env: marked,
-        umask,
-        merge,
-        stdin,
-        libc,
-        confinement,
-        launcher,
-      });
-      reaper?.leave(child.pid, child.exited);
-      return this.#note(new JobProcess(child, job, { group: confinement?.group, table }));
+      return this.#note(startProcess(this.#options));
     } catch (error) {
-      confinement?.group?.[Symbol.dispose]();
       if (error instanceof StartError) return error;
+      const { job, argv } = this.#options.start;
       this.#options.log.error("spawn failed unexpectedly", { job, error: describeError(error) });
       return new StartError(
         "start_failed",

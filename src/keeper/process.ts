@@ -1,10 +1,15 @@
+import type { StartRecord } from "../ledger/start.ts";
 import type { Cgroup } from "../process/cgroup.ts";
-import { findStartTime, sessionMembers } from "../process/identity.ts";
+import { confine } from "../process/confinement.ts";
+import { findStartTime, isAlive, sessionMembers } from "../process/identity.ts";
 import { killTree, signalGroup } from "../process/signal.ts";
-import type { Child } from "../process/spawn.ts";
+import type { Launcher } from "../process/launcher.ts";
+import type { Libc } from "../process/libc.ts";
+import type { Reaper } from "../process/reaper.ts";
+import { type Child, spawnProgram } from "../process/spawn.ts";
 import type { ProcessTable } from "../process/table.ts";
 import { type Order, Termination } from "../process/termination.ts";
-import { Tree } from "../process/tree.ts";
+import { MARK, Tree } from "../process/tree.ts";
 import type { Ended, ProcessIdentity } from "../protocol/job.ts";
 
 /** The ending of a job's processes. */
@@ -14,7 +19,37 @@ export interface Ending {
   readonly ended: Promise<Ended>;
 }
 
-export interface Surroundings {
+export interface ProcessOptions {
+  readonly start: StartRecord;
+  readonly env: Readonly<Record<string, string>>;
+  readonly umask: number;
+  readonly stdin: boolean;
+  readonly libc: Libc | undefined;
+  /** Runs this executable to put a program under limits; undefined where the system's own programs do that. */
+  readonly launcher: Launcher | undefined;
+  /** Waits for orphans, and must leave the program itself to us. */
+  readonly reaper: Reaper | undefined;
+  /** All jobs look at the same list of processes. */
+  readonly table: ProcessTable;
+}
+
+/** Starts a job's program, under its limits and with its id in the environment. Throws a `StartError`. */
+export function startProcess(options: ProcessOptions): JobProcess {
+  const { start, reaper, table } = options;
+  const { argv, cwd, job, merge, limits = {} } = start;
+  const confinement = confine(limits, job);
+  try {
+    const env = { ...options.env, [MARK]: job };
+    const child = spawnProgram({ ...options, argv, cwd, merge, env, confinement });
+    reaper?.leave(child.pid, child.exited);
+    return new JobProcess(child, job, { group: confinement?.group, table });
+  } catch (error) {
+    confinement?.group?.[Symbol.dispose]();
+    throw error;
+  }
+}
+
+interface Surroundings {
   readonly group: Cgroup | undefined;
   readonly table: ProcessTable;
 }
@@ -75,7 +110,7 @@ export class JobProcess implements Disposable {
       {
         find: () => this.#tree.find(),
         leader: this.identity,
-        killAll: () => (process.platform === "win32" ? killTree(this.identity.pid) : this.#group?.kill()),
+        killAll: () => this.#killAll(),
       },
       order,
     );
@@ -83,6 +118,12 @@ export class JobProcess implements Disposable {
     const forget = () => void (this.#termination = undefined);
     termination.ended.then(forget, forget);
     return termination;
+  }
+
+  /** In whatever way the system has for that, if any. */
+  #killAll(): void {
+    this.#group?.kill();
+    if (process.platform === "win32" && isAlive(this.identity)) killTree(this.identity.pid);
   }
 
   /** After the leader is reaped its pid may be another's, unless members of its session keep it taken. */

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { after } from "../lib/abort.ts";
 import {
   type Controller,
   findParents,
@@ -8,6 +9,7 @@ import {
   readWords,
   SELF_GROUP,
 } from "./hierarchy.ts";
+import { errorCode } from "./program.ts";
 
 /** How much of what its processes may have together: bytes of memory, processes and threads. */
 export type Bounds = Readonly<Partial<Record<Controller, number>>>;
@@ -17,6 +19,10 @@ const PREFIX = "farhand-job-";
 
 /** Milliseconds after which a group that is still empty is nobody's. */
 const ABANDONED_AGE = 60_000;
+
+/** Milliseconds between tries to remove a group, and how many there are. */
+const REMOVAL_RETRY = 500;
+const REMOVAL_TRIES = 8;
 
 /** The files by which each version bounds what a controller counts; those with a "?" need not be there. */
 const FILES = {
@@ -68,9 +74,12 @@ export class Cgroup implements Disposable {
     }
   }
 
-  /** Removes it; one that still has members stays, and is removed when it is found without them. */
+  /**
+   * Removes it, now or when the last of the dead is waited for. One that keeps members stays, and is removed when it is
+   * found without them.
+   */
   [Symbol.dispose](): void {
-    for (const directory of this.#directories) remove(directory);
+    removeSoon(this.#directories, REMOVAL_TRIES);
   }
 }
 
@@ -80,7 +89,7 @@ function findRoom(hierarchy: Hierarchy, job: string, bounds: Bounds): string | u
     const directory = join(parent, `${PREFIX}${job}`);
     try {
       removeAbandoned(parent);
-      if (hierarchy.version === 2) enable(parent, Object.keys(bounds));
+      if (hierarchy.version === 2) enable(parent, Object.keys(bounds), parent === hierarchy.mount);
       mkdirSync(directory);
       bound(directory, hierarchy.version, bounds);
       return directory;
@@ -103,8 +112,12 @@ function bound(directory: string, version: 1 | 2, bounds: Bounds): void {
   }
 }
 
-/** Lets the groups below bound these. One whose groups do may have no processes besides, so ours go to a group as well. */
-function enable(parent: string, controllers: readonly string[]): void {
+/**
+ * Lets the groups below bound these. One whose groups do may have no processes besides, so those of a container go to a group
+ * as well. Elsewhere it is for whoever gave us the group to start us in one below it (DelegateSubgroup= of systemd): it could
+ * not start us again in ours if we had done so ourselves.
+ */
+function enable(parent: string, controllers: readonly string[], isTop: boolean): void {
   const file = join(parent, "cgroup.subtree_control");
   const enabled = readWords(file);
   const missing = controllers.filter((name) => !enabled.includes(name));
@@ -113,8 +126,7 @@ function enable(parent: string, controllers: readonly string[]): void {
   try {
     writeFileSync(file, demand);
   } catch (error) {
-    // What root finds is most often somebody else's (systemd's); a user can write only to what was given to him.
-    if (process.getuid?.() === 0) throw error;
+    if (!isTop) throw error;
     stepDown(parent);
     writeFileSync(file, demand);
   }
@@ -122,8 +134,9 @@ function enable(parent: string, controllers: readonly string[]): void {
 
 function stepDown(parent: string): void {
   mkdirSync(join(parent, SELF_GROUP), { recursive: true });
+  // One that has ended meanwhile is not in the way.
   for (const pid of readWords(join(parent, "cgroup.procs")))
-    writeFileSync(join(parent, SELF_GROUP, "cgroup.procs"), pid);
+    writeIfThere(join(parent, SELF_GROUP, "cgroup.procs"), pid);
 }
 
 /** Groups that a keeper left which was killed. Those that have members cannot be removed, and stay. */
@@ -135,11 +148,18 @@ function removeAbandoned(parent: string): void {
   }
 }
 
-function remove(directory: string): void {
+function removeSoon(directories: readonly string[], tries: number): void {
+  const left = directories.filter((directory) => !remove(directory));
+  if (left.length > 0 && tries > 1) after(REMOVAL_RETRY, () => removeSoon(left, tries - 1));
+}
+
+/** Answers whether it is gone. One that has members stays. */
+function remove(directory: string): boolean {
   try {
     rmdirSync(directory);
-  } catch {
-    // It has members, or is gone already, or never was.
+    return true;
+  } catch (error) {
+    return errorCode(error) === "ENOENT";
   }
 }
 
@@ -147,6 +167,6 @@ function writeIfThere(path: string, value: string): void {
   try {
     writeFileSync(path, value, { flag: "r+" });
   } catch {
-    // This kernel does without it.
+    // This kernel does without it, or there is nobody any more to write it for.
   }
 }

@@ -1,11 +1,19 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, chownSync, copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { findHierarchies } from "../../src/process/hierarchy.ts";
 import type { JobSummary } from "../../src/protocol/job.ts";
 import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
-import { isRunning, openWorld, readProcess } from "../support/world.ts";
+import { isRunning, openWorld, readProcess, type World } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
 
@@ -26,10 +34,12 @@ const hasGroup = (controller: string) =>
         readFileSync(join(mount, "cgroup.controllers"), "utf8").includes(controller)),
   );
 
-/** Groups of jobs that are left anywhere. */
-function listGroups(): string[] {
+/** The control groups that are left of a world's jobs. */
+async function listGroups({ farhand }: World): Promise<string[]> {
+  const { jobs } = JSON.parse((await farhand(["jobs", "--json"])).stdout) as { jobs: JobSummary[] };
+  const names = jobs.map(({ id }) => `farhand-job-${id}`);
   return hierarchies.flatMap(({ own, mount }) =>
-    [own, mount].flatMap((parent) => readdirSync(parent).filter((name) => name.startsWith("farhand-job-"))),
+    [own, mount].flatMap((parent) => readdirSync(parent).filter((name) => names.includes(name))),
   );
 }
 
@@ -74,23 +84,49 @@ test("Limits fire while the front is dead, and the next front tells of them", as
     expect((await world.job(job)).outcome).toMatchObject({ type });
 });
 
-test("--on-disconnect kill is kept with the job, which goes on through the grace", async () => {
-  await using world = await setup();
-  const lost = world.open([
-    "farhand",
-    "exec",
-    "--on-disconnect",
-    "kill",
-    "--shell",
-    "echo ready; exec sleep 1000",
-  ]);
-  await eventually(() => lost.said() === "ready\n", 30_000);
-  const summary = await world.job("@last");
-  expect(summary).toMatchObject({ onDisconnect: "kill", attached: true });
-  // The grace is two minutes: the keeper's own tests wait for a shorter one.
-  lost.kill("SIGKILL");
-  await eventually(async () => !(await world.job("@last")).attached, 30_000);
-  expect((await world.job("@last")).state).toBe("running");
+describe("--on-disconnect kill", () => {
+  async function setupShort() {
+    const world = openWorld();
+    const config = join(world.home, "farhandd.toml");
+    writeFileSync(config, 'session.grace = "1s"\n');
+    await world.start("--listen", "127.0.0.1:0", "--config", config);
+    const exec = async (...args: string[]) => {
+      const client = world.open([
+        "farhand",
+        "exec",
+        ...args,
+        "--shell",
+        "echo ready; setsid sleep 1000 & sleep 1000",
+      ]);
+      await eventually(() => client.said() === "ready\n", 30_000);
+      return client;
+    };
+    return { ...world, exec };
+  }
+
+  test("ends the job of a client that was killed, when the grace is over; without it the job goes on", async () => {
+    await using world = await setupShort();
+    const kept = await world.exec();
+    const doomed = await world.exec("--on-disconnect", "kill");
+    expect(await world.job("2")).toMatchObject({ onDisconnect: "kill", attached: true });
+    for (const client of [kept, doomed]) client.kill("SIGKILL");
+    await eventually(async () => (await world.job("2")).outcome !== undefined, 30_000);
+    expect((await world.job("2")).outcome).toMatchObject({ type: "cancelled", by: "disconnect" });
+    await eventually(() => world.processes(/^sleep 1000/).length === 2, 30_000);
+    expect(await world.job("1")).toMatchObject({ state: "running", attached: false });
+  });
+
+  test("ends it too when the front died with its client", async () => {
+    await using world = await setupShort();
+    const client = await world.exec("--on-disconnect", "kill");
+    const { pid } = await world.status();
+    client.kill("SIGKILL");
+    process.kill(pid, "SIGKILL");
+    await eventually(() => !isRunning(pid), 30_000);
+    await eventually(() => world.processes(/^sleep 1000/).length === 0, 30_000);
+    await world.start();
+    expect((await world.job("1")).outcome).toMatchObject({ type: "cancelled", by: "disconnect" });
+  });
 });
 
 testIf(isRoot, "a raised niceness shows for any user, a lowered one takes root")(
@@ -128,7 +164,7 @@ testIf(hasGroup("pids"), "bounding root's processes takes a pids controller that
     expect(ended.processes).toBeGreaterThan(10);
     expect(world.processes(/b\(\) \{/)).toEqual([]);
     bomb.kill("SIGKILL");
-    await eventually(() => listGroups().length === 0, 30_000);
+    await eventually(async () => (await listGroups(world)).length === 0, 30_000);
   },
 );
 
@@ -159,7 +195,7 @@ testIf(
       `${hog}; exit 3`,
     ]);
     expect([code, stderr]).toEqual([3, expect.stringContaining("Killed")]);
-    await eventually(() => listGroups().length === 0, 30_000);
+    await eventually(async () => (await listGroups(world)).length === 0, 30_000);
   },
 );
 

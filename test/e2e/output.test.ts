@@ -14,6 +14,9 @@ const SEQ_BYTES = 14_888_896;
 /** Bytes that `seq 1 200000` writes. */
 const SMALL_SEQ_BYTES = 1_288_895;
 
+/** A connection that is lost stays lost. */
+const ONCE = ["--reconnect-timeout", "0s"];
+
 async function setup() {
   const world = openWorld();
   const status = await world.start();
@@ -90,7 +93,7 @@ describe("a connection that is cut at a random byte", () => {
       // Beyond the output there are the frames around it, so that a cut near the end is among them.
       const cutToClient = Math.floor(Math.random() * (SEQ_BYTES + 20_000));
       await using proxy = await openProxy(world.address, { cutToClient });
-      const args = ["-H", proxy.address, "exec", "--", "seq", "1", "2000000"];
+      const args = ["-H", proxy.address, ...ONCE, "exec", "--", "seq", "1", "2000000"];
       const ran = await world.farhand(args, { env: { FARHAND_TOKEN: token } });
       const isWhole = ran.stdout === expected;
       expect({ cutToClient, code: ran.code, stderr: ran.stderr, isWhole }).toEqual(
@@ -109,7 +112,7 @@ describe("a connection that is cut at a random byte", () => {
     for (let round = 0; round < 10; round++) {
       const cutToServer = Math.floor(Math.random() * (SMALL_SEQ_BYTES + 20_000));
       await using proxy = await openProxy(world.address, { cutToServer });
-      const args = ["-H", proxy.address, "exec", "--", "md5sum"];
+      const args = ["-H", proxy.address, ...ONCE, "exec", "--", "md5sum"];
       const ran = await world.farhand(args, { env: { FARHAND_TOKEN: token }, stdin: input });
       if (ran.code === 0) expect(ran.stdout).toBe(`${md5(input)}  -\n`);
       else expect({ cutToServer, code: ran.code }).toEqual({ cutToServer, code: 125 });
@@ -120,7 +123,7 @@ describe("a connection that is cut at a random byte", () => {
     await using world = await setup();
     const { token } = world.local();
     await using proxy = await openProxy(world.address, { cutToClient: Math.floor(SMALL_SEQ_BYTES / 2) });
-    const args = ["-H", proxy.address, "exec", "--", "seq", "1", "200000"];
+    const args = ["-H", proxy.address, ...ONCE, "exec", "--", "seq", "1", "200000"];
     const ran = await world.farhand(args, { env: { FARHAND_TOKEN: token } });
     expect(ran.code).toBe(125);
     const [, job = ""] = /follow ([0-9a-f-]{36}) --since \d+/.exec(ran.stderr) ?? [];
@@ -133,7 +136,7 @@ test("A server that falls silent is declared lost by the client, with exit 125",
   await using world = await setup();
   const { token } = world.local();
   await using proxy = await openProxy(world.address);
-  const argv = ["farhand", "-H", proxy.address, "--heartbeat", "1s", "exec", "--", "sh", "-c"];
+  const argv = ["farhand", "-H", proxy.address, ...ONCE, "--heartbeat", "1s", "exec", "--", "sh", "-c"];
   const client = world.open([...argv, "echo ready; sleep 1000"], { env: { FARHAND_TOKEN: token } });
   await eventually(() => client.said().includes("ready"), 30_000);
   proxy.blackhole();

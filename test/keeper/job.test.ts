@@ -372,6 +372,20 @@ describe("Cancelling a job", () => {
     });
   });
 
+  test("answers the front that asked, and no later one that counts from 1 as well", async () => {
+    await using world = await setup();
+    const { keeper, front } = world;
+    const script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    const job = await keeper.spawn(front, ["sh", "-c", script]);
+    await front.until(() => front.standing(job).next > 0 || undefined);
+    const request = keeper.nextRequest();
+    front.send({ type: "cancel", request, job, signal: "SIGTERM", grace: 500, by: "tester" });
+    const later = await keeper.front();
+    await later.hear("closed", (message) => message.job === job);
+    await keeper.run(later, "true");
+    expect(later.heard.filter(({ type }) => type === "reply")).toEqual([]);
+  });
+
   test("that has exited is refused as not running, and so is a signal to it", async () => {
     await using world = await setup();
     const { keeper, front } = world;

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Cgroup } from "../../src/process/cgroup.ts";
 import { findHierarchies, type Hierarchy, parseHierarchies } from "../../src/process/hierarchy.ts";
+import { Tree } from "../../src/process/tree.ts";
 import { openDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
@@ -165,6 +166,14 @@ testIf(isRoot && unified !== undefined, "there is no v2 hierarchy that we may wr
       child.stdin.write("go\n");
       child.stdin.end();
       await eventually(() => group.list().length === 4);
+      // That is all by which they are known here: leader and mark are of nobody.
+      const tree = new Tree({
+        leader: { pid: 999_999_999, startTime: "" },
+        mark: "none",
+        group,
+        adopter: process.pid,
+      });
+      expect(tree.find()).toHaveLength(4);
       group.kill();
       await eventually(() => group.list().length === 0);
       expect((await child.exited) === 0).toBe(false);
