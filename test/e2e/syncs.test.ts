@@ -18,10 +18,12 @@ function findTraceFault(): string | undefined {
   return success ? undefined : stderr.toString().trim();
 }
 
-/** A server in the foreground, to whose syncs something is done. */
-function serve(world: World, injection: string) {
+const SYNCS = "fsync,fdatasync";
+
+/** A server in the foreground, to whose system calls something is done, or to its keeper's. */
+function serve(world: World, injection: string, calls = SYNCS) {
   const log = join(world.home, "strace.log");
-  const injected = ["-e", "trace=fsync,fdatasync", "-e", `inject=fsync,fdatasync:${injection}`];
+  const injected = ["-e", `trace=${calls}`, "-e", `inject=${calls}:${injection}`];
   const { ran } = world.open([
     "strace",
     "-f",
@@ -116,5 +118,34 @@ testTraced(
       `farhandd: Cannot open "${world.state}/state.db": disk I/O error; see whether its disk is sound\n`,
     );
     await world.start();
+  },
+);
+
+testTraced(
+  "A keeper that is killed at any of its writes makes its job lost or leaves it as it ended, never a success",
+  async () => {
+    const outcomes: (string | undefined)[] = [];
+    // Its output, its exit, its close, and none.
+    for (let write = 1; write <= 4; write++) {
+      await using world = openWorld();
+      const server = serve(world, `signal=SIGKILL:when=${write}`, "pwritev");
+      await eventually(() => server.isUp(), 30_000);
+      const job = await world.detach("--shell", "echo said; exit 3");
+      // The front dies too of writing `lost` at its own first write; the next one does it.
+      await eventually(async () => {
+        if (server.isOver()) await world.start();
+        return (await world.farhand(["jobs", "--json", job])).stdout.includes('"outcome"');
+      }, 30_000);
+      const { code } = await world.farhand(["wait", job]);
+      const { outcome } = await world.job(job);
+      outcomes.push(outcome?.type);
+      expect(code).toBe(outcome?.type === "lost" ? 125 : 3);
+      if (outcome?.type !== "lost") expect(outcome).toEqual({ type: "exited", code: 3 });
+      const followed = await world.farhand(["follow", job]);
+      expect(followed.code).toBe(code);
+      if (code === 3) expect(followed.stdout).toBe("said\n");
+    }
+    console.info(`A keeper was killed at its writes: ${outcomes.join(", ")}`);
+    expect(outcomes).toEqual(["lost", "lost", "exited", "exited"]);
   },
 );
