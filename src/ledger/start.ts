@@ -108,6 +108,14 @@ export function findStart(directory: string): StartRecord | undefined {
   return findLine(directory, 0, StartRecord);
 }
 
+/** Why there is no start record that this version can use: `missing` where nothing was started; undefined where there is one. */
+export function findStartFault(directory: string): "missing" | "newer" | "unreadable" | undefined {
+  if (!existsSync(toPath(directory))) return "missing";
+  if (findStart(directory) !== undefined) return undefined;
+  const format = findLine(directory, 0, v.object({ format: v.number() }))?.format ?? 1;
+  return format > 1 ? "newer" : "unreadable";
+}
+
 /** The process that the job is or was, or undefined when none was started or noted. */
 export function findProcess(directory: string): ProcessIdentity | undefined {
   return findLine(directory, 1, ProcessIdentity);
