@@ -160,6 +160,7 @@ export class Jobs {
   closed({ job: id, ...standing }: JobProgress): void {
     const job = this.#live.get(id);
     if (job === undefined) return;
+    this.#written += Math.max(0, standing.position - job.position);
     job.close(standing);
     this.#live.delete(id);
     this.#note(job);
