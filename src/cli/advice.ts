@@ -1,3 +1,4 @@
+import { quote } from "../commands/table.ts";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Globals } from "./globals.ts";
@@ -28,6 +29,11 @@ export function adviseLookingUp(error: unknown, job: JobId, globals: Globals): u
   return new AppError("outcome_unknown", message, { details: { job }, cause: error });
 }
 
-function toFarhand({ host }: Globals): string {
-  return host === undefined ? "farhand" : `farhand -H ${host}`;
+/** How the same server is reached again. */
+function toFarhand({ host, state }: Globals): string {
+  const options = { "-H": host, "--state": state };
+  const given = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [name, quote(value)],
+  );
+  return ["farhand", ...given].join(" ");
 }

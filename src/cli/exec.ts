@@ -12,6 +12,7 @@ import { exec as command } from "../commands/exec.ts";
 import { kill } from "../commands/kill.ts";
 import { abortable } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
+import type { JobId } from "../protocol/id.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import type { Exit } from "../protocol/packet.ts";
 import { adviseLookingUp, adviseReadingOn } from "./advice.ts";
@@ -35,18 +36,23 @@ async function run(values: Arguments, context: Context): Promise<number> {
 
 async function startDetached(session: Session, asked: ExecInput, context: Context): Promise<number> {
   const launched = launchDetached(session, asked);
-  const { job, accepted } = launched;
-  const { number } = await abortable(accepted, context.signal).catch((error: unknown) => {
-    throw adviseLookingUp(error, job, context.globals);
+  const { job, number } = await abortable(launched.accepted, context.signal).catch((error: unknown) => {
+    throw adviseLookingUp(error, launched.job, context.globals);
   });
   print(context, { job, number }, () => job);
-  await feedOrCancel(session, launched, context);
+  await feedOrCancel(session, launched, job, context);
   session.ended.throwIfAborted(); // feeding ends quietly, whoever takes no more: the job, or a lost connection
+  if (launched.input !== undefined) await abortable(session.delivered(), context.signal);
   return 0;
 }
 
 /** Feeds our stdin. A job that does not get all of it is cancelled. */
-async function feedOrCancel(session: Session, { job, input }: Launched, context: Context): Promise<void> {
+async function feedOrCancel(
+  session: Session,
+  { input }: Launched,
+  job: JobId,
+  context: Context,
+): Promise<void> {
   if (input === undefined) return;
   const { signal } = context;
   try {
@@ -63,9 +69,9 @@ async function runAttached(session: Session, asked: ExecInput, context: Context)
   using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
   const broken = startFeeding(attached, relay, context);
   try {
-    const exit = await Promise.race([playToExit(attached, context), relay.freed]);
+    const { job, exit } = await Promise.race([playToExit(attached, context), relay.freed]);
     broken.throwIfAborted();
-    return conclude(exit, attached, context);
+    return conclude(exit, job, context);
   } finally {
     attached.output.close();
   }
@@ -82,16 +88,18 @@ function startFeeding({ input }: Attached, relay: Relay, { stdin }: Context): Ab
   return broken.signal;
 }
 
-async function playToExit({ job, accepted, output }: Attached, { globals, sinks }: Context): Promise<Exit> {
-  const { number } = await accepted.catch((error: unknown) => {
-    throw adviseLookingUp(error, job, globals);
+async function playToExit(
+  { job: asked, accepted, output }: Attached,
+  { globals, sinks }: Context,
+): Promise<{ job: JobId; exit: Exit }> {
+  const { job, number } = await accepted.catch((error: unknown) => {
+    throw adviseLookingUp(error, asked, globals);
   });
   if (globals.json) sinks.stdout.writeLine(JSON.stringify({ type: "accepted", job, number }));
   const render = globals.json ? renderJson : renderPlain;
   try {
-    return checkComplete(
-      await play(output, { sinks, render, isShared: globals.json, unread: "tell", until: "exit" }),
-    );
+    const options = { sinks, render, isShared: globals.json, unread: "tell", until: "exit" } as const;
+    return { job, exit: checkComplete(await play(output, options)) };
   } catch (error) {
     throw adviseReadingOn(error, { job, next: output.next ?? 0 }, globals);
   }
@@ -105,7 +113,7 @@ function checkComplete({ exit, missing }: Played): Exit {
   return exit;
 }
 
-function conclude({ outcome }: Exit, { job }: Attached, context: Context): number {
+function conclude({ outcome }: Exit, job: JobId, context: Context): number {
   const sentence = explainOutcome(outcome, job);
   if (sentence !== undefined && !context.globals.json) complain(context, sentence);
   return toExitCode(outcome);

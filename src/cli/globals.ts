@@ -18,6 +18,11 @@ export const globalArgs = {
     valueHint: "duration",
     description: "Keep trying to connect for so long, also while the port refuses",
   },
+  "reconnect-timeout": {
+    type: "string",
+    valueHint: "duration",
+    description: "Keep trying for so long to restore a connection that was lost (default 2m; 0s: never)",
+  },
   heartbeat: {
     type: "string",
     valueHint: "duration",
@@ -39,6 +44,8 @@ export interface Globals {
   /** Milliseconds. */
   readonly connectTimeout: number | undefined;
   /** Milliseconds. */
+  readonly reconnectTimeout: number | undefined;
+  /** Milliseconds. */
   readonly heartbeat: number | undefined;
   readonly json: boolean;
   readonly logLevel: LogLevel;
@@ -50,6 +57,7 @@ export function toGlobals(values: Arguments): Globals {
     host: values.text("host"),
     state: values.text("state"),
     connectTimeout: toDuration(values.text("connect-timeout")),
+    reconnectTimeout: toDuration(values.text("reconnect-timeout")),
     heartbeat: toHeartbeat(values.text("heartbeat")),
     json: values.flag("json"),
     logLevel: toLogLevel(values.text("log-level") ?? "warn"),

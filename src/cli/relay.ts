@@ -38,13 +38,13 @@ export class Relay {
   /** Ends the job, or frees the terminal at once if the server is silent. */
   cancel(): void {
     this.#pass({ grace: DEFAULT_GRACE });
+    if (this.#session.state.state !== "connected") return this.#free();
     invoke(this.#session, ping, {}, AbortSignal.timeout(PATIENCE)).catch(() => this.#free());
   }
 
   /** Sends it once the job exists. Whether it has ended meanwhile, its output tells. */
   #pass(what: { readonly signal: string } | { readonly grace: number }): void {
-    const { job, accepted } = this.#launched;
-    accepted.then(() => invoke(this.#session, kill, { job, ...what })).catch(() => {});
+    this.#launched.accepted.then(({ job }) => invoke(this.#session, kill, { job, ...what })).catch(() => {});
   }
 
   #free(): void {

@@ -15,10 +15,17 @@ export interface Host {
  * `invalid_input`, also for an address beyond loopback without TLS: a token never travels in the clear.
  */
 export function parseHost(text: string, port: number = DEFAULT_PORT): Host {
+  if (/^(?:\w+:\/\/)?\[?[0-9a-f:.]+%/i.test(text)) {
+    throw refused(
+      text,
+      "no address with a zone (%) can be used; write the machine's name or another address",
+    );
+  }
   const url = URL.parse(toUrl(text, port));
   if (url === null || url.hostname === "") {
     throw refused(text, "write host, host:port, [::1]:port or a URL such as https://web1.lab");
   }
+  url.hostname = toPlain(url.hostname);
   if (url.username !== "" || url.password !== "") throw refused(text, "set FARHAND_TOKEN instead of a login");
   if (url.search !== "" || url.hash !== "") throw refused(text, "an address has no ? and no #");
   if (url.protocol === "http:" && !isLoopback(url.hostname)) {
@@ -38,13 +45,22 @@ function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname);
 }
 
+/** An IPv4 address that is written as an IPv6 one, as IPv4; everything else as it is. */
+function toPlain(hostname: string): string {
+  const [, high, low] = /^\[::ffff:([0-9a-f]+):([0-9a-f]+)\]$/.exec(hostname) ?? [];
+  if (high === undefined || low === undefined) return hostname;
+  const [upper, lower] = [Number.parseInt(high, 16), Number.parseInt(low, 16)];
+  return [upper >> 8, upper & 255, lower >> 8, lower & 255].join(".");
+}
+
 /** The text as a http or https URL; what is none comes out as one that cannot be parsed. */
 function toUrl(text: string, port: number): string {
   const [, scheme, rest = ""] = /^(ws|http)(s?:\/\/.*)$/i.exec(text) ?? [];
   if (scheme !== undefined) return `http${rest}`;
   const bare = /^[0-9a-f:]*:[0-9a-f:.]*:[0-9a-f.]*$/i.test(text) ? `[${text}]` : text;
   const [, name = "", digits] = /^(\[[0-9a-f:.]+\]|\w[\w.-]*)(?::(\d{1,5}))?$/i.exec(bare) ?? [];
-  return `http${isLoopback(name.toLowerCase()) ? "" : "s"}://${name}:${digits ?? port}`;
+  const hostname = toPlain(URL.parse(`http://${name}`)?.hostname ?? "");
+  return `http${isLoopback(hostname) ? "" : "s"}://${name}:${digits ?? port}`;
 }
 
 function refused(text: string, why: string): AppError {

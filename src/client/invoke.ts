@@ -10,7 +10,10 @@ export async function invoke<S extends v.GenericSchema, R extends v.GenericSchem
   input: v.InferInput<S>,
   signal?: AbortSignal,
 ): Promise<v.InferOutput<R>> {
-  const parsed = v.safeParse(command.result, await session.call(command.name, input, signal));
+  const parsed = v.safeParse(
+    command.result,
+    await session.call(command.name, input, { signal, isIdempotent: command.idempotent }),
+  );
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   throw new AppError(

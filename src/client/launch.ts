@@ -1,14 +1,15 @@
 import type * as v from "valibot";
 import { exec } from "../commands/exec.ts";
-import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
+import type { HolderId, JobId } from "../protocol/id.ts";
 import type { Input } from "./input.ts";
 import type { Output } from "./output.ts";
-import type { Accepted, Session } from "./session.ts";
+import { type Accepted, type Session, toStdin } from "./session.ts";
 
 export type ExecInput = v.InferInput<typeof exec.input>;
 
 /** A job that was asked for. */
 export interface Launched {
+  /** The id that was asked for; what `accepted` tells is another's where a job of the same key was there. */
   readonly job: JobId;
   /** Rejects when the server refuses, or is gone before it answered. */
   readonly accepted: Promise<Accepted>;
@@ -25,7 +26,7 @@ export interface Attached extends Launched {
 export function launchAttached(session: Session, input: ExecInput): Attached {
   const [job, holder] = [createJobId(), createHolderId()];
   const { accepted, output } = session.startHeld({ command: exec.name, input, job }, holder);
-  return { job, accepted, output, input: openStdin(session, job, input) };
+  return { job, accepted, output, input: openStdin(session, { job, accepted }, input) };
 }
 
 /** Starts a job that nobody waits for. */
@@ -33,12 +34,18 @@ export function launchDetached(session: Session, input: ExecInput): Launched {
   const job = createJobId();
   const accepted = session.start({ command: exec.name, input, job });
   accepted.catch(() => {}); // whoever asks for it is told
-  return { job, accepted, input: openStdin(session, job, input) };
+  return { job, accepted, input: openStdin(session, { job, accepted }, input) };
 }
 
-function openStdin(session: Session, job: JobId, { stdin }: ExecInput): Input | undefined {
-  // A job's own id names the writer of the stdin that it was started with.
-  return stdin ? session.openInput(job, job as string as WriterId) : undefined;
+function openStdin(
+  session: Session,
+  { job, accepted }: Pick<Launched, "job" | "accepted">,
+  { stdin, key }: ExecInput,
+): Input | undefined {
+  if (!stdin) return undefined;
+  if (key !== undefined) return session.openStdin(accepted);
+  const target = toStdin(job);
+  return session.openInput(target.job, target.writer);
 }
 
 function createJobId(): JobId {

@@ -1,50 +1,66 @@
 import { after } from "../lib/abort.ts";
+import { Bell } from "../lib/bell.ts";
 import { type ClientFrame, type ClientMessage, decodeControl, ServerFrame } from "../protocol/control.ts";
 import { ACK_DELAY, ACK_EVERY_FRAMES } from "../protocol/limits.ts";
 import { Inbox, Outbox } from "../protocol/reliable.ts";
-
-/** Where frames go: a WebSocket, or in tests whatever stands for one. */
-export interface Peer {
-  send(frame: string | Uint8Array<ArrayBuffer>): void;
-  close(code: number, reason: string): void;
-}
+import type { Peer } from "./transport.ts";
 
 type Credit = Extract<ClientFrame, { readonly type: "credit" }>;
-type Bare = Extract<ClientFrame, { readonly type: "hello" | "beat" | "goodbye" }>;
 
 /**
- * Both directions of control over one peer: numbers what is sent, acknowledges what is received, drops repetitions,
- * holds back what a full window has no room for, and knows when each side was last heard of.
+ * Both directions of a session's control over one connection after another: numbers what is sent, acknowledges what is
+ * received, drops repetitions, and holds back what a full window, or no connection, has no room for.
  */
 export class Link implements Disposable {
-  readonly #peer: Peer;
-  readonly #now: () => number;
-  readonly #outbox = new Outbox<ClientMessage>();
-  readonly #inbox = new Inbox();
+  #peer: Peer | undefined;
+  #outbox = new Outbox<ClientMessage>();
+  #inbox = new Inbox();
   /** What waits for room in the window, and credit for channels that are opened in there. */
-  readonly #held: (ClientMessage | Credit)[] = [];
+  #held: (ClientMessage | Credit)[] = [];
   #acknowledgement: Disposable | undefined;
-  #sentAt: number;
-  #receivedAt: number;
+  /** Rings when something was acknowledged. */
+  readonly #progress = new Bell();
 
-  /** `now`: milliseconds of a monotonic clock. */
-  constructor(peer: Peer, now: () => number) {
+  /** The highest sequence number used. */
+  get sent(): number {
+    return this.#outbox.last;
+  }
+
+  /** The highest sequence number received in order. */
+  get received(): number {
+    return this.#inbox.received;
+  }
+
+  /** Speaks over this peer in a new session, and answers what was never sent in the last one, which is forgotten. */
+  open(peer: Peer): readonly ClientMessage[] {
+    const unsent = this.#held.filter((frame) => frame.type !== "credit");
+    this.#outbox = new Outbox();
+    this.#inbox = new Inbox();
+    this.#held = [];
     this.#peer = peer;
-    this.#now = now;
-    this.#sentAt = this.#receivedAt = now();
+    return unsent;
   }
 
-  /** Milliseconds for which nothing was sent. */
-  get idle(): number {
-    return this.#now() - this.#sentAt;
+  /**
+   * Goes on over this peer in the same session: what the server has not received is sent again, before what was held. The
+   * acknowledgement with which it begins proves that we were welcomed. Throws `protocol_error`.
+   */
+  resume(peer: Peer, received: number): void {
+    this.#outbox.acknowledge(received);
+    this.#peer = peer;
+    this.#sendAck();
+    for (const frame of this.#outbox.unacknowledged()) this.#write(frame);
+    this.#flush();
   }
 
-  /** Milliseconds for which nothing was received. */
-  get silence(): number {
-    return this.#now() - this.#receivedAt;
+  /** The connection is gone. Credit that was not sent is for channels that are gone too. */
+  lose(): void {
+    this.#peer = undefined;
+    this[Symbol.dispose]();
+    this.#held = this.#held.filter((frame) => frame.type !== "credit");
   }
 
-  /** Sends a sequenced frame, at once or as soon as the window has room. */
+  /** Sends a sequenced frame, at once or as soon as there is room in the window, and a connection. */
   send(message: ClientMessage): void {
     this.#held.push(message);
     this.#flush();
@@ -57,47 +73,39 @@ export class Link implements Disposable {
   }
 
   sendData(frame: Uint8Array<ArrayBuffer>): void {
-    this.#sentAt = this.#now();
-    this.#peer.send(frame);
-  }
-
-  /** Sends a frame that has no number, ahead of everything that waits. */
-  say(frame: Bare): void {
-    this.#write(frame);
-  }
-
-  /** Anything was received, whatever it is. */
-  heard(): void {
-    this.#receivedAt = this.#now();
+    this.#peer?.send(frame);
   }
 
   /** Reads one control frame; undefined if there is nothing new in it. Throws what closes the connection. */
   receive(text: string): ServerFrame | undefined {
     const frame = decodeControl(ServerFrame, text);
     if ("ack" in frame && frame.ack !== undefined) this.#acknowledged(frame.ack);
+    if (frame.type === "beat" && frame.sent !== undefined) this.#inbox.expect(frame.sent);
     if (!("seq" in frame)) return frame;
     const isNew = this.#inbox.accept(frame.seq);
     this.#acknowledge();
     return isNew ? frame : undefined;
   }
 
-  close(code: number, reason: string): void {
-    this[Symbol.dispose]();
-    this.#peer.close(code, reason);
-  }
-
   [Symbol.dispose](): void {
     this.#acknowledgement?.[Symbol.dispose]();
+    this.#acknowledgement = undefined;
+  }
+
+  /** Resolves once the server has received everything that was sent. */
+  async delivered(): Promise<void> {
+    while (this.#held.length > 0 || this.#outbox.unacknowledged().length > 0) await this.#progress.wait();
   }
 
   #acknowledged(seq: number): void {
     this.#outbox.acknowledge(seq);
     this.#flush();
+    this.#progress.ring();
   }
 
   #flush(): void {
     for (let frame = this.#held[0]; frame !== undefined; frame = this.#held[0]) {
-      if (frame.type !== "credit" && this.#outbox.isFull) return;
+      if (this.#peer === undefined || (frame.type !== "credit" && this.#outbox.isFull)) return;
       this.#held.shift();
       this.#write(frame.type === "credit" ? frame : this.#stamp(frame));
     }
@@ -119,13 +127,11 @@ export class Link implements Disposable {
   }
 
   #takeAck(): number {
-    this.#acknowledgement?.[Symbol.dispose]();
-    this.#acknowledgement = undefined;
+    this[Symbol.dispose]();
     return this.#inbox.takeAck();
   }
 
   #write(frame: object): void {
-    this.#sentAt = this.#now();
-    this.#peer.send(JSON.stringify(frame));
+    this.#peer?.send(JSON.stringify(frame));
   }
 }

@@ -1,8 +1,9 @@
 import { after } from "../lib/abort.ts";
 import { Mailbox } from "../lib/mailbox.ts";
-import type { From } from "../protocol/control.ts";
+import type { ClientMessage, From } from "../protocol/control.ts";
 import { ReceiveCredit } from "../protocol/credit.ts";
 import { AppError } from "../protocol/error.ts";
+import type { HolderId, JobId } from "../protocol/id.ts";
 import { CREDIT_DELAY, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
 import {
   decodeRecords,
@@ -21,31 +22,53 @@ interface Delivery {
   consumed: boolean;
 }
 
+export interface OutputOptions {
+  readonly link: Link;
+  readonly from: From;
+  readonly job: JobId;
+  /** With one, the job waits for this reader. */
+  readonly holder: HolderId | undefined;
+  /** Takes a channel off its session's list. */
+  readonly forget: (channel: number) => void;
+}
+
 /**
- * The receiving half of a channel: a job's packets in order, checked against their numbers and counts. It holds at most
- * the window that it granted; more is granted as packets are reported consumed, which also moves the job's hold.
+ * The receiving half of a job's output: packets in order, checked against their numbers and counts, over one channel after
+ * another. It holds at most the window that it granted; more is granted as packets are reported consumed, which also moves
+ * the job's hold.
  */
 export class Output implements AsyncIterable<Packet> {
-  readonly #link: Link;
-  readonly #channel: number;
-  readonly #forget: () => void;
+  readonly #options: OutputOptions;
   readonly #credit = new ReceiveCredit(OUTPUT_WINDOW_BYTES);
   readonly #packets = new Mailbox<Packet>();
   readonly #deliveries = new Map<number, Delivery>();
+  readonly #discarded = new Set<"stdout" | "stderr" | undefined>();
   readonly #tally: Tally;
+  #job: JobId;
+  #channel: number;
   #next: number | undefined;
   #isOpen = true;
+  /** The channel that it has is gone with its connection. */
+  #isLost = false;
   /** The job's last packet came, so that the server closes the channel by itself. */
   #isWhole = false;
   #delayed: Disposable | undefined;
 
-  /** `forget`: takes the channel off its session's list. */
-  constructor(link: Link, channel: number, from: From, forget: () => void) {
-    this.#link = link;
+  constructor(channel: number, options: OutputOptions) {
+    const { from, job } = options;
+    this.#options = options;
     this.#channel = channel;
-    this.#forget = forget;
+    this.#job = job;
     this.#next = from.type === "since" ? from.number : undefined;
     this.#tally = new Tally(this.#next);
+  }
+
+  get channel(): number {
+    return this.#channel;
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   /** The credit that the request to open the channel carries. */
@@ -63,6 +86,11 @@ export class Output implements AsyncIterable<Packet> {
     return this.#tally.missing;
   }
 
+  /** The job is this one: another that has the same key may have been there. */
+  isOf(job: JobId): void {
+    this.#job = job;
+  }
+
   /** Gives packets as they come, until the job's last one; each must be reported `consumed`. */
   [Symbol.asyncIterator](): AsyncGenerator<Packet, void, void> {
     return this.#packets[Symbol.asyncIterator]();
@@ -77,30 +105,81 @@ export class Output implements AsyncIterable<Packet> {
   /** Nobody reads this stream any more, or none of them: a program that writes to it gets SIGPIPE. */
   discard(stream?: "stdout" | "stderr"): void {
     if (!this.#isOpen) return;
-    this.#link.send({ type: "discard", channel: this.#channel, ...(stream !== undefined && { stream }) });
+    this.#discarded.add(stream);
+    this.#sendDiscard(stream);
   }
 
   /** Reads no more, which releases the job if this was its holder. With an error, whoever reads still is told. */
   close(error?: Error): void {
     if (!this.#isOpen) return;
-    if (!this.#isWhole) this.#link.send({ type: "close", channel: this.#channel });
+    if (!this.#isWhole) this.#options.link.send({ type: "close", channel: this.#channel });
     this.#finish();
     if (error === undefined) this.#packets.close();
     else this.#packets.fail(error);
   }
 
-  /** Data came. Throws `protocol_error`. */
+  /** The connection is gone, and the channel with it. With the job's last packet nothing more is wanted. */
+  suspend(): void {
+    this.#undelay();
+    this.#isLost = true;
+    if (!this.#isWhole) return;
+    this.#finish();
+    this.#packets.close();
+  }
+
+  /** Goes on over another channel: what follows is to be read there. */
+  restart(channel: number): void {
+    this.#channel = channel;
+    this.#isLost = false;
+    this.#credit.restart();
+  }
+
+  /** Asks for what has not come yet, over the channel that it has now. */
+  reopen(): void {
+    const { link, from, holder } = this.#options;
+    const wanted = this.#tally.next;
+    const hold = holder === undefined || this.#next === wanted ? undefined : this.#next;
+    const message: ClientMessage = {
+      type: "open_output",
+      channel: this.#channel,
+      job: this.#job,
+      from: wanted === undefined ? from : { type: "since", number: wanted },
+      limit: this.takeFirstLimit(),
+      ...(holder !== undefined && { holder }),
+      ...(hold !== undefined && { hold }),
+    };
+    link.send(message);
+    this.repeatDiscards();
+  }
+
+  /** Says over the channel that it has now which streams nobody reads. */
+  repeatDiscards(): void {
+    for (const stream of this.#discarded) this.#sendDiscard(stream);
+  }
+
+  /** Data came. Throws `protocol_error`, or `sequence_gap` when some never did. */
   arrived(position: number, bytes: Uint8Array): void {
-    this.#credit.arrive(position, bytes.length);
+    if (!this.#credit.arrive(position, bytes.length)) return;
+    this.#isLost = false;
     for (const record of decodeRecords(bytes)) this.#deliver(record);
     this.#offer();
   }
 
-  /** The server has sent everything. Throws `protocol_error` if it has not. */
+  /** Throws `sequence_gap` when so much was sent, and did not come. */
+  expect(position: number): void {
+    this.#credit.expect(position);
+  }
+
+  /** Says again what is granted, in case that was lost. */
+  repeatCredit(): void {
+    if (this.#isOpen && !this.#isWhole && !this.#isLost) this.#grant();
+  }
+
+  /** The server has sent everything. Throws `sequence_gap` if it has not come. */
   ended(position: number): void {
     if (position !== this.#credit.arrived) {
       throw new AppError(
-        "protocol_error",
+        position > this.#credit.arrived ? "sequence_gap" : "protocol_error",
         `Cannot accept the end of a channel at ${position}: ${this.#credit.arrived} bytes came`,
       );
     }
@@ -108,7 +187,7 @@ export class Output implements AsyncIterable<Packet> {
     this.#packets.close();
   }
 
-  /** The channel failed, or its connection. */
+  /** The channel failed, or its session. */
   failed(error: AppError): void {
     this.#finish();
     this.#packets.fail(error);
@@ -143,24 +222,31 @@ export class Output implements AsyncIterable<Packet> {
 
   /** Grants what is consumed, soon or at once; of a job that is over nobody needs to know. */
   #offer(): void {
-    if (!this.#isOpen || this.#isWhole || this.#credit.ungranted === 0) return;
+    if (!this.#isOpen || this.#isWhole || this.#credit.ungranted <= 0) return;
     if (this.#credit.isDue) return this.#grant();
     this.#delayed ??= after(CREDIT_DELAY, () => this.#grant());
   }
 
   #grant(): void {
+    this.#undelay();
+    const counts = this.#credit.take();
+    const next = this.#next === undefined ? {} : { next: this.#next };
+    this.#options.link.grant({ channel: this.#channel, ...counts, ...next });
+  }
+
+  #sendDiscard(stream: "stdout" | "stderr" | undefined): void {
+    const message = { type: "discard", channel: this.#channel } as const;
+    this.#options.link.send({ ...message, ...(stream !== undefined && { stream }) });
+  }
+
+  #undelay(): void {
     this.#delayed?.[Symbol.dispose]();
     this.#delayed = undefined;
-    this.#link.grant({
-      channel: this.#channel,
-      ...this.#credit.take(),
-      ...(this.#next !== undefined && { next: this.#next }),
-    });
   }
 
   #finish(): void {
     this.#isOpen = false;
-    this.#delayed?.[Symbol.dispose]();
-    this.#forget();
+    this.#undelay();
+    this.#options.forget(this.#channel);
   }
 }

@@ -17,6 +17,8 @@ export interface ConnectOptions {
   readonly timeout?: number;
   /** Milliseconds: the heartbeat interval to offer (default 15000). */
   readonly heartbeat?: number;
+  /** Milliseconds for which to try to restore a connection that was lost (default two minutes); 0: not at all. */
+  readonly reconnect?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -73,12 +75,13 @@ export class Member implements AsyncDisposable {
     return this.close();
   }
 
-  async #open({ timeout, heartbeat, signal }: ConnectOptions): Promise<Connection> {
+  async #open({ timeout, heartbeat, reconnect, signal }: ConnectOptions): Promise<Connection> {
     const { signal: closing } = this.#closing;
     const stop = signal === undefined ? closing : AbortSignal.any([closing, signal]);
     const session = await dial(() => findTarget(this.#place, this.#env), {
       timeout,
       heartbeat,
+      reconnect,
       signal: stop,
     });
     try {

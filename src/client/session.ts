@@ -1,18 +1,22 @@
-import { after } from "../lib/abort.ts";
+import { abortable, delay } from "../lib/abort.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { VERSION } from "../lib/version.ts";
-import { CLOSE, toCloseCode } from "../protocol/close.ts";
-import { type ClientMessage, type From, isSendable, type ServerFrame } from "../protocol/control.ts";
+import type { Beat, ClientMessage, From, ServerFrame } from "../protocol/control.ts";
 import { decodeData } from "../protocol/data.ts";
 import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
-import { heartbeat } from "../protocol/heartbeat.ts";
-import { PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
+import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
-import { HEARTBEAT_PATIENCE, MAX_CONTROL_FRAME_BYTES } from "../protocol/limits.ts";
 import { toValue } from "../protocol/value.ts";
-import { Input } from "./input.ts";
-import { Link, type Peer } from "./link.ts";
+import { Attachment, toAppError } from "./attachment.ts";
+import { type Answer, Calls } from "./calls.ts";
+import { Input, type InputTarget } from "./input.ts";
+import { Link } from "./link.ts";
 import { Output } from "./output.ts";
+import { isPassing, retry, toPauses } from "./retry.ts";
+import type { Transport } from "./transport.ts";
+
+/** Milliseconds after which a connection counts as a good one. */
+const HEALTHY = 5_000;
 
 export interface SessionOptions {
   /** Milliseconds: the interval offered; the smaller of both sides' counts. */
@@ -22,6 +26,21 @@ export interface SessionOptions {
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
 }
+
+/** How a connection that was lost is restored. */
+export interface Reconnect {
+  /** Milliseconds for which it is tried. */
+  readonly window: number;
+  /** Opens the next connection, within so many milliseconds. */
+  readonly open: (ms: number, signal: AbortSignal) => Promise<Transport>;
+}
+
+/** Whether a session can speak to its server at the moment. */
+export type ConnectionState =
+  | { readonly state: "connected" }
+  /** `since`: the time of the session's clock at which the connection was lost, in milliseconds. */
+  | { readonly state: "reconnecting"; readonly since: number; readonly reason: AppError }
+  | { readonly state: "closed"; readonly reason: AppError };
 
 /** The answer to a call that became a job. */
 export interface Accepted {
@@ -36,40 +55,45 @@ export interface Start {
   readonly job: JobId;
 }
 
-type Call = Extract<ClientMessage, { readonly type: "call" }>;
-type Answer = Extract<ServerFrame, { readonly type: "accepted" | "result" }>;
-
 /**
  * What a client and a server share: calls that wait for their answers, and channels. It speaks as soon as it exists, and
- * calls may follow without waiting for the welcome. When it ends, everything in it ends with the one reason.
+ * calls may follow without waiting for the welcome. It survives its connections; when it ends, everything in it ends with
+ * the one reason.
  */
 export class Session implements AsyncDisposable {
-  readonly #link: Link;
-  readonly #calls = new Map<number, PromiseWithResolvers<Answer>>();
+  readonly #options: SessionOptions;
+  readonly #link = new Link();
+  readonly #calls: Calls;
   readonly #outputs = new Map<number, Output>();
   readonly #inputs = new Map<number, Input>();
-  readonly #welcome = Promise.withResolvers<Welcome>();
+  readonly #firstWelcome = Promise.withResolvers<Welcome>();
   readonly #ended = new AbortController();
-  #lastCall = 0;
+  readonly #listeners = new Set<(state: ConnectionState) => void>();
+  #attachment: Attachment;
+  #state: ConnectionState = { state: "connected" };
+  #reconnect: Reconnect | undefined;
+  /** The last greeting: what proves to the server that this session is ours. */
+  #welcome: Welcome | undefined;
   #lastChannel = 0;
+  /** When there was a connection last that was welcomed, by the session's clock. */
+  #attachedAt: number;
+  #pauses = toPauses();
+  /** Whether the last connection has brought anything new. */
+  #hasProgress = false;
 
-  constructor(peer: Peer, { heartbeat, patience, now }: SessionOptions) {
-    this.#link = new Link(peer, now);
-    this.#welcome.promise.catch(() => {}); // whoever asks for it is told
-    this.#link.say({
-      type: "hello",
-      version: PROTOCOL_VERSION,
-      agent: { name: "farhand", version: VERSION },
-      heartbeat,
-      received: 0,
-    });
-    this.#beat(heartbeat);
-    this.#expectWelcome(patience);
+  constructor(transport: Transport, options: SessionOptions) {
+    this.#options = options;
+    this.#attachedAt = options.now();
+    this.#calls = new Calls((message) => this.#send(message));
+    this.#firstWelcome.promise.catch(() => {}); // whoever asks for it is told
+    this.#attachment = this.#attach(transport, (error) => this.#lose(error));
+    this.#link.open(this.#attachment);
+    this.#attachment.start();
   }
 
-  /** The server's greeting; rejects with the reason if the session ends before it. */
+  /** The server's first greeting; rejects with the reason if the session ends before it. */
   get welcome(): Promise<Welcome> {
-    return this.#welcome.promise;
+    return this.#firstWelcome.promise;
   }
 
   /** Aborted when the session has ended; the reason is an `AppError`. */
@@ -77,18 +101,45 @@ export class Session implements AsyncDisposable {
     return this.#ended.signal;
   }
 
-  /** Calls a foreground command and answers its result. Rejects as the command fails, or with the signal's reason. */
-  async call(command: string, input: unknown, signal?: AbortSignal): Promise<unknown> {
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Calls `listener` with each new state, until disposed. */
+  onState(listener: (state: ConnectionState) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** Survives the loss of its connection from now on, as far as this goes. */
+  persist(reconnect: Reconnect): void {
+    this.#reconnect = reconnect;
+  }
+
+  /** Resolves once the server has received everything that was sent. */
+  delivered(): Promise<void> {
+    return abortable(this.#link.delivered(), this.ended);
+  }
+
+  /**
+   * Calls a foreground command and answers its result. Rejects as the command fails, with the signal's reason, or with
+   * `outcome_unknown` when the server was restarted meanwhile and the call may not be repeated.
+   */
+  async call(
+    command: string,
+    input: unknown,
+    { signal, isIdempotent = false }: { signal?: AbortSignal | undefined; isIdempotent?: boolean } = {},
+  ): Promise<unknown> {
     signal?.throwIfAborted();
-    const { call, answer } = this.#ask({ command, input: toValue(input) });
+    const asked = this.#ask({ command, input: toValue(input) }, isIdempotent);
     const cancel = () => {
       if (this.ended.aborted) return;
-      this.#send({ type: "cancel", call });
-      this.#settle(call)?.reject(signal?.reason);
+      this.#send({ type: "cancel", call: asked.call });
+      this.#calls.fail(asked.call, signal?.reason);
     };
     signal?.addEventListener("abort", cancel, { once: true });
     try {
-      const frame = await answer;
+      const frame = await asked.answer;
       if (frame.type === "result") return frame.result.value;
       throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started a job`);
     } finally {
@@ -106,91 +157,81 @@ export class Session implements AsyncDisposable {
     start: Start,
     holder: HolderId,
   ): { readonly accepted: Promise<Accepted>; readonly output: Output } {
-    const { channel, output } = this.#createOutput({ type: "since", number: 0 });
-    const accepted = this.#start(start, { channel, holder, limit: output.takeFirstLimit() });
+    const output = this.#createOutput(start.job, { type: "since", number: 0 }, holder);
+    const accepted = this.#start(start, { output, holder });
     accepted.catch((error: unknown) => output.failed(toAppError(error)));
     return { accepted, output };
   }
 
   /** Reads a job's output; with a holder, the job waits for this reader. */
   openOutput(job: JobId, from: From, holder?: HolderId): Output {
-    const { channel, output } = this.#createOutput(from);
-    const limit = output.takeFirstLimit();
-    this.#send({ type: "open_output", channel, job, from, limit, ...(holder !== undefined && { holder }) });
+    this.ended.throwIfAborted();
+    const output = this.#createOutput(job, from, holder);
+    output.reopen();
     return output;
   }
 
   /** Opens a stream of input to a job. */
   openInput(job: JobId, writer: WriterId): Input {
-    const channel = ++this.#lastChannel;
-    const input = new Input(this.#link, channel, () => this.#inputs.delete(channel));
-    this.#inputs.set(channel, input);
-    this.#send({ type: "open_input", channel, job, writer });
+    this.ended.throwIfAborted();
+    const input = this.#createInput();
+    this.#openInput(input, { job, writer });
     return input;
   }
 
-  /** Takes a text frame from the peer. Never throws: what is wrong ends the session. */
-  receiveText(text: string): void {
-    this.#guard(() => {
-      const frame = this.#link.receive(text);
-      if (frame !== undefined) this.#take(frame);
-    });
+  /** Opens the stdin of a job whose id only the answer to its call tells. */
+  openStdin(accepted: Promise<Accepted>): Input {
+    const input = this.#createInput();
+    accepted.then(
+      ({ job }) => this.#openInput(input, toStdin(job)),
+      () => input.close(),
+    );
+    return input;
   }
 
-  /** Takes a binary frame, whose bytes it keeps. Never throws. */
-  receiveData(frame: Uint8Array): void {
-    this.#guard(() => {
-      const { channel, position, bytes } = decodeData(frame);
-      this.#find(this.#outputs, channel)?.arrived(position, bytes);
-    });
-  }
-
-  /** The peer's connection is gone. */
-  disconnected(error: AppError): void {
-    this.#end(error);
-  }
-
-  /** Says goodbye and ends the session. Jobs go on. Resolves at once: what was sent is on its way. */
+  /** Says goodbye and ends the session. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.ended.aborted) return;
-    this.#link.say({ type: "goodbye" });
-    this.#end(new AppError("connection_lost", "The connection is closed"), CLOSE.goodbye);
+    this.#attachment.leave();
+    this.#end(new AppError("cancelled", "The connection is closed"));
   }
 
-  async #start({ command, input, job }: Start, output?: Call["output"]): Promise<Accepted> {
-    const frame = await this.#ask({ command, input: toValue(input), job, ...(output && { output }) }).answer;
+  async #start(
+    { command, input, job }: Start,
+    held?: { output: Output; holder: HolderId },
+  ): Promise<Accepted> {
+    const first = held && {
+      channel: held.output.channel,
+      holder: held.holder,
+      limit: held.output.takeFirstLimit(),
+    };
+    const call = { command, input: toValue(input), job, ...(first && { output: first }) };
+    const frame = await this.#ask(call, true, held?.output).answer;
     if (frame.type === "accepted") return frame;
     throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started no job`);
   }
 
-  #createOutput(from: From): { readonly channel: number; readonly output: Output } {
+  #createOutput(job: JobId, from: From, holder: HolderId | undefined): Output {
+    const forget = (channel: number) => this.#outputs.delete(channel);
+    const output = new Output(++this.#lastChannel, { link: this.#link, job, from, holder, forget });
+    this.#outputs.set(output.channel, output);
+    return output;
+  }
+
+  #createInput(): Input {
+    return new Input({ link: this.#link, forget: (channel) => this.#inputs.delete(channel) });
+  }
+
+  #openInput(input: Input, target?: InputTarget): void {
     const channel = ++this.#lastChannel;
-    const output = new Output(this.#link, channel, from, () => this.#outputs.delete(channel));
-    this.#outputs.set(channel, output);
-    return { channel, output };
+    this.#inputs.set(channel, input);
+    input.open(channel, target);
   }
 
   /** Throws `invalid_input` for a call that no frame has room for. The answer must be awaited: it may reject. */
-  #ask(asked: Omit<Call, "type" | "call">): { call: number; answer: Promise<Answer> } {
+  #ask(...asked: Parameters<Calls["ask"]>): ReturnType<Calls["ask"]> {
     this.ended.throwIfAborted();
-    const call = ++this.#lastCall;
-    const message: Call = { type: "call", call, ...asked };
-    if (!isSendable(message)) {
-      throw new AppError(
-        "invalid_input",
-        `Cannot call "${asked.command}": the call takes more than ${MAX_CONTROL_FRAME_BYTES} bytes`,
-      );
-    }
-    const pending = Promise.withResolvers<Answer>();
-    this.#calls.set(call, pending);
-    this.#send(message);
-    return { call, answer: pending.promise };
-  }
-
-  #settle(call: number): PromiseWithResolvers<Answer> | undefined {
-    const pending = this.#calls.get(call);
-    this.#calls.delete(call);
-    return pending;
+    return this.#calls.ask(...asked);
   }
 
   #send(message: ClientMessage): void {
@@ -206,15 +247,61 @@ export class Session implements AsyncDisposable {
     return channels.get(channel);
   }
 
-  #take(frame: ServerFrame): void {
+  #attach(
+    transport: Transport,
+    onLost: (error: AppError) => void,
+    ms = Number.POSITIVE_INFINITY,
+  ): Attachment {
+    const { heartbeat, patience, now } = this.#options;
+    const attachment: Attachment = new Attachment(transport, {
+      hello: this.#toHello(heartbeat),
+      patience: Math.min(patience, ms),
+      now,
+      toBeat: () => this.#toBeat(),
+      onText: (text) => this.#hear(text, attachment),
+      onData: (frame) => {
+        const { channel, position, bytes } = decodeData(frame);
+        this.#hasProgress = true;
+        this.#find(this.#outputs, channel)?.arrived(position, bytes);
+      },
+      onLost,
+    });
+    return attachment;
+  }
+
+  #toHello(heartbeat: number): Hello {
+    const known = this.#welcome;
+    // An older server knows no sessions that outlive their connections.
+    const resume =
+      known === undefined || known.version.minor < 1
+        ? undefined
+        : { session: known.session, generation: known.generation, token: known.resume };
+    return {
+      type: "hello",
+      version: PROTOCOL_VERSION,
+      agent: { name: "farhand", version: VERSION },
+      heartbeat,
+      received: resume === undefined ? 0 : this.#link.received,
+      ...(resume && { resume }),
+    };
+  }
+
+  #hear(text: string, attachment: Attachment): void {
+    const frame = this.#link.receive(text);
+    if (frame === undefined) return;
+    if ("seq" in frame) this.#hasProgress = true;
+    if (frame.type === "welcome") this.#greeted(frame, attachment);
+    else this.#take(frame, attachment);
+  }
+
+  #take(frame: Exclude<ServerFrame, { type: "welcome" }>, attachment: Attachment): void {
     switch (frame.type) {
-      case "welcome":
-        return this.#greeted(frame);
       case "accepted":
+        return this.#accepted(frame);
       case "result":
-        return this.#settle(frame.call)?.resolve(frame);
+        return void this.#calls.settle(frame);
       case "failed":
-        return this.#settle(frame.call)?.reject(fromErrorBody(frame.error));
+        return this.#calls.fail(frame.call, fromErrorBody(frame.error));
       case "credit":
         return this.#find(this.#inputs, frame.channel)?.granted(frame);
       case "discard":
@@ -224,30 +311,32 @@ export class Session implements AsyncDisposable {
       case "broken":
         return this.#broken(frame.channel, fromErrorBody(frame.error));
       case "goodbye":
-        return this.#end(toGoodbye(frame.error), CLOSE.goodbye);
-      case "ack":
+        return attachment.lose(toGoodbye(frame.error));
       case "beat":
+        return this.#compare(frame);
+      case "ack":
     }
   }
 
-  #greeted(welcome: Welcome): void {
-    if (welcome.version.major !== PROTOCOL_VERSION.major) {
-      throw new AppError(
-        "unsupported_version",
-        `Cannot talk to this server: it speaks version ${welcome.version.major} of the protocol, ` +
-          `this client version ${PROTOCOL_VERSION.major}`,
-      );
-    }
-    this.#welcome.resolve(welcome);
+  /** A call whose job exists. If its channel was lost with an earlier connection, its output is read on from here. */
+  #accepted(frame: Answer & { readonly type: "accepted" }): void {
+    const output = this.#calls.settle(frame);
+    output?.isOf(frame.job);
+    if (output?.isLost) this.#reopen(output);
   }
 
-  /** Ends the session if no welcome comes. The peer was reached, so it is no more than silent. */
-  #expectWelcome(patience: number): void {
-    const late = () =>
-      this.#end(new AppError("timed_out", `Cannot connect: no welcome within ${formatDuration(patience)}`));
-    const alarm = after(patience, late);
-    const cancel = () => alarm[Symbol.dispose]();
-    this.#welcome.promise.then(cancel, cancel);
+  /** What we have sent. What we have taken is said again too, in case that was lost. */
+  #toBeat(): Beat {
+    for (const output of this.#outputs.values()) output.repeatCredit();
+    const positions = [...this.#inputs].flatMap(([channel, input]) =>
+      input.inFlight > 0 ? [[channel, input.sent] satisfies [number, number]] : [],
+    );
+    return { type: "beat", sent: this.#link.sent, ...(positions.length > 0 && { positions }) };
+  }
+
+  /** Throws `sequence_gap` when the server has sent what never came. */
+  #compare({ positions = [] }: Beat): void {
+    for (const [channel, position] of positions) this.#find(this.#outputs, channel)?.expect(position);
   }
 
   #broken(channel: number, error: AppError): void {
@@ -255,63 +344,141 @@ export class Session implements AsyncDisposable {
     this.#find(this.#outputs, channel)?.failed(error);
   }
 
-  /** The interval offered until the welcome settles it, and that one from then on. Ends with the session. */
-  async #beat(offered: number): Promise<void> {
-    const line = {
-      beat: () => this.#link.say({ type: "beat" }),
-      idle: () => this.#link.idle,
-      silence: () => this.#link.silence,
-    };
-    const settled = new AbortController();
-    this.#welcome.promise.then(
-      () => settled.abort(),
-      () => {},
-    );
-    const beat = (every: number, signal: AbortSignal) =>
-      heartbeat(line, { every, patience: HEARTBEAT_PATIENCE, signal });
-    try {
-      await beat(offered, AbortSignal.any([this.ended, settled.signal])).catch((error: unknown) => {
-        if (!settled.signal.aborted) throw error;
-      });
-      await beat((await this.welcome).heartbeat, this.ended);
-    } catch (error) {
-      this.#end(error);
+  /** The first greeting, one that came twice, or that of a new connection: of this session, or of another. */
+  #greeted(welcome: Welcome, attachment: Attachment): void {
+    attachment.greeted(welcome);
+    const before = this.#welcome;
+    if (before?.session === welcome.session && before.generation === welcome.generation) return;
+    this.#welcome = welcome;
+    this.#firstWelcome.resolve(welcome);
+    if (attachment === this.#attachment) return;
+    this.#attachment = attachment;
+    this.#attachedAt = this.#options.now();
+    this.#hasProgress = false;
+    if (before?.session === welcome.session) this.#resume(welcome);
+    else this.#startOver(before !== undefined && before.boot !== welcome.boot);
+    this.#setState({ state: "connected" });
+  }
+
+  /** Goes on with the session: what the last connection lost is sent again, and channels go on where they were. */
+  #resume({ received }: Welcome): void {
+    const pending = this.#calls.outputs();
+    this.#link.resume(this.#attachment, received);
+    this.#reopenAll((output) => !pending.has(output));
+  }
+
+  /** The session is gone, with the server that had it or by its age: everything is asked for again that may be. */
+  #startOver(isRebooted: boolean): void {
+    const unsent = new Set(this.#link.open(this.#attachment));
+    const pending = this.#calls.outputs();
+    for (const output of pending) this.#renumber(output);
+    this.#calls.repeat(unsent, isRebooted);
+    for (const output of pending) output.repeatDiscards();
+    this.#reopenAll((output) => !pending.has(output));
+  }
+
+  #reopenAll(isWanted: (output: Output) => boolean): void {
+    for (const output of [...this.#outputs.values()]) if (isWanted(output)) this.#reopen(output);
+    for (const [channel, input] of [...this.#inputs]) {
+      this.#inputs.delete(channel);
+      this.#openInput(input);
+      this.#send({ type: "close", channel });
     }
   }
 
-  #guard(take: () => void): void {
+  #reopen(output: Output): void {
+    const { channel } = output;
+    this.#renumber(output);
+    output.reopen();
+    // After it, so that a hold that the old one has passes over to the new one.
+    this.#send({ type: "close", channel });
+  }
+
+  #renumber(output: Output): void {
+    this.#outputs.delete(output.channel);
+    output.restart(++this.#lastChannel);
+    this.#outputs.set(output.channel, output);
+  }
+
+  #lose(error: AppError): void {
     if (this.ended.aborted) return;
-    this.#link.heard();
-    try {
-      take();
-    } catch (error) {
-      this.#end(error);
-    }
+    this.#link.lose();
+    for (const output of [...this.#outputs.values()]) output.suspend();
+    for (const input of this.#inputs.values()) input.suspend();
+    const reconnect = this.#reconnect;
+    if (reconnect === undefined || reconnect.window === 0 || !isPassing(error)) return this.#end(error);
+    this.#setState({ state: "reconnecting", since: this.#options.now(), reason: error });
+    this.#startRestoring(reconnect, error);
+  }
+
+  /** Runs by itself until there is a connection again, or ends the session. */
+  #startRestoring(reconnect: Reconnect, reason: AppError): void {
+    this.#restoreSoon(reconnect).catch((error: unknown) => {
+      if (this.ended.aborted) return;
+      this.#end(isPassing(toAppError(error)) ? toFinalLoss(reason, error, reconnect.window) : error);
+    });
+  }
+
+  /** At once where the connection was good for a while; otherwise after a pause, which grows while connections bring nothing. */
+  async #restoreSoon(reconnect: Reconnect): Promise<void> {
+    const isHealthy = this.#options.now() - this.#attachedAt >= HEALTHY;
+    if (isHealthy || this.#hasProgress) this.#pauses = toPauses();
+    if (!isHealthy) await delay(this.#pauses.next().value, this.ended);
+    const options = { window: reconnect.window, pauses: this.#pauses, signal: this.ended };
+    await retry((left) => this.#restore(reconnect, Math.max(1, left)), options);
+  }
+
+  /** One attempt to have a connection that is welcomed, within so many milliseconds. */
+  async #restore({ open }: Reconnect, ms: number): Promise<void> {
+    const transport = await open(ms, this.ended);
+    // Until it is welcomed, its loss is this attempt's failure; then it is the session's.
+    const onLost = (error: AppError) => {
+      if (attachment === this.#attachment) this.#lose(error);
+    };
+    const attachment: Attachment = this.#attach(transport, onLost, ms);
+    attachment.start();
+    const stop = () => attachment.lose(this.ended.reason);
+    this.ended.addEventListener("abort", stop, { once: true });
+    await attachment.welcome.finally(() => this.ended.removeEventListener("abort", stop));
+  }
+
+  #setState(state: ConnectionState): void {
+    this.#state = state;
+    for (const listener of [...this.#listeners]) listener(state);
   }
 
   /** The first reason counts. */
-  #end(reason: unknown, code?: number): void {
+  #end(reason: unknown): void {
     if (this.ended.aborted) return;
     const error = toAppError(reason);
     this.#ended.abort(error);
-    this.#link.close(code ?? toCloseCode(error.code), `${error.code}: ${error.message}`.slice(0, 120));
-    this.#welcome.reject(error);
-    for (const { reject } of this.#calls.values()) reject(error);
-    this.#calls.clear();
-    for (const output of this.#outputs.values()) output.failed(error);
-    for (const input of this.#inputs.values()) input.close();
+    this.#attachment.lose(error);
+    this.#link[Symbol.dispose]();
+    this.#firstWelcome.reject(error);
+    this.#calls.failAll(error);
+    for (const output of [...this.#outputs.values()]) output.failed(error);
+    for (const input of [...this.#inputs.values()]) input.close();
+    this.#setState({ state: "closed", reason: error });
   }
 }
 
-/** What a server says of itself when it ends a session. */
+/** The stdin that a job was started with: the job's own id names the writer. */
+export function toStdin(job: JobId): InputTarget {
+  return { job, writer: job as string as WriterId };
+}
+
+/** What a server says of itself when it ends a connection. */
 function toGoodbye(error: ErrorBody | undefined): AppError {
   return error === undefined
     ? new AppError("connection_lost", "Connection lost: the server ended the session")
     : fromErrorBody(error);
 }
 
-function toAppError(error: unknown): AppError {
-  return error instanceof AppError
-    ? error
-    : new AppError("internal", "The client failed unexpectedly", { cause: error });
+function toFinalLoss(reason: AppError, last: unknown, window: number): AppError {
+  const why = last instanceof Error ? last.message : String(last);
+  return new AppError(
+    "connection_lost",
+    `${reason.message}, and could not be restored within ${formatDuration(window)}: ${why}`,
+    { cause: last },
+  );
 }

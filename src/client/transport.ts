@@ -2,7 +2,12 @@ import * as v from "valibot";
 import { AppError, ErrorBody } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import type { Target } from "./config.ts";
-import type { Peer } from "./link.ts";
+
+/** Where frames go: a WebSocket, or in tests whatever stands for one. */
+export interface Peer {
+  send(frame: string | Uint8Array<ArrayBuffer>): void;
+  close(code: number, reason: string): void;
+}
 
 /** Who takes what comes over a transport. */
 export interface Receiver {
@@ -139,6 +144,14 @@ function describe(code: string | undefined): string {
       return "connection refused; is farhandd running there?";
     case "ENOTFOUND":
       return "no machine of that name is known";
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+      return "there is no route to it";
+    case "EADDRNOTAVAIL":
+    case "EINVAL":
+      return "this machine cannot reach such an address";
+    case "EPROTO":
+      return "what answers there does not speak TLS";
     case "ECONNRESET":
       return "the connection was closed at once";
     default:

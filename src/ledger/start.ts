@@ -5,7 +5,9 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -13,6 +15,7 @@ import * as v from "valibot";
 import { JobId, KeeperId } from "../protocol/id.ts";
 import { ProcessIdentity } from "../protocol/job.ts";
 import { Terms } from "../protocol/terms.ts";
+import { findLabels } from "./labels.ts";
 
 /** What a job was asked to be. It stands apart from the segments and is never dropped. */
 export const StartRecord = v.object({
@@ -83,6 +86,14 @@ export function claimLedger(directory: string, start: StartRecord): Claim | unde
   }
 }
 
+/** Writes the start record of a job anew that the disk has lost, whole or not at all; its process stays unknown. */
+export function restoreStart(directory: string, start: StartRecord): void {
+  mkdirSync(directory, { recursive: true });
+  const path = toPath(directory);
+  writeFileSync(`${path}.new`, `${JSON.stringify(start)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
 /** Removes a ledger, its start record first: when that is cut short, what is left is no ledger any more. */
 export function removeLedger(directory: string): void {
   for (const _ of dismantleLedger(directory));
@@ -103,9 +114,11 @@ export function hasLedger(directory: string): boolean {
   return existsSync(toPath(directory));
 }
 
-/** The start record, or undefined when the claim was cut short before anything was started. */
+/** The start record, with the labels that the job has now, or undefined when the claim was cut short before anything was started. */
 export function findStart(directory: string): StartRecord | undefined {
-  return findLine(directory, 0, StartRecord);
+  const start = findLine(directory, 0, StartRecord);
+  const labels = start && findLabels(directory);
+  return start && labels ? { ...start, labels } : start;
 }
 
 /** Why there is no start record that this version can use: `missing` where nothing was started; undefined where there is one. */

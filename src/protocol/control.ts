@@ -39,6 +39,8 @@ const OpenOutput = v.object({
   job: JobId,
   from: From,
   holder: v.optional(HolderId),
+  /** The packet at which the holder is, where that is before the first one wanted: it has not consumed all that came. */
+  hold: v.optional(count),
   /** The first credit. */
   limit: v.optional(count, 0),
 });
@@ -77,7 +79,16 @@ const Credit = v.object({
   next: v.optional(count),
 });
 const Ack = v.object({ type: v.literal("ack"), ack: count });
-const Beat = v.object({ type: v.literal("beat") });
+/**
+ * Says how much was sent, by which the other side notices that the last frames never came: the highest sequence number, and
+ * the position of each channel on which something is under way.
+ */
+const Beat = v.object({
+  type: v.literal("beat"),
+  sent: v.optional(count),
+  positions: v.optional(v.array(v.tuple([channelId, count]))),
+});
+export type Beat = v.InferOutput<typeof Beat>;
 const Goodbye = v.object({ type: v.literal("goodbye"), error: v.optional(ErrorBody) });
 
 /** What a client may say. */

@@ -65,11 +65,15 @@ export class ReceiveCredit {
     return this.#arrived;
   }
 
-  /** Takes bytes at `position`. Throws `protocol_error` when they do not follow the last ones or exceed the credit. */
-  arrive(position: number, bytes: number): void {
+  /**
+   * Takes bytes at `position`; false when they came before. Throws `sequence_gap` when some are missing before them,
+   * `protocol_error` when they exceed the credit.
+   */
+  arrive(position: number, bytes: number): boolean {
+    if (position + bytes <= this.#arrived) return false;
     if (position !== this.#arrived) {
       throw new AppError(
-        "protocol_error",
+        position > this.#arrived ? "sequence_gap" : "protocol_error",
         `Cannot accept data at ${position}: expected position ${this.#arrived}`,
       );
     }
@@ -80,6 +84,20 @@ export class ReceiveCredit {
       );
     }
     this.#arrived += bytes;
+    return true;
+  }
+
+  /** Notes how much was sent in all. Throws `sequence_gap` when that should have come before. */
+  expect(position: number): void {
+    if (position > this.#arrived)
+      throw new AppError("sequence_gap", `Data up to ${position} never came: ${this.#arrived} bytes did`);
+  }
+
+  /** Begins again on another channel; what arrived on the last one and is not consumed takes its share of the window. */
+  restart(): void {
+    this.#consumed -= this.#arrived;
+    this.#arrived = 0;
+    this.#granted = 0;
   }
 
   consume(bytes: number): void {
@@ -89,7 +107,7 @@ export class ReceiveCredit {
   /** Counts to send now. */
   take(): CreditCounts {
     this.#granted = this.#consumed + this.#window;
-    return { received: this.#consumed, limit: this.#granted };
+    return { received: Math.max(0, this.#consumed), limit: Math.max(0, this.#granted) };
   }
 
   /** Bytes consumed since the last grant, which the sender does not know of. */

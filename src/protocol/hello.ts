@@ -5,7 +5,7 @@ import { MAX_HEARTBEAT_INTERVAL } from "./limits.ts";
 /** The WebSocket subprotocol; its number is the protocol's major version. */
 export const SUBPROTOCOL = "farhand.v1";
 /** The minor version: raised with each addition that an older peer may ignore. */
-export const PROTOCOL_VERSION = { major: 1, minor: 0 } as const;
+export const PROTOCOL_VERSION = { major: 1, minor: 1 } as const;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });
@@ -18,7 +18,7 @@ const Agent = v.object({
   version: v.pipe(v.string(), v.maxLength(64)),
 });
 
-/** The client's first frame. `resume` names a session to go on with; without it a new one is opened. */
+/** The client's first frame. `resume` names a session to go on with; without it, or when that is gone, a new one is opened. */
 export const Hello = v.object({
   type: v.literal("hello"),
   version,
@@ -39,7 +39,7 @@ export const Welcome = v.object({
   session: SessionId,
   /** Raised by each attachment of a connection to the session; lower ones are closed. */
   generation: count,
-  /** Presented with the session's id to attach again. */
+  /** Presented with the session's id and this generation to attach again. */
   resume: v.string(),
   received: count,
   /** Milliseconds; what both sides now keep. */

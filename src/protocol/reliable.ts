@@ -6,6 +6,11 @@ export class Outbox<M extends object> {
   #last = 0;
   readonly #unacknowledged: (M & { readonly seq: number })[] = [];
 
+  /** The highest number used. */
+  get last(): number {
+    return this.#last;
+  }
+
   /** Whether the window is full, so that no more may be sent before something is acknowledged. */
   get isFull(): boolean {
     return this.#unacknowledged.length >= CONTROL_WINDOW_FRAMES;
@@ -58,6 +63,12 @@ export class Inbox {
     }
     this.#received = seq;
     return true;
+  }
+
+  /** Notes which number the other side has used. Throws `sequence_gap` when that frame should have come before. */
+  expect(seq: number): void {
+    if (seq > this.#received)
+      throw new AppError("sequence_gap", `Frame ${this.#received + 1} never came, though ${seq} were sent`);
   }
 
   /** The number to acknowledge now; nothing is owed afterwards. */

@@ -1,9 +1,11 @@
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import * as v from "valibot";
+import { parseDuration } from "../lib/duration.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
+import { HOLD_GRACE } from "../protocol/limits.ts";
 import { parseListen } from "./listen.ts";
 import {
   type RetentionFlags,
@@ -15,10 +17,24 @@ import {
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
+/** A time as people write it, in milliseconds. */
+const duration = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    try {
+      return parseDuration(dataset.value);
+    } catch {
+      addIssue({ expected: "a duration such as 500ms, 5s or 2m", received: `"${dataset.value}"` });
+      return NEVER;
+    }
+  }),
+);
+
 /** What a configuration file may say. */
 const ConfigFile = v.strictObject({
   listen: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))])),
   state: v.optional(v.pipe(v.string(), v.nonEmpty())),
+  session: v.optional(v.strictObject({ grace: v.optional(duration) })),
   log: v.optional(
     v.strictObject({
       level: v.optional(v.picklist(LOG_LEVELS)),
@@ -42,6 +58,8 @@ export interface ServerConfig {
   /** Undefined for the default: port 9922 on 127.0.0.1, and on ::1 where there is IPv6. */
   readonly listen: readonly ListenAddress[] | undefined;
   readonly state: string;
+  /** Milliseconds that a session is kept without a connection, and a job's hold without its client. */
+  readonly grace: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: (typeof LOG_FORMATS)[number];
   readonly retention: RetentionLimits;
@@ -62,6 +80,7 @@ export function readConfig(
   return {
     listen: listen?.map(parseListen),
     state: state === undefined ? defaultState(env) : resolve(state),
+    grace: file.session?.grace ?? HOLD_GRACE,
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),

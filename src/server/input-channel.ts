@@ -19,6 +19,8 @@ export class InputChannel {
   #listening: Disposable | undefined;
   #arrived = 0;
   #limit = 0;
+  /** What the keeper holds, as it said last. */
+  #held = 0;
   /** Where the input ends, once that is known; it takes effect when so much has arrived. */
   #end: number | undefined;
   #started = false;
@@ -33,6 +35,7 @@ export class InputChannel {
     this.#job = job;
     this.#listening = job.keeper.listen(job.start.job, this.#options.writer, {
       taken: (held, limit) => {
+        this.#held = held;
         this.#limit = limit;
         this.#options.onCredit({ received: held, limit });
         if (!this.#started) this.#begin(held);
@@ -41,13 +44,14 @@ export class InputChannel {
     });
   }
 
-  /** Throws `protocol_error` for bytes that do not follow the last ones, or beyond the credit or the end. */
+  /** Throws `sequence_gap` when bytes are missing before these, `protocol_error` beyond the credit or the end. */
   receive(position: number, bytes: Uint8Array): void {
     if (this.#discarded) return; // they were under way when the input closed
+    if (position + bytes.length <= this.#arrived) return; // it came before
     const limit = Math.min(this.#limit, this.#end ?? Number.POSITIVE_INFINITY);
     if (position !== this.#arrived || position + bytes.length > limit) {
       throw new AppError(
-        "protocol_error",
+        position > this.#arrived ? "sequence_gap" : "protocol_error",
         `Cannot accept input at ${position}: expected ${this.#arrived}, at most to ${limit}`,
       );
     }
@@ -66,6 +70,18 @@ export class InputChannel {
     }
     this.#end = position;
     this.#endWhenReached();
+  }
+
+  /** Throws `sequence_gap` when so much was sent, and did not come. */
+  expect(position: number): void {
+    if (this.#started && !this.#discarded && position > this.#arrived)
+      throw new AppError("sequence_gap", `Input up to ${position} never came: ${this.#arrived} bytes did`);
+  }
+
+  /** Says again what was said last, in case that was lost. */
+  repeatCredit(): void {
+    if (this.#started && !this.#discarded)
+      this.#options.onCredit({ received: this.#held, limit: this.#limit });
   }
 
   close(_onPurpose: boolean): void {

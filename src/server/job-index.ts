@@ -40,6 +40,8 @@ export class JobIndex implements Disposable {
   #batch: Disposable | undefined;
   /** Whether the last attempt to write failed, which is logged once. */
   #failing = false;
+  /** Told of each job that was removed. */
+  onRemoved: (id: JobId) => void = () => {};
 
   /**
    * Throws `state_unusable` on a database that a newer version wrote, or a damaged one. `isNew`: whether one that has
@@ -104,6 +106,14 @@ export class JobIndex implements Disposable {
       .slice(0, limit);
   }
 
+  /** The newest job of an owner. */
+  findLast(owner: string): IndexedJob | undefined {
+    const isOwn = ({ start }: IndexedJob) => start.owner === owner;
+    return this.#select("owner = ? ORDER BY number DESC LIMIT 1", [owner], isOwn).sort(
+      (a, b) => b.start.number - a.start.number,
+    )[0];
+  }
+
   /** The highest number ever given, also to a job that was removed since. */
   get lastNumber(): number {
     const row = this.#database
@@ -159,6 +169,7 @@ export class JobIndex implements Disposable {
       this.#database.query("INSERT OR REPLACE INTO removed (id, at) VALUES (?, ?)").run(id, now);
     };
     attempt(() => this.#write(forget));
+    this.onRemoved(id);
   }
 
   wasRemoved(id: JobId): boolean {

@@ -6,7 +6,7 @@ import { AppError, toErrorBody } from "../protocol/error.ts";
 import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
 import { type AppOptions, createApp } from "./app.ts";
 import { DEFAULT_PORT, formatAddress, type ListenAddress } from "./listen.ts";
-import type { Peer, Session } from "./session.ts";
+import type { Connection, Peer } from "./connection.ts";
 
 /** Milliseconds that a stopping server gives to connections that are still being closed. */
 const DRAIN_TIME = 500;
@@ -16,14 +16,14 @@ const MAX_BACKPRESSURE_BYTES = 4 * OUTPUT_WINDOW_BYTES;
 
 export interface ListenOptions {
   readonly log: Log;
-  readonly sessions: Set<Session>;
-  readonly openSession: (peer: Peer, owner: string) => Session;
-  readonly app: Omit<AppOptions, "upgrade">;
+  readonly connections: Set<Connection>;
+  readonly openConnection: (peer: Peer, owner: string) => Connection;
+  readonly app: Omit<AppOptions, "upgrade" | "hold">;
 }
 
-interface Connection {
+interface SocketData {
   readonly owner: string;
-  session?: Session;
+  connection?: Connection;
 }
 
 /** Opens every address. Throws `unavailable` when one is taken; without IPv6 the default is IPv4 alone. */
@@ -31,7 +31,7 @@ export function listen(
   wanted: readonly ListenAddress[] | undefined,
   options: ListenOptions,
 ): AsyncDisposable & { addresses: string[] } {
-  const servers: Bun.Server<Connection>[] = [];
+  const servers: Bun.Server<SocketData>[] = [];
   try {
     for (const address of wanted ?? [{ host: "127.0.0.1", port: DEFAULT_PORT }])
       servers.push(openListener(address, options));
@@ -58,11 +58,12 @@ export function listen(
   };
 }
 
-function openListener(address: ListenAddress, options: ListenOptions): Bun.Server<Connection> {
-  const { log, sessions, openSession } = options;
+function openListener(address: ListenAddress, options: ListenOptions): Bun.Server<SocketData> {
+  const { log, connections, openConnection } = options;
   const app = createApp({
     ...options.app,
     upgrade: (request, owner) => server.upgrade(request, { data: { owner } }),
+    hold: (request) => server.timeout(request, 0),
   });
   // A throw in a socket's callback would end the process: each one is guarded.
   const guard = (handle: () => void) => {
@@ -72,7 +73,7 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
       log.error("socket callback failed", { error: describeError(error) });
     }
   };
-  const server: Bun.Server<Connection> = startServer(address, {
+  const server: Bun.Server<SocketData> = startServer(address, {
     fetch: (request) => app.fetch(request),
     error(error) {
       log.error("request failed", { error: describeError(error) });
@@ -88,30 +89,30 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
       sendPings: false,
       open: (socket) =>
         guard(() => {
-          const session = openSession(toPeer(socket), socket.data.owner);
-          socket.data.session = session;
-          sessions.add(session);
+          const connection = openConnection(toPeer(socket), socket.data.owner);
+          socket.data.connection = connection;
+          connections.add(connection);
         }),
       message: (socket, message) =>
         guard(() => {
-          if (typeof message === "string") socket.data.session?.receiveText(message);
-          else socket.data.session?.receiveBytes(message);
+          if (typeof message === "string") socket.data.connection?.receiveText(message);
+          else socket.data.connection?.receiveBytes(message);
         }),
-      drain: (socket) => guard(() => socket.data.session?.drain()),
+      drain: (socket) => guard(() => socket.data.connection?.drain()),
       close: (socket, code) =>
         guard(() => {
-          if (socket.data.session === undefined) return;
-          sessions.delete(socket.data.session);
-          socket.data.session.disconnect(code === CLOSE.goodbye);
+          if (socket.data.connection === undefined) return;
+          connections.delete(socket.data.connection);
+          socket.data.connection.disconnect(code === CLOSE.goodbye);
         }),
     },
   });
   return server;
 }
 
-type Handlers = Pick<Bun.Serve.Options<Connection>, "error" | "fetch" | "websocket">;
+type Handlers = Pick<Bun.Serve.Options<SocketData>, "error" | "fetch" | "websocket">;
 
-function startServer({ host, port }: ListenAddress, handlers: Handlers): Bun.Server<Connection> {
+function startServer({ host, port }: ListenAddress, handlers: Handlers): Bun.Server<SocketData> {
   try {
     return Bun.serve({
       ...handlers,
@@ -120,20 +121,25 @@ function startServer({ host, port }: ListenAddress, handlers: Handlers): Bun.Ser
       // On Linux it is shared otherwise: a second server would take every other connection of the first.
       reusePort: false,
       development: false,
-    } as Bun.Serve.Options<Connection>);
+    } as Bun.Serve.Options<SocketData>);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     const address = formatAddress({ host, port });
     const code = "code" in error ? String(error.code) : "";
     const owner = code === "EADDRINUSE" ? findPortOwner(port) : undefined;
     const who = owner === undefined ? "" : ` by ${owner.name} with pid ${owner.pid}`;
-    const why =
-      code === "EADDRINUSE" ? `the port is in use${who}; choose another with --listen` : error.message;
-    throw new AppError("unavailable", `Cannot listen on ${address}: ${why}`, { cause: error });
+    const advice = "choose another with --listen";
+    const why: Record<string, string> = {
+      EADDRINUSE: `the port is in use${who}; ${advice}`,
+      EACCES: `ports so low are for root, or for who has CAP_NET_BIND_SERVICE; ${advice}`,
+    };
+    throw new AppError("unavailable", `Cannot listen on ${address}: ${why[code] ?? error.message}`, {
+      cause: error,
+    });
   }
 }
 
-function toPeer(socket: Bun.ServerWebSocket<Connection>): Peer {
+function toPeer(socket: Bun.ServerWebSocket<SocketData>): Peer {
   return {
     // Bun answers 0 for what it dropped, which its limit turns into a closed connection: nothing is lost silently.
     sendText: (text) => void socket.sendText(text),

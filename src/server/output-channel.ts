@@ -1,16 +1,21 @@
+import { join } from "node:path";
 import { findEnding } from "../ledger/ending.ts";
 import { LedgerReader } from "../ledger/reader.ts";
 import type { From } from "../protocol/control.ts";
 import { type CreditCounts, SendCredit } from "../protocol/credit.ts";
 import type { Flight } from "../protocol/flight.ts";
-import type { HolderId } from "../protocol/id.ts";
+import type { HolderId, JobId } from "../protocol/id.ts";
 import { MAX_RECORD_BYTES } from "../protocol/limits.ts";
 import type { Job } from "./job.ts";
 
 export interface OutputChannelOptions {
-  readonly directory: string;
+  readonly state: string;
+  /** As it was asked for; the job found may be another, which has the same key. */
+  readonly job: JobId;
   readonly from: From;
   readonly holder: HolderId | undefined;
+  /** The packet at which the holder is, where that is before the first one wanted. */
+  readonly hold: number | undefined;
   readonly flight: Flight;
   /** There may be something to send. */
   readonly onReady: () => void;
@@ -32,25 +37,35 @@ export class OutputChannel {
   #reader: LedgerReader | undefined;
   #subscription: Disposable | undefined;
   #finished = false;
-  /** How it was closed, if that was before the job was found. */
-  #closed: "on purpose" | "by accident" | undefined;
+  /** How it was closed last, which may have been before the job was found. */
+  #closed: "on purpose" | "by accident" | "replaced" | undefined;
 
   constructor(options: OutputChannelOptions) {
     this.#options = options;
   }
 
+  /** Whether it keeps the job waiting, or did before its connection was lost. */
+  get isHeld(): boolean {
+    return this.#options.holder !== undefined;
+  }
+
+  isOf(job: JobId, holder: HolderId): boolean {
+    return this.#options.holder === holder && (this.#options.job === job || this.#job?.start.job === job);
+  }
+
   /** Begins to read; a holder's hold moves to where that is. */
   attach(job: Job): void {
-    const { from, directory, holder, onReady } = this.#options;
+    const { from, holder, hold, onReady } = this.#options;
     this.#job = job;
+    if (this.#closed === "replaced") return;
     const isHeld = holder !== undefined && job.startedFor === holder;
     if (isHeld) job.startedFor = undefined;
     if (this.#closed !== undefined) return this.#letGo();
-    this.#reader = new LedgerReader(directory, job.start.job, this.#toFirst(job, from));
+    this.#reader = this.#open(job, this.#toFirst(job, from));
     if (holder !== undefined) {
       this.#reader.seek(job.position);
       // A job that was started for this holder waits for it already.
-      if (!isHeld) this.#send({ type: "attach", holder, position: this.#reader.position });
+      if (!isHeld) this.#send({ type: "attach", holder, position: this.#toPosition(job, hold) });
       job.holders++;
     }
     this.#subscription = job.subscribe(onReady);
@@ -60,6 +75,11 @@ export class OutputChannel {
   /** Bytes sent so far. */
   get position(): number {
     return this.#credit.sent;
+  }
+
+  /** Bytes sent that the client has not consumed, as far as it has said. */
+  get inFlight(): number {
+    return this.#closed === undefined ? this.#credit.inFlight : 0;
   }
 
   /** Whether everything is sent and nothing more will come. */
@@ -72,7 +92,8 @@ export class OutputChannel {
   /** Reads the next whole records that credit allows into `target`; answers their bytes. */
   read(target: Uint8Array, now: number): number {
     if (this.#reader === undefined || this.#job === undefined || this.#finished) return 0;
-    const flight = Math.max(MAX_RECORD_BYTES, this.#options.flight.room);
+    const { room: left, frameBytes } = this.#options.flight;
+    const flight = Math.min(frameBytes, Math.max(MAX_RECORD_BYTES, left));
     const room = Math.min(target.length, this.#credit.available, flight);
     const bytes = room <= 0 ? 0 : this.#reader.read(target.subarray(0, room), this.#job.position);
     if (bytes === 0) return 0;
@@ -105,14 +126,24 @@ export class OutputChannel {
     this.#release();
   }
 
-  /** Gives up the hold, or leaves it to the client's return when the end was not on purpose. */
+  /** Gives up the hold, or leaves it to the client's return when the end was not on purpose; then it may be closed again. */
   close(onPurpose: boolean, now: number): void {
+    this.#stop(now);
+    this.#closed = onPurpose ? "on purpose" : "by accident";
+    this.#letGo();
+  }
+
+  /** The same reader has come again, with the same hold. */
+  replace(now: number): void {
+    this.#stop(now);
+    this.#closed = "replaced";
+  }
+
+  #stop(now: number): void {
+    if (this.#closed !== undefined) return;
     this.#release();
     this.#options.flight.land(this.#credit.inFlight, now, true);
-    this.#closed = onPurpose ? "on purpose" : "by accident";
-    if (this.#options.holder === undefined || this.#job === undefined) return;
-    this.#job.holders--;
-    this.#letGo();
+    if (this.isHeld && this.#reader !== undefined && this.#job !== undefined) this.#job.holders--;
   }
 
   #letGo(): void {
@@ -138,7 +169,24 @@ export class OutputChannel {
 
   #toFirst(job: Job, from: From): number {
     if (from.type === "since") return from.number;
-    const next = job.isClosed ? findEnding(this.#options.directory, job.start.job).next : job.next;
+    const next = job.isClosed ? findEnding(this.#toDirectory(job), job.start.job).next : job.next;
     return Math.max(0, next - from.count);
+  }
+
+  #open(job: Job, first: number): LedgerReader {
+    return new LedgerReader(this.#toDirectory(job), job.start.job, first);
+  }
+
+  #toDirectory({ start }: Job): string {
+    return join(this.#options.state, "ledgers", start.job);
+  }
+
+  /** Where the holder is: at the first packet that this channel reads, unless it said that it is further back. */
+  #toPosition(job: Job, hold: number | undefined): number {
+    const first = this.#reader?.position ?? 0;
+    if (hold === undefined) return first;
+    using reader = this.#open(job, hold);
+    reader.seek(job.position);
+    return Math.min(first, reader.position);
   }
 }

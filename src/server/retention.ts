@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { delay, turn } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { dismantleLedger, findProcess, hasLedger } from "../ledger/start.ts";
-import { sessionMembers } from "../process/identity.ts";
+import { Tree } from "../process/tree.ts";
 import { JobId } from "../protocol/id.ts";
 import {
   MAX_RETAINED_BYTES,
@@ -165,7 +165,7 @@ export class Retention {
 
   #hasProcesses({ id, outcome }: EndedJob): boolean {
     const leader = outcome === "lost" ? findProcess(this.#toPath(id)) : undefined;
-    return leader !== undefined && sessionMembers(leader).length > 0;
+    return leader !== undefined && new Tree({ leader, mark: id }).find().length > 0;
   }
 
   async #remove(id: JobId, now: number): Promise<void> {

@@ -1,12 +1,14 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { abortable } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
+import { openLibc } from "../process/libc.ts";
+import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
 import { createToken, openAuthenticator } from "./auth.ts";
+import { Connection, type Peer } from "./connection.ts";
 import type { ServerConfig } from "./config.ts";
 import { resolveFromHome, toJobEnvironment, toShell } from "./environment.ts";
 import { JobIndex } from "./job-index.ts";
@@ -14,8 +16,9 @@ import { Jobs } from "./jobs.ts";
 import { Keepers } from "./keepers.ts";
 import { listen } from "./listener.ts";
 import { retain, Retention } from "./retention.ts";
-import { type Peer, Session } from "./session.ts";
-import { leaveLocalServer, lockState, prepareState } from "./state.ts";
+import { Sessions } from "./sessions.ts";
+import { Shutdown } from "./shutdown.ts";
+import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
   readonly config: ServerConfig;
@@ -40,19 +43,26 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   await using stack = new AsyncDisposableStack();
   prepareState(state);
   stack.use(lockState(state));
+  forgetLocalServer(state);
   const log = options.openLog(state);
   const index = stack.use(openIndex(state, log));
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
 
+  // In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then.
+  const libc = process.pid === 1 && process.platform === "linux" ? openLibc() : undefined;
+  const reaper = libc && new Reaper(libc);
+  if (reaper !== undefined) reap(reaper, stopped.signal).catch(() => {}); // it ends with the server
   const jobEnvironment = toJobEnvironment(env);
   const keepers: Keepers = new Keepers(
     {
       state,
       build,
+      grace: config.grace,
       log,
       env: jobEnvironment,
       toCommand: (id) => options.toKeeperCommand(state, id),
+      onSpawn: (pid, exited) => reaper?.leave(pid, exited),
       onAdopt: (link, standings) => jobs.adopt(link, standings),
       onProgress: (progress) => jobs.progress(progress),
       onClosed: (progress) => jobs.closed(progress),
@@ -67,8 +77,17 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     index,
     log,
     umask,
-    currentKeeper: () => keepers.current(),
+    currentKeeper: async () => {
+      if (shutdown.hasBegun) throw new AppError("shutting_down", "Cannot start a job: the server stops");
+      return keepers.current();
+    },
     signal: stopped.signal,
+  });
+  const shutdown: Shutdown = new Shutdown({
+    log,
+    listLive: () => jobs.listLive(),
+    toDirectory: (job) => join(state, "ledgers", job),
+    signal,
   });
   await keepers.adoptAll();
   jobs.reconcile((id) => keepers.findUnreached(id));
@@ -78,8 +97,22 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
 
   const token = createToken();
   const boot = readBootId();
-  const sessions = new Set<Session>();
-  const stopping = Promise.withResolvers<void>();
+  const connections = new Set<Connection>();
+  const sessions = new Sessions({
+    jobs,
+    state,
+    version,
+    boot,
+    log,
+    grace: config.grace,
+    toContext: (owner, signal) => ({
+      signal,
+      jobs: jobs.access(owner),
+      environment: jobEnvironment,
+      resolvePath: resolveFromHome,
+      toShell,
+    }),
+  });
   let listening: readonly string[] = [];
   const status = (): ServerStatus => ({
     pid: process.pid,
@@ -88,31 +121,18 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
-  const openSession = (peer: Peer, owner: string) =>
-    new Session(peer, {
-      owner,
-      jobs,
-      state,
-      version,
-      boot,
-      log,
-      toContext: (owner, signal) => ({
-        signal,
-        jobs: jobs.access(owner),
-        environment: jobEnvironment,
-        resolvePath: resolveFromHome,
-        toShell,
-      }),
-    });
+  const openConnection = (peer: Peer, owner: string) =>
+    new Connection(peer, { owner, log, openSession: (hello, owner) => sessions.open(hello, owner) });
   const listener = listen(config.listen, {
     log,
-    openSession,
-    sessions,
+    openConnection,
+    connections,
     app: {
       authenticate: openAuthenticator(token),
       isReady: () => keepers.isReady,
+      isStopping: () => shutdown.hasBegun,
       status,
-      stop: () => stopping.resolve(),
+      stop: (request, owner) => shutdown.stop(request, owner),
       onError: (error) => log.error("request failed", { error: describeError(error) }),
     },
   });
@@ -123,16 +143,14 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   log.info("listening", { addresses: listening, state });
   options.onListening();
 
-  await abortable(stopping.promise, signal).catch(() => {}); // a signal is just another way to be asked
+  await shutdown.wait();
   log.info("stopping", { running: jobs.running });
-  for (const session of [...sessions]) {
-    session.close(
-      new AppError(
-        "shutting_down",
-        "The server stops; jobs go on, and a server started again will know them",
-      ),
-    );
-  }
+  const reason = new AppError(
+    "shutting_down",
+    "The server stops; jobs go on, and a server started again will know them",
+  );
+  for (const connection of [...connections]) connection.fail(reason);
+  sessions.endAll(reason);
 }
 
 /** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */

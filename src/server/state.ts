@@ -101,6 +101,11 @@ export function findLocalServer(state: string): LocalServer | undefined {
   }
 }
 
+/** Removes what a server has left that is dead: its pid may be another process's by now. For whoever has the lock only. */
+export function forgetLocalServer(state: string): void {
+  rmSync(join(state, LOCAL), { force: true });
+}
+
 /** Leaves the address and token for this user's own clients; whole or not at all. Throws `unavailable` on a full disk. */
 export function leaveLocalServer(state: string, server: LocalServer): Disposable {
   const path = join(state, LOCAL);

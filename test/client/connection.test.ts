@@ -14,7 +14,6 @@ async function setup(
 ) {
   const peer = new ServerPeer();
   const session = new Session(peer, { heartbeat: 15_000, patience: 10_000, now: () => performance.now() });
-  peer.ear = session;
   peer.onFrame = (frame) => {
     if (frame.type === "call" && frame.command === "exec") {
       peer.say({ type: "accepted", call: frame.call, job: frame.job as JobId, number: 7 });

@@ -13,6 +13,14 @@ describe("parseHost()", () => {
     ["LOCALHOST:5", "http://localhost:5"],
     ["[::1]:5", "http://[::1]:5"],
     ["::1", "http://[::1]:9922"],
+    ["[0:0:0:0:0:0:0:1]:5", "http://[::1]:5"],
+    ["::ffff:127.0.0.1", "http://127.0.0.1:9922"],
+    ["[::ffff:127.0.0.9]:5", "http://127.0.0.9:5"],
+    ["[::FFFF:7f00:1]:80", "http://127.0.0.1"],
+    ["ws://[::ffff:127.0.0.1]:5", "http://127.0.0.1:5"],
+    ["[::ffff:192.0.2.1]:5", "https://192.0.2.1:5"],
+    ["https://[2001:DB8::1]:5/", "https://[2001:db8::1]:5"],
+    ["127.1:5", "http://127.0.0.1:5"],
     ["fe80::1", "https://[fe80::1]:9922"],
     ["ws://127.0.0.1:5", "http://127.0.0.1:5"],
     ["http://localhost:5/", "http://localhost:5"],
@@ -39,12 +47,22 @@ describe("parseHost()", () => {
     expect(() => parseHost(text)).toThrow(expect.objectContaining({ code: "invalid_input" }));
   });
 
-  test.each(["http://web1", "ws://10.0.0.1:9922", "http://127.0.0.1.evil.org", "http://localhost.evil.org"])(
-    "refuses %s, which is no loopback and has no TLS",
+  test.each(["fe80::1%lo", "[fe80::1%lo]:5", "https://[fe80::1%25eth0]:5", "[::1%lo]"])(
+    "refuses %s for its zone, which no URL has room for",
     (text) => {
-      expect(() => parseHost(text)).toThrow("without TLS");
+      expect(() => parseHost(text)).toThrow("with a zone");
     },
   );
+
+  test.each([
+    "http://web1",
+    "http://[::ffff:192.0.2.1]:5",
+    "ws://10.0.0.1:9922",
+    "http://127.0.0.1.evil.org",
+    "http://localhost.evil.org",
+  ])("refuses %s, which is no loopback and has no TLS", (text) => {
+    expect(() => parseHost(text)).toThrow("without TLS");
+  });
 
   test("takes the port it is given where the text has none", () => {
     expect(parseHost("web1", 7).url).toBe("https://web1:7");

@@ -6,7 +6,8 @@ import { ServerPeer } from "../support/server-peer.ts";
 
 function setup() {
   const peer = new ServerPeer();
-  const link = new Link(peer, () => 0);
+  const link = new Link();
+  link.open(peer);
   const receive = (frame: object) => link.receive(JSON.stringify(frame));
   const beatOf = (seq: number) => ({ type: "accepted", seq, call: 1, job: crypto.randomUUID(), number: 1 });
   return { peer, link, receive, beatOf };

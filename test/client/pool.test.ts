@@ -42,7 +42,7 @@ describe("Pool", () => {
     await member.disconnect();
     expect(await first.heartbeat()).toBe(false);
     await eventually(() => server.peers[0]?.of("goodbye").length === 1);
-    const second = await member.connect();
+    const second = await member.connect({ reconnect: 0 });
     expect(await second.heartbeat()).toBe(true);
     await server[Symbol.asyncDispose]();
     await eventually(() => second.ended.aborted);

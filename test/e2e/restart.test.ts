@@ -69,14 +69,27 @@ describe("kill -9 of the front", () => {
     expect(await world.farhand(["follow", job])).toMatchObject({ code: 7, stdout: printed });
   });
 
-  test("under an attached client: it exits with 125, names the job, and the job goes on", async () => {
+  test("under an attached client: it waits for the next front, and goes on without a word", async () => {
     await using world = await setup();
     const client = world.open(["farhand", "exec", "--shell", waiter]);
     await eventually(() => client.said() === "one\n", 30_000);
     await world.killFront();
+    await world.start();
+    world.touch("go");
+    expect(await client.ran).toEqual({ code: 7, signal: null, stdout: "one\ntwo\n", stderr: "" });
+  });
+
+  test("under an attached client that gives up: it exits with 125, names the job, and the job goes on", async () => {
+    await using world = await setup();
+    const client = world.open(["farhand", "--reconnect-timeout", "100ms", "exec", "--shell", waiter]);
+    await eventually(() => client.said() === "one\n", 30_000);
+    await world.killFront();
     const { code, stderr } = await client.ran;
     expect(code).toBe(125);
-    const [, job = "", next = ""] = /follow ([0-9a-f-]{36}) --since (\d+)\n$/.exec(stderr) ?? [];
+    expect(stderr).toStartWith(
+      "farhand: Connection lost: it broke off, and could not be restored within 100 ms",
+    );
+    const [, job = "", next = ""] = /farhand follow ([0-9a-f-]{36}) --since (\d+)\n$/.exec(stderr) ?? [];
     await world.start();
     world.touch("go");
     const rest = await world.farhand(["follow", job, "--since", next]);
@@ -275,7 +288,8 @@ test.skipIf(mountFault !== undefined)(
     {
       using _filler = fillDisk(world.state);
       process.kill(keepers[0]?.pid ?? 0, "SIGKILL");
-      await eventually(async () => (await world.status()).keepers.length === 0, 30_000);
+      const isKnown = async () => (await world.status()).keepers.some(({ pid }) => pid === keepers[0]?.pid);
+      await eventually(async () => !(await isKnown()), 30_000);
       // What the keeper itself took of the disk is enough for one.
       expect((await states()).filter((state) => state === "running").length).toBeGreaterThan(1);
     }
@@ -364,7 +378,10 @@ describe("kill -9 of the keeper", () => {
     const { outcome, processes = [] } = await world.job(job);
     expect(outcome?.type).toBe("lost");
     const sleeper = world.processes(/^sleep 1000/)[0] ?? 0;
-    expect(processes).toContainEqual({ pid: sleeper, startTime: expect.stringMatching(/^\d+$/) });
+    expect(processes).toContainEqual({
+      pid: sleeper,
+      startTime: expect.stringMatching(/^[0-9a-f-]{36}\/\d+$/),
+    });
     expect((await world.farhand(["jobs"])).stdout).toContain(`pid ${sleeper} started`);
 
     expect((await world.farhand(["kill", job])).code).toBe(0);

@@ -140,6 +140,13 @@ test("keep() answers a verb that it does not know, and goes on", async () => {
   expect(textOf(await keeper.run(front, "echo still here"))).toBe("still here\n");
 });
 
+test("keep() answers a ping", async () => {
+  await using world = await setup();
+  const { front } = world;
+  front.send({ type: "ping", request: 77 });
+  expect(await front.hear("reply")).toEqual({ type: "reply", request: 77 });
+});
+
 test("keep() ignores fields that it does not know", async () => {
   await using world = await setup();
   const { front } = world;
@@ -347,7 +354,10 @@ test("keep() lets a job go on when a front was replaced and its client did not c
   const place = openPlace(directory.path, v.parse(KeeperId, Bun.randomUUIDv7()));
   const stop = new AbortController();
   const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
-  const kept = keep({ state: directory.path, place, build: "test", libc: openLibc(), log }, stop.signal);
+  const kept = keep(
+    { state: directory.path, place, build: "test", libc: openLibc(), launcher: undefined, log },
+    stop.signal,
+  );
   using front = await Front.connect(place.socket);
   const holder = v.parse(HolderId, crypto.randomUUID());
   const job = v.parse(JobId, Bun.randomUUIDv7());

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { AppError } from "../../src/protocol/error.ts";
 import { ReceiveCredit, SendCredit } from "../../src/protocol/credit.ts";
 
 describe("SendCredit", () => {
@@ -54,12 +55,20 @@ describe("ReceiveCredit", () => {
     credit.arrive(100, 100);
   });
 
-  test("refuses data that repeats or leaves out bytes", () => {
+  test("drops data that came before, and refuses what leaves out bytes or overlaps", () => {
     const credit = new ReceiveCredit(100);
     credit.take();
-    credit.arrive(0, 10);
-    for (const position of [0, 9, 11])
-      expect(() => credit.arrive(position, 1)).toThrow("expected position 10");
+    expect(credit.arrive(0, 10)).toBe(true);
+    for (const position of [0, 9]) expect(credit.arrive(position, 1)).toBe(false);
+    const thrown = (position: number, bytes: number) => {
+      try {
+        return String(credit.arrive(position, bytes));
+      } catch (error) {
+        return error instanceof AppError ? error.code : "";
+      }
+    };
+    expect(thrown(11, 1)).toBe("sequence_gap");
+    expect(thrown(9, 2)).toBe("protocol_error");
     expect(credit.arrived).toBe(10);
   });
 

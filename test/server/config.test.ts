@@ -44,6 +44,7 @@ describe("readConfig()", () => {
     expect(readConfig(noFlags, home)).toEqual({
       listen: undefined,
       state: "/state",
+      grace: 120_000,
       logLevel: "info",
       logFormat: "text",
       retention: { age: Number.POSITIVE_INFINITY, jobs: 10_000, bytes: undefined },
@@ -53,11 +54,12 @@ describe("readConfig()", () => {
   test("reads every key of a file", () => {
     using world = setup();
     const text =
-      'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[log]\nlevel = "debug"\nformat = "json"\n' +
+      'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
       '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n';
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
       listen: [{ host: "127.0.0.1", port: 1 }],
       state: "/elsewhere",
+      grace: 5_000,
       logLevel: "debug",
       logFormat: "json",
       retention: { age: 30 * 24 * 3_600_000, jobs: 500, bytes: 2 * 1024 ** 3 },

@@ -123,6 +123,23 @@ async function checkUnwritable(
 }
 
 describe("JobIndex", () => {
+  test("findLast() answers the newest job of an owner, written or not", () => {
+    using world = setup();
+    using index = world.open();
+    const put = (number: number, owner: string) => {
+      const job = toJob(number);
+      index.put({ ...job, start: { ...job.start, owner } });
+    };
+    const last = (owner: string) => index.findLast(owner)?.start.number;
+    put(1, "ann");
+    put(2, "bob");
+    put(3, "ann");
+    expect([last("ann"), last("bob"), last("eve")]).toEqual([3, 2, undefined]);
+    index.flush();
+    put(4, "bob");
+    expect([last("ann"), last("bob"), last("eve")]).toEqual([3, 4, undefined]);
+  });
+
   test("is empty at first", () => {
     using world = setupFilled(0);
     expect(world.index.list(Number.MAX_SAFE_INTEGER, 10)).toEqual([]);

@@ -69,6 +69,7 @@ function setup(greeting: readonly object[] = [hello]) {
   const link = new KeeperLink({
     socket,
     build: "new",
+    grace: 120_000,
     pid: 4711,
     log: createLog({
       level: "debug",
@@ -279,6 +280,7 @@ test("bury() closes the input of every writer", () => {
 
 const NOTHING = {
   build: "new",
+  grace: 120_000,
   pid: undefined,
   log: createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() }),
   onReached() {},

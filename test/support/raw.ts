@@ -1,22 +1,5 @@
 import { AppError } from "../../src/protocol/error.ts";
-
-/** One WebSocket frame, with everything in it that a sane client leaves to its library. */
-export interface RawFrame {
-  readonly opcode: number;
-  readonly payload?: Uint8Array | string;
-  /** Default true. */
-  readonly fin?: boolean;
-  /** The three reserved bits, 0 to 7. */
-  readonly rsv?: number;
-  /** Default four zero bytes; null for an unmasked frame. */
-  readonly mask?: readonly [number, number, number, number] | null;
-  /** What the header says of the payload's length, where that is not the truth. */
-  readonly length?: number;
-  /** Bytes in which the length is written: the shortest form unless told otherwise. */
-  readonly lengthBytes?: 1 | 2 | 8;
-}
-
-export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+import { encodeFrame, FrameReader, OPCODE, type RawFrame, type ReadFrame } from "./frame.ts";
 
 /** How a connection ended: by a close frame, or without one. */
 export type RawEnd =
@@ -36,34 +19,13 @@ export interface RawTarget {
   readonly token: string;
 }
 
-/** Bytes of a frame as they stand on the wire. */
-export function encodeFrame({
-  opcode,
-  payload = "",
-  fin = true,
-  rsv = 0,
-  mask = [0, 0, 0, 0],
-  length,
-  lengthBytes,
-}: RawFrame): Uint8Array {
-  const body = Buffer.from(payload as Uint8Array);
-  const said = length ?? body.length;
-  const form = lengthBytes ?? (said < 126 ? 1 : said < 65_536 ? 2 : 8);
-  const header = Buffer.alloc(2 + (form === 1 ? 0 : form));
-  header[0] = (fin ? 0x80 : 0) | (rsv << 4) | opcode;
-  header[1] = (mask ? 0x80 : 0) | (form === 1 ? said : form === 2 ? 126 : 127);
-  if (form === 2) header.writeUInt16BE(said, 2);
-  if (form === 8) header.writeBigUInt64BE(BigInt.asUintN(64, BigInt(said)), 2);
-  if (mask === null) return Buffer.concat([header, body]);
-  return Buffer.concat([header, Buffer.from(mask), body.map((byte, index) => byte ^ (mask[index & 3] ?? 0))]);
-}
-
 /** A WebSocket client that does what it is told, wrong or right. Frames that come are kept in order. */
 export class RawClient implements Disposable {
   readonly received: Received[] = [];
+  readonly #upgraded = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<RawEnd>();
   #socket: Bun.Socket | undefined;
-  #pending: Uint8Array = new Uint8Array();
+  readonly #reader = new FrameReader();
   #waiting: Uint8Array[] = [];
   #changed = Promise.withResolvers<void>();
   #taken = 0;
@@ -115,9 +77,6 @@ export class RawClient implements Disposable {
     await client.control("welcome");
     return client;
   }
-
-  readonly #upgraded = Promise.withResolvers<void>();
-  #isUpgraded = false;
 
   get ended(): Promise<RawEnd> {
     return this.#end.promise;
@@ -222,42 +181,16 @@ export class RawClient implements Disposable {
 
   #take(chunk: Uint8Array): void {
     if (this.#paused) return;
-    this.#pending = Buffer.concat([this.#pending, chunk]);
-    if (!this.#isUpgraded) this.#readResponse();
-    if (this.#isUpgraded) while (this.#readFrame());
+    for (const frame of this.#reader.read(chunk)) this.#keep(frame);
+    const { head, isUpgraded } = this.#reader;
+    if (isUpgraded) this.#upgraded.resolve();
+    else if (head !== undefined) this.#upgraded.reject(new AppError("connection_refused", head));
     this.#tell();
   }
 
-  #readResponse(): void {
-    const head = Buffer.from(this.#pending).indexOf("\r\n\r\n");
-    if (head < 0) return;
-    const text = new TextDecoder().decode(this.#pending);
-    if (!text.startsWith("HTTP/1.1 101 ")) {
-      this.#upgraded.reject(new AppError("connection_refused", text));
-      return;
-    }
-    this.#pending = this.#pending.subarray(head + 4);
-    this.#isUpgraded = true;
-    this.#upgraded.resolve();
-  }
-
-  /** Takes one whole frame; what a server sends is unmasked and unfragmented here. */
-  #readFrame(): boolean {
-    const pending = Buffer.from(this.#pending.buffer, this.#pending.byteOffset, this.#pending.length);
-    if (pending.length < 2) return false;
-    const short = pending.readUInt8(1) & 127;
-    const header = short < 126 ? 2 : short === 126 ? 4 : 10;
-    if (pending.length < header) return false;
-    const length =
-      short < 126 ? short : short === 126 ? pending.readUInt16BE(2) : Number(pending.readBigUInt64BE(2));
-    if (pending.length < header + length) return false;
-    this.#keep(pending.readUInt8(0), pending.subarray(header, header + length));
-    this.#pending = this.#pending.subarray(header + length);
-    return true;
-  }
-
-  #keep(first: number, payload: Buffer): void {
-    switch (first & 15) {
+  /** What a server sends is unmasked and unfragmented here. */
+  #keep({ opcode, payload }: ReadFrame): void {
+    switch (opcode) {
       case OPCODE.text:
         this.received.push({ type: "control", frame: JSON.parse(payload.toString()) });
         return;
@@ -268,7 +201,7 @@ export class RawClient implements Disposable {
           reason: new TextDecoder("utf-8", { fatal: true }).decode(payload.subarray(2)),
         });
       default:
-        this.received.push({ type: (first & 15) === OPCODE.pong ? "pong" : "data", bytes: payload });
+        this.received.push({ type: opcode === OPCODE.pong ? "pong" : "data", bytes: payload });
     }
   }
 

@@ -1,4 +1,4 @@
-import type { Peer } from "../../src/client/link.ts";
+import type { Receiver, Transport } from "../../src/client/transport.ts";
 import {
   ClientFrame,
   decodeControl,
@@ -6,6 +6,8 @@ import {
   type ServerMessage,
 } from "../../src/protocol/control.ts";
 import { DATA_HEADER_BYTES, type DataFrame, decodeData, writeDataHeader } from "../../src/protocol/data.ts";
+import type { AppError } from "../../src/protocol/error.ts";
+import { PROTOCOL_VERSION, type Welcome } from "../../src/protocol/hello.ts";
 import type { SessionId } from "../../src/protocol/id.ts";
 import { type PacketKind, RECORD_HEADER_BYTES, writeRecordHeader } from "../../src/protocol/packet.ts";
 import { Outbox } from "../../src/protocol/reliable.ts";
@@ -14,13 +16,14 @@ import { Outbox } from "../../src/protocol/reliable.ts";
 export interface Ear {
   receiveText(text: string): void;
   receiveData(frame: Uint8Array<ArrayBuffer>): void;
+  disconnected?: Receiver["disconnected"];
 }
 
 /** What a client said, control and data, in order. */
 export type Heard = ClientFrame | ({ readonly type: "data" } & DataFrame);
 
 /** A server as bare as it can be, at the other end of a client's peer: it keeps what it hears and says what it is told to. */
-export class ServerPeer implements Peer {
+export class ServerPeer implements Transport {
   readonly heard: Heard[] = [];
   closed: { readonly code: number; readonly reason: string } | undefined;
   ear: Ear | undefined;
@@ -34,6 +37,15 @@ export class ServerPeer implements Peer {
       typeof frame === "string" ? decodeControl(ClientFrame, frame) : { type: "data", ...decodeData(frame) };
     this.heard.push(heard);
     this.onFrame(heard);
+  }
+
+  listen(receiver: Receiver): void {
+    this.ear = receiver;
+  }
+
+  /** Breaks the connection off. */
+  cut(error: AppError): void {
+    this.ear?.disconnected?.(error);
   }
 
   close(code: number, reason: string): void {
@@ -55,19 +67,20 @@ export class ServerPeer implements Peer {
     this.ear?.receiveText(JSON.stringify(frame));
   }
 
-  welcome(heartbeat = 15_000, major = 1): void {
+  welcome(changes: Partial<Welcome> = {}): void {
     this.sayBare({
       type: "welcome",
-      version: { major, minor: 0 },
+      version: PROTOCOL_VERSION,
       agent: { name: "farhandd", version: "9.9.9" },
       session: crypto.randomUUID() as SessionId,
       generation: 1,
       resume: "token",
       received: 0,
-      heartbeat,
+      heartbeat: 15_000,
       grace: 120_000,
       boot: "boot",
       limits: { controlFrameBytes: 1, dataFrameBytes: 1, controlWindowFrames: 1 },
+      ...changes,
     });
   }
 

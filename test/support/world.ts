@@ -72,8 +72,11 @@ export type Shown =
   | { readonly type: "gap"; readonly next: number; readonly totals: Totals }
   | { readonly type: "exit"; readonly outcome: Outcome; readonly totals: Totals };
 
-/** Makes a world without a server. Disposing ends every process that it brought forth. */
-export function openWorld(): World {
+/**
+ * Makes a world without a server. Disposing ends every process that it brought forth. `inside` stands before each command:
+ * what makes it run elsewhere.
+ */
+export function openWorld({ inside = [] }: { readonly inside?: readonly string[] } = {}): World {
   const directory = openDirectory();
   const home = join(directory.path, "home");
   const state = join(directory.path, "state");
@@ -89,7 +92,7 @@ export function openWorld(): World {
 
   const marked = () => findMarked(`WORLD_MARK=${mark}`);
   const spawn = (argv: readonly string[], { stdin, env: more, cwd }: RunOptions = {}) =>
-    Bun.spawn([...argv], {
+    Bun.spawn([...inside, ...argv], {
       cwd: cwd ?? home,
       env: { ...env, ...more },
       stdin: typeof stdin === "string" ? new TextEncoder().encode(stdin) : (stdin ?? "ignore"),

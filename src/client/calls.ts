@@ -1,0 +1,107 @@
+import { type ClientMessage, isSendable, type ServerFrame } from "../protocol/control.ts";
+import { AppError } from "../protocol/error.ts";
+import { MAX_CONTROL_FRAME_BYTES, REMOVED_JOB_MEMORY } from "../protocol/limits.ts";
+import type { Output } from "./output.ts";
+
+export type Call = Extract<ClientMessage, { readonly type: "call" }>;
+export type Answer = Extract<ServerFrame, { readonly type: "accepted" | "result" }>;
+
+interface Pending {
+  /** As it was sent last. */
+  message: Call;
+  readonly answer: PromiseWithResolvers<Answer>;
+  /** Whether a server that does not know of it may be asked again. */
+  readonly isRepeatable: boolean;
+  /** Wall clock, in milliseconds. */
+  readonly askedAt: number;
+  /** What its job writes, if this reader waits for that. */
+  readonly output: Output | undefined;
+}
+
+/** The calls of a session that are not answered yet. */
+export class Calls {
+  readonly #send: (message: ClientMessage) => void;
+  readonly #pending = new Map<number, Pending>();
+  #last = 0;
+
+  constructor(send: (message: ClientMessage) => void) {
+    this.#send = send;
+  }
+
+  /** Throws `invalid_input` for a call that no frame has room for. The answer must be awaited: it may reject. */
+  ask(
+    asked: Omit<Call, "type" | "call">,
+    isRepeatable: boolean,
+    output?: Output,
+  ): { readonly call: number; readonly answer: Promise<Answer> } {
+    const call = ++this.#last;
+    const message: Call = { type: "call", call, ...asked };
+    if (!isSendable(message)) {
+      throw new AppError(
+        "invalid_input",
+        `Cannot call "${asked.command}": the call takes more than ${MAX_CONTROL_FRAME_BYTES} bytes`,
+      );
+    }
+    const answer = Promise.withResolvers<Answer>();
+    this.#pending.set(call, { message, answer, isRepeatable, askedAt: Date.now(), output });
+    this.#send(message);
+    return { call, answer: answer.promise };
+  }
+
+  /** What is read of jobs whose calls are not answered yet. */
+  outputs(): ReadonlySet<Output> {
+    return new Set([...this.#pending.values()].flatMap(({ output }) => output ?? []));
+  }
+
+  /** Takes an answer, and gives the output of its job; undefined for a call that nobody waits for any more. */
+  settle(answer: Answer): Output | undefined {
+    const pending = this.#take(answer.call);
+    pending?.answer.resolve(answer);
+    return pending?.output;
+  }
+
+  fail(call: number, error: unknown): void {
+    this.#take(call)?.answer.reject(error);
+  }
+
+  failAll(error: AppError): void {
+    for (const call of [...this.#pending.keys()]) this.fail(call, error);
+  }
+
+  /**
+   * Asks a server that knows of none of them: what was never sent, what may be repeated, and jobs, which their ids keep
+   * from being started twice; not after a reboot, which may have lost a job's ledger. The others fail as `outcome_unknown`.
+   */
+  repeat(unsent: ReadonlySet<ClientMessage>, isRebooted: boolean): void {
+    for (const [call, pending] of [...this.#pending]) {
+      const { message, isRepeatable, askedAt, output } = pending;
+      const isForgotten = Date.now() - askedAt > REMOVED_JOB_MEMORY;
+      const isLostJob = message.job !== undefined && (isRebooted || isForgotten);
+      if (!unsent.has(message) && (!isRepeatable || isLostJob)) {
+        this.fail(call, toUnknown(message));
+        continue;
+      }
+      if (output !== undefined && message.output !== undefined)
+        pending.message = {
+          ...message,
+          output: { ...message.output, channel: output.channel, limit: output.takeFirstLimit() },
+        };
+      this.#send(pending.message);
+    }
+  }
+
+  #take(call: number): Pending | undefined {
+    const pending = this.#pending.get(call);
+    this.#pending.delete(call);
+    return pending;
+  }
+}
+
+function toUnknown({ command, job }: Call): AppError {
+  const which = job === undefined ? `"${command}"` : `"${command}" for job ${job}`;
+  return new AppError(
+    "outcome_unknown",
+    `Cannot tell what became of the call ${which}: the server was restarted before it answered`,
+    job === undefined ? {} : { details: { job } },
+  );
+}
