@@ -151,8 +151,9 @@ test.skipIf(fault !== undefined)(
     const { keepers, pid } = await world.status();
     {
       using _filler = fillDisk(world.state);
-      process.kill(keepers[0]?.pid ?? 0, "SIGKILL");
-      await eventually(async () => (await world.status()).keepers.length === 0, 30_000);
+      const dead = keepers[0]?.pid ?? 0;
+      process.kill(dead, "SIGKILL");
+      await eventually(async () => (await world.status()).keepers.every(({ pid }) => pid !== dead), 30_000);
       const { code, stderr } = await world.farhand(["exec", "--", "true"]);
       expect([code, stderr]).toEqual([
         125,
