@@ -121,6 +121,14 @@ export function findStart(directory: string): StartRecord | undefined {
   return start && labels ? { ...start, labels } : start;
 }
 
+/** Why there is no start record that this version can use: `missing` where nothing was started; undefined where there is one. */
+export function findStartFault(directory: string): "missing" | "newer" | "unreadable" | undefined {
+  if (!existsSync(toPath(directory))) return "missing";
+  if (findStart(directory) !== undefined) return undefined;
+  const format = findLine(directory, 0, v.object({ format: v.number() }))?.format ?? 1;
+  return format > 1 ? "newer" : "unreadable";
+}
+
 /** The process that the job is or was, or undefined when none was started or noted. */
 export function findProcess(directory: string): ProcessIdentity | undefined {
   return findLine(directory, 1, ProcessIdentity);

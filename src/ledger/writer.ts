@@ -93,8 +93,8 @@ export class LedgerWriter implements Disposable {
    * begun properly removed; what is longer than that is damage: it stays as it is, and the ledger goes on in a new segment.
    */
   static recover(directory: string, job: JobId, options: LedgerWriterOptions): LedgerWriter {
-    let packets = 0;
-    let unread = 0;
+    /** What newer segments take that cannot be read: packets up to here at least, and bytes. */
+    const unread = { packets: 0, bytes: 0 };
     for (const first of listSegments(directory).reverse()) {
       const path = segmentPath(directory, first);
       const fd = openSync(path, "r+");
@@ -104,26 +104,22 @@ export class LedgerWriter implements Disposable {
         const { totals, bytes } = scanSegment(fd, start);
         const position = start.position + bytes;
         const rest = size - SEGMENT_HEADER_BYTES - bytes;
-        if (rest < MAX_RECORD_BYTES && packets === 0) {
-          ftruncateSync(fd, size - rest);
-          return new LedgerWriter(directory, job, options, { fd, segments: [start], totals, position });
+        if (rest >= MAX_RECORD_BYTES || unread.packets > 0) {
+          closeSync(fd);
+          const next = { totals: { ...totals, packets: totals.packets + 1 }, position: position + rest };
+          return LedgerWriter.#begin(directory, job, options, toBehind(next, unread));
         }
-        closeSync(fd);
-        packets = Math.max(packets, totals.packets + 1);
-        const next = { totals: { ...totals, packets }, position: position + rest + unread };
-        return LedgerWriter.#begin(directory, job, options, next);
+        ftruncateSync(fd, size - rest);
+        return new LedgerWriter(directory, job, options, { fd, segments: [start], totals, position });
       }
       closeSync(fd);
       if (size <= SEGMENT_HEADER_BYTES) unlinkSync(path);
       else {
-        packets = Math.max(packets, first + 1);
-        unread += size;
+        unread.packets = Math.max(unread.packets, first + 1);
+        unread.bytes += size;
       }
     }
-    return LedgerWriter.#begin(directory, job, options, {
-      totals: { ...NO_TOTALS, packets },
-      position: unread,
-    });
+    return LedgerWriter.#begin(directory, job, options, toBehind({ totals: NO_TOTALS, position: 0 }, unread));
   }
 
   /** What was said so far. */
@@ -258,6 +254,15 @@ function said(totals: Totals, stream: "stdout" | "stderr", bytes: number): Total
     stdoutBytes: totals.stdoutBytes + (stream === "stdout" ? bytes : 0),
     stderrBytes: totals.stderrBytes + (stream === "stderr" ? bytes : 0),
   };
+}
+
+/** Where a segment begins whose number no other has, behind what cannot be read. */
+function toBehind(
+  { totals, position }: SegmentStart,
+  unread: { packets: number; bytes: number },
+): SegmentStart {
+  const packets = Math.max(totals.packets, unread.packets);
+  return { totals: { ...totals, packets }, position: position + unread.bytes };
 }
 
 function segmentBytes(keepBytes: number | undefined): number {

@@ -7,7 +7,14 @@ import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import { findProcess, findStart, removeLedger, restoreStart, type StartRecord } from "../ledger/start.ts";
+import {
+  findProcess,
+  findStart,
+  findStartFault,
+  removeLedger,
+  restoreStart,
+  type StartRecord,
+} from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
@@ -133,13 +140,22 @@ export class Jobs {
       const known = this.#options.index.find(id.output);
       if (known?.closed === true) continue;
       const start = findStart(this.#directory(id.output)) ?? known?.start;
-      if (start === undefined) continue; // claimed, but nothing was started: the keeper died in between
+      if (start === undefined) {
+        this.#passOver(id.output);
+        continue;
+      }
       const link = findUnreached(start.keeper);
       this.#keep(new Job(start, link, { next: 0, position: 0 }, false));
       if (link === undefined) this.#settle(id.output);
       else this.#look(id.output, Number.POSITIVE_INFINITY);
     }
     this.#lastNumber = this.#options.index.lastNumber;
+  }
+
+  /** Claimed, but nothing was started, where the keeper died in between; else something is wrong. */
+  #passOver(job: JobId): void {
+    const fault = findStartFault(this.#directory(job));
+    if (fault !== "missing") this.#options.log.warn("job passed over: no start record", { job, fault });
   }
 
   /** Ledgers are not synced to the disk: a machine that failed may have taken all of one, which the index still knows. */
@@ -188,6 +204,7 @@ export class Jobs {
   closed({ job: id, ...standing }: JobProgress): void {
     const job = this.#live.get(id);
     if (job === undefined) return;
+    this.#written += Math.max(0, standing.position - job.position);
     job.close(standing);
     this.#live.delete(id);
     this.#note(job);

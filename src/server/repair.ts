@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import * as v from "valibot";
 import { findEnding } from "../ledger/ending.ts";
 import { inspectLedger } from "../ledger/inspection.ts";
-import { findStart } from "../ledger/start.ts";
+import { findStart, findStartFault } from "../ledger/start.ts";
 import type { Log } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
 import { JobId } from "../protocol/id.ts";
@@ -115,7 +115,7 @@ function readLedgers(state: string): Found {
       const { exit, closed } = findEnding(directory, id.output);
       if (start !== undefined) jobs.push({ start, exit, closed });
       const faults = [
-        ...(start === undefined ? ["its start record cannot be read, so that it is in no list"] : []),
+        ...explainStart(directory),
         ...inspectLedger(directory, id.output, closed).map(describeFault),
       ];
       if (faults.length > 0) damaged.push({ job: name, ...(start && { number: start.number }), faults });
@@ -125,6 +125,19 @@ function readLedgers(state: string): Found {
     }
   }
   return { jobs, damaged };
+}
+
+function explainStart(directory: string): string[] {
+  switch (findStartFault(directory)) {
+    case undefined:
+      return [];
+    case "missing":
+      return ["it has no start record: no job was started in it"];
+    case "newer":
+      return ["a newer farhandd wrote it, so that it is in no list of this one"];
+    case "unreadable":
+      return ["its start record cannot be read, so that it is in no list"];
+  }
 }
 
 function describeFault({ packet, behind }: { readonly packet: number; readonly behind?: number }): string {

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { delay, turn } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { dismantleLedger, findProcess, hasLedger } from "../ledger/start.ts";
-import { sessionMembers } from "../process/identity.ts";
+import { Tree } from "../process/tree.ts";
 import { JobId } from "../protocol/id.ts";
 import {
   MAX_RETAINED_BYTES,
@@ -95,18 +95,18 @@ export class Retention {
 
   /**
    * Removes what is beyond the limits (but no lost job whose processes still run, which only its ledger tells of), and jobs
-   * whose ledger is gone: removed by somebody else, or by a server that ended
-   * in the middle of it. Running jobs lose their oldest output when all others are gone and it is still too much, the
-   * largest first. Forgets the ids of those that were removed a day ago. Answers what was removed. `now`: wall clock, ms.
+   * whose ledger is gone: removed by somebody else, or by a server that ended in the middle of it. Running jobs lose their
+   * oldest output when all others are gone and it is still too much, the largest first. Forgets the ids of those that were
+   * removed a day ago. Answers what was removed. `now`: wall clock, ms.
    */
   async runOnce(now: number): Promise<JobId[]> {
     const { index, log, live, limits, state } = this.#options;
     this.#budget = limits.bytes ?? findBudget(state);
     this.#swept = live.written;
     this.#began = performance.now();
+    const budget = this.#budget;
     const ended = index.listEnded();
     const found = await this.#measure(ended);
-    const budget = this.#budget;
     let total = sum(found.ended.values()) + sum(found.running.values());
     let left = ended.length;
     const removed: JobId[] = [];
@@ -165,7 +165,7 @@ export class Retention {
 
   #hasProcesses({ id, outcome }: EndedJob): boolean {
     const leader = outcome === "lost" ? findProcess(this.#toPath(id)) : undefined;
-    return leader !== undefined && sessionMembers(leader).length > 0;
+    return leader !== undefined && new Tree({ leader, mark: id }).find().length > 0;
   }
 
   async #remove(id: JobId, now: number): Promise<void> {

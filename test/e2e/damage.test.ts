@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { listSegments, SEGMENT_HEADER_BYTES, segmentPath } from "../../src/ledger/segment.ts";
 import { RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
@@ -112,25 +112,23 @@ describe("A ledger of a running job that somebody", () => {
 
   test("truncates is missed by who is attached and has not read it yet; the job and the server go on", async () => {
     await using world = await setup();
-    const job = "farhand exec --keep-output all -- head -c 20000000 /dev/zero";
-    const client = world.open([
-      "bash",
-      "-c",
-      `set -o pipefail; ${job} | { while [ ! -e go ]; do sleep 0.02; done; wc -c; }`,
-    ]);
-    const size = () => {
-      const [id] = readdirSync(join(world.state, "ledgers"));
-      return id === undefined ? 0 : statSync(segmentPath(world.ledger(id), 0)).size;
-    };
-    // The client reads nothing, and the job runs 4 MiB ahead of it.
-    await eventually(() => size() > 3_000_000, 30_000);
+    const script = "echo one; while [ ! -e go ]; do sleep 0.02; done; yes | head -c 3000000; exit 7";
+    const client = world.open(["farhand", "exec", "--keep-output", "all", "--shell", script]);
+    await eventually(() => client.said() === "one\n", 30_000);
     const { id } = await world.job("@last");
-    truncateSync(segmentPath(world.ledger(id), 0), 2_000_000);
+    const path = segmentPath(world.ledger(id), 0);
+    const { pid } = await world.status();
+    // The server cannot read while it is frozen, and the keeper writes.
+    process.kill(pid, "SIGSTOP");
     world.touch("go");
+    await eventually(() => statSync(path).size > 3_000_000, 30_000);
+    truncateSync(path, 2_000_000);
+    process.kill(pid, "SIGCONT");
     const { code, stdout, stderr } = await client.ran;
     expect([code, stderr]).toEqual([125, expect.stringMatching(/is damaged at packet \d+/)]);
-    expect(Number(stdout)).toBeLessThan(2_000_000);
-    expect((await world.farhand(["wait", id])).code).toBe(0);
+    expect(`one\n${"y\n".repeat(1_500_000)}`.startsWith(stdout)).toBe(true);
+    expect(stdout.length).toBeLessThan(2_000_000);
+    expect((await world.farhand(["wait", id])).code).toBe(7);
     await expectServing(world);
   });
 

@@ -95,6 +95,15 @@ test.skipIf(fault !== undefined)(
     expect(stdout.length + Number(missing)).toBe("first\n".length + 20_000_000 + "last\n".length);
     expect(Number(missing)).toBeGreaterThan(1_000_000);
     expect((await world.farhand(["wait", job])).code).toBe(6);
+
+    // Whoever begins in the middle of the gap is told of the rest of it.
+    const shown = (await world.farhand(["follow", "--json", job])).stdout.trim().split("\n");
+    const gaps = shown.map((line) => JSON.parse(line)).filter(({ type }) => type === "gap");
+    const since = gaps.find(({ number, next }) => next - number > 10).number + 2;
+    const inside = await world.farhand(["follow", job, "--since", String(since)]);
+    expect([inside.code, inside.stdout.endsWith("last\n")]).toEqual([125, true]);
+    const gone = gaps.reduce((sum, { number, next }) => sum + Math.max(0, next - Math.max(number, since)), 0);
+    expect(inside.stderr).toContain(`: ${gone} packets are gone`);
     expect(await world.farhand(["exec", "--", "echo", "room"])).toMatchObject({ code: 0, stdout: "room\n" });
   },
 );
@@ -142,8 +151,9 @@ test.skipIf(fault !== undefined)(
     const { keepers, pid } = await world.status();
     {
       using _filler = fillDisk(world.state);
-      process.kill(keepers[0]?.pid ?? 0, "SIGKILL");
-      await eventually(async () => (await world.status()).keepers.length === 0, 30_000);
+      const dead = keepers[0]?.pid ?? 0;
+      process.kill(dead, "SIGKILL");
+      await eventually(async () => (await world.status()).keepers.every(({ pid }) => pid !== dead), 30_000);
       const { code, stderr } = await world.farhand(["exec", "--", "true"]);
       expect([code, stderr]).toEqual([
         125,

@@ -1,10 +1,13 @@
 import { expect, setDefaultTimeout } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import * as v from "valibot";
+import { findEnding } from "../../src/ledger/ending.ts";
+import { JobId } from "../../src/protocol/id.ts";
 import { FARHANDD } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
-import { openWorld, type World } from "../support/world.ts";
+import { openWorld, type Ran, type World } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
 
@@ -18,10 +21,12 @@ function findTraceFault(): string | undefined {
   return success ? undefined : stderr.toString().trim();
 }
 
-/** A server in the foreground, to whose syncs something is done. */
-function serve(world: World, injection: string) {
+const SYNCS = "fsync,fdatasync";
+
+/** A server in the foreground, to whose system calls something is done, or to its keeper's. */
+function serve(world: World, injection: string, calls = SYNCS) {
   const log = join(world.home, "strace.log");
-  const injected = ["-e", "trace=fsync,fdatasync", "-e", `inject=fsync,fdatasync:${injection}`];
+  const injected = ["-e", `trace=${calls}`, "-e", `inject=${calls}:${injection}`];
   const { ran } = world.open([
     "strace",
     "-f",
@@ -48,8 +53,12 @@ function serve(world: World, injection: string) {
 async function submit(world: World, jobs: number, isOver: () => boolean): Promise<string[]> {
   const accepted: string[] = [];
   for (let job = 0; job < jobs && !isOver(); job++) {
-    const { code, stdout } = await world.farhand(["exec", "-d", "--shell", `echo said ${job}; exit ${job}`]);
-    if (code === 0) accepted.push(stdout.trim());
+    const client = world.open(["farhand", "exec", "-d", "--shell", `echo said ${job}; exit ${job}`]);
+    let ran: Ran | undefined;
+    client.ran.then((result) => (ran = result));
+    await eventually(() => ran !== undefined || isOver(), 50_000);
+    if (ran?.code === 0) accepted.push(ran.stdout.trim());
+    client.kill("SIGKILL"); // it would wait for the server to come back
   }
   return accepted;
 }
@@ -116,5 +125,34 @@ testTraced(
       `farhandd: Cannot open "${world.state}/state.db": disk I/O error; see whether its disk is sound\n`,
     );
     await world.start();
+  },
+);
+
+testTraced(
+  "A keeper that is killed at any of its writes makes its job lost or leaves it as it ended, never a success",
+  async () => {
+    const outcomes: (string | undefined)[] = [];
+    // Its output, its exit, its close, and none.
+    for (let write = 1; write <= 4; write++) {
+      await using world = openWorld();
+      const server = serve(world, `signal=SIGKILL:when=${write}`, "pwritev");
+      await eventually(() => server.isUp(), 30_000);
+      const job = await world.detach("--shell", "echo said; exit 3");
+      // The front too may die of writing how it ended, at so many writes of its own; the next one does it.
+      const id = v.parse(JobId, job);
+      const isClosed = () => findEnding(join(world.state, "ledgers", id), id).closed;
+      await eventually(() => server.isOver() || isClosed(), 30_000);
+      if (server.isOver()) await world.start();
+      const { code } = await world.farhand(["wait", job]);
+      const { outcome } = await world.job(job);
+      outcomes.push(outcome?.type);
+      expect(code).toBe(outcome?.type === "lost" ? 125 : 3);
+      if (outcome?.type !== "lost") expect(outcome).toEqual({ type: "exited", code: 3 });
+      const followed = await world.farhand(["follow", job]);
+      expect(followed.code).toBe(code);
+      if (code === 3) expect(followed.stdout).toBe("said\n");
+    }
+    console.info(`A keeper was killed at its writes: ${outcomes.join(", ")}`);
+    expect(outcomes).toEqual(["lost", "lost", "exited", "exited"]);
   },
 );

@@ -1,7 +1,15 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { claimLedger, findProcess, findStart } from "../../src/ledger/start.ts";
+import {
+  claimLedger,
+  dismantleLedger,
+  findProcess,
+  findStart,
+  findStartFault,
+  hasLedger,
+  removeLedger,
+} from "../../src/ledger/start.ts";
 import { openDirectory } from "../support/directory.ts";
 import { createStart } from "../support/start.ts";
 
@@ -50,6 +58,37 @@ test("findStart finds nothing in a record of another format", () => {
   claimLedger(path, start)?.[Symbol.dispose]();
   writeFileSync(join(path, "start.ndjson"), JSON.stringify({ ...start, format: 2 }));
   expect(findStart(path)).toBeUndefined();
+});
+
+test("findStartFault tells why there is none", () => {
+  using world = setup();
+  const { path, start } = world;
+  expect(findStartFault(path)).toBe("missing");
+  claimLedger(path, start)?.[Symbol.dispose]();
+  expect(findStartFault(path)).toBeUndefined();
+  writeFileSync(join(path, "start.ndjson"), JSON.stringify({ format: 2, job: ["strange"] }));
+  expect(findStartFault(path)).toBe("newer");
+  for (const text of ["", "{", "null", "7", '{"format":1}', '{"format":"2"}']) {
+    writeFileSync(join(path, "start.ndjson"), text);
+    expect(findStartFault(path), text).toBe("unreadable");
+  }
+});
+
+test("removeLedger removes everything of a ledger, its start record first, and a second time nothing", () => {
+  using world = setup();
+  const { path, start } = world;
+  claimLedger(path, start)?.[Symbol.dispose]();
+  for (let segment = 0; segment < 3; segment++) writeFileSync(join(path, `${segment}.seg`), "x");
+  const steps = dismantleLedger(path);
+  steps.next();
+  expect([hasLedger(path), readdirSync(path)]).toEqual([
+    false,
+    expect.arrayContaining(["0.seg", "1.seg", "2.seg"]),
+  ]);
+  // As one that is cut short here does.
+  removeLedger(path);
+  expect(existsSync(path)).toBe(false);
+  removeLedger(path);
 });
 
 test("findProcess gives back the process that was noted, and nothing of a torn note", () => {

@@ -320,6 +320,27 @@ describe("JobIndex", () => {
     await checkUnwritable(world, index, () => filler[Symbol.dispose]());
   });
 
+  test.skipIf(mountFault !== undefined)("removes a job whole or not at all while the disk is full", () => {
+    using small = mountSmall(1024 * 1024);
+    using world = setup(small);
+    using index = world.open();
+    index.put(toJob(30));
+    index.flush();
+    using filler = fillDisk(small.path);
+    for (let number = 31; number <= 60; number++) index.put(toJob(number));
+    const { job } = toJob(30).start;
+    expect(() => index.remove(job, 0)).toThrow(
+      expect.objectContaining({
+        code: "unavailable",
+        message: "Cannot write the index: the disk of the state directory is full",
+      }),
+    );
+    expect([index.find(job)?.start.number, index.wasRemoved(job)]).toEqual([30, false]);
+    filler[Symbol.dispose]();
+    index.remove(job, 0);
+    expect([index.find(job), index.wasRemoved(job)]).toEqual([undefined, true]);
+  });
+
   test("can be closed while it cannot be written: the ledgers know the rest", () => {
     using world = setup();
     const index = world.open();

@@ -176,6 +176,8 @@ describe("repair()", () => {
     const empty = newJobId();
     mkdirSync(join(state, "ledgers", empty));
     writeFileSync(join(state, "ledgers", newJobId()), "a file");
+    const newer = writeLedger(state, ["z"], 0, { number: 10 });
+    writeFileSync(join(newer.directory, "start.ndjson"), '{"format":2,"job":["strange"]}\n');
     writeFileSync(join(state, "ledgers", "notes"), "of somebody");
     const files = () =>
       readdirSync(join(state, "ledgers"), { recursive: true, withFileTypes: true })
@@ -192,8 +194,9 @@ describe("repair()", () => {
     expect(faults.has(running.job)).toBe(false);
     expect(faults.get(torn.job)).toBe("its start record cannot be read, so that it is in no list");
     expect(faults.get(lacking.job)).toBe("damaged at packet 0");
-    expect(faults.get(empty)).toContain("start record");
-    expect(report.damaged).toHaveLength(5);
+    expect(faults.get(empty)).toBe("it has no start record: no job was started in it; damaged at packet 0");
+    expect(faults.get(newer.job)).toBe("a newer farhandd wrote it, so that it is in no list of this one");
+    expect(report.damaged).toHaveLength(6);
     expect(listed(world)).toEqual<ReturnType<typeof listed>>([
       [9, undefined, false],
       [7, undefined, false],
@@ -201,7 +204,7 @@ describe("repair()", () => {
       [1, { type: "exited", code: 1 }, true],
     ]);
     const said = describeRepair(report);
-    expect(said).toContain("Ledgers: 5 damaged, left as they are");
+    expect(said).toContain("Ledgers: 6 damaged, left as they are");
     expect(said).toContain(`  job 1, ${one.job}: damaged at packet 1\n`);
   });
 

@@ -232,7 +232,7 @@ test("Retention of ten thousand ledgers lets everything else have its turns", as
       `Sweep of 10,000 ledgers: ${removed} removed in ${Math.round(took)} ms, at most ${Math.round(longest)} ms at once`,
     );
     expect(removed).toBe(expected);
-    // Ten times what it takes.
-    expect(longest).toBeLessThan(1_000);
+    // Ten times what it takes on a machine that is busy with other things.
+    expect(longest).toBeLessThan(2_500);
   }
 }, 120_000);
