@@ -295,4 +295,15 @@ describe("farhand job prune", () => {
     expect(await world.list()).toEqual([1]);
     expect(existsSync(join(world.state, "ledgers", (await world.job("1")).id))).toBe(true);
   });
+
+  test("takes what has only just ended, and leaves what still has its output open", async () => {
+    await using world = await setup();
+    await world.farhand(["exec", "--shell", "sleep 600 & exit 0"]);
+    for (let n = 0; n < 5; n++) await world.detach("--label", "x=", "--", "sleep", "600");
+    const line = "farhand kill --all --label x >/dev/null && farhand job prune --label x --json";
+    const { stdout } = await world.shell(line);
+    expect(JSON.parse(stdout).removed).toHaveLength(5);
+    expect((await world.json("job", "prune", "--yes")).removed).toEqual([]);
+    expect(await world.list()).toEqual([1]);
+  });
 });
