@@ -55,7 +55,9 @@ export function toFilter(values: CliValues): JobFilter | undefined {
 /** Reads how long ago something was (`1h`), or when. Throws `invalid_input`. */
 export function parseMoment(option: string, text: string): Moment {
   if (/^[\d.]+[a-z]+$/.test(text)) return parseDuration(text);
-  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  // A day alone would be one of Greenwich; people mean their own.
+  const local = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00` : text.replace(" ", "T");
+  const time = /^\d{4}-\d\d-\d\dT/.test(local) ? Date.parse(local) : Number.NaN;
   if (!Number.isNaN(time)) return new Date(time).toISOString();
   throw refused(
     option,

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { AppError } from "../protocol/error.ts";
+import { JobRef } from "../protocol/id.ts";
 import { JobSummary } from "../protocol/job.ts";
 import { MAX_LABELS } from "../protocol/limits.ts";
 import { Labels } from "../protocol/terms.ts";
@@ -13,7 +14,7 @@ export const jobLabel = defineForeground({
   permission: "exec",
   idempotent: true,
   input: v.object({
-    job: v.string(),
+    job: JobRef,
     set: v.optional(Labels, {}),
     /** Names of labels to take away. */
     unset: v.optional(

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { AppError } from "../protocol/error.ts";
 import { JobFilter } from "../protocol/filter.ts";
 import { JobSummary } from "../protocol/job.ts";
-import { defineForeground } from "./define.ts";
+import { defineForeground, type JobAccess } from "./define.ts";
 import { filterArgs, parseMoment, toFilter } from "./filter.ts";
 import { DEFAULT_COLUMNS, toTable } from "./table.ts";
 
@@ -25,9 +25,9 @@ export const jobPrune = defineForeground({
 
   async run({ filter, dryRun, before }, { jobs }) {
     const page = await jobs.list({ before, limit: undefined, filter });
-    const ended = page.jobs.filter(isOver);
-    if (!dryRun && ended.length > 0) await jobs.remove(ended.map(({ id }) => id));
-    return { removed: ended, more: page.more, next: page.next };
+    const ended = page.jobs.filter(hasEnded);
+    const removed = dryRun ? ended : await removeEach(jobs, ended);
+    return { removed, more: page.more, next: page.next };
   },
 
   cli: {
@@ -63,7 +63,21 @@ export const jobPrune = defineForeground({
   },
 });
 
-/** Nothing will come any more, and nobody is left to be killed. */
-function isOver({ state, processes = [] }: JobSummary): boolean {
-  return state === "closed" || (state === "lost" && processes.length === 0);
+/** Nobody is left to be killed. */
+function hasEnded({ state, processes = [] }: JobSummary): boolean {
+  return state !== "running" && processes.length === 0;
+}
+
+/** Those that could be removed: one whose output somebody still has open stays. */
+async function removeEach(jobs: JobAccess, ended: readonly JobSummary[]): Promise<JobSummary[]> {
+  const removing = ended.map(async (job) => {
+    try {
+      await jobs.remove([job.id]);
+      return [job];
+    } catch (error) {
+      if (error instanceof AppError && ["still_running", "not_found"].includes(error.code)) return [];
+      throw error;
+    }
+  });
+  return (await Promise.all(removing)).flat();
 }

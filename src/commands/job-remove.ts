@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { JobRef } from "../protocol/id.ts";
 import { JobName } from "../protocol/job.ts";
 import { defineForeground } from "./define.ts";
 
@@ -7,7 +8,7 @@ export const jobRemove = defineForeground({
   summary: "Remove ended jobs, with all that they said",
   permission: "exec",
   idempotent: false,
-  input: v.object({ jobs: v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(100)) }),
+  input: v.object({ jobs: v.pipe(v.array(JobRef), v.minLength(1), v.maxLength(100)) }),
   result: v.object({ removed: v.array(JobName) }),
 
   run: async ({ jobs: refs }, { jobs }) => ({ removed: [...(await jobs.remove(refs))] }),

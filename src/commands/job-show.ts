@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { formatDuration } from "../lib/duration.ts";
 import { escapeControls } from "../lib/escape.ts";
 import { formatSize } from "../lib/size.ts";
+import { JobRef } from "../protocol/id.ts";
 import { JobDetails } from "../protocol/job.ts";
 import { defineForeground } from "./define.ts";
 import { describeState } from "./describe.ts";
@@ -12,7 +13,7 @@ export const jobShow = defineForeground({
   summary: "Show all that is known of a job",
   permission: "read",
   idempotent: true,
-  input: v.object({ job: v.string() }),
+  input: v.object({ job: JobRef }),
   result: JobDetails,
 
   run: ({ job }, { jobs }) => jobs.show(job),

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { JobFilter } from "../protocol/filter.ts";
+import { JobRef } from "../protocol/id.ts";
 import { JobSummary } from "../protocol/job.ts";
 import { defineForeground } from "./define.ts";
 import { filterArgs, toFilter } from "./filter.ts";
@@ -14,7 +15,7 @@ export const jobs = defineForeground({
   idempotent: true,
   input: v.object({
     /** Only these: numbers, ids, unique prefixes, or @last. Nothing else then matters. */
-    refs: v.optional(v.pipe(v.array(v.string()), v.maxLength(100)), []),
+    refs: v.optional(v.pipe(v.array(JobRef), v.maxLength(100)), []),
     /** Only jobs with lower numbers: the next page. */
     before: v.optional(count),
     /** At most so many. */

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { abortable, delay } from "../lib/abort.ts";
+import { JobRef } from "../protocol/id.ts";
 import { Ended, JobSummary } from "../protocol/job.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
 import { defineForeground } from "./define.ts";
@@ -15,7 +16,7 @@ export const kill = defineForeground({
   permission: "exec",
   idempotent: false,
   input: v.object({
-    job: v.string(),
+    job: JobRef,
     /** Alone it is only sent. With `grace`, or without a signal (TERM), the job is ended and its outcome is `cancelled`. */
     signal: v.optional(v.pipe(v.string(), v.maxLength(32))),
     /** Milliseconds from the signal to KILL. */

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { JobRef } from "../protocol/id.ts";
 import { JobResult, type JobSummary } from "../protocol/job.ts";
 import { defineForeground } from "./define.ts";
 import { describeOutcome } from "./describe.ts";
@@ -9,7 +10,7 @@ export const result = defineForeground({
   permission: "read",
   idempotent: true,
   input: v.object({
-    job: v.string(),
+    job: JobRef,
     /** Answer only when the job has ended. */
     wait: v.optional(v.boolean(), false),
   }),

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { JobRef } from "../protocol/id.ts";
 import { JobSummary } from "../protocol/job.ts";
 import { defineForeground } from "./define.ts";
 import { describeOutcome } from "./describe.ts";
@@ -8,7 +9,7 @@ export const wait = defineForeground({
   summary: "Wait until a job has exited, and exit with its code",
   permission: "read",
   idempotent: true,
-  input: v.object({ job: v.string() }),
+  input: v.object({ job: JobRef }),
   result: JobSummary,
 
   run: ({ job }, { jobs, signal }) => jobs.wait(job, signal),

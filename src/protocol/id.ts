@@ -9,6 +9,13 @@ const uuid = v.pipe(
 export const JobId = v.pipe(uuid, v.brand("JobId"));
 export type JobId = v.InferOutput<typeof JobId>;
 
+/** How people name a job: its number, its id, a unique prefix of that, or `@last`, the caller's own last one. */
+export const JobRef = v.pipe(
+  v.string(),
+  v.maxLength(64, "is no reference to a job: it has more than 64 characters"),
+);
+export type JobRef = v.InferOutput<typeof JobRef>;
+
 /** A reader that a job waits for; made by the client, so that attaching again replaces the old hold. */
 export const HolderId = v.pipe(uuid, v.brand("HolderId"));
 export type HolderId = v.InferOutput<typeof HolderId>;

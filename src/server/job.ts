@@ -102,6 +102,14 @@ export class Job {
     await abortable(exited.promise, signal);
   }
 
+  /** Resolves when its ledger is complete. */
+  async waitForClose(signal: AbortSignal): Promise<void> {
+    if (this.#closed) return;
+    const closed = Promise.withResolvers<void>();
+    using _listening = this.subscribe(() => this.#closed && closed.resolve());
+    await abortable(closed.promise, signal);
+  }
+
   #tell(): void {
     for (const listener of [...this.#listeners]) listener();
   }

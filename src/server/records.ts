@@ -19,6 +19,9 @@ import { PAGE_BYTES } from "./listing.ts";
 /** Characters of argv, and of the names of variables, that are shown of one job alone. */
 const DETAIL_CHARACTERS = 64 * 1024;
 
+/** Milliseconds that the close of a job may take after its exit when nobody else has its output open. */
+const CLOSE_PATIENCE = 1_000;
+
 export interface RecordsOptions {
   /** The directory of all ledgers. */
   readonly ledgers: string;
@@ -75,8 +78,11 @@ export class Records {
     job.relabel(changed.output);
   }
 
-  /** Removes all or, where one cannot be, none. */
-  remove(jobs: readonly Job[]): JobName[] {
+  /** Removes all or, where one cannot be, none. Jobs that have just exited are given a moment to be closed. */
+  async remove(jobs: readonly Job[]): Promise<JobName[]> {
+    const exited = jobs.filter(({ exit, isClosed }) => exit !== undefined && !isClosed);
+    const late = AbortSignal.timeout(CLOSE_PATIENCE);
+    await Promise.allSettled(exited.map((job) => job.waitForClose(late)));
     for (const job of jobs) this.#expectOver(job);
     const removed = new Map(jobs.map(({ start }) => [start.job, start.number]));
     for (const id of removed.keys()) {

@@ -124,7 +124,7 @@ describe("listJobs()", () => {
 
   test("refuses a list from a server that knows of no filter: kill --all would end every job", async () => {
     const { session } = setup({ jobs: [createJob(1)], more: false });
-    expect(listJobs(session, { filter: { labels: ["a"] } })).rejects.toThrow("this server is too old");
+    await expect(listJobs(session, { filter: { labels: ["a"] } })).rejects.toThrow("this server is too old");
   });
 
   test("takes pages from an older server without a filter, by the last job's number", async () => {

@@ -24,7 +24,12 @@ test("toFilter() reads every option, and answers nothing where none was given", 
   });
 });
 
-test("a time without a zone is the user's own", () => {
+test("a day, and a time without a zone, are the user's own", () => {
+  expect(read("--since", "2026-01-31")?.startedSince).toBe(new Date(2026, 0, 31).toISOString());
+  expect(read("--since", "2026-01-31 12:00:30")?.startedSince).toBe(
+    new Date(2026, 0, 31, 12, 0, 30).toISOString(),
+  );
+  expect(read("--since", "2026-01-31T12:00+02:00")?.startedSince).toBe("2026-01-31T10:00:00.000Z");
   const filter = read("--since", "2026-01-31T12:00");
   expect(filter?.startedSince).toBe(new Date(2026, 0, 31, 12).toISOString());
   expect(v.parse(JobFilter, filter)).toEqual(filter as JobFilter);

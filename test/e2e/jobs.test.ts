@@ -255,6 +255,17 @@ describe("farhand job remove", () => {
     expect(await world.list()).toEqual([4, 3]);
   });
 
+  test("takes a job that has only just ended, however its end was learned", async () => {
+    await using world = await setup();
+    const line = "for n in $(seq 10); do farhand exec -- true && farhand job remove @last || exit 1; done";
+    expect(await world.shell(line)).toMatchObject({ code: 0, stderr: "" });
+    const running = await world.detach("--", "sleep", "600");
+    expect(await world.shell(`farhand kill ${running} && farhand job remove ${running}`)).toMatchObject({
+      code: 0,
+    });
+    expect(await world.list()).toEqual([]);
+  });
+
   test("refuses a job whose output somebody still has open", async () => {
     await using world = await setup();
     await world.farhand(["exec", "--shell", "sleep 600 & exit 0"]);
@@ -283,5 +294,16 @@ describe("farhand job prune", () => {
     await world.farhand(["job", "prune", "--yes"]);
     expect(await world.list()).toEqual([1]);
     expect(existsSync(join(world.state, "ledgers", (await world.job("1")).id))).toBe(true);
+  });
+
+  test("takes what has only just ended, and leaves what still has its output open", async () => {
+    await using world = await setup();
+    await world.farhand(["exec", "--shell", "sleep 600 & exit 0"]);
+    for (let n = 0; n < 5; n++) await world.detach("--label", "x=", "--", "sleep", "600");
+    const line = "farhand kill --all --label x >/dev/null && farhand job prune --label x --json";
+    const { stdout } = await world.shell(line);
+    expect(JSON.parse(stdout).removed).toHaveLength(5);
+    expect((await world.json("job", "prune", "--yes")).removed).toEqual([]);
+    expect(await world.list()).toEqual([1]);
   });
 });

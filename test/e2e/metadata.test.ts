@@ -69,6 +69,7 @@ describe("a metadata bomb is refused, with the limit named, and leaves nothing:"
       { filter: { labels: Object.keys(many(10_000, "l", "")) } },
     ],
     ["a text of nearly a megabyte to look for", "4096", "jobs", { filter: { match: text(MiB - 1_000) } }],
+    ["a reference of nearly a megabyte", "64", "wait", { job: text(MiB - 1_000) }],
     ["10,000 references", "100", "jobs", { refs: Object.keys(many(10_000, "", "")) }],
     ["10,000 jobs to remove", "100", "job-remove", { jobs: Object.keys(many(10_000, "", "")) }],
   ])(

@@ -34,7 +34,7 @@ test("since() rejects with the signal's reason", async () => {
   const stop = new AbortController();
   const waiting = changes.since(changes.cursor(), stop.signal);
   stop.abort(new Error("enough"));
-  expect(waiting).rejects.toThrow("enough");
+  await expect(waiting).rejects.toThrow("enough");
 });
 
 test("a cursor of another life, of the future, or of nothing at all is not known", async () => {

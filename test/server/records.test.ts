@@ -62,12 +62,12 @@ function setup() {
 }
 
 describe("Records", () => {
-  test("describe() counts what a ledger holds, and knows a job whose ledger is gone", () => {
+  test("describe() counts what a ledger holds, and knows a job whose ledger is gone", async () => {
     using world = setup();
     const { job, path } = world.create(1, true);
     expect(world.records.describe(job)).toMatchObject({ next: 3, ledger: { segments: 1 }, holders: 0 });
     expect(world.records.describe(job).ledger.bytes).toBeGreaterThan(40_000);
-    world.records.remove([job]);
+    await world.records.remove([job]);
     expect(existsSync(path)).toBe(false);
     expect(world.records.describe(job)).toMatchObject({ next: 0, ledger: { bytes: 0, segments: 0 } });
   });
@@ -92,15 +92,24 @@ describe("Records", () => {
     expect(job.start.labels).toEqual({ a: "1", constructor: "x" });
   });
 
-  test("remove() removes all or none", () => {
+  test("remove() removes all or none", async () => {
     using world = setup();
     const [ended, running] = [world.create(1, true), world.create(2, false)];
-    expect(() => world.records.remove([ended.job, running.job])).toThrow(
+    await expect(world.records.remove([ended.job, running.job])).rejects.toThrow(
       expect.objectContaining({ code: "still_running" }),
     );
     expect([existsSync(ended.path), world.index.size]).toEqual([true, 2]);
-    expect(world.records.remove([ended.job, ended.job])).toHaveLength(1);
+    expect(await world.records.remove([ended.job, ended.job])).toHaveLength(1);
     expect(world.index.wasRemoved(ended.job.start.job)).toBe(true);
+  });
+
+  test("remove() waits for the close of a job that has just exited", async () => {
+    using world = setup();
+    const { job } = world.create(1, false);
+    job.advance({ next: 1, position: 0, exit: SOME_EXIT });
+    const removing = world.records.remove([job]);
+    job.close({ next: 2, position: 0, exit: SOME_EXIT });
+    expect(await removing).toHaveLength(1);
   });
 
   test("changes() tells in parts what is more than one answer has room for, and of what was removed", async () => {
@@ -108,7 +117,7 @@ describe("Records", () => {
     const before = world.changes.cursor();
     const jobs = [1, 2, 3, 4].map((number) => world.create(number, number === 4).job);
     for (const job of jobs) world.changes.note(job.start.job);
-    world.records.remove(jobs.slice(3));
+    await world.records.remove(jobs.slice(3));
     const seen: number[] = [];
     for (let cursor = before; seen.length < 3;) {
       const answer = await world.records.changes(cursor, { states: ["running"] }, never);
