@@ -72,10 +72,10 @@ describe("A connection that breaks", () => {
 });
 
 describe("A flipped bit", () => {
-  /** Of what the client sends, the command itself is not checked twice: the server runs what it reads. */
-  test("in what the client sends never hangs it, and the server serves on", async () => {
+  /** Up to its call: a field's name there that is another is one that a newer client may have sent, and ignored. */
+  test("in a client's request, hello or frame header never hangs it, and the server serves on", async () => {
     await using world = await setup();
-    const offsets = Array.from({ length: 60 }, () => Math.floor(Math.random() * 1_500));
+    const offsets = Array.from({ length: 60 }, () => Math.floor(Math.random() * 405));
     await inTurns(offsets, async (offset) => {
       const bits = 1 << Math.floor(Math.random() * 8);
       const { took } = await world.run({ flipToServer: { offset, bits } }, [
