@@ -17,6 +17,7 @@ import type { JobSummary } from "../protocol/job.ts";
 import { type Exit, NO_TOTALS } from "../protocol/packet.ts";
 import { Job } from "./job.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
+import { Keys } from "./keys.ts";
 import type { KeeperLink, KnownKeeper } from "./keeper-link.ts";
 
 /** Bytes of summaries in one answer, so that it always fits into a control frame. */
@@ -52,6 +53,7 @@ export class Jobs {
   readonly #options: JobsOptions;
   readonly #live = new Map<JobId, Job>();
   readonly #starting = new Map<JobId, Promise<Job>>();
+  readonly #keys = new Keys((owner, key) => this.#findByKey(owner, key));
   #lastNumber: number;
   /** Bytes of records that keepers have written since this server started. */
   #written = 0;
@@ -168,7 +170,7 @@ export class Jobs {
         "not_found",
         `Cannot start job ${id}: one of that id ran, and its record was removed`,
       );
-    const starting = this.#start(request).finally(() => this.#starting.delete(id));
+    const starting = this.#startKeyed(request).finally(() => this.#starting.delete(id));
     this.#starting.set(id, starting);
     return starting;
   }
@@ -183,6 +185,11 @@ export class Jobs {
     if (live !== undefined) return live;
     const over = this.#options.index.find(id);
     return over && toPastJob(over);
+  }
+
+  #findByKey(owner: string, key: string): Job | undefined {
+    const found = this.#options.index.findByKey(owner, key);
+    return found && (this.#live.get(found.start.job) ?? toPastJob(found));
   }
 
   /** What commands may do with jobs, on behalf of `owner`. */
@@ -208,6 +215,15 @@ export class Jobs {
         await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
       },
     };
+  }
+
+  /** The job that has the request's key already, if it has one. */
+  #startKeyed(request: JobRequest): Promise<Job> {
+    const { owner, command, program } = request;
+    const { key } = program.terms;
+    if (key === undefined) return this.#start(request);
+    const { argv, cwd } = program;
+    return this.#keys.claim({ owner, key, command, argv, cwd }, () => this.#start(request));
   }
 
   async #start({ job: id, holder, command, owner, program }: JobRequest): Promise<Job> {

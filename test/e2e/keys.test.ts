@@ -1,0 +1,77 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
+import { isRunning, openWorld } from "../support/world.ts";
+
+setDefaultTimeout(60_000);
+
+async function setup() {
+  const world = openWorld();
+  await world.start();
+  /** Appends a line, so that it shows how often it ran. */
+  const append = ["--shell", `echo ran >> '${join(world.home, "runs")}'; echo said; exit 3`];
+  const runs = () => readFileSync(join(world.home, "runs"), "utf8").split("\n").length - 1;
+  const kill = async (pid = 0) => {
+    process.kill(pid, "SIGKILL");
+    await eventually(() => !isRunning(pid), 30_000);
+  };
+  return { ...world, append, runs, kill };
+}
+
+describe("exec --key", () => {
+  test("runs once, and answers each later call with the first job's output and code", async () => {
+    await using world = await setup();
+    const ran = await Promise.all(
+      Array.from({ length: 8 }, () => world.farhand(["exec", "--key", "k", ...world.append])),
+    );
+    for (const each of ran) expect(each).toMatchObject({ code: 3, stdout: "said\n", stderr: "" });
+    expect(await world.detach("--key", "k", ...world.append)).toBe((await world.job("1")).id);
+    expect(world.runs()).toBe(1);
+    expect(await world.job("1")).toMatchObject({ key: "k" });
+  });
+
+  test("remembers across kill -9 of front and keeper", async () => {
+    await using world = await setup();
+    const job = await world.detach("--key", "k", ...world.append);
+    await world.farhand(["wait", job]);
+    const { pid, keepers } = await world.status();
+    await world.kill(pid);
+    await world.kill(keepers[0]?.pid);
+    await world.start();
+    expect(await world.detach("--key", "k", ...world.append)).toBe(job);
+    expect(world.runs()).toBe(1);
+  });
+
+  test("refuses another command as key_conflict, naming the job that has the key", async () => {
+    await using world = await setup();
+    await world.farhand(["exec", "--key", "k", "--", "true"]);
+    for (const other of [
+      ["--", "true", "x"],
+      ["--cwd", "/", "--", "true"],
+    ]) {
+      const refused = await world.farhand(["exec", "--json", "--key", "k", ...other]);
+      expect(refused.code).toBe(125);
+      expect(JSON.parse(refused.stdout)).toMatchObject({ code: "key_conflict", details: { number: 1 } });
+    }
+    expect((await world.farhand(["exec", "--key", "other", "--", "true", "x"])).code).toBe(0);
+  });
+
+  test("starts anew where the first job never started", async () => {
+    await using world = await setup();
+    const program = join(world.home, "program");
+    expect((await world.farhand(["exec", "--key", "k", "--", program])).code).toBe(127);
+    await Bun.write(program, "#!/bin/sh\nexit 5\n");
+    await world.shell(`chmod +x '${program}'`);
+    expect((await world.farhand(["exec", "--key", "k", "--", program])).code).toBe(5);
+    expect((await world.farhand(["exec", "--key", "k", "--", program])).code).toBe(5);
+    expect((await world.status()).jobs.total).toBe(2);
+  });
+
+  test("gives the first job's stdin to nobody twice: a second call goes on where the first one ended", async () => {
+    await using world = await setup();
+    const feed = (stdin: string) => world.farhand(["exec", "--key", "k", "--", "cat"], { stdin });
+    expect(await feed("once\n")).toMatchObject({ code: 0, stdout: "once\n" });
+    expect(await feed("once\n")).toMatchObject({ code: 0, stdout: "once\n" });
+  });
+});
