@@ -1,0 +1,109 @@
+import type { JobSummary } from "../../src/protocol/job.ts";
+import { eventually } from "../support/eventually.ts";
+import type { Clients, Heard } from "./client.ts";
+import { type Program, runLocally, toArgv, type Written } from "./program.ts";
+import type { Stage } from "./stage.ts";
+
+/** How an attempt at running a program through Farhand went; every one of these is right. */
+export type Verdict =
+  /** The client had everything, and the right exit code. */
+  | "whole"
+  /** The client failed honestly or was killed; the job was followed to its end, and everything was there. */
+  | "followed up"
+  /** The same, and the input had gone with the client: the job was ended, and what it wrote until then was right. */
+  | "cut off"
+  /** The client failed honestly or was killed before the job began. */
+  | "not started";
+
+/** Farhand's own failure, and so never a program's. */
+const FAILED = 125;
+/** Times that a job is followed before it is given up. */
+const FOLLOWS = 20;
+/** Milliseconds in which a server that was restarted has every job's end. */
+const PATIENCE = 120_000;
+
+const GLOBALS = ["--heartbeat", "1s", "--connect-timeout", "60s", "--reconnect-timeout", "60s"];
+
+/** Runs one program there and here, and compares. Throws what is wrong. */
+export async function attempt(program: Program, stage: Stage, clients: Clients): Promise<Verdict> {
+  const expected = runLocally(program, stage.world.home);
+  const heard = await start(program, stage, clients);
+  const written = await expected;
+  const isDetached = program.mode === "detached";
+  if (!heard.isKilled && heard.code !== FAILED && !isDetached) {
+    compare(heard, written, `The client said`);
+    checkOnce(program, stage, true);
+    return "whole";
+  }
+  if (!isDetached) comparePart(heard, written, "The client that failed had written");
+  const [job] = checkOnce(program, stage, isDetached && !heard.isKilled && heard.code === 0);
+  if (job === undefined) return "not started";
+  if (program.stdin !== undefined) return await cutOff(job, written, stage);
+  compare(await follow(job, stage, clients), written, "A follower was told");
+  return isDetached && heard.code === 0 ? "whole" : "followed up";
+}
+
+function start(program: Program, { env, world }: Stage, clients: Clients): Promise<Heard> {
+  const options = { plain: [], json: ["--json"], detached: ["-d"] }[program.mode];
+  const { stdin } = program;
+  return clients.run([...GLOBALS, "exec", ...options, "--", ...toArgv(program)], {
+    env,
+    cwd: world.home,
+    stdin,
+  });
+}
+
+/** Reads a job's output from the beginning until a client had all of it. */
+async function follow(job: string, { env, world }: Stage, clients: Clients): Promise<Heard> {
+  for (let round = 0; round < FOLLOWS; round++) {
+    const heard = await clients.run([...GLOBALS, "follow", "--json", job], { env, cwd: world.home });
+    if (!heard.isKilled && heard.code !== FAILED) return heard;
+  }
+  throw new Error(`Job ${job} could not be followed to its end in ${FOLLOWS} attempts`);
+}
+
+/** A job that may wait for the rest of its input for ever is ended, unless it has ended by itself: then it had all of it. */
+async function cutOff(job: string, written: Written, { world }: Stage): Promise<Verdict> {
+  let summary: JobSummary | undefined;
+  // The server may be away just now, and is asked directly.
+  await eventually(async () => {
+    await world.farhand(["kill", "--grace", "0s", job]);
+    summary = await world.job(job).catch(() => undefined);
+    return summary?.outcome !== undefined;
+  }, PATIENCE);
+  const { stdout } = await world.shell(`farhand follow ${job} | base64 -w0`);
+  const said = Buffer.from(stdout, "base64");
+  const isRight =
+    summary?.outcome?.type === "exited" ? said.equals(written.stdout) : isPart(said, written.stdout);
+  if (!isRight)
+    throw new Error(`Job ${job} did not get all of its input, and wrote ${said.length} bytes all the same`);
+  return "cut off";
+}
+
+/** The jobs of a program: one, or none where that may be. */
+function checkOnce({ mark }: Program, { findJobs }: Stage, isCertain = false): readonly string[] {
+  const jobs = findJobs(mark);
+  if (jobs.length > 1) throw new Error(`It ran ${jobs.length} times: ${jobs.join(", ")}`);
+  if (isCertain && jobs.length === 0) throw new Error("It was accepted, and there is no such job");
+  return jobs;
+}
+
+function compare(heard: Heard, written: Written, who: string): void {
+  comparePart(heard, written, who);
+  const counts = ({ code, stdout, stderr }: Written) =>
+    `${stdout.length} and ${stderr.length} bytes, exit code ${code}`;
+  if (counts(heard) !== counts(written)) {
+    throw new Error(`${who} ${counts(heard)}, not ${counts(written)}; ${heard.own.trim()}`);
+  }
+}
+
+function comparePart(heard: Heard, written: Written, who: string): void {
+  for (const stream of ["stdout", "stderr"] as const) {
+    if (!isPart(heard[stream], written[stream]))
+      throw new Error(`${who} other bytes on ${stream}; ${heard.own.trim()}`);
+  }
+}
+
+function isPart(part: Buffer, whole: Buffer): boolean {
+  return part.equals(whole.subarray(0, part.length));
+}
