@@ -1,10 +1,21 @@
 import { parseArgs } from "node:util";
 import { type Report, storm } from "./storm.ts";
+import { countWhole, stall } from "./volume.ts";
 
-const usage = `Usage: bun run soak [--seconds N] [--seed N] [--only storm|seq|volume]
+const usage = `Usage: bun run soak [--seconds N] [--seed N] [--only storm|slow|stalled]
 
-Runs programs through Farhand while clients, server and network fail (600 s), a thousand times over a slow link, and 10 GB past a
-stopped reader. Ends with 1 when anything was lost, repeated, or passed off as something else.`;
+storm     programs through Farhand while clients, server and network fail (default 600 s), compared with what they do alone
+slow      a program of much output a thousand times over a slow link
+stalled   10 GB of output whose reader is stopped for 30 s
+
+Ends with 1 when anything was lost, repeated, or passed off as something else, or when too little was tried.`;
+
+const MiB = 1024 * 1024;
+const ROUNDS = 1_000;
+const STALLED_BYTES = 10_000_000_000;
+const STALLED_FOR = 30_000;
+/** What front and keeper together may take beyond what they take when idle. */
+const BOUND = 64 * MiB;
 
 const { values } = parseArgs({
   options: {
@@ -15,17 +26,46 @@ const { values } = parseArgs({
   },
 });
 
-if (values.help) console.log(usage);
-else await soak();
+/** Each says how it went, and whether that is well. */
+const phases: Record<string, () => Promise<boolean>> = {
+  async storm() {
+    const [seconds, seed] = [Number(values.seconds), Number(values.seed)];
+    console.log(`Storm of ${seconds} s with seed ${seed}`);
+    const report = await storm({ seconds, seed, log: console.log });
+    print(report);
+    return report.wrongs.length === 0;
+  },
+  async slow() {
+    const bytesPerSecond = 50_000_000;
+    const whole = await countWhole(ROUNDS, { bytesPerSecond, width: 4 });
+    console.log(`${whole} of ${ROUNDS} outputs were whole at ${bytesPerSecond / 1e6} MB/s`);
+    return whole === ROUNDS;
+  },
+  async stalled() {
+    const { code, receivedBytes, peakBytes, seconds } = await stall(STALLED_BYTES, STALLED_FOR);
+    const peak = `${Math.round(peakBytes / MiB)} MiB at most beyond idle (aimed at: ${BOUND / MiB})`;
+    console.log(
+      `${receivedBytes} bytes past a stopped reader in ${Math.round(seconds)} s, exit code ${code}; ${peak}`,
+    );
+    return code === 0 && receivedBytes === STALLED_BYTES && peakBytes <= BOUND;
+  },
+};
 
-async function soak(): Promise<void> {
-  const seed = Number(values.seed);
-  const seconds = Number(values.seconds);
-  console.log(`Storm of ${seconds} s with seed ${seed}`);
-  print(await storm({ seconds, seed, log: console.log }));
+if (values.help) console.log(usage);
+else {
+  for (const [name, run] of Object.entries(phases)) {
+    if (values.only !== undefined && values.only !== name) continue;
+    if (!(await run())) process.exitCode = 1;
+  }
 }
 
-function print(report: Report): void {
-  console.log(JSON.stringify(report, undefined, 2));
-  if (report.wrongs.length > 0) process.exitCode = 1;
+function print({ seed, jobs, faults, verdicts, kinds, struck, wrongs, privateBytes }: Report): void {
+  console.log(`Seed ${seed}: ${jobs} jobs, ${faults} faults, ${wrongs.length} wrong`);
+  for (const [name, counts] of Object.entries({ Jobs: verdicts, Programs: kinds, Faults: struck })) {
+    const list = Object.entries(counts).toSorted(([one], [other]) => one.localeCompare(other));
+    console.log(`${name}: ${list.map(([what, count]) => `${count} ${what}`).join("; ")}`);
+  }
+  const sizes = privateBytes.map((bytes) => `${Math.round(bytes / MiB)} MiB`);
+  console.log(`Memory of front and keeper in the end: ${sizes.join(" and ")}`);
+  for (const wrong of wrongs) console.log(`WRONG: ${wrong}`);
 }
