@@ -9,8 +9,8 @@ const MiB = 1024 * 1024;
 test("Whatever fails for a minute, no job is lost, runs twice, or ends as something that it is not", async () => {
   const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   console.log(`Storm of a minute: seed ${seed}`);
-  const { jobs, faults, verdicts, struck, wrongs } = await storm({ seconds: 60, seed });
-  console.log(`${jobs} jobs, ${faults} faults`, verdicts, struck);
+  const { jobs, faults, verdicts, struck, failures, wrongs } = await storm({ seconds: 60, seed });
+  console.log(`${jobs} jobs, ${faults} faults`, verdicts, struck, failures);
   expect(wrongs).toEqual([]);
 });
 

@@ -24,8 +24,18 @@ const PATIENCE = 120_000;
 
 const GLOBALS = ["--heartbeat", "1s", "--connect-timeout", "60s", "--reconnect-timeout", "60s"];
 
+export interface AttemptOptions {
+  readonly stage: Stage;
+  readonly clients: Clients;
+  /** Told what a client said that failed by itself. */
+  readonly onFailure: (sentence: string) => void;
+}
+
 /** Runs one program there and here, and compares. Throws what is wrong. */
-export async function attempt(program: Program, stage: Stage, clients: Clients): Promise<Verdict> {
+export async function attempt(
+  program: Program,
+  { stage, clients, onFailure }: AttemptOptions,
+): Promise<Verdict> {
   const expected = runLocally(program, stage.world.home);
   const heard = await start(program, stage, clients);
   const written = await expected;
@@ -35,12 +45,19 @@ export async function attempt(program: Program, stage: Stage, clients: Clients):
     checkOnce(program, stage, true);
     return "whole";
   }
+  if (!heard.isKilled && heard.code === FAILED) onFailure(toSentence(heard.own));
   if (!isDetached) comparePart(heard, written, "The client that failed had written");
   const [job] = checkOnce(program, stage, isDetached && !heard.isKilled && heard.code === 0);
   if (job === undefined) return "not started";
   if (program.stdin !== undefined) return await cutOff(job, written, stage);
   compare(await follow(job, stage, clients), written, "A follower was told");
   return isDetached && heard.code === 0 ? "whole" : "followed up";
+}
+
+/** The last thing that a client said, without what differs from one to the next. */
+function toSentence(own: string): string {
+  const last = own.trim().split("\n").at(-1) ?? "";
+  return last.replace(/[0-9a-f-]{36}|\d+/g, "N");
 }
 
 function start(program: Program, { env, world }: Stage, clients: Clients): Promise<Heard> {

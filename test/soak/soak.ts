@@ -59,9 +59,14 @@ else {
   }
 }
 
-function print({ seed, jobs, faults, verdicts, kinds, struck, wrongs, privateBytes }: Report): void {
+function print({ seed, jobs, faults, wrongs, privateBytes, ...tallies }: Report): void {
   console.log(`Seed ${seed}: ${jobs} jobs, ${faults} faults, ${wrongs.length} wrong`);
-  for (const [name, counts] of Object.entries({ Jobs: verdicts, Programs: kinds, Faults: struck })) {
+  for (const [name, counts] of Object.entries({
+    "How jobs went": tallies.verdicts,
+    "What they were": tallies.kinds,
+    "What struck": tallies.struck,
+    "What clients said that failed": tallies.failures,
+  })) {
     const list = Object.entries(counts).toSorted(([one], [other]) => one.localeCompare(other));
     console.log(`${name}: ${list.map(([what, count]) => `${count} ${what}`).join("; ")}`);
   }

@@ -23,6 +23,8 @@ export interface Report {
   readonly verdicts: Readonly<Record<string, number>>;
   readonly kinds: Readonly<Record<string, number>>;
   readonly struck: Readonly<Record<string, number>>;
+  /** What clients said that failed by themselves, honestly: how often each. */
+  readonly failures: Readonly<Record<string, number>>;
   /** What was wrong, a sentence each; empty when all is well. */
   readonly wrongs: readonly string[];
   /** Of front and keeper in the end. */
@@ -37,7 +39,12 @@ export async function storm({ seconds, seed, width = 12, log = () => {} }: Storm
   const random = new Random(seed);
   await using stage = await openStage();
   const clients = new Clients();
-  const counts = { verdicts: createTally(), kinds: createTally(), struck: createTally() };
+  const counts = {
+    verdicts: createTally(),
+    kinds: createTally(),
+    struck: createTally(),
+    failures: createTally(),
+  };
   const wrongs: string[] = [];
   const signal = AbortSignal.timeout(seconds * 1_000);
   let jobs = 0;
@@ -46,7 +53,7 @@ export async function storm({ seconds, seed, width = 12, log = () => {} }: Storm
       const program = createProgram(random, jobs++);
       counts.kinds.add(`${program.kind}, ${program.mode}`);
       try {
-        counts.verdicts.add(await attempt(program, stage, clients));
+        counts.verdicts.add(await attempt(program, { stage, clients, onFailure: counts.failures.add }));
       } catch (error) {
         const wrong = `${program.mark} (${program.kind}, ${program.mode}): ${error instanceof Error ? error.message : error}`;
         wrongs.push(wrong);
@@ -67,6 +74,7 @@ export async function storm({ seconds, seed, width = 12, log = () => {} }: Storm
     verdicts: counts.verdicts.counts,
     kinds: counts.kinds.counts,
     struck: counts.struck.counts,
+    failures: counts.failures.counts,
     wrongs,
     privateBytes: [stage.front(), stage.keeper()].map(privateBytes),
   };
