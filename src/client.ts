@@ -11,8 +11,9 @@ const running = main(process.argv.slice(2), {
   },
   stdin: () => Bun.stdin.stream(),
   interrupts,
+  hasColors: (stream) => Bun.enableANSIColors && process[stream].isTTY === true,
   isStderrTerminal: () => process.stderr.isTTY === true,
-  hasColors: () => Bun.enableANSIColors && process.stdout.isTTY === true,
+  screen: findScreen,
 });
 // Once it is on its way: a short command should not wait for this.
 const ignored = findIgnored();
@@ -23,3 +24,11 @@ INTERRUPTS.forEach((name) => {
 const code = await running;
 // All output is written; a pending read of a stdin that stays open must not hold us up.
 process.exit(code);
+
+/** Bun tells the size that a terminal had at first until it is asked to look again. */
+function findScreen() {
+  const { stdout } = process;
+  if (!stdout.isTTY) return undefined;
+  if ("_refreshSize" in stdout && typeof stdout._refreshSize === "function") stdout._refreshSize();
+  return { columns: stdout.columns, rows: stdout.rows };
+}

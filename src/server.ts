@@ -1,115 +1,48 @@
+import { existsSync } from "node:fs";
+import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type ArgsDef, type CommandDef, defineCommand, renderUsage } from "citty";
+import * as v from "valibot";
 import { keep } from "./keeper/keeper.ts";
 import { openPlace } from "./keeper/place.ts";
-import { createLog, describeError, type Log, LOG_FORMATS, LOG_LEVELS } from "./lib/log.ts";
+import { createLog, describeError, type Log } from "./lib/log.ts";
 import { BUILD, COMMIT, VERSION } from "./lib/version.ts";
+import { launch } from "./process/launch.ts";
 import { openLibc } from "./process/libc.ts";
 import { nameProcess } from "./process/name.ts";
 import { AppError } from "./protocol/error.ts";
 import { KeeperId } from "./protocol/id.ts";
-import type { ServerStatus } from "./server/app.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
-import { findServer, start, stop } from "./server/control.ts";
+import { findServer, start, stop, waitForServer } from "./server/control.ts";
 import { openLogFile } from "./server/log-file.ts";
+import { describeRepair, repair } from "./server/repair.ts";
+import { describeStarted, describeStatus, describeStopped } from "./server/report.ts";
 import { serve } from "./server/serve.ts";
-import * as v from "valibot";
-
-type Flags = Readonly<Record<string, string | boolean | string[] | undefined>>;
-
-const state: ArgsDef = {
-  state: {
-    type: "string",
-    valueHint: "dir",
-    description: "State directory (default $FARHAND_STATE, or /var/lib/farhand for root)",
-  },
-  config: {
-    type: "string",
-    valueHint: "file",
-    description: "Configuration in TOML: listen, state, log.level, log.format, retention",
-  },
-};
-const serving: ArgsDef = {
-  listen: {
-    type: "string",
-    valueHint: "host:port",
-    description: "May be repeated (default 127.0.0.1:9922 and [::1]:9922)",
-  },
-  ...state,
-  "log-level": { type: "enum", options: [...LOG_LEVELS], description: "How much to log (default info)" },
-  "log-format": {
-    type: "enum",
-    options: [...LOG_FORMATS],
-    description: "How to write the log (default text)",
-  },
-  "retention-age": {
-    type: "string",
-    valueHint: "time",
-    description: "Remove jobs that ended so long ago, such as 30d (default all: none)",
-  },
-  "retention-jobs": {
-    type: "string",
-    valueHint: "n",
-    description: "Keep so many ended jobs, or all (default 10000)",
-  },
-  "retention-bytes": {
-    type: "string",
-    valueHint: "size",
-    description: "Keep so much output of all jobs (default 10 % of the file system, at most 10GiB)",
-  },
-};
-const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
-/** For ourselves: `start` reads what a server says on stderr until that listens, and nobody does afterwards. */
-const background: ArgsDef = { background: { type: "boolean" } };
-const asked: ArgsDef = {
-  help: { type: "boolean", alias: "h", description: "Show help, also of one command" },
-  version: { type: "boolean", alias: "V", description: "Show the version" },
-};
-
-const verbs = {
-  serve: { description: "Serve in the foreground", args: serving },
-  start: {
-    description: "Serve in the background; returns when the server answers",
-    args: { ...serving, ...json },
-  },
-  stop: { description: "Stop the server; running jobs go on", args: { ...state, ...json } },
-  status: {
-    description: "Tell whether the server runs, where, and with how many jobs",
-    args: { ...state, ...json },
-  },
-} satisfies Record<string, { description: string; args: ArgsDef }>;
-type Verb = keyof typeof verbs;
-
-const commands = Object.fromEntries(
-  Object.entries(verbs).map(([name, { description, args }]) => [
-    name,
-    defineCommand({ meta: { name, description }, args }),
-  ]),
-);
-const EXIT_CODES = `EXIT CODES
-
-  0: done. 1: it cannot be done, and stderr says why. 3: status found no server.`;
-
-const root: CommandDef = {
-  meta: {
-    name: "farhandd",
-    version: VERSION,
-    description: "The server of Farhand: runs commands for its clients and keeps what they say",
-  },
-  args: asked,
-  subCommands: commands,
-};
+import { changeService } from "./server/service/change.ts";
+import {
+  type Flags,
+  isVerb,
+  parseFlags,
+  toConfigFlags,
+  toStopRequest,
+  unknownVerb,
+  usage,
+} from "./server/verbs.ts";
 
 /** How this executable is run again: on Linux by a path that also works when its file was replaced meanwhile. */
 function toSelf(...args: string[]): { argv: readonly string[]; argv0: string } {
-  const isCompiled = Bun.main.startsWith("/$bunfs/") || Bun.main.startsWith("B:/~BUN/");
   const { execPath } = process;
-  const program = isCompiled && process.platform === "linux" ? "/proc/self/exe" : execPath;
-  return {
-    argv: [program, ...(isCompiled ? [] : [Bun.main]), ...args],
-    argv0: execPath.replace(/ \(deleted\)$/, ""),
-  };
+  const program = isCompiled() && process.platform === "linux" ? "/proc/self/exe" : execPath;
+  return { argv: [program, ...(isCompiled() ? [] : [Bun.main]), ...args], argv0: toPath(execPath) };
+}
+
+function isCompiled(): boolean {
+  return Bun.main.startsWith("/$bunfs/") || Bun.main.startsWith("B:/~BUN/");
+}
+
+/** Where an executable lies, also after another took its place. */
+function toPath(execPath: string): string {
+  return execPath.replace(/ \(deleted\)$/, "");
 }
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -118,36 +51,36 @@ async function main(argv: readonly string[]): Promise<void> {
   const topic = verb === "help" || verb.startsWith("-") ? rest.find(isVerb) : verb;
   if (topic !== undefined && !isVerb(topic)) throw unknownVerb(topic);
   const isAsked = (...flags: string[]) => flags.includes(verb) || flags.some((flag) => rest.includes(flag));
-  if (isAsked("--help", "-h") || verb === "help") return print(await usage(topic));
+  if (isAsked("--help", "-h") || verb === "help")
+    return print(await usage(topic, VERSION, process.stdout.isTTY));
   if (isAsked("--version", "-V")) return print(`farhandd ${VERSION} (${COMMIT})`);
   if (!isVerb(verb)) throw unknownVerb(verb);
-  const flags = parseFlags(rest, { ...verbs[verb].args, ...(verb === "serve" && background) });
+  const flags = parseFlags(verb, rest);
   const config = readConfig(toConfigFlags(flags), process.env);
-  const signal = stopSignal();
+  const show = <T>(value: T, describe: (value: T) => string) =>
+    print(flags["json"] ? JSON.stringify(value) : describe(value));
   switch (verb) {
     case "serve":
-      return runServer(config, Boolean(flags["background"]), signal);
+      return runServer(config, Boolean(flags["background"]), stopSignal(0));
     case "start": {
-      const status = await start(
-        config.state,
-        toSelf("serve", "--background", ...rest.filter((flag) => flag !== "--json")),
-        signal,
-      );
-      return print(
-        flags["json"]
-          ? JSON.stringify(status)
-          : `farhandd ${status.version} listens on ${status.listen.join(" and ")} with pid ${status.pid}`,
-      );
+      const again = toSelf("serve", "--background", ...rest.filter((flag) => flag !== "--json"));
+      return show(await start(config.state, again, stopSignal(1)), describeStarted);
     }
     case "stop": {
-      const { pid, jobs } = await stop(config.state, signal);
-      const going = jobs.running === 0 ? "" : `; ${jobs.running} running jobs go on without it`;
-      return print(
-        flags["json"] ? JSON.stringify({ pid, jobs }) : `farhandd with pid ${pid} has stopped${going}`,
-      );
+      const stopped = await stop(config.state, toStopRequest(flags), stopSignal(1));
+      if (stopped.left.length > 0) process.exitCode = 1;
+      const { status, ended, left } = stopped;
+      const { pid, jobs } = status;
+      return show({ pid, jobs, ...(flags["jobs"] && { ended, left }) }, () => describeStopped(stopped));
+    }
+    case "repair": {
+      const report = repair({ state: config.state, rebuild: Boolean(flags["rebuild"]), now: new Date() });
+      return print(flags["json"] ? JSON.stringify(report) : describeRepair(report));
     }
     case "status":
-      return runStatus(config.state, Boolean(flags["json"]), signal);
+      return runStatus(config.state, Boolean(flags["json"]), stopSignal(1));
+    case "service":
+      return runService(flags, config, stopSignal(1));
   }
 }
 
@@ -212,7 +145,8 @@ async function runKeeper(args: readonly string[]): Promise<void> {
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => {});
   surviveErrors(log);
   log.info("keeping", { keeper: place.id, pid: process.pid });
-  await keep({ state, place, build: BUILD, libc, log }, new AbortController().signal);
+  const launcher = process.platform === "linux" ? toSelf("launch") : undefined;
+  await keep({ state, place, build: BUILD, libc, launcher, log }, new AbortController().signal);
   log.info("ended", { keeper: place.id });
 }
 
@@ -225,66 +159,41 @@ async function runStatus(state: string, asJson: boolean, signal: AbortSignal): P
     );
   }
   const { status } = found;
-  if (asJson) return print(JSON.stringify({ running: true, state, ...status }));
-  const keepers = status.keepers.map(describeKeeper).join(", ");
-  print(
-    `farhandd ${status.version} runs with pid ${status.pid}\n` +
-      `  listening on ${status.listen.join(" and ")}\n  state in ${state}\n` +
-      `  ${status.jobs.running} of ${status.jobs.total} jobs running; ${keepers}`,
-  );
+  print(asJson ? JSON.stringify({ running: true, state, ...status }) : describeStatus(status, state));
 }
 
-function describeKeeper(keeper: ServerStatus["keepers"][number]): string {
-  const who = `keeper ${keeper.pid ?? keeper.id} with ${keeper.jobs} jobs`;
-  switch (keeper.state) {
-    case "reached":
-      return who;
-    case "unreached":
-      return `${who} (it does not answer)`;
-    case "unsupported":
-      return `${who} (of version ${keeper.major}, which this farhandd cannot use)`;
-  }
-}
-
-function unknownVerb(word: string): AppError {
-  return new AppError("invalid_input", `Cannot do "${word}": see farhandd --help`);
-}
-
-function isVerb(word: string): word is Verb {
-  return Object.hasOwn(verbs, word);
-}
-
-function parseFlags(args: readonly string[], known: ArgsDef): Flags {
-  const options = Object.fromEntries(
-    Object.entries(known).map(([name, { type }]) => [
-      name,
-      { type: type === "boolean" ? ("boolean" as const) : ("string" as const), multiple: name === "listen" },
-    ]),
-  );
-  try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values as Flags;
-  } catch (error) {
-    throw new AppError(
-      "invalid_input",
-      error instanceof Error ? `Cannot read the command line: ${error.message}` : String(error),
-    );
-  }
-}
-
-function toConfigFlags(flags: Flags) {
-  const text = (name: string) => (typeof flags[name] === "string" ? flags[name] : undefined);
-  return {
-    listen: Array.isArray(flags["listen"]) ? flags["listen"] : [],
-    state: text("state"),
-    config: text("config"),
-    logLevel: text("log-level"),
-    logFormat: text("log-format"),
-    retention: {
-      age: text("retention-age"),
-      jobs: text("retention-jobs"),
-      bytes: text("retention-bytes"),
+async function runService(flags: Flags, config: ServerConfig, signal: AbortSignal): Promise<void> {
+  const user = userInfo();
+  const { text, code } = await changeService(
+    flags,
+    {
+      executable: isCompiled() ? toPath(process.execPath) : undefined,
+      state: config.state,
+      env: process.env,
+      platform: process.platform,
+      uid: user.uid,
+      account: user.username,
+      home: homedir(),
     },
-  };
+    {
+      // The others' managers always run.
+      isRunning: process.platform !== "linux" || existsSync("/run/systemd/system"),
+      run,
+      findServer: async () => (await findServer(config.state, signal))?.status.pid,
+      waitForServer: () => waitForServer(config.state, signal),
+    },
+  );
+  process.exitCode = code;
+  print(text);
+}
+
+function run(argv: readonly string[]): { code: number; output: string } {
+  try {
+    const { exitCode, stdout, stderr } = Bun.spawnSync([...argv], { stdin: "ignore" });
+    return { code: exitCode, output: `${stdout}${stderr}` };
+  } catch (error) {
+    return { code: 127, output: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 function openLog(
@@ -306,26 +215,26 @@ function surviveErrors(log: Log): void {
     process.on(name, (error: unknown) => log.error("unexpected", { error: describeError(error) }));
 }
 
-/** Aborted by the first signal that asks to end. */
-function stopSignal(): AbortSignal {
+/** Aborted by the first signal that asks to end. The second ends this process at once, and with it nothing that others keep. */
+function stopSignal(hurried: number): AbortSignal {
   const controller = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(name, () => controller.abort(new AppError("shutting_down", `Stopped by ${name}`)));
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(hurried);
+      controller.abort(new AppError("shutting_down", `Stopped by ${name}`));
+    });
   }
   return controller.signal;
-}
-
-async function usage(verb: Verb | undefined): Promise<string> {
-  const command = verb && commands[verb];
-  const text = `${await renderUsage(command ?? root, command && root)}\n\n${EXIT_CODES}`;
-  const shown = process.stdout.isTTY ? text : Bun.stripANSI(text);
-  return shown.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
 }
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+if (process.argv[2] === "launch") {
+  launch(); // our stdin, stdout and stderr are the program's already: nothing here may touch them
+  process.exit(1);
+}
 process.stdout.on("error", () => {}); // whoever read us has gone
 process.stderr.on("error", () => {});
 try {

@@ -35,6 +35,12 @@ export class Arguments implements CliValues {
     return typeof given === "boolean" ? given : undefined;
   }
 
+  /** These, apart from some options. */
+  without(names: readonly string[]): Arguments {
+    const left = [...this.#given].filter(([name]) => !names.includes(name));
+    return new Arguments(new Map(left), this.rest);
+  }
+
   /** These, after those that came earlier on the command line. */
   after(earlier: Arguments): Arguments {
     const merged = new Map(earlier.#given);

@@ -1,6 +1,7 @@
 import { findTarget, type Environment } from "../client/config.ts";
 import { dial } from "../client/dial.ts";
 import type { Session } from "../client/session.ts";
+import { escapeControls, escapeLines, toJsonLine } from "../lib/escape.ts";
 import type { Log } from "../lib/log.ts";
 import type { Globals } from "./globals.ts";
 import type { Interrupts } from "./interrupts.ts";
@@ -14,10 +15,18 @@ export interface Surroundings {
   /** Our own stdin; it is read no earlier than it is iterated. */
   readonly stdin: () => AsyncIterable<Uint8Array>;
   readonly interrupts: Interrupts;
-  /** Whether stdout is a terminal that shows colours; asked only when it matters. */
-  readonly hasColors: () => boolean;
+  /** Whether a stream of ours is a terminal that shows colours; asked only when it matters. */
+  readonly hasColors: (stream: "stdout" | "stderr") => boolean;
   /** Whether stderr is a terminal; asked only when it matters. */
   readonly isStderrTerminal: () => boolean;
+  /** The size of stdout as it is now, if that is a terminal; asked only when it matters. */
+  readonly screen: () => Screen | undefined;
+}
+
+/** A terminal's size in characters. */
+export interface Screen {
+  readonly columns: number;
+  readonly rows: number;
 }
 
 /** What a verb works with. */
@@ -44,12 +53,12 @@ export async function openSession(context: Context): Promise<Session> {
   return session;
 }
 
-/** Writes a result: as JSON, or as the text that people read. */
+/** Writes a result: as JSON, or as the text that people read. Neither can command a terminal. */
 export function print({ globals, sinks }: Context, value: unknown, text: () => string): void {
-  sinks.stdout.writeLine(globals.json ? JSON.stringify(value) : text());
+  sinks.stdout.writeLine(globals.json ? toJsonLine(value) : escapeLines(text()));
 }
 
 /** Writes a sentence to stderr, behind our name. */
 export function complain({ sinks }: Surroundings, message: string): void {
-  sinks.stderr.writeLine(`farhand: ${message.replace(/\s*\n\s*/g, " ")}`);
+  sinks.stderr.writeLine(`farhand: ${escapeControls(message.replace(/\s*\n\s*/g, " "))}`);
 }

@@ -1,6 +1,12 @@
 import { toSignalNumber } from "../lib/signal.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 
+/** No line matches what was looked for, as grep has it. */
+export const NO_MATCH = 1;
+/** How long was to be waited is over, for a job or until it ends. */
+export const TIMED_OUT = 124;
+/** What was asked for is not there yet: try again later (EX_TEMPFAIL of sysexits.h). */
+export const NOT_FINISHED = 75;
 /** Everything that is Farhand's own failure, bad usage included. */
 export const FAILURE = 125;
 /** Our own stdout or stderr cannot be written (EX_IOERR of sysexits.h). */
@@ -20,7 +26,7 @@ export function toExitCode(outcome: Outcome): number {
     case "timed_out":
     case "idle_timed_out":
     case "output_limited":
-      return 124;
+      return TIMED_OUT;
     case "cancelled":
       return 130;
     case "not_started":
@@ -28,6 +34,11 @@ export function toExitCode(outcome: Outcome): number {
     case "lost":
       return FAILURE;
   }
+}
+
+/** The code for several jobs: that of the first which failed, in the order in which they were named. */
+export function toCommonCode(codes: readonly number[]): number {
+  return codes.find((code) => code !== 0) ?? 0;
 }
 
 /** 128 and the signal's number here, as a shell has it; 128 for one that only the server knows. `name`: with or without SIG. */

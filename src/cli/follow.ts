@@ -1,25 +1,25 @@
-import { invoke } from "../client/invoke.ts";
-import type { Session } from "../client/session.ts";
-import type { Missing } from "../client/tally.ts";
-import { jobs } from "../commands/jobs.ts";
-import { wait } from "../commands/wait.ts";
-import { abortable } from "../lib/abort.ts";
-import type { From } from "../protocol/control.ts";
+import { findJobs } from "../client/listing.ts";
 import { AppError } from "../protocol/error.ts";
-import type { JobSummary } from "../protocol/job.ts";
-import type { Outcome } from "../protocol/outcome.ts";
-import { adviseReadingOn } from "./advice.ts";
 import { type Arguments, type ArgSpecs, parseCount } from "./arguments.ts";
-import { complain, type Context, openSession } from "./context.ts";
-import { explainOutcome, FAILURE, toExitCode, toSignalCode } from "./exit.ts";
-import { play } from "./play.ts";
-import { createTimestampRenderer, renderJson, renderPlain, type Renderer } from "./render.ts";
+import { type Context, openSession } from "./context.ts";
+import { toCommonCode } from "./exit.ts";
+import { type Begin, Following, type Wanted } from "./following.ts";
+import { parsePattern } from "./until.ts";
 import type { Verb } from "./verb.ts";
 
+/** Jobs that are followed at once: each takes a channel. */
+const MAX_JOBS = 500;
+
 const args = {
-  job: { type: "positional", required: true, description: "Number, id, unique prefix of one, or @last" },
   since: { type: "string", valueHint: "n", description: "Start at packet n (default 0, the first)" },
   recent: { type: "string", valueHint: "n", description: "Start at the last n packets" },
+  tail: { type: "string", alias: "n", valueHint: "lines", description: "Start at the last lines" },
+  until: {
+    type: "string",
+    valueHint: "regex",
+    description: "Stop with 0 at the first line that matches; with 1 if none does",
+  },
+  follow: { type: "boolean", description: "--no-follow stops with 0 at the end of what there is now" },
   timestamps: {
     type: "boolean",
     alias: "t",
@@ -27,83 +27,62 @@ const args = {
   },
 } as const satisfies ArgSpecs;
 
-/** Shows what a job said and says, until nobody can add to it; the exit code is its outcome's. */
+/** Shows what jobs said and say, until nobody can add to it; the exit code is that of their outcomes. */
 export const follow: Verb = {
-  summary: "Show what a job said, then what it says, and exit with its code",
+  summary: "Show what jobs said, then what they say, and exit with their code",
   args,
+  rest: "JOB ...",
   examples: [
     ["farhand follow 3", "everything it said, then live"],
-    ["farhand follow @last --recent 20 --timestamps", "the last packets, each line with its time"],
+    ["farhand follow @last --tail 20 --timestamps", "the last lines, each with its time"],
+    ["farhand follow 3 4 5", "several, each line behind its job's number"],
+    ["farhand follow 3 --until 'listening on'", "wait until a server is up"],
+    ["farhand follow 3 --no-follow | grep -i error", "what there is now"],
     ["farhand follow 3 --since 1042", "go on where another reader stopped"],
   ],
   run,
 };
 
 async function run(values: Arguments, context: Context): Promise<number> {
-  const from = toFrom(values);
+  const { rest: refs } = values;
+  if (refs.length === 0) throw new AppError("invalid_input", "Cannot follow nothing: name a job");
+  const options = toWanted(values);
   await using session = await openSession(context);
-  const { signal, globals, sinks } = context;
-  const summary = await find(session, values.text("job") ?? "", signal);
-  const output = session.openOutput(summary.id, from);
-  const render = toRenderer(values, globals.json, summary);
-  const playing = play(output, { sinks, render, isShared: globals.json, unread: "stop", until: "closed" });
-  const { exit, missing } = await abortable(playing, signal).catch((error: unknown) => {
-    if (signal.aborted || output.next === undefined) throw error;
-    throw adviseReadingOn(error, { job: summary.id, next: output.next }, globals);
+  const named = await findJobs(session, refs, context.signal);
+  const jobs = [...new Map(named.map((job) => [job.id, job])).values()];
+  if (jobs.length > MAX_JOBS)
+    throw new AppError("invalid_input", `Cannot follow more than ${MAX_JOBS} jobs at once`);
+  const wanted = { ...options, isOneOfMany: jobs.length > 1 };
+  const following = jobs.map((job, index) => new Following(session, job, wanted, index));
+  const stopOthers = () => following.forEach((other) => other.stop());
+  const codes = following.map(async (one) => {
+    const code = await one.run(context);
+    if (one.matched) stopOthers();
+    return code;
   });
-  if (sinks.stdout.isUnread) return toSignalCode("PIPE");
-  const outcome = exit?.outcome ?? (await findOutcome(session, summary, output.next, signal));
-  if (missing !== undefined) {
-    complain(context, explainMissing(missing, summary.number));
-    return FAILURE;
-  }
-  const sentence = explainOutcome(outcome, String(summary.number));
-  if (sentence !== undefined && !globals.json) complain(context, sentence);
-  return toExitCode(outcome);
+  const all = await Promise.all(codes);
+  return following.some(({ matched }) => matched) ? 0 : toCommonCode(all);
 }
 
-async function find(session: Session, ref: string, signal: AbortSignal): Promise<JobSummary> {
-  const [summary] = (await invoke(session, jobs, { refs: [ref] }, signal)).jobs;
-  if (summary === undefined) throw new AppError("not_found", `No job is known as "${ref}"`);
-  return summary;
+function toWanted(values: Arguments): Omit<Wanted, "isOneOfMany"> {
+  const until = values.text("until");
+  return {
+    begin: toBegin(values),
+    pattern: until === undefined ? undefined : parsePattern("--until", until),
+    isLive: values.choice("follow") ?? true,
+    hasTimestamps: values.flag("timestamps"),
+  };
 }
 
-/** How a job ended whose exit was not among what was read, which began behind it. `next`: where reading ended. */
-async function findOutcome(
-  session: Session,
-  { id, number }: JobSummary,
-  next: number | undefined,
-  signal: AbortSignal,
-): Promise<Outcome> {
-  const { outcome, totals } = await invoke(session, wait, { job: id }, signal);
-  if (outcome === undefined)
-    throw new AppError("incomplete_output", `Job ${number} ended without an outcome`);
-  if (totals !== undefined && next !== undefined && next <= totals.packets)
+function toBegin(values: Arguments): Begin {
+  const [since, recent, tail] = [values.text("since"), values.text("recent"), values.text("tail")];
+  if ([since, recent, tail].filter((text) => text !== undefined).length > 1) {
     throw new AppError(
-      "incomplete_output",
-      `Output of job ${number} is incomplete: it ends before packet ${next}, the exit is packet ${totals.packets}`,
+      "invalid_input",
+      "Cannot start at more than one of --since, --recent and --tail: give one of them",
     );
-  return outcome;
-}
-
-function toFrom(values: Arguments): From {
-  const [since, recent] = [values.text("since"), values.text("recent")];
-  if (since !== undefined && recent !== undefined) {
-    throw new AppError("invalid_input", "Cannot start at both --since and --recent: give one of them");
   }
   if (recent !== undefined) return { type: "recent", count: parseCount("--recent", recent) };
+  if (tail !== undefined) return { type: "tail", lines: parseCount("--tail", tail) };
   return { type: "since", number: parseCount("--since", since ?? "0") };
-}
-
-function toRenderer(values: Arguments, json: boolean, { startedAt }: JobSummary): Renderer {
-  if (json) return renderJson;
-  return values.flag("timestamps") ? createTimestampRenderer(Date.parse(startedAt)) : renderPlain;
-}
-
-function explainMissing({ packets, stdoutBytes, stderrBytes }: Missing, job: number): string {
-  const bytes =
-    stdoutBytes === undefined
-      ? "how many bytes is unknown, since reading began later"
-      : `${stdoutBytes} bytes of stdout, ${stderrBytes} bytes of stderr`;
-  return `Output of job ${job} is incomplete: ${packets} packets are gone (${bytes})`;
 }

@@ -1,22 +1,38 @@
-import { type ArgsDef, defineCommand, renderUsage } from "citty";
+import { type ArgsDef, defineCommand, renderUsage, type SubCommandsDef } from "citty";
 import { VERSION } from "../lib/version.ts";
 import type { ArgSpecs } from "./arguments.ts";
 import { globalArgs } from "./globals.ts";
-import type { Verb } from "./verb.ts";
-import { findVerb, verbs } from "./verbs.ts";
+import { type Group, isGroup, type Verb } from "./verb.ts";
+import { findTopic, verbs } from "./verbs.ts";
 
-/** Help for one verb, or for all of them. */
+const PARENT = defineCommand({ meta: { name: "farhand", version: VERSION } });
+
+/** Help for one verb (`exec`, `job show`), for the verbs of a group, or for all of them. */
 export async function renderHelp(name: string | undefined, hasColors: boolean): Promise<string> {
-  const verb = name === undefined ? undefined : await findVerb(name);
-  const text = name === undefined || verb === undefined ? await renderRoot() : await renderVerb(name, verb);
+  const text = await renderTopic(name, name === undefined ? undefined : await findTopic(name.split(" ")));
   const trimmed = text.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
   return hasColors ? trimmed : Bun.stripANSI(trimmed).replace(/[ \t]+$/gm, "");
 }
 
-async function renderRoot(): Promise<string> {
-  const all = await Promise.all(
-    Object.entries(verbs).map(async ([name, load]) => ({ name, ...(await load()) })),
+function renderTopic(name: string | undefined, topic: Verb | Group | undefined): Promise<string> {
+  if (name === undefined || topic === undefined) return renderRoot();
+  return isGroup(topic) ? renderGroup(name, topic) : renderVerb(name, topic);
+}
+
+async function renderGroup(name: string, { summary, verbs, examples }: Group): Promise<string> {
+  const usage = await renderUsage(
+    defineCommand({
+      meta: { name, description: summary },
+      args: toArgs(globalArgs),
+      subCommands: await toSubCommands(verbs),
+    }),
+    PARENT,
   );
+  return `${usage}\n\n${renderExamples(examples)}`;
+}
+
+async function renderRoot(): Promise<string> {
+  const all = await Promise.all(Object.values(verbs).map((load): Promise<Verb | Group> => load()));
   const usage = await renderUsage(
     defineCommand({
       meta: {
@@ -25,9 +41,7 @@ async function renderRoot(): Promise<string> {
         description: "Run commands on other machines and lose nothing",
       },
       args: toArgs(globalArgs),
-      subCommands: Object.fromEntries(
-        all.map(({ name, summary }) => [name, { meta: { name, description: summary } }]),
-      ),
+      subCommands: await toSubCommands(verbs),
     }),
   );
   const examples = all.flatMap(({ examples }) => examples.slice(0, 1));
@@ -36,11 +50,25 @@ async function renderRoot(): Promise<string> {
 
 async function renderVerb(name: string, { summary, args, rest, examples }: Verb): Promise<string> {
   const usage = await renderUsage(
-    defineCommand({ meta: { name, description: summary }, args: { ...toArgs(args), ...toArgs(globalArgs) } }),
-    defineCommand({ meta: { name: "farhand", version: VERSION } }),
+    defineCommand({
+      meta: { name, description: summary },
+      args: { ...toArgs(args), ...toArgs({ ...globalArgs, ...args }) },
+    }),
+    PARENT,
   );
-  const line = rest === undefined ? usage : usage.replace(/(USAGE.*\[OPTIONS\])/, `$1 ${rest}`);
+  const line =
+    rest === undefined ? usage : usage.replace(/^(.*USAGE.*?) ?((?:\x1b\[\d+m)*)$/m, `$1 ${rest}$2`);
   return `${line}\n\n${renderExamples(examples)}`;
+}
+
+async function toSubCommands(
+  verbs: Readonly<Record<string, () => Promise<Verb | Group>>>,
+): Promise<SubCommandsDef> {
+  const loaded = Object.entries(verbs).map(async ([name, load]) => {
+    const { summary } = await load();
+    return [name, { meta: { name, description: summary } }] as const;
+  });
+  return Object.fromEntries(await Promise.all(loaded));
 }
 
 function renderExamples(examples: Verb["examples"]): string {

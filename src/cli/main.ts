@@ -1,14 +1,15 @@
 import { readFileSync } from "node:fs";
+import { toJsonLine } from "../lib/escape.ts";
 import { createLog } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
-import { Arguments, parseArguments } from "./arguments.ts";
+import { Arguments, parseArguments, type Syntax } from "./arguments.ts";
 import { complain, type Context, type Surroundings } from "./context.ts";
 import { FAILURE, toSignalCode, WRITE_FAILURE } from "./exit.ts";
 import { globalArgs, toGlobals } from "./globals.ts";
 import type { Interrupt } from "./interrupts.ts";
 import { WriteFailure } from "./sink.ts";
-import type { Verb } from "./verb.ts";
-import { findVerb } from "./verbs.ts";
+import { type Group, isGroup, type Verb } from "./verb.ts";
+import { findTopic } from "./verbs.ts";
 
 /** Does what the words of the command line say, and answers the exit code once all output is written. */
 export async function main(words: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -27,47 +28,87 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   let isJson = isJsonAsked(words);
   try {
     checkUtf8(words);
-    const { name, values } = await parse(words);
+    const asked = await parse(words);
+    const { name, values, globals } = asked;
     isJson = values.flag("json");
-    const context = toContext(values, surroundings, stop.signal);
+    const context = toContext(globals, surroundings, stop.signal);
     if (values.flag("help")) return await showHelp(name, surroundings);
     if (values.flag("version")) return await (await import("./version.ts")).runVersion(context);
-    return await (await getVerb(name)).run(values, context);
+    return await expectVerb(asked).run(values, context);
   } catch (error) {
     return fail(error, isJson, surroundings);
   }
 }
 
-/** The verb's name, undefined where help or the version is asked for of all, and everything else that was typed. */
-async function parse(words: readonly string[]): Promise<{ name: string | undefined; values: Arguments }> {
-  const root = parseArguments(words, { args: globalArgs, rest: true, takesRest: true });
-  const [first, ...rest] = root.rest;
-  if (first === undefined || first === "help") {
-    const topic = rest[0];
-    if (topic !== undefined) await getVerb(topic);
-    const values = first === undefined ? root : new Arguments(new Map([["help", true]]), []);
-    return { name: topic, values };
-  }
-  const { args, rest: restName, takesRest = false } = await getVerb(first);
-  const syntax = { args: { ...globalArgs, ...args }, rest: restName !== undefined, takesRest };
-  return { name: first, values: parseArguments(rest, syntax).after(root) };
+/** What was asked for: a topic, or undefined where help or the version is asked for of all. */
+interface Asked {
+  /** As it was typed, the group's and the verb's word with a space between them. */
+  readonly name: string | undefined;
+  readonly topic: Verb | Group | undefined;
+  readonly values: Arguments;
+  /** Those that every verb has, which are not always among these: a verb's own option hides one of that name. */
+  readonly globals: Arguments;
 }
 
-async function getVerb(name: string | undefined): Promise<Verb> {
-  if (name === undefined) {
-    throw new AppError("invalid_input", "Cannot do nothing: name a command; farhand --help lists them");
+const GLOBAL_SYNTAX: Syntax = { args: globalArgs, rest: true, takesRest: true };
+
+async function parse(words: readonly string[]): Promise<Asked> {
+  const root = parseArguments(words, GLOBAL_SYNTAX);
+  const [first, ...rest] = root.rest;
+  if (first === undefined) return { name: undefined, topic: undefined, values: root, globals: root };
+  if (first !== "help") return await descend([first], rest, root);
+  const topic = rest.length === 0 ? undefined : await getTopic(rest);
+  const values = new Arguments(new Map([["help", true]]), []);
+  return { name: rest.length === 0 ? undefined : rest.join(" "), topic, values, globals: values };
+}
+
+/** Reads what follows the words that name a topic, which in a group is the word for the verb. */
+async function descend(
+  path: readonly string[],
+  words: readonly string[],
+  earlier: Arguments,
+): Promise<Asked> {
+  const topic = await getTopic(path);
+  const name = path.join(" ");
+  if (!isGroup(topic)) {
+    const { args, rest, takesRest = false } = topic;
+    const syntax = { args: { ...globalArgs, ...args }, rest: rest !== undefined, takesRest };
+    const own = parseArguments(words, syntax);
+    const hidden = Object.keys(args).filter((name) => Object.hasOwn(globalArgs, name));
+    return {
+      name,
+      topic,
+      values: own.after(earlier.without(hidden)),
+      globals: own.without(hidden).after(earlier),
+    };
   }
-  const verb = await findVerb(name);
-  if (verb !== undefined) return verb;
+  const values = parseArguments(words, GLOBAL_SYNTAX).after(earlier);
+  const [first, ...rest] = values.rest;
+  return first === undefined
+    ? { name, topic, values, globals: values }
+    : await descend([...path, first], rest, values);
+}
+
+async function getTopic(words: readonly string[]): Promise<Verb | Group> {
+  const topic = await findTopic(words);
+  if (topic !== undefined) return topic;
   throw new AppError(
     "unknown_command",
-    `Cannot do "${name}": there is no such command; farhand --help lists them`,
+    `Cannot do "${words.join(" ")}": there is no such command; farhand --help lists them`,
   );
+}
+
+function expectVerb({ name, topic }: Asked): Verb {
+  if (topic === undefined)
+    throw new AppError("invalid_input", "Cannot do nothing: name a command; farhand --help lists them");
+  if (!isGroup(topic)) return topic;
+  const choices = Object.keys(topic.verbs).join(", ");
+  throw new AppError("invalid_input", `Cannot do "${name}" alone: say what, one of ${choices}`);
 }
 
 async function showHelp(topic: string | undefined, { sinks, hasColors }: Surroundings): Promise<number> {
   const { renderHelp } = await import("./help.ts");
-  sinks.stdout.writeLine(await renderHelp(topic, hasColors()));
+  sinks.stdout.writeLine(await renderHelp(topic, hasColors("stdout")));
   return 0;
 }
 
@@ -96,7 +137,7 @@ function fail(error: unknown, isJson: boolean, surroundings: Surroundings): numb
   }
   const { code, message, details } = toReport(error);
   if (isJson) {
-    surroundings.sinks.stdout.writeLine(JSON.stringify({ type: "error", code, message, details }));
+    surroundings.sinks.stdout.writeLine(toJsonLine({ type: "error", code, message, details }));
   } else complain(surroundings, message);
   return FAILURE;
 }

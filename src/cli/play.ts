@@ -1,6 +1,6 @@
 import type { Output } from "../client/output.ts";
 import type { Missing } from "../client/tally.ts";
-import type { Exit } from "../protocol/packet.ts";
+import type { Exit, Packet } from "../protocol/packet.ts";
 import type { Renderer } from "./render.ts";
 import type { Sink } from "./sink.ts";
 
@@ -19,6 +19,8 @@ export interface PlayOptions {
   readonly unread: "tell" | "stop";
   /** Where to stop: at the exit, or when nobody holds the job's pipes any more. */
   readonly until: "exit" | "closed";
+  /** Whether to stop after this packet, once it is shown. */
+  readonly isLast?: (packet: Packet) => boolean;
 }
 
 export interface Played {
@@ -46,16 +48,16 @@ export async function play(output: Output, options: PlayOptions): Promise<Played
     if (packet.type === "exit") exit = packet;
     if (packet.type === "closed") exit ??= packet.exit;
     const shown = render(packet);
-    if (shown === undefined) output.consumed(packet);
-    else {
-      const { [shown.stream]: sink } = sinks;
-      const stream = isShared ? undefined : shown.stream;
-      sink.write(shown.bytes, () => {
-        written(sink, stream);
-        if (sink.failure === undefined) output.consumed(packet);
+    let left = shown.length;
+    if (left === 0) output.consumed(packet);
+    for (const { stream, bytes } of shown) {
+      const { [stream]: sink } = sinks;
+      sink.write(bytes, () => {
+        written(sink, isShared ? undefined : stream);
+        if (--left === 0 && sink.failure === undefined) output.consumed(packet);
       });
     }
-    if (packet.type === until) break;
+    if (packet.type === until || options.isLast?.(packet)) break;
   }
   await Promise.all([sinks.stdout.flushed(), sinks.stderr.flushed()]);
   const failure = sinks.stdout.failure ?? sinks.stderr.failure;

@@ -1,33 +1,50 @@
+import type { JobId } from "../protocol/id.ts";
 import type { Packet } from "../protocol/packet.ts";
 
-/** How one packet looks on our own stdout or stderr; undefined for one that is not shown. */
-export type Renderer = (
-  packet: Packet,
-) => { readonly stream: "stdout" | "stderr"; readonly bytes: Uint8Array | string } | undefined;
+/** What is written to our own stdout or stderr. */
+export interface Shown {
+  readonly stream: "stdout" | "stderr";
+  readonly bytes: Uint8Array | string;
+}
+
+/** How one packet looks there; nothing for one that is not shown. */
+export type Renderer = (packet: Packet) => readonly Shown[];
 
 /** Bytes as they are. */
 export function renderPlain(packet: Packet): ReturnType<Renderer> {
-  if (packet.type !== "stdout" && packet.type !== "stderr") return undefined;
-  return { stream: packet.type, bytes: packet.bytes };
+  if (packet.type !== "stdout" && packet.type !== "stderr") return [];
+  return [{ stream: packet.type, bytes: packet.bytes }];
 }
 
 /** One JSON object per line, all on stdout. */
 export function renderJson(packet: Packet): ReturnType<Renderer> {
-  return packet.type === "closed"
-    ? undefined
-    : { stream: "stdout", bytes: `${JSON.stringify(toJson(packet))}\n` };
+  return packet.type === "closed" ? [] : [toLine(toJson(packet))];
+}
+
+/** The same, of one job among several. */
+export function createJobJsonRenderer(job: JobId): Renderer {
+  return (packet) => (packet.type === "closed" ? [] : [toLine({ job, ...toJson(packet) })]);
+}
+
+function toLine(value: object): Shown {
+  return { stream: "stdout", bytes: `${JSON.stringify(value)}\n` };
 }
 
 /** Each line behind the wall-clock time at which it began. `start`: of the job, in milliseconds since 1970. */
 export function createTimestampRenderer(start: number): Renderer {
   const atLineStart = { stdout: true, stderr: true };
   return (packet) => {
-    if (packet.type !== "stdout" && packet.type !== "stderr") return undefined;
-    const time = Buffer.from(`${new Date(start + packet.at / 1_000).toISOString()} `);
+    if (packet.type !== "stdout" && packet.type !== "stderr") return [];
+    const time = Buffer.from(toTimestamp(start, packet));
     const bytes = prefixLines(packet.bytes, time, atLineStart[packet.type]);
     atLineStart[packet.type] = packet.bytes.at(-1) === NEWLINE;
-    return { stream: packet.type, bytes };
+    return [{ stream: packet.type, bytes }];
   };
+}
+
+/** The wall-clock time of a packet, as it stands before a line. */
+export function toTimestamp(start: number, { at }: Packet): string {
+  return `${new Date(start + at / 1_000).toISOString()} `;
 }
 
 const NEWLINE = 0x0a;

@@ -13,3 +13,14 @@ export interface Verb {
   /** Answers the exit code. */
   readonly run: (values: Arguments, context: Context) => Promise<number>;
 }
+
+/** A word that means nothing alone: what it names can be done in several ways, as in `job show`. */
+export interface Group {
+  readonly summary: string;
+  readonly verbs: Readonly<Record<string, () => Promise<Verb>>>;
+  readonly examples: Verb["examples"];
+}
+
+export function isGroup(topic: Verb | Group): topic is Group {
+  return "verbs" in topic;
+}

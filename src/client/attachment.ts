@@ -1,7 +1,7 @@
 import { after } from "../lib/abort.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { CLOSE, toCloseCode } from "../protocol/close.ts";
-import type { ClientFrame } from "../protocol/control.ts";
+import type { Beat, ClientFrame } from "../protocol/control.ts";
 import { AppError } from "../protocol/error.ts";
 import { heartbeat } from "../protocol/heartbeat.ts";
 import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
@@ -14,8 +14,8 @@ export interface AttachmentOptions {
   readonly patience: number;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
-  /** The highest sequence number used, which a beat tells. */
-  readonly sent: () => number;
+  /** What is said when nothing else was for a while. */
+  readonly toBeat: () => Beat;
   /** Takes a control frame as text, a data frame as bytes. A throw ends the connection. */
   readonly onText: (text: string) => void;
   readonly onData: (frame: Uint8Array) => void;
@@ -135,9 +135,9 @@ export class Attachment implements Peer, Receiver {
   }
 
   async #beat(offered: number): Promise<void> {
-    const { now, sent } = this.#options;
+    const { now, toBeat } = this.#options;
     const line = {
-      beat: () => this.say({ type: "beat", sent: sent() }),
+      beat: () => this.say(toBeat()),
       idle: () => now() - this.#sentAt,
       silence: () => now() - this.#receivedAt,
     };

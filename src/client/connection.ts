@@ -1,19 +1,25 @@
 import type * as v from "valibot";
-import { jobs } from "../commands/jobs.ts";
+import { jobLabel } from "../commands/job-label.ts";
+import { jobRemove } from "../commands/job-remove.ts";
+import { jobShow } from "../commands/job-show.ts";
 import { kill } from "../commands/kill.ts";
 import { ping } from "../commands/ping.ts";
+import { result } from "../commands/result.ts";
 import { wait } from "../commands/wait.ts";
 import type { From } from "../protocol/control.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Welcome } from "../protocol/hello.ts";
-import type { JobSummary } from "../protocol/job.ts";
+import type { JobFilter } from "../protocol/filter.ts";
+import type { JobDetails, JobName, JobResult, JobSummary } from "../protocol/job.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import { type Completed, collect } from "./collect.ts";
 import { feed, type Source } from "./feed.ts";
 import { invoke } from "./invoke.ts";
 import { type Attached, type ExecInput, launchAttached, launchDetached } from "./launch.ts";
 import { Listener } from "./listener.ts";
+import { type JobsInput, type JobsPage, listJobs, listPage, pruneJobs } from "./listing.ts";
 import type { Accepted, ConnectionState, Session } from "./session.ts";
+import { type JobEvent, watchJobs } from "./watch.ts";
 
 /** A program with its arguments, or a line for the server's shell. */
 export type Command = readonly string[] | { readonly shell: string };
@@ -100,9 +106,53 @@ export class Connection implements AsyncDisposable {
     return new Listener({ job, number, output, until: "closed", maxInterval });
   }
 
-  /** A page of jobs, newest first; with references only those. */
-  jobs(input: v.InferInput<typeof jobs.input> = {}): Promise<v.InferOutput<typeof jobs.result>> {
-    return invoke(this.#session, jobs, input);
+  /** A page of jobs, newest first: those that the filter means, or with references only those. `next` is `before` for the next page. */
+  jobs(input: JobsInput = {}): Promise<JobsPage> {
+    return listPage(this.#session, input);
+  }
+
+  /** All jobs that a filter means, newest first. */
+  async allJobs(filter: JobFilter = {}): Promise<readonly JobSummary[]> {
+    return (await listJobs(this.#session, { filter })).jobs;
+  }
+
+  /** Tells of the jobs that a filter means, in one batch, and then of every change. Ends only by throwing the signal's reason. */
+  watch(
+    filter: JobFilter | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly JobEvent[], never, void> {
+    return watchJobs(this.#session, filter, signal);
+  }
+
+  /** Everything that is known of a job. */
+  show(ref: JobRef): Promise<JobDetails> {
+    return invoke(this.#session, jobShow, { job: String(ref) });
+  }
+
+  /** What came of a job, as it is now or, with `wait`, once it has ended. */
+  result(
+    ref: JobRef,
+    { wait = false, signal }: { readonly wait?: boolean; readonly signal?: AbortSignal } = {},
+  ): Promise<JobResult> {
+    return invoke(this.#session, result, { job: String(ref), wait }, signal);
+  }
+
+  /** Sets labels of a job and takes others away. */
+  label(
+    ref: JobRef,
+    changes: { readonly set?: Readonly<Record<string, string>>; readonly unset?: string[] },
+  ): Promise<JobSummary> {
+    return invoke(this.#session, jobLabel, { job: String(ref), ...changes });
+  }
+
+  /** Removes the records of at most 100 ended jobs: all or, where one has not ended (`still_running`), none. */
+  async remove(...refs: readonly JobRef[]): Promise<readonly JobName[]> {
+    return (await invoke(this.#session, jobRemove, { jobs: refs.map(String) })).removed;
+  }
+
+  /** Removes all ended jobs that a filter means, or only tells which. */
+  prune(filter: JobFilter, { dryRun = false } = {}): Promise<readonly JobSummary[]> {
+    return pruneJobs(this.#session, { filter, dryRun });
   }
 
   /** Waits until a job has exited. */

@@ -49,13 +49,13 @@ async function attempt(find: () => Target, ms: number, options: DialOptions): Pr
     if (timeout !== undefined) await welcomed(session, stop);
     return session;
   });
-  session.persist({ window: reconnect ?? RECONNECT_WINDOW, open: (signal) => reopen(find, signal) });
+  session.persist({ window: reconnect ?? RECONNECT_WINDOW, open: (ms, signal) => reopen(find, ms, signal) });
   return session;
 }
 
-function reopen(find: () => Target, signal: AbortSignal): Promise<Transport> {
+async function reopen(find: () => Target, ms: number, signal: AbortSignal): Promise<Transport> {
   const target = find();
-  return limited(target, ATTEMPT_TIMEOUT, signal, (stop) => openTransport(target, stop));
+  return limited(target, Math.min(ms, ATTEMPT_TIMEOUT), signal, (stop) => openTransport(target, stop));
 }
 
 /** Works towards a server within so many milliseconds. Throws `timed_out`, naming it. */

@@ -48,6 +48,16 @@ export class Input {
     return this.#closed.signal;
   }
 
+  /** The offset up to which bytes were sent over the channel that it has. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Bytes sent that the server does not hold yet, as far as it has said. */
+  get inFlight(): number {
+    return this.#started ? Math.max(0, this.#sent - this.#held) : 0;
+  }
+
   /** Waits until something may be sent. False: nobody takes input any more. */
   async ready(): Promise<boolean> {
     while (!this.#mayWrite && !this.closed.aborted) await this.#bell.wait();

@@ -80,7 +80,7 @@ export class Link implements Disposable {
   receive(text: string): ServerFrame | undefined {
     const frame = decodeControl(ServerFrame, text);
     if ("ack" in frame && frame.ack !== undefined) this.#acknowledged(frame.ack);
-    if (frame.type === "beat") this.#inbox.expect(frame.sent ?? 0);
+    if (frame.type === "beat" && frame.sent !== undefined) this.#inbox.expect(frame.sent);
     if (!("seq" in frame)) return frame;
     const isNew = this.#inbox.accept(frame.seq);
     this.#acknowledge();

@@ -165,6 +165,16 @@ export class Output implements AsyncIterable<Packet> {
     this.#offer();
   }
 
+  /** Throws `sequence_gap` when so much was sent, and did not come. */
+  expect(position: number): void {
+    this.#credit.expect(position);
+  }
+
+  /** Says again what is granted, in case that was lost. */
+  repeatCredit(): void {
+    if (this.#isOpen && !this.#isWhole && !this.#isLost) this.#grant();
+  }
+
   /** The server has sent everything. Throws `sequence_gap` if it has not come. */
   ended(position: number): void {
     if (position !== this.#credit.arrived) {

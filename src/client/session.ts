@@ -1,7 +1,7 @@
 import { abortable, delay } from "../lib/abort.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { VERSION } from "../lib/version.ts";
-import type { ClientMessage, From, ServerFrame } from "../protocol/control.ts";
+import type { Beat, ClientMessage, From, ServerFrame } from "../protocol/control.ts";
 import { decodeData } from "../protocol/data.ts";
 import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
 import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
@@ -31,8 +31,8 @@ export interface SessionOptions {
 export interface Reconnect {
   /** Milliseconds for which it is tried. */
   readonly window: number;
-  /** Opens the next connection. */
-  readonly open: (signal: AbortSignal) => Promise<Transport>;
+  /** Opens the next connection, within so many milliseconds. */
+  readonly open: (ms: number, signal: AbortSignal) => Promise<Transport>;
 }
 
 /** Whether a session can speak to its server at the moment. */
@@ -78,6 +78,8 @@ export class Session implements AsyncDisposable {
   /** When there was a connection last that was welcomed, by the session's clock. */
   #attachedAt: number;
   #pauses = toPauses();
+  /** Whether the last connection has brought anything new. */
+  #hasProgress = false;
 
   constructor(transport: Transport, options: SessionOptions) {
     this.#options = options;
@@ -245,16 +247,21 @@ export class Session implements AsyncDisposable {
     return channels.get(channel);
   }
 
-  #attach(transport: Transport, onLost: (error: AppError) => void): Attachment {
+  #attach(
+    transport: Transport,
+    onLost: (error: AppError) => void,
+    ms = Number.POSITIVE_INFINITY,
+  ): Attachment {
     const { heartbeat, patience, now } = this.#options;
     const attachment: Attachment = new Attachment(transport, {
       hello: this.#toHello(heartbeat),
-      patience,
+      patience: Math.min(patience, ms),
       now,
-      sent: () => this.#link.sent,
+      toBeat: () => this.#toBeat(),
       onText: (text) => this.#hear(text, attachment),
       onData: (frame) => {
         const { channel, position, bytes } = decodeData(frame);
+        this.#hasProgress = true;
         this.#find(this.#outputs, channel)?.arrived(position, bytes);
       },
       onLost,
@@ -282,6 +289,7 @@ export class Session implements AsyncDisposable {
   #hear(text: string, attachment: Attachment): void {
     const frame = this.#link.receive(text);
     if (frame === undefined) return;
+    if ("seq" in frame) this.#hasProgress = true;
     if (frame.type === "welcome") this.#greeted(frame, attachment);
     else this.#take(frame, attachment);
   }
@@ -304,8 +312,9 @@ export class Session implements AsyncDisposable {
         return this.#broken(frame.channel, fromErrorBody(frame.error));
       case "goodbye":
         return attachment.lose(toGoodbye(frame.error));
-      case "ack":
       case "beat":
+        return this.#compare(frame);
+      case "ack":
     }
   }
 
@@ -314,6 +323,20 @@ export class Session implements AsyncDisposable {
     const output = this.#calls.settle(frame);
     output?.isOf(frame.job);
     if (output?.isLost) this.#reopen(output);
+  }
+
+  /** What we have sent. What we have taken is said again too, in case that was lost. */
+  #toBeat(): Beat {
+    for (const output of this.#outputs.values()) output.repeatCredit();
+    const positions = [...this.#inputs].flatMap(([channel, input]) =>
+      input.inFlight > 0 ? [[channel, input.sent] satisfies [number, number]] : [],
+    );
+    return { type: "beat", sent: this.#link.sent, ...(positions.length > 0 && { positions }) };
+  }
+
+  /** Throws `sequence_gap` when the server has sent what never came. */
+  #compare({ positions = [] }: Beat): void {
+    for (const [channel, position] of positions) this.#find(this.#outputs, channel)?.expect(position);
   }
 
   #broken(channel: number, error: AppError): void {
@@ -331,6 +354,7 @@ export class Session implements AsyncDisposable {
     if (attachment === this.#attachment) return;
     this.#attachment = attachment;
     this.#attachedAt = this.#options.now();
+    this.#hasProgress = false;
     if (before?.session === welcome.session) this.#resume(welcome);
     else this.#startOver(before !== undefined && before.boot !== welcome.boot);
     this.#setState({ state: "connected" });
@@ -395,21 +419,23 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  /** At once where the connection was good for a while; otherwise a pause that grows keeps a bad one from being tried in a loop. */
+  /** At once where the connection was good for a while; otherwise after a pause, which grows while connections bring nothing. */
   async #restoreSoon(reconnect: Reconnect): Promise<void> {
-    const { window } = reconnect;
-    if (this.#options.now() - this.#attachedAt >= HEALTHY) this.#pauses = toPauses();
-    else await delay(this.#pauses.next().value, this.ended);
-    await retry(() => this.#restore(reconnect), { window, pauses: this.#pauses, signal: this.ended });
+    const isHealthy = this.#options.now() - this.#attachedAt >= HEALTHY;
+    if (isHealthy || this.#hasProgress) this.#pauses = toPauses();
+    if (!isHealthy) await delay(this.#pauses.next().value, this.ended);
+    const options = { window: reconnect.window, pauses: this.#pauses, signal: this.ended };
+    await retry((left) => this.#restore(reconnect, Math.max(1, left)), options);
   }
 
-  /** One attempt to have a connection that is welcomed. */
-  async #restore({ open }: Reconnect): Promise<void> {
-    const transport = await open(this.ended);
+  /** One attempt to have a connection that is welcomed, within so many milliseconds. */
+  async #restore({ open }: Reconnect, ms: number): Promise<void> {
+    const transport = await open(ms, this.ended);
     // Until it is welcomed, its loss is this attempt's failure; then it is the session's.
-    const attachment: Attachment = this.#attach(transport, (error) => {
+    const onLost = (error: AppError) => {
       if (attachment === this.#attachment) this.#lose(error);
-    });
+    };
+    const attachment: Attachment = this.#attach(transport, onLost, ms);
     attachment.start();
     const stop = () => attachment.lose(this.ended.reason);
     this.ended.addEventListener("abort", stop, { once: true });

@@ -1,11 +1,29 @@
 import { exec } from "./exec.ts";
+import { jobChanges } from "./job-changes.ts";
+import { jobLabel } from "./job-label.ts";
+import { jobPrune } from "./job-prune.ts";
+import { jobRemove } from "./job-remove.ts";
+import { jobShow } from "./job-show.ts";
 import { jobs } from "./jobs.ts";
 import { kill } from "./kill.ts";
 import { ping } from "./ping.ts";
+import { result } from "./result.ts";
 import { wait } from "./wait.ts";
 
 /** Every built-in command. */
-export const builtins = { exec, jobs, wait, kill, ping } as const;
+export const builtins = {
+  exec,
+  jobs,
+  wait,
+  result,
+  kill,
+  "job-show": jobShow,
+  "job-label": jobLabel,
+  "job-remove": jobRemove,
+  "job-prune": jobPrune,
+  "job-changes": jobChanges,
+  ping,
+} as const;
 export type Builtins = typeof builtins;
 
 /** The built-in command of this name, in any of its spellings (`send-input`, `send_input`). */

@@ -1,17 +1,17 @@
 import * as v from "valibot";
 import { abortable, delay } from "../lib/abort.ts";
-import { JobSummary } from "../protocol/job.ts";
+import { Ended, JobSummary, type ProcessIdentity } from "../protocol/job.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
 import { defineForeground } from "./define.ts";
-import { describeOutcome } from "./jobs.ts";
+import { describeOutcome } from "./describe.ts";
 import { parseGrace } from "./terms.ts";
 
-/** Milliseconds after KILL for which the answer waits for the exit to be recorded. */
+/** Milliseconds for which the answer waits for the exit to be recorded once everything should have ended. */
 const PATIENCE = 2_000;
 
 export const kill = defineForeground({
   name: "kill",
-  summary: "End a job and its whole process group, or send it a signal",
+  summary: "End a job and everything that came of it, or send it a signal",
   permission: "exec",
   idempotent: false,
   input: v.object({
@@ -21,7 +21,8 @@ export const kill = defineForeground({
     /** Milliseconds from the signal to KILL. */
     grace: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_GRACE))),
   }),
-  result: JobSummary,
+  /** `ended`: what became of its processes; absent when only a signal was sent. */
+  result: v.object({ ...JobSummary.entries, ended: v.optional(Ended) }),
 
   async run({ job, signal: name, grace }, { jobs, signal }) {
     if (name !== undefined && grace === undefined) {
@@ -29,11 +30,14 @@ export const kill = defineForeground({
       return await jobs.get(job);
     }
     const patience = grace ?? DEFAULT_GRACE;
-    await jobs.cancel(job, name ?? "TERM", patience);
+    const ended = await jobs.cancel(job, name ?? "TERM", patience);
     using settled = stopOnDispose(signal);
-    const ended = jobs.wait(job, settled.signal);
-    const late = delay(patience + PATIENCE, settled.signal).then(() => jobs.get(job));
-    return await abortable(Promise.race([ended, late]), signal); // awaited: `settled` must live until then
+    const exited = jobs.wait(job, settled.signal);
+    // Those that are gone need no grace. A keeper of an older version answers before they are.
+    const longest = ended === undefined ? patience + PATIENCE : PATIENCE;
+    const late = delay(longest, settled.signal).then(() => jobs.get(job));
+    const summary = await abortable(Promise.race([exited, late]), signal); // awaited: `settled` must live until then
+    return { ...summary, ...(ended && { ended }) };
   },
 
   cli: {
@@ -52,7 +56,7 @@ export const kill = defineForeground({
       },
     },
     examples: [
-      ["farhand kill 3", "TERM to the group, KILL after 5 s"],
+      ["farhand kill 3", "TERM to all its processes, KILL after 5 s"],
       ["farhand kill --signal HUP 3", "only send HUP"],
       ["farhand kill --grace 30s @last", "give it half a minute"],
     ],
@@ -65,10 +69,33 @@ export const kill = defineForeground({
         ...(grace !== undefined && { grace: parseGrace(grace) }),
       };
     },
-    show: ({ number, outcome }) =>
-      `Job ${number}: ${outcome ? describeOutcome(outcome) : "signal sent, still running"}`,
+    show: ({ number, outcome, ended }) => {
+      const standing = outcome
+        ? describeOutcome(outcome)
+        : ended
+          ? "still running"
+          : "signal sent, still running";
+      return `Job ${number}: ${standing}${ended ? `; ${describeEnded(ended)}` : ""}`;
+    },
   },
 });
+
+/** What became of the processes of a job that was ended. */
+function describeEnded({ signal, processes, killed, leftBehind = [] }: Ended): string {
+  const how =
+    killed === 0 ? signal : killed === processes ? "SIGKILL" : `${signal}, ${killed} of them by SIGKILL`;
+  const gone = processes === 0 ? [] : [`${count(processes)} ended by ${how}`];
+  const left = leftBehind.length === 0 ? [] : [`left behind: ${leftBehind.map(describeProcess).join(", ")}`];
+  return [...gone, ...left].join("; ");
+}
+
+function count(processes: number): string {
+  return processes === 1 ? "1 process" : `${processes} processes`;
+}
+
+function describeProcess({ pid, startTime }: ProcessIdentity): string {
+  return `pid ${pid} started ${startTime}`;
+}
 
 /** A signal for work that must not outlive the block that holds it. */
 function stopOnDispose(outer: AbortSignal): { signal: AbortSignal } & Disposable {

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { JobSummary } from "../protocol/job.ts";
 import { defineForeground } from "./define.ts";
-import { describeOutcome } from "./jobs.ts";
+import { describeOutcome } from "./describe.ts";
 
 export const wait = defineForeground({
   name: "wait",

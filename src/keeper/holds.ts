@@ -9,16 +9,22 @@ interface Hold {
   grace?: Disposable;
 }
 
+export interface HoldsOptions {
+  /** Called whenever the job may have become free to go on. */
+  readonly onChange: () => void;
+  /** Called when the last hold has ended because its client did not come back. */
+  readonly onAbandoned: () => void;
+  /** Milliseconds that a hold survives its client. */
+  readonly grace: () => number;
+}
+
 /** The readers that a job waits for, and how far each has come. */
 export class Holds {
   readonly #holds = new Map<HolderId, Hold>();
-  readonly #onChange: () => void;
-  readonly #grace: () => number;
+  readonly #options: HoldsOptions;
 
-  /** `onChange` is called whenever the job may have become free to go on. `grace`: ms that a hold survives its client. */
-  constructor(onChange: () => void, grace: () => number) {
-    this.#onChange = onChange;
-    this.#grace = grace;
+  constructor(options: HoldsOptions) {
+    this.#options = options;
   }
 
   get isEmpty(): boolean {
@@ -41,18 +47,18 @@ export class Holds {
     const hold = this.#holds.get(id);
     if (hold === undefined || position <= hold.position) return;
     hold.position = position;
-    this.#onChange();
+    this.#options.onChange();
   }
 
   release(id: HolderId): void {
     this.#holds.get(id)?.grace?.[Symbol.dispose]();
-    if (this.#holds.delete(id)) this.#onChange();
+    if (this.#holds.delete(id)) this.#options.onChange();
   }
 
   /** Its client is gone: the hold ends after the grace unless it is attached again. */
   orphan(id: HolderId): void {
     const hold = this.#holds.get(id);
-    if (hold !== undefined) hold.grace ??= after(this.#grace(), () => this.release(id));
+    if (hold !== undefined) hold.grace ??= after(this.#options.grace(), () => this.#abandon(id));
   }
 
   /** The front is gone, and every holder's client with it. */
@@ -63,7 +69,7 @@ export class Holds {
   /** Notes that a holder does not read a stream any more. */
   discard(id: HolderId, stream: Stream): void {
     this.#holds.get(id)?.discarded.add(stream);
-    this.#onChange();
+    this.#options.onChange();
   }
 
   /** Whether the job is held, and none of its holders reads this stream any more. */
@@ -73,5 +79,10 @@ export class Holds {
 
   clear(): void {
     for (const id of [...this.#holds.keys()]) this.release(id);
+  }
+
+  #abandon(id: HolderId): void {
+    this.release(id);
+    if (this.isEmpty) this.#options.onAbandoned();
   }
 }

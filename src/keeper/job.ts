@@ -1,22 +1,29 @@
 import { after, delay, turn } from "../lib/abort.ts";
 import { Bell } from "../lib/bell.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { Claim, StartRecord } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
-import { findStartTime, sessionMembers } from "../process/identity.ts";
+import { confine, type Confinement } from "../process/confinement.ts";
+import type { Launcher } from "../process/launcher.ts";
 import type { Libc } from "../process/libc.ts";
 import type { OutputPipe } from "../process/pipe.ts";
 import { quote, StartError } from "../process/program.ts";
-import { signalGroup } from "../process/signal.ts";
+import type { Reaper } from "../process/reaper.ts";
 import { type Child, type ProcessExit, spawnProgram } from "../process/spawn.ts";
+import type { ProcessTable } from "../process/table.ts";
+import type { Order } from "../process/termination.ts";
+import { MARK } from "../process/tree.ts";
 import type { HolderId } from "../protocol/id.ts";
-import type { ProcessIdentity } from "../protocol/job.ts";
-import { MAX_PAYLOAD_BYTES, RUN_AHEAD_BYTES } from "../protocol/limits.ts";
-import type { Outcome, ProcessEnd } from "../protocol/outcome.ts";
+import type { Ended } from "../protocol/job.ts";
+import { DEFAULT_GRACE, MAX_PAYLOAD_BYTES, RUN_AHEAD_BYTES } from "../protocol/limits.ts";
+import type { Outcome } from "../protocol/outcome.ts";
 import type { Exit } from "../protocol/packet.ts";
 import { Holds } from "./holds.ts";
 import { JobInput, type JobInputOptions } from "./input.ts";
+import { Limits, type ReachedLimit } from "./limits.ts";
 import type { JobProgress } from "./link.ts";
+import { JobProcess } from "./process.ts";
 
 type Stream = "stdout" | "stderr";
 
@@ -25,6 +32,12 @@ const PROGRESS_BYTES = 256 * 1024;
 
 /** Milliseconds between tries to write to a full disk. */
 const DISK_RETRY = 250;
+
+/** Milliseconds that whoever ended a job waits for its exit to be recorded after that: a disk may be full. */
+const RECORD_PATIENCE = 2_000;
+
+/** Why a job was ended, if it did not end by itself. */
+type Cause = { readonly type: "cancelled"; readonly by: string } | ReachedLimit;
 
 export interface JobOptions {
   readonly directory: string;
@@ -38,6 +51,12 @@ export interface JobOptions {
   /** Milliseconds that a hold survives its client or the front. */
   readonly grace: () => number;
   readonly libc: Libc | undefined;
+  /** Runs this executable to put a program under limits; undefined where the system's own programs do that. */
+  readonly launcher: Launcher | undefined;
+  /** Waits for orphans, and must leave the program itself to us. */
+  readonly reaper: Reaper | undefined;
+  /** All jobs look at the same list of processes. */
+  readonly table: ProcessTable;
   readonly log: Log;
   /** More of the ledger may be read, or the job has exited. */
   readonly onProgress: (job: Job) => void;
@@ -56,17 +75,18 @@ export class Job {
   readonly #ledger: LedgerWriter;
   readonly #holds: Holds;
   readonly #input: JobInput;
-  readonly #child: Child | undefined;
-  readonly #identity: ProcessIdentity | undefined;
+  readonly #limits: Limits;
+  readonly #process: JobProcess | undefined;
   /** Rings when the job may have become free to read on. */
   readonly #bell = new Bell();
   readonly #controller = new AbortController();
   readonly #runAhead: number;
-  /** Why the job was ended, if it did not end by itself; the first cause wins. */
-  #cause: { readonly type: "cancelled"; readonly by: string } | undefined;
+  /** The first cause wins. */
+  #cause: Cause | undefined;
   #exit: Exit | undefined;
-  /** The leader is reaped, so that its pid may be given to another process. */
-  #reaped = false;
+  readonly #recorded = Promise.withResolvers<void>();
+  /** Streams of which nothing is read because readers are too slow, or the disk is full. */
+  #heldBack = 0;
   /** Between the exit and its record nothing holds output back. */
   #draining = false;
   /** The position up to which readers were told of. */
@@ -78,7 +98,11 @@ export class Job {
     const { start, directory, holder } = options;
     const began = performance.now();
     this.#options = options;
-    this.#holds = new Holds(() => this.#takeHolds(), options.grace);
+    this.#holds = new Holds({
+      onChange: () => this.#takeHolds(),
+      onAbandoned: () => this.#abandon(),
+      grace: options.grace,
+    });
     if (holder !== undefined) this.#holds.attach(holder, 0);
     this.#ledger = LedgerWriter.create(directory, start.job, {
       keepBytes: start.keepBytes,
@@ -86,10 +110,14 @@ export class Job {
       released: () => this.#holds.released,
     });
     const spawned = this.#spawn();
-    this.#child = spawned instanceof StartError ? undefined : spawned;
+    this.#process = spawned instanceof StartError ? undefined : spawned;
     this.#runAhead = Math.min(RUN_AHEAD_BYTES, (start.keepBytes ?? Number.POSITIVE_INFINITY) / 2);
-    this.#input = new JobInput(this.#child?.stdin, options.input);
-    this.#identity = this.#identify();
+    this.#input = new JobInput(this.#process?.child.stdin, options.input);
+    this.#limits = new Limits({
+      limits: start.limits ?? {},
+      isHeldBack: () => this.#heldBack > 0,
+      onReached: (limit) => this.#reach(limit),
+    });
     this.#startKeeping(spawned);
   }
 
@@ -120,65 +148,94 @@ export class Job {
 
   /** Sends a signal to the whole group, and answers whether there was one. */
   signal(signal: NodeJS.Signals): boolean {
-    return this.#hasMembers() && signalGroup((this.#identity as ProcessIdentity).pid, signal);
+    return this.#process?.signal(signal) ?? false;
   }
 
-  /** Ends the group: `signal`, then KILL after `grace` ms. A stopped group is continued, so that it can obey. */
-  cancel(by: string, signal: NodeJS.Signals, grace: number): boolean {
-    if (!this.signal(signal)) return false;
-    if (!this.#reaped) this.#cause ??= { type: "cancelled", by };
-    this.signal("SIGCONT");
-    after(grace, () => this.#kill());
-    return true;
+  /** Ends every process of the job, and resolves when they are gone; undefined when there is none. */
+  cancel(by: string, order: Order): Promise<Ended> | undefined {
+    return this.#end({ type: "cancelled", by }, order);
   }
 
-  /** Called by a timer, where an error (what is left belongs to another user, by sudo for one) would end the keeper. */
-  #kill(): void {
+  /** Ends what there is of the job; what ends the program itself first is the cause of its end. */
+  #end(cause: Cause, order: Order): Promise<Ended> | undefined {
+    const ending = this.#process?.end(order);
+    if (ending?.isCause) this.#cause ??= cause;
+    return ending && this.#afterRecord(ending.ended);
+  }
+
+  async #afterRecord(ended: Promise<Ended>): Promise<Ended> {
+    const what = await ended;
+    const late = Promise.withResolvers<void>();
+    using _limit = after(RECORD_PATIENCE, late.resolve);
+    await Promise.race([this.#recorded.promise, late.promise]);
+    return what;
+  }
+
+  #reach(limit: ReachedLimit): void {
+    // What was written beyond the limit is missing, though its program may be gone by now.
+    if (limit.type === "output_limited" && this.#exit === undefined) this.#cause ??= limit;
+    this.#startEnding(limit);
+  }
+
+  /** The last that held the job is not coming back. */
+  #abandon(): void {
+    if (this.#options.start.onDisconnect === "kill")
+      this.#startEnding({ type: "cancelled", by: "disconnect" });
+  }
+
+  /** For timers, where nobody waits for the end. */
+  #startEnding(cause: Cause): void {
+    const { job, limits } = this.#options.start;
+    const ended = this.#end(cause, { signal: "SIGTERM", grace: limits?.graceMs ?? DEFAULT_GRACE });
+    ended
+      ?.then((what) => this.#options.log.info("job ended", { job, cause: cause.type, ...what }))
+      .catch((error) => this.#options.log.error("ending failed", { job, error: describeError(error) }));
+  }
+
+  #spawn(): JobProcess | StartError {
+    const { start, env, umask, stdin, libc, launcher, reaper, table } = this.#options;
+    const { argv, cwd, job, merge, limits = {} } = start;
+    let confinement: Confinement | undefined;
     try {
-      this.signal("SIGKILL");
-    } catch (error) {
-      this.#options.log.warn("group not killed", {
-        job: this.#options.start.job,
-        error: describeError(error),
+      confinement = confine(limits, job);
+      const marked = { ...env, [MARK]: job };
+      const child = spawnProgram({
+        argv,
+        cwd,
+        env: marked,
+        umask,
+        merge,
+        stdin,
+        libc,
+        confinement,
+        launcher,
       });
-    }
-  }
-
-  #spawn(): Child | StartError {
-    const { start, env, umask, stdin, libc } = this.#options;
-    try {
-      return spawnProgram({ argv: start.argv, cwd: start.cwd, env, umask, merge: start.merge, stdin, libc });
+      reaper?.leave(child.pid, child.exited);
+      return this.#note(new JobProcess(child, job, { group: confinement?.group, table }));
     } catch (error) {
+      confinement?.group?.[Symbol.dispose]();
       if (error instanceof StartError) return error;
-      this.#options.log.error("spawn failed unexpectedly", { job: start.job, error: describeError(error) });
+      this.#options.log.error("spawn failed unexpectedly", { job, error: describeError(error) });
       return new StartError(
         "start_failed",
-        `Cannot run ${quote(start.argv[0] ?? "")}: the keeper failed to start it`,
+        `Cannot run ${quote(argv[0] ?? "")}: the keeper failed to start it`,
       );
     }
   }
 
-  #identify(): ProcessIdentity | undefined {
-    if (this.#child === undefined) return undefined;
-    const { pid } = this.#child;
-    const identity = { pid, startTime: findStartTime(pid) ?? "" };
+  /** Leaves word of the process, for whoever must find it without us. */
+  #note(spawned: JobProcess): JobProcess {
     try {
-      this.#options.claim.noteProcess(identity);
+      this.#options.claim.noteProcess(spawned.identity);
     } catch (error) {
-      this.#options.log.warn("process not noted", { pid, error: describeError(error) });
+      this.#options.log.warn("process not noted", { ...spawned.identity, error: describeError(error) });
     }
-    return identity;
-  }
-
-  /** After the leader is reaped its pid may be another's, unless members of its session keep it taken. */
-  #hasMembers(): boolean {
-    if (this.#identity === undefined) return false;
-    return !this.#reaped || sessionMembers(this.#identity).length > 0;
+    return spawned;
   }
 
   /** Runs by itself to the job's end, and logs what should never happen. */
-  #startKeeping(spawned: Child | StartError): void {
-    const kept = spawned instanceof StartError ? this.#refuse(spawned) : this.#keep(spawned);
+  #startKeeping(spawned: JobProcess | StartError): void {
+    const kept = spawned instanceof StartError ? this.#refuse(spawned) : this.#keep(spawned.child);
     kept
       .catch((error) =>
         this.#options.log.error("keeping a job failed", {
@@ -188,6 +245,8 @@ export class Job {
       )
       .finally(() => {
         this.#controller.abort();
+        this.#limits[Symbol.dispose]();
+        this.#process?.[Symbol.dispose]();
         this.#holds.clear();
         this.#ledger[Symbol.dispose]();
         this.#options.onClosed(this);
@@ -197,8 +256,8 @@ export class Job {
   /** The job may have become free to run on, or a stream have lost its last reader: SIGPIPE then tells the program. */
   #takeHolds(): void {
     this.#bell.ring();
-    if (this.#holds.isUnread("stdout")) this.#startClosing(this.#child?.stdout);
-    if (this.#holds.isUnread("stderr")) this.#startClosing(this.#child?.stderr);
+    if (this.#holds.isUnread("stdout")) this.#startClosing(this.#process?.child.stdout);
+    if (this.#holds.isUnread("stderr")) this.#startClosing(this.#process?.child.stderr);
   }
 
   #startClosing(pipe: OutputPipe | undefined): void {
@@ -215,7 +274,7 @@ export class Job {
     const pumped = Promise.all([this.#pump("stdout", stdout), stderr && this.#pump("stderr", stderr)]);
     pumped.catch(() => {}); // awaited below, after the exit
     const { end, usage } = await exited;
-    this.#reaped = true;
+    this.#limits[Symbol.dispose]();
     this.#input.close();
     this.#draining = true;
     this.#bell.ring();
@@ -223,6 +282,7 @@ export class Job {
     this.#draining = false;
     const exit = await this.#recordExit(this.#toOutcome(end), usage);
     await pumped;
+    await this.#process?.settled();
     await this.#recordClose(exit);
   }
 
@@ -233,7 +293,7 @@ export class Job {
       if (chunk === undefined) return this.#tell();
       for (let start = 0; start < chunk.length; start += MAX_PAYLOAD_BYTES) {
         await this.#mayRunOn();
-        await this.#append(stream, chunk.subarray(start, start + MAX_PAYLOAD_BYTES));
+        await this.#admit(stream, chunk.subarray(start, start + MAX_PAYLOAD_BYTES));
         if (pipe.pending() === 0 || this.#ledger.position - this.#told >= PROGRESS_BYTES) this.#tell();
         await turn();
       }
@@ -242,15 +302,37 @@ export class Job {
 
   /** Waits while the slowest holder is too far behind. */
   async #mayRunOn(): Promise<void> {
-    while (!this.#draining && this.#ledger.position - this.#holds.released >= this.#runAhead) {
+    const mustWait = () => !this.#draining && this.#ledger.position - this.#holds.released >= this.#runAhead;
+    if (!mustWait()) return;
+    using _held = this.#holdBack();
+    while (mustWait()) {
       this.#tell();
       await this.#bell.wait();
     }
   }
 
+  /** Until disposed, the job says nothing because it cannot. */
+  #holdBack(): Disposable {
+    this.#heldBack++;
+    return {
+      [Symbol.dispose]: () => {
+        this.#heldBack--;
+        this.#limits.resume();
+      },
+    };
+  }
+
   #tell(): void {
     this.#told = this.#ledger.position;
     this.#options.onProgress(this);
+  }
+
+  /** Takes what the program wrote, as far as its limit allows. What it left behind may exceed that only visibly. */
+  async #admit(stream: Stream, bytes: Uint8Array): Promise<void> {
+    const admitted = this.#limits.admit(bytes.length);
+    if (admitted > 0) await this.#append(stream, bytes.subarray(0, admitted));
+    if (admitted < bytes.length && this.#exit !== undefined)
+      this.#ledger.skip(stream, bytes.subarray(admitted));
   }
 
   /** Appends, or waits for room on a full disk while somebody holds the job, or leaves a gap when nobody does. */
@@ -264,6 +346,7 @@ export class Job {
         this.#noteFailure(error);
         if (this.#holds.isEmpty || !isDiskFull(error)) return this.#ledger.skip(stream, bytes);
         this.#tell();
+        using _held = this.#holdBack();
         await this.#retryDelay();
       }
     }
@@ -278,7 +361,8 @@ export class Job {
     });
   }
 
-  #toOutcome(end: ProcessEnd): Outcome {
+  #toOutcome(end: ProcessExit["end"]): Outcome {
+    if (end instanceof StartError) return { type: "not_started", reason: end.reason };
     return this.#cause === undefined ? end : { ...this.#cause, end };
   }
 
@@ -290,6 +374,7 @@ export class Job {
       return { ...body, totals: this.#ledger.totals };
     });
     this.#exit = exit;
+    this.#recorded.resolve();
     this.#tell();
     return exit;
   }
@@ -314,9 +399,4 @@ export class Job {
   #retryDelay(): Promise<void> {
     return delay(DISK_RETRY, this.#controller.signal);
   }
-}
-
-/** Whether an error of the file system is one that ends when somebody makes room. */
-export function isDiskFull(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }

@@ -2,14 +2,19 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { abortable, after } from "../lib/abort.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { type Claim, claimLedger, type StartRecord } from "../ledger/start.ts";
+import type { Launcher } from "../process/launcher.ts";
 import type { Libc } from "../process/libc.ts";
 import { claimLock } from "../process/lock.ts";
+import { REAP_EVERY, Reaper } from "../process/reaper.ts";
+import { ProcessTable } from "../process/table.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
+import type { Ended } from "../protocol/job.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
-import { isDiskFull, Job, type JobOptions } from "./job.ts";
+import { Job, type JobOptions } from "./job.ts";
 import {
   encodeLinkFrame,
   FrontMessage,
@@ -30,6 +35,8 @@ export interface KeeperOptions {
   /** Identifies the executable, so that a newer front can retire this keeper. */
   readonly build: string;
   readonly libc: Libc | undefined;
+  /** How this executable is run to put a program under limits; undefined where the system's own programs do that. */
+  readonly launcher: Launcher | undefined;
   readonly log: Log;
 }
 
@@ -89,9 +96,15 @@ class Keeper {
   #grace: number = HOLD_GRACE;
   #retired = false;
   #linger: Disposable | undefined;
+  readonly #reaper: Reaper | undefined;
+  readonly #table = new ProcessTable();
+  #reaping: Disposable | undefined;
 
   constructor(options: KeeperOptions) {
+    const { libc } = options;
     this.#options = options;
+    libc?.adoptOrphans();
+    this.#reaper = libc && new Reaper(libc);
     this.#startLingering();
   }
 
@@ -199,8 +212,11 @@ class Keeper {
         return this.#answer(message, this.#jobs.get(message.job)?.signal(message.signal));
       case "cancel": {
         const { by, signal, grace } = message;
-        return this.#answer(message, this.#jobs.get(message.job)?.cancel(by, signal, grace));
+        const ended = this.#jobs.get(message.job)?.cancel(by, { signal, grace });
+        return ended === undefined ? this.#answer(message, false) : this.#answerLater(message, ended);
       }
+      case "ping":
+        return this.#send({ type: "reply", request: message.request });
       case "trim":
         return this.#jobs.get(message.job)?.trim(message.bytes);
       case "retire":
@@ -221,9 +237,23 @@ class Keeper {
     this.#send({ type: "hello", version: LINK_VERSION, build, keeper: place.id, pid: process.pid, jobs });
   }
 
+  /** Orphans come of jobs, and may outlive them: as long as there are any of either, those that die are waited for. */
+  #startReaping(): void {
+    this.#reaping ??= after(REAP_EVERY, () => {
+      this.#reaping = undefined;
+      const orphans = this.#reaper?.runOnce() ?? 0;
+      if (orphans > 0 || this.#jobs.size > 0) this.#startReaping();
+    });
+  }
+
   #spawn({ request, start, env, umask, stdin, holder }: FrontMessage & { type: "spawn" }): void {
-    const { state, libc, log } = this.#options;
+    const { state, libc, launcher, log } = this.#options;
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
+    if (libc?.hasRoom(this.#jobs.size) === false)
+      throw new AppError(
+        "unavailable",
+        "Cannot start the job: no descriptors left (EMFILE); end other jobs, or raise the server's limit (ulimit -n)",
+      );
     const { job: id } = start;
     const directory = join(state, "ledgers", id);
     using claim = this.#claim(directory, start);
@@ -238,6 +268,9 @@ class Keeper {
       holder,
       grace: () => this.#grace,
       libc,
+      launcher,
+      reaper: this.#reaper,
+      table: this.#table,
       log,
       input: {
         onTaken: (writer, held, limit) => this.#send({ type: "taken", job: id, writer, held, limit }),
@@ -250,6 +283,7 @@ class Keeper {
       onClosed: (job) => this.#remove(id, job),
     });
     this.#jobs.set(id, job);
+    this.#startReaping();
     this.#send({ type: "spawned", request, created: true });
   }
 
@@ -284,6 +318,16 @@ class Keeper {
     throw new AppError("not_running", "Cannot signal the job: none of its processes is running");
   }
 
+  #answerLater({ request, job }: { request: number; job: JobId }, ended: Promise<Ended>): void {
+    const front = this.#front;
+    ended
+      .then((ended) => {
+        // Another front may have asked something else by that number.
+        if (this.#front === front) this.#send({ type: "reply", request, ended });
+      })
+      .catch((error) => this.#options.log.error("ending failed", { job, error: describeError(error) }));
+  }
+
   /** Tells progress once per turn however often it was made, and not at all while the front is slow to read. */
   #startFlushing(): void {
     if (this.#flushing) return;
@@ -304,8 +348,9 @@ class Keeper {
 }
 
 function toRefusal(error: unknown): unknown {
-  if (!isDiskFull(error)) return error;
-  return new AppError("unavailable", "Cannot start the job: the disk of the state directory is full", {
-    cause: error,
-  });
+  if (!(error instanceof Error && "code" in error && /^E[A-Z]+$/.test(String(error.code)))) return error;
+  const what = isDiskFull(error)
+    ? "the disk of the state directory is full"
+    : `the state directory cannot be written (${String(error.code)})`;
+  return new AppError("unavailable", `Cannot start the job: ${what}`, { cause: error });
 }

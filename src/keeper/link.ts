@@ -3,10 +3,11 @@ import { StartRecord } from "../ledger/start.ts";
 import { Environment } from "../protocol/environment.ts";
 import { AppError, ErrorBody } from "../protocol/error.ts";
 import { HolderId, JobId, KeeperId, WriterId } from "../protocol/id.ts";
+import { Ended } from "../protocol/job.ts";
 import { Exit } from "../protocol/packet.ts";
 
 /** The link's version. Within a major version it only grows: unknown verbs are answered, unknown fields ignored. */
-export const LINK_VERSION = { major: 1, minor: 0 } as const;
+export const LINK_VERSION = { major: 1, minor: 1 } as const;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });
@@ -49,8 +50,13 @@ export const FrontMessage = v.variant("type", [
   v.object({ type: v.literal("input"), job: JobId, writer: WriterId, offset: count }),
   v.object({ type: v.literal("end_input"), job: JobId, writer: WriterId, offset: count }),
   v.object({ type: v.literal("signal"), request: count, job: JobId, signal }),
-  /** Signals the group, and kills it after `grace` (ms). The job's outcome is `cancelled`. */
+  /**
+   * Ends all processes of the job by `signal`, and by KILL after `grace` (ms); answered when they are gone. Its outcome is
+   * `cancelled` unless it has another already.
+   */
   v.object({ type: v.literal("cancel"), request: count, job: JobId, signal, grace: count, by: v.string() }),
+  /** Asks for a sign of life (since 1.1; a refusal is one too). */
+  v.object({ type: v.literal("ping"), request: count }),
   /** Drop the oldest output until at most `bytes` are kept, as far as no holder needs it. */
   v.object({ type: v.literal("trim"), job: JobId, bytes: count }),
   /** Take no new jobs, and end with the last one. */
@@ -74,7 +80,13 @@ export const KeeperMessage = v.variant("type", [
     pid: count,
     jobs: v.array(JobProgress),
   }),
-  v.object({ type: v.literal("reply"), request: count, error: v.optional(ErrorBody) }),
+  /** `ended`: what a cancel did. Keepers of version 1.0 answer at once, and do not tell. */
+  v.object({
+    type: v.literal("reply"),
+    request: count,
+    error: v.optional(ErrorBody),
+    ended: v.optional(Ended),
+  }),
   /** `created` is false when a job of this id existed already. */
   v.object({ type: v.literal("spawned"), request: count, created: v.boolean() }),
   v.object({ type: v.literal("progress"), ...JobProgress.entries }),

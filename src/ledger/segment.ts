@@ -1,4 +1,4 @@
-import { readdirSync, readSync } from "node:fs";
+import { readdirSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
@@ -114,6 +114,16 @@ export function listSegments(directory: string): number[] {
     .filter((name) => SEGMENT_NAME.test(name))
     .map((name) => Number.parseInt(name, 10))
     .sort((a, b) => a - b);
+}
+
+/** Bytes that a ledger takes with everything in its directory, and in how many segments. */
+export function measureLedger(directory: string): { readonly bytes: number; readonly segments: number } {
+  const names = list(directory);
+  const sizes = names.map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
+  return {
+    bytes: sizes.reduce((sum, size) => sum + size, 0),
+    segments: names.filter((name) => name.endsWith(".seg")).length,
+  };
 }
 
 function list(directory: string): string[] {

@@ -1,9 +1,21 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { JobId, KeeperId } from "../protocol/id.ts";
 import { ProcessIdentity } from "../protocol/job.ts";
 import { Terms } from "../protocol/terms.ts";
+import { findLabels } from "./labels.ts";
 
 /** What a job was asked to be. It stands apart from the segments and is never dropped. */
 export const StartRecord = v.object({
@@ -74,9 +86,26 @@ export function claimLedger(directory: string, start: StartRecord): Claim | unde
   }
 }
 
+/** Writes the start record of a job anew that the disk has lost, whole or not at all; its process stays unknown. */
+export function restoreStart(directory: string, start: StartRecord): void {
+  mkdirSync(directory, { recursive: true });
+  const path = toPath(directory);
+  writeFileSync(`${path}.new`, `${JSON.stringify(start)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
 /** Removes a ledger, its start record first: when that is cut short, what is left is no ledger any more. */
 export function removeLedger(directory: string): void {
+  for (const _ of dismantleLedger(directory));
+}
+
+/** The same file by file, each of which may take a millisecond. */
+export function* dismantleLedger(directory: string): Generator<void, void, void> {
   rmSync(toPath(directory), { force: true });
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    yield;
+    rmSync(join(directory, name), { recursive: true, force: true });
+  }
   rmSync(directory, { recursive: true, force: true });
 }
 
@@ -85,9 +114,11 @@ export function hasLedger(directory: string): boolean {
   return existsSync(toPath(directory));
 }
 
-/** The start record, or undefined when the claim was cut short before anything was started. */
+/** The start record, with the labels that the job has now, or undefined when the claim was cut short before anything was started. */
 export function findStart(directory: string): StartRecord | undefined {
-  return findLine(directory, 0, StartRecord);
+  const start = findLine(directory, 0, StartRecord);
+  const labels = start && findLabels(directory);
+  return start && labels ? { ...start, labels } : start;
 }
 
 /** The process that the job is or was, or undefined when none was started or noted. */

@@ -46,7 +46,7 @@ export class LedgerWriter implements Disposable {
   readonly #directory: string;
   readonly #job: JobId;
   readonly #options: LedgerWriterOptions;
-  readonly #segmentBytes: number;
+  #segmentBytes: number;
   readonly #header = new Uint8Array(RECORD_HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
   /** Segments on disk, oldest first; the last one is open. */
@@ -173,9 +173,11 @@ export class LedgerWriter implements Disposable {
 
   /**
    * Drops the oldest output until at most `bytes` are left, as far as no holder needs it: if it must be, all that was said
-   * so far. Throws the system's error when there is no room to go on in a new segment.
+   * so far. From then on segments are small enough to lose less the next time. Throws the system's error when there is no
+   * room to go on in a new one.
    */
   trim(bytes: number): void {
+    this.#segmentBytes = Math.min(this.#segmentBytes, segmentBytes(bytes));
     this.#dropOldest(bytes);
     const { position } = this.#segments.at(-1) as SegmentStart;
     if (this.#position - position <= bytes) return;

@@ -11,3 +11,9 @@ export function parseSize(text: string): number {
   }
   return bytes;
 }
+
+/** Writes bytes in the largest unit that reads well: `512 B`, `64 KiB`, `1.5 MiB`, `10 GiB`. */
+export function formatSize(bytes: number): string {
+  const [unit, size] = Object.entries(UNITS).findLast(([, size]) => bytes >= size) ?? ["B", 1];
+  return `${Math.round((bytes / size) * 10) / 10} ${unit}`;
+}

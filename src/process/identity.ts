@@ -1,40 +1,93 @@
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import type { ProcessIdentity } from "../protocol/job.ts";
+import { readBootId } from "./boot.ts";
 
-/** What tells this run of a process from any other of the same pid, or undefined when it does not run. */
+/**
+ * What tells this run of a process from any other of the same pid, on this machine and ever, or undefined when it does not
+ * run. Linux counts ticks since the boot, which another process of another boot may share: the boot's id goes before them.
+ */
 export function findStartTime(pid: number): string | undefined {
-  return process.platform === "linux" ? readStat(pid)?.startTime : askSystem(pid);
+  return process.platform === "linux" ? findStat(pid)?.startTime : askSystem(pid);
+}
+
+function toStartTime(boot: string, ticks: string): string {
+  return `${boot}/${ticks}`;
 }
 
 export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   return findStartTime(pid) === startTime;
 }
 
+/** A process as the system lists it. */
+export interface ProcessRow extends ProcessIdentity {
+  readonly parent: number;
+  readonly group: number;
+  /** Its group where the system does not show sessions. */
+  readonly session: number;
+  /** Dead, but not yet waited for by its parent. */
+  readonly isZombie: boolean;
+}
+
+/** Every process there is. */
+export function listProcesses(): ProcessRow[] {
+  if (process.platform === "linux") return listLinux();
+  return parseProcesses(run(process.platform === "win32" ? POWERSHELL_LIST : PS_LIST) ?? "");
+}
+
 /** Living members of the session that `leader` opened; only itself where the system does not show sessions. */
 export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
   if (process.platform !== "linux") return isAlive(leader) ? [leader] : [];
+  const boot = readBootId();
+  // Those that a reboot ended have nobody left, whoever has their ids now.
+  if (!leader.startTime.startsWith(toStartTime(boot, ""))) return [];
   const found = findStartTime(leader.pid);
   // A session's id is not given to a new process while members live, so another leader means that all are gone.
   if (found !== undefined && found !== leader.startTime) return [];
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      const stat = readStat(Number(name));
-      return stat?.session === leader.pid && stat.state !== "Z"
-        ? [{ pid: Number(name), startTime: stat.startTime }]
-        : [];
-    });
+  return listLinux(boot)
+    .filter(({ session, isZombie }) => session === leader.pid && !isZombie)
+    .map(({ pid, startTime }) => ({ pid, startTime }));
 }
 
-/** Fields 3, 6 and 22 of proc_pid_stat(5). The name in field 2 may hold anything, so fields count from its last ")". */
-function readStat(pid: number): { state: string; session: number; startTime: string } | undefined {
+function listLinux(boot = readBootId()): ProcessRow[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => findStat(Number(name), boot) ?? []);
+}
+
+/** What Linux says of a process; undefined when there is none. Fields 3 to 6 and 22 of proc_pid_stat(5). The name in field 2 may hold anything, so fields count from its last ")". */
+export function findStat(pid: number, boot = readBootId()): ProcessRow | undefined {
   try {
     const text = readStart(`/proc/${pid}/stat`);
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0] ?? "", session: Number(fields[3]), startTime: fields[19] ?? "" };
+    const [state, parent, group, session, ...rest] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return {
+      pid,
+      startTime: toStartTime(boot, rest[15] ?? ""),
+      parent: Number(parent),
+      group: Number(group),
+      session: Number(session),
+      isZombie: state === "Z" || state === "X",
+    };
   } catch {
     return undefined; // it ended meanwhile, or never was
   }
+}
+
+/** What ps(1) of macOS and the BSDs says of every process; the start time is the last, since it has spaces. */
+const PS_LIST = ["/bin/ps", "-axo", "pid=,ppid=,pgid=,stat=,lstart="];
+/** The same of Windows, which knows no groups. */
+const POWERSHELL_LIST = toPowershell(
+  'Get-CimInstance Win32_Process | % { "$($_.ProcessId) $($_.ParentProcessId) 0 R $($_.CreationDate.ToFileTimeUtc())" }',
+);
+
+/** Reads such a list. */
+export function parseProcesses(text: string): ProcessRow[] {
+  return text.split("\n").flatMap((line) => {
+    const [, pid, parent, group, state = "", startTime = ""] =
+      /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(.*\S)\s*$/.exec(line) ?? [];
+    if (pid === undefined) return [];
+    const ids = { pid: Number(pid), parent: Number(parent), group: Number(group), session: Number(group) };
+    return [{ ...ids, startTime, isZombie: state.startsWith("Z") }];
+  });
 }
 
 /** The first kilobyte of a file, which is more than any process's line has. */
@@ -49,11 +102,20 @@ function readStart(path: string): string {
 }
 
 function askSystem(pid: number): string | undefined {
-  const command =
+  return run(
     process.platform === "win32"
-      ? ["powershell", "-NoProfile", "-Command", `(Get-Process -Id ${pid}).StartTime.ToFileTimeUtc()`]
-      : ["/bin/ps", "-o", "lstart=", "-p", String(pid)];
+      ? toPowershell(`(Get-CimInstance Win32_Process -Filter ProcessId=${pid}).CreationDate.ToFileTimeUtc()`)
+      : ["/bin/ps", "-o", "lstart=", "-p", String(pid)],
+  )?.trim();
+}
+
+function toPowershell(command: string): string[] {
+  return ["powershell", "-NoProfile", "-Command", command];
+}
+
+/** What a command writes, or undefined when it fails or writes nothing. */
+function run(command: string[]): string | undefined {
   const { exitCode, stdout } = Bun.spawnSync(command, { stdin: "ignore", stderr: "ignore" });
-  const text = stdout.toString().trim();
-  return exitCode === 0 && text !== "" ? text : undefined;
+  const text = stdout.toString();
+  return exitCode === 0 && text.trim() !== "" ? text : undefined;
 }

@@ -61,6 +61,38 @@ export function findProgram(name: string, cwd: string, path: string | undefined)
   );
 }
 
+/** Why the system would not execute a file that looked as if it could be, by the system's code. */
+export function explainRefusal(code: string, name: string, file: string): StartError {
+  switch (code) {
+    case "E2BIG":
+      return new StartError(
+        "too_large",
+        `Cannot run ${quote(name)}: arguments and environment are too large (E2BIG)`,
+      );
+    case "ENOENT":
+      return new StartError(
+        "program_not_executable",
+        `Cannot run ${quote(name)}: the interpreter that ${quote(file)} names does not exist (ENOENT)`,
+      );
+    case "ENOEXEC":
+      return new StartError(
+        "program_not_executable",
+        `Cannot run ${quote(name)}: ${quote(file)} is no program of this machine (ENOEXEC)`,
+      );
+    case "EACCES":
+    case "EPERM":
+      return new StartError(
+        "program_not_executable",
+        `Cannot run ${quote(name)}: ${quote(file)} is not executable (${code})`,
+      );
+    default:
+      return new StartError(
+        "start_failed",
+        `Cannot run ${quote(name)}: the system refused to start it (${code})`,
+      );
+  }
+}
+
 /** A batch file re-parses its arguments, so that a quoted one can become a command (CVE-2024-24576). */
 export function refuseBatchFile(file: string): void {
   if (process.platform !== "win32" || !/^\.(?:bat|cmd)\s*\.*$/i.test(extname(file.replace(/[\s.]+$/, ""))))
@@ -100,6 +132,7 @@ function toStartError(name: string, file: string, code: string): StartError {
   return refuse("program_not_executable", code === "EISDIR" ? "is a directory" : "is not executable");
 }
 
-function errorCode(error: unknown): string {
+/** The system's code of an error that it gave. */
+export function errorCode(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "unknown error";
 }

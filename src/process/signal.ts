@@ -27,19 +27,35 @@ function isSignal(number: number): boolean {
 
 /** Sends a signal to a process group, and answers whether there was one. Throws `forbidden` for another user's. */
 export function signalGroup(leader: number, signal: NodeJS.Signals): boolean {
+  // Windows knows no groups; there the leader alone can be signalled.
+  return send(
+    process.platform === "win32" ? leader : -leader,
+    signal,
+    `process group ${leader}: its processes belong`,
+  );
+}
+
+/** Sends a signal to one process, and answers whether there was one. Throws `forbidden` for another user's. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
+  return send(pid, signal, `process ${pid}: it belongs`);
+}
+
+/** Kills a process of Windows with its descendants, as its own tool does. */
+export function killTree(pid: number): void {
+  Bun.spawnSync(["taskkill", "/T", "/F", "/PID", String(pid)], { stdio: ["ignore", "ignore", "ignore"] });
+}
+
+function send(target: number, signal: NodeJS.Signals, who: string): boolean {
   try {
-    // Windows knows no groups; there the leader alone can be signalled.
     // By number, since Node knows no real-time signals by name.
-    process.kill(process.platform === "win32" ? leader : -leader, toSignalNumber(signal) ?? signal);
+    process.kill(target, toSignalNumber(signal) ?? signal);
     return true;
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ESRCH") return false;
     if (code !== "EPERM") throw error;
-    throw new AppError(
-      "forbidden",
-      `Cannot signal process group ${leader}: its processes belong to another user (EPERM)`,
-      { cause: error },
-    );
+    throw new AppError("forbidden", `Cannot signal ${who} to another user (EPERM)`, {
+      cause: error,
+    });
   }
 }

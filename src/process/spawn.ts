@@ -1,9 +1,19 @@
-import { closeSync } from "node:fs";
+import { closeSync, fstatSync } from "node:fs";
+import { setPriority } from "node:os";
 import { toSignalName } from "../lib/signal.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
+import type { Confinement } from "./confinement.ts";
+import { type Launched, type Launcher, openLauncherPipes } from "./launcher.ts";
 import type { Libc } from "./libc.ts";
 import { type InputPipe, openInput, openOutput, type OutputPipe } from "./pipe.ts";
-import { checkDirectory, findProgram, quote, refuseBatchFile, StartError } from "./program.ts";
+import {
+  checkDirectory,
+  errorCode,
+  explainRefusal,
+  findProgram,
+  refuseBatchFile,
+  type StartError,
+} from "./program.ts";
 
 /** The soft limit of open descriptors that programs expect; Bun raises its own, and children inherit it. */
 const SOFT_DESCRIPTORS = 1024;
@@ -20,6 +30,9 @@ export interface SpawnOptions {
   readonly stdin: boolean;
   /** Absent on Windows, where Bun's own pipes are used. */
   readonly libc: Libc | undefined;
+  /** What the program is put under before it runs, and how this executable is run as a launcher, which does that. */
+  readonly confinement?: Confinement | undefined;
+  readonly launcher?: Launcher | undefined;
 }
 
 /** What the program used, and the processes that it waited for. */
@@ -31,7 +44,8 @@ export interface Usage {
 }
 
 export interface ProcessExit {
-  readonly end: ProcessEnd;
+  /** How it ended; or why it never ran, where that showed only afterwards. */
+  readonly end: ProcessEnd | StartError;
   readonly usage: Usage | undefined;
 }
 
@@ -41,6 +55,8 @@ export interface Child {
   readonly stdin: InputPipe | undefined;
   readonly stdout: OutputPipe;
   readonly stderr: OutputPipe | undefined;
+  /** Inodes of these pipes, where they have any. */
+  readonly pipes: readonly number[];
   /** Resolves once the process is reaped. */
   readonly exited: Promise<ProcessExit>;
 }
@@ -68,21 +84,22 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
     const input = options.stdin ? pipe() : undefined;
     const stdout = pipe();
     const stderr = options.merge ? undefined : pipe();
-    const child = start(file, options, [
-      input?.read ?? "ignore",
-      stdout.write,
-      stderr?.write ?? stdout.write,
-    ]);
+    const stdio: Stdio = [input?.read ?? "ignore", stdout.write, stderr?.write ?? stdout.write];
+    const { child, keep, conclude } = startOnPipes(file, options, stdio, { libc, pipe });
     const inherited = findInheritedRss();
     libc.limitDescriptors(child.pid, SOFT_DESCRIPTORS);
-    const ours = [input?.write, stdout.read, stderr?.read];
+    const ours = [input?.write, stdout.read, stderr?.read, ...keep];
+    const pipes = [input?.write, stdout.read, stderr?.read].flatMap((fd) =>
+      fd === undefined ? [] : [fstatSync(fd).ino],
+    );
     for (const fd of opened.splice(0)) if (!ours.includes(fd)) closeSync(fd);
     return {
       pid: child.pid,
       stdin: input && openInput(input.write),
       stdout: output(stdout.read),
       stderr: stderr && output(stderr.read),
-      exited: exitOf(child, inherited),
+      pipes,
+      exited: exitOf(child, inherited, conclude),
     };
   } catch (error) {
     for (const fd of opened) closeSync(fd);
@@ -90,9 +107,63 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
   }
 }
 
+interface Started {
+  readonly child: Bun.Subprocess;
+  /** Descriptors that stay open besides the program's. */
+  readonly keep: readonly number[];
+  readonly conclude?: () => Launched | undefined;
+}
+
+interface Pipes {
+  readonly libc: Libc;
+  readonly pipe: () => { readonly read: number; readonly write: number };
+}
+
+/** Starts the program, or a launcher that becomes it. */
+function startOnPipes(file: string, options: SpawnOptions, stdio: Stdio, { libc, pipe }: Pipes): Started {
+  const { confinement, launcher, argv, env } = options;
+  if (confinement === undefined) return { child: start(file, options, stdio), keep: [] };
+  if (launcher === undefined) return { child: startWrapped(file, options, stdio), keep: [] };
+  const [order, report] = [pipe(), pipe()];
+  const [self = "", ...flags] = launcher.argv;
+  const itself = { ...options, argv: [launcher.argv0, ...flags], env: {} };
+  const child = start(self, itself, [...stdio, order.read, report.write]);
+  const pipes = openLauncherPipes(libc, order.write, report.read);
+  const { nice, memoryBytes, processes, group } = confinement;
+  pipes.send({
+    file,
+    argv: [...argv],
+    env,
+    descriptors: SOFT_DESCRIPTORS,
+    ...(nice !== undefined && { nice }),
+    ...(memoryBytes !== undefined && { memoryBytes }),
+    ...(processes !== undefined && { processes }),
+    doors: group?.doors ?? [],
+  });
+  return {
+    child,
+    keep: [order.write, report.read],
+    conclude: () => pipes.conclude(argv[0] ?? "", file, confinement),
+  };
+}
+
+/** Where there is no launcher (macOS), the system's own programs do what can be done. */
+function startWrapped(file: string, options: SpawnOptions, stdio: Stdio): Bun.Subprocess {
+  const { nice, processes } = options.confinement ?? {};
+  const words = [
+    ...(nice === undefined ? [] : ["/usr/bin/nice", "-n", String(nice)]),
+    ...(processes === undefined ? [] : ["/bin/sh", "-c", 'ulimit -u "$0" && exec "$@"', String(processes)]),
+    ...options.argv,
+  ];
+  const [first = file] = words;
+  return start(first === options.argv[0] ? file : first, { ...options, argv: words }, stdio);
+}
+
 /** Windows has no pipe2; Bun's own pipes are real ones there. Both streams of `merge` cannot share one, so they interleave. */
 function spawnOnStreams(file: string, options: SpawnOptions): Child {
   const child = start(file, options, [options.stdin ? "pipe" : "ignore", "pipe", "pipe"]);
+  const nice = options.confinement?.nice;
+  if (nice !== undefined) setPriority(child.pid, nice); // Windows has a few classes, which Bun maps this to
   // Bun infers these from literal stdio; here they are known from the line above.
   const sink = child.stdin as unknown as Bun.FileSink | undefined;
   const stdout = child.stdout as unknown as ReadableStream<Uint8Array>;
@@ -108,13 +179,14 @@ function spawnOnStreams(file: string, options: SpawnOptions): Child {
     },
     stdout: openOutput(stdout),
     stderr: openOutput(stderr),
+    pipes: [],
     exited: exitOf(child, 0),
   };
 }
 
-type Stdio = ["ignore" | "pipe" | number, "pipe" | number, "pipe" | number];
+type Stdio = ["ignore" | "pipe" | number, "pipe" | number, "pipe" | number, ...number[]];
 
-function start(file: string, { argv, cwd, env, umask }: SpawnOptions, stdio: Stdio) {
+function start(file: string, { argv, cwd, env, umask }: SpawnOptions, stdio: Stdio): Bun.Subprocess {
   // Our own umask is the keeper's; nothing else of this process runs between these two lines.
   const own = process.umask(umask);
   try {
@@ -127,41 +199,9 @@ function start(file: string, { argv, cwd, env, umask }: SpawnOptions, stdio: Std
       windowsHide: true,
     });
   } catch (error) {
-    throw toStartError(error, argv[0] ?? "", file);
+    throw explainRefusal(errorCode(error), argv[0] ?? "", file);
   } finally {
     process.umask(own);
-  }
-}
-
-function toStartError(error: unknown, name: string, file: string): StartError {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
-  switch (code) {
-    case "E2BIG":
-      return new StartError(
-        "too_large",
-        `Cannot run ${quote(name)}: arguments and environment are too large (E2BIG)`,
-      );
-    case "ENOENT":
-      return new StartError(
-        "program_not_executable",
-        `Cannot run ${quote(name)}: the interpreter that ${quote(file)} names does not exist (ENOENT)`,
-      );
-    case "ENOEXEC":
-      return new StartError(
-        "program_not_executable",
-        `Cannot run ${quote(name)}: ${quote(file)} is no program of this machine (ENOEXEC)`,
-      );
-    case "EACCES":
-    case "EPERM":
-      return new StartError(
-        "program_not_executable",
-        `Cannot run ${quote(name)}: ${quote(file)} is not executable (${code})`,
-      );
-    default:
-      return new StartError(
-        "start_failed",
-        `Cannot run ${quote(name)}: the system refused to start it (${code})`,
-      );
   }
 }
 
@@ -170,8 +210,14 @@ function findInheritedRss(): number {
   return process.platform === "linux" ? process.resourceUsage().maxRSS * 1024 : 0;
 }
 
-async function exitOf(child: Bun.Subprocess, inheritedRss: number): Promise<ProcessExit> {
+async function exitOf(
+  child: Bun.Subprocess,
+  ownRss: number,
+  conclude?: () => Launched | undefined,
+): Promise<ProcessExit> {
   const code = await child.exited;
+  const launched = conclude?.();
+  if (launched?.failure !== undefined) return { end: launched.failure, usage: undefined };
   const usage = child.resourceUsage();
   // Bun gives the number of a signal that it has no name for, whatever its types say.
   const signal: string | number | null = child.signalCode;
@@ -181,9 +227,9 @@ async function exitOf(child: Bun.Subprocess, inheritedRss: number): Promise<Proc
         ? { type: "exited", code }
         : { type: "signaled", signal: typeof signal === "number" ? toSignalName(signal) : signal },
     usage: usage && {
-      userMs: Number(usage.cpuTime.user) / 1_000,
-      systemMs: Number(usage.cpuTime.system) / 1_000,
-      ...(usage.maxRSS > inheritedRss && { maxRssBytes: usage.maxRSS }),
+      userMs: Math.max(0, Number(usage.cpuTime.user) / 1_000 - (launched?.userMs ?? 0)),
+      systemMs: Math.max(0, Number(usage.cpuTime.system) / 1_000 - (launched?.systemMs ?? 0)),
+      ...(usage.maxRSS > Math.max(ownRss, launched?.rssBytes ?? 0) && { maxRssBytes: usage.maxRSS }),
     },
   };
 }

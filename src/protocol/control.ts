@@ -79,8 +79,16 @@ const Credit = v.object({
   next: v.optional(count),
 });
 const Ack = v.object({ type: v.literal("ack"), ack: count });
-/** `sent`: the highest sequence number used, by which the other side notices that the last frames never came. */
-const Beat = v.object({ type: v.literal("beat"), sent: v.optional(count) });
+/**
+ * Says how much was sent, by which the other side notices that the last frames never came: the highest sequence number, and
+ * the position of each channel on which something is under way.
+ */
+const Beat = v.object({
+  type: v.literal("beat"),
+  sent: v.optional(count),
+  positions: v.optional(v.array(v.tuple([channelId, count]))),
+});
+export type Beat = v.InferOutput<typeof Beat>;
 const Goodbye = v.object({ type: v.literal("goodbye"), error: v.optional(ErrorBody) });
 
 /** What a client may say. */

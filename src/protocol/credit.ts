@@ -87,6 +87,12 @@ export class ReceiveCredit {
     return true;
   }
 
+  /** Notes how much was sent in all. Throws `sequence_gap` when that should have come before. */
+  expect(position: number): void {
+    if (position > this.#arrived)
+      throw new AppError("sequence_gap", `Data up to ${position} never came: ${this.#arrived} bytes did`);
+  }
+
   /** Begins again on another channel; what arrived on the last one and is not consumed takes its share of the window. */
   restart(): void {
     this.#consumed -= this.#arrived;

@@ -13,6 +13,7 @@ export const ErrorCode = v.picklist([
   "too_many",
   "input_closed",
   "not_running",
+  "still_running",
   "unavailable",
   "cancelled",
   "connection_refused",

@@ -1,4 +1,4 @@
-import { FIRST_FLIGHT_BYTES, FLIGHT_SECONDS } from "./limits.ts";
+import { FIRST_FLIGHT_BYTES, FLIGHT_SECONDS, MAX_DATA_BYTES, MAX_RECORD_BYTES } from "./limits.ts";
 
 /** Milliseconds over which delivery is measured at least; shorter spans say more about scheduling than about the link. */
 const SPAN = 20;
@@ -20,6 +20,14 @@ export class Flight {
   /** Bytes that may be sent now. */
   get room(): number {
     return Math.max(FIRST_FLIGHT_BYTES, this.#rate * FLIGHT_SECONDS) - this.#bytes;
+  }
+
+  /**
+   * Bytes that one frame may have: several records only where the link is known to carry them in a fraction of the time in
+   * flight. A frame arrives as a whole or not at all, and until then its receiver hears nothing of the sender.
+   */
+  get frameBytes(): number {
+    return this.#rate * FLIGHT_SECONDS >= 4 * MAX_DATA_BYTES ? MAX_DATA_BYTES : MAX_RECORD_BYTES;
   }
 
   /** `now`: milliseconds of a monotonic clock. */

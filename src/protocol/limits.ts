@@ -96,12 +96,24 @@ export const MAX_LABEL_VALUE = 256;
 export const MAX_KEY = 255;
 export const MAX_INFO_BYTES = 16 * KiB;
 
+/** Characters of one text by which jobs are filtered: room for a long command line. */
+export const MAX_FILTER_TEXT = 4 * KiB;
+
 /** Milliseconds for which the id of a removed job is remembered. */
 export const REMOVED_JOB_MEMORY = 24 * 3_600_000;
 
 /** What all ledgers of a server may take together: this share of the file system, but never more than so many bytes. */
 export const RETAINED_SHARE = 0.1;
 export const MAX_RETAINED_BYTES = 10 * 1024 * MiB;
+
+/**
+ * Milliseconds after which a front asks a keeper for a sign of life, and intervals without an answer after which that counts
+ * as unreached: 20 s after it froze. A keeper answers between two pieces of output, so that only one that is stopped, or
+ * whose disk hangs in a write, takes so long; one that is given up wrongly loses nothing, since it is adopted again as soon
+ * as it answers.
+ */
+export const LINK_BEAT = 5_000;
+export const LINK_PATIENCE = 3;
 
 /** Ended jobs that a server keeps unless told otherwise. */
 export const MAX_RETAINED_JOBS = 10_000;

@@ -28,18 +28,19 @@ export const NO_TOTALS: Totals = { packets: 0, values: 0, stdoutBytes: 0, stderr
 export const Gap = v.object({ next: count, totals: Totals });
 export type Gap = v.InferOutput<typeof Gap>;
 
+/** What a process took, and those that it waited for. */
+export const Usage = v.object({
+  userMs: v.number(),
+  systemMs: v.number(),
+  /** Of the largest process; absent where it is less than the keeper itself takes, as it cannot be told then. */
+  maxRssBytes: v.optional(v.number()),
+});
+
 /** The process is reaped. `totals` counts everything before this packet; usage is of the process and what it reaped. */
 export const Exit = v.object({
   outcome: Outcome,
   totals: Totals,
-  usage: v.optional(
-    v.object({
-      userMs: v.number(),
-      systemMs: v.number(),
-      /** Of the largest process; absent where it is less than the keeper itself takes, as it cannot be told then. */
-      maxRssBytes: v.optional(v.number()),
-    }),
-  ),
+  usage: v.optional(Usage),
   endedAt: v.string(),
 });
 export type Exit = v.InferOutput<typeof Exit>;

@@ -1,10 +1,12 @@
 import { type Context, Hono } from "hono";
 import { createMiddleware } from "hono/factory";
+import * as v from "valibot";
 import type { ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import { toBearer } from "./auth.ts";
 import type { KeeperState } from "./keeper-link.ts";
 import { isLoopback } from "./listen.ts";
+import { type StopReport, StopRequest } from "./shutdown.ts";
 
 /** What the running server tells of itself to those who may know. */
 export interface ServerStatus {
@@ -19,8 +21,13 @@ export interface ServerStatus {
 export interface AppOptions {
   readonly authenticate: (token: string | undefined) => string | undefined;
   readonly isReady: () => boolean;
+  /** Whether nothing new is accepted any more. */
+  readonly isStopping: () => boolean;
   readonly status: () => ServerStatus;
-  readonly stop: () => void;
+  /** Stops the server on behalf of this owner; resolves when what it should do first is done. */
+  readonly stop: (request: StopRequest, owner: string) => Promise<StopReport>;
+  /** Lets a request's answer take as long as it may need. */
+  readonly hold: (request: Request) => void;
   /** Makes the request's connection a channel of this owner; false when it cannot. */
   readonly upgrade: (request: Request, owner: string) => boolean;
   readonly onError: (error: Error) => void;
@@ -29,12 +36,24 @@ export interface AppOptions {
 type Variables = { owner: string };
 
 /** The HTTP side of a server: nothing but liveness is told to whom is not authenticated. */
-export function createApp({ authenticate, isReady, status, stop, upgrade, onError }: AppOptions) {
+export function createApp({
+  authenticate,
+  isReady,
+  isStopping,
+  status,
+  stop,
+  hold,
+  upgrade,
+  onError,
+}: AppOptions) {
   const app = new Hono<{ Variables: Variables }>();
 
   app.use("*", checkHost, checkOrigin);
   app.get("/healthz", (context) => context.text("ok\n"));
-  app.get("/readyz", (context) => (isReady() ? context.text("ready\n") : context.text("starting\n", 503)));
+  app.get("/readyz", (context) => {
+    if (isStopping()) return context.text("stopping\n", 503);
+    return isReady() ? context.text("ready\n") : context.text("starting\n", 503);
+  });
 
   app.use("*", async (context, next) => {
     const owner = authenticate(toBearer(context.req.header("authorization")));
@@ -62,14 +81,24 @@ export function createApp({ authenticate, isReady, status, stop, upgrade, onErro
         `Cannot open a channel: offer the subprotocol ${SUBPROTOCOL}`,
       );
     }
+    if (isStopping())
+      return refuse(
+        context,
+        503,
+        "shutting_down",
+        "Cannot open a channel: the server stops; try again later",
+      );
     // Bun has answered the upgrade itself; the response that Hono wants is never sent.
     if (upgrade(context.req.raw, context.get("owner"))) return new Response(null);
     return refuse(context, 400, "protocol_error", "Cannot open a channel: the upgrade is malformed");
   });
   app.get("/v1/status", (context) => context.json(status()));
-  app.post("/v1/stop", (context) => {
-    stop();
-    return context.json({ stopping: true }, 202);
+  app.post("/v1/stop", async (context) => {
+    const request = v.safeParse(StopRequest, await context.req.json().catch(() => ({})));
+    if (!request.success)
+      return refuse(context, 400, "invalid_input", `Cannot stop: ${request.issues[0].message}`);
+    hold(context.req.raw);
+    return context.json(await stop(request.output, context.get("owner")), 202);
   });
 
   app.notFound((context) =>
@@ -103,7 +132,7 @@ const checkOrigin = createMiddleware(async (context, next) => {
 
 function refuse(
   context: Context,
-  status: 400 | 401 | 403 | 404 | 426 | 500,
+  status: 400 | 401 | 403 | 404 | 426 | 500 | 503,
   code: ErrorCode,
   message: string,
 ): Response {

@@ -114,6 +114,23 @@ export class Channels {
     this.startPumping();
   }
 
+  /** Of each channel on which output is under way, what was sent. */
+  positions(): [channel: number, position: number][] {
+    return [...this.#channels].flatMap(([id, channel]) =>
+      channel instanceof OutputChannel && channel.inFlight > 0 ? [[id, channel.position]] : [],
+    );
+  }
+
+  /** Throws `sequence_gap` when so much was sent on a channel of input, and did not come. */
+  expect(id: number, position: number): void {
+    this.#find(id, InputChannel)?.expect(position);
+  }
+
+  repeatCredit(): void {
+    for (const channel of this.#channels.values())
+      if (channel instanceof InputChannel) channel.repeatCredit();
+  }
+
   /**
    * The connection is gone. What was under way is lost, and so are the channels: over the next connection the client opens
    * others, from where it is. Only holds are remembered, so that a client that has closed one meanwhile can give it up.

@@ -1,7 +1,7 @@
 import { after } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { CLOSE, toCloseCode } from "../protocol/close.ts";
-import { ClientFrame, decodeControl, type ServerFrame } from "../protocol/control.ts";
+import { type Beat, ClientFrame, decodeControl, type ServerFrame } from "../protocol/control.ts";
 import { decodeData } from "../protocol/data.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import { heartbeat } from "../protocol/heartbeat.ts";
@@ -89,10 +89,10 @@ export class Connection {
     return this.#peer.queued();
   }
 
-  /** Beats, and ends the connection when the client falls silent; `every`: milliseconds. `sent`: what a beat says. */
-  startHeartbeat(every: number, sent: () => number): void {
+  /** Beats, and ends the connection when the client falls silent; `every`: milliseconds. `toBeat`: what a beat says. */
+  startHeartbeat(every: number, toBeat: () => Beat): void {
     const line = {
-      beat: () => this.send({ type: "beat", sent: sent() }),
+      beat: () => this.send(toBeat()),
       silence: () => performance.now() - this.#heard,
       idle: () => performance.now() - this.#spoke,
     };

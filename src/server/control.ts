@@ -1,9 +1,13 @@
-import { closeSync, fstatSync, openSync, readSync, unlinkSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import * as v from "valibot";
 import { delay } from "../lib/abort.ts";
+import { isDiskFull } from "../lib/disk.ts";
+import { MARK } from "../process/tree.ts";
 import { AppError } from "../protocol/error.ts";
 import type { LocalServer } from "../protocol/local.ts";
 import type { ServerStatus } from "./app.ts";
+import { StopReport, type StopRequest } from "./shutdown.ts";
 import { findLocalServer, isStateLocked, prepareState } from "./state.ts";
 import { timeLimit } from "./time-limit.ts";
 
@@ -13,6 +17,10 @@ const POLL = 20;
 const PATIENCE = 15_000;
 /** Milliseconds for which a running server may take to answer. */
 const ANSWER_PATIENCE = 5_000;
+/** Bytes kept free for why a server did not start: a page, as file systems count. */
+const REASON_BYTES = 4_096;
+/** Milliseconds after the grace for which the answer of a server that ends its jobs is waited for. */
+const END_PATIENCE = 30_000;
 
 /**
  * The running server of a state directory and what it says of itself, or undefined when there is none. Throws `timed_out`
@@ -62,7 +70,8 @@ export async function start(
     );
   }
   using output = openOutput(state);
-  const child = Bun.spawn([...argv], { argv0, stdio: ["ignore", output.fd, output.fd], detached: true });
+  const { [MARK]: _ours, ...env } = process.env; // a server that a job starts is no part of that job
+  const child = Bun.spawn([...argv], { argv0, env, stdio: ["ignore", output.fd, output.fd], detached: true });
   child.unref();
   const late = `Cannot start: pid ${child.pid} did not answer within ${patience / 1_000} s; see logs/server.log in "${state}"`;
   const limited = AbortSignal.any([signal, timeLimit(patience, late)]);
@@ -82,25 +91,45 @@ export async function start(
   }
 }
 
-/** Asks the server to stop and resolves when it has. Answers its last status; its running jobs go on. */
-export async function stop(state: string, signal: AbortSignal): Promise<ServerStatus> {
+/** The server that somebody else has just started, when it answers. Throws `timed_out` when none does. */
+export async function waitForServer(state: string, signal: AbortSignal): Promise<ServerStatus> {
+  const late = `The service is installed, but no server answered within ${PATIENCE / 1_000} s; see logs/server.log in "${state}"`;
+  const limited = AbortSignal.any([signal, timeLimit(PATIENCE, late)]);
+  for (;;) {
+    const found = await findServer(state, limited);
+    if (found !== undefined) return found.status;
+    await delay(POLL, limited);
+  }
+}
+
+/** How a server stopped: its last status, and what became of the jobs that it should end. */
+export interface Stopped extends StopReport {
+  readonly status: ServerStatus;
+}
+
+/** Asks the server to stop and resolves when it has. Its running jobs go on unless they should end first. */
+export async function stop(state: string, request: StopRequest, signal: AbortSignal): Promise<Stopped> {
   const found = await findServer(state, signal);
   if (found === undefined)
     throw new AppError("not_running", `Cannot stop: no farhandd answers for state directory "${state}"`);
   const { local, status } = found;
-  await ask(local, "POST", "/v1/stop", AbortSignal.any([signal, answerLimit(local)]));
+  const patience = request.jobs === undefined ? ANSWER_PATIENCE : request.jobs.grace + END_PATIENCE;
+  const limit = answerLimit(local, patience);
+  const response = await ask(local, "POST", "/v1/stop", AbortSignal.any([signal, limit]), request);
+  // A server of an earlier version answers something else, and ends no jobs.
+  const report = v.parse(v.fallback(StopReport, { ended: 0, left: [] }), await response.json());
   const late = `Cannot stop farhandd: pid ${local.pid} has not ended within ${PATIENCE / 1_000} s; ${ADVICE}`;
   const limited = AbortSignal.any([signal, timeLimit(PATIENCE, late)]);
   while (isStateLocked(state)) await delay(POLL, limited);
-  return status;
+  return { status, ...report };
 }
 
 const ADVICE = "if it does not recover, end it with kill -9, which leaves jobs running, and start it again";
 
-function answerLimit({ pid }: LocalServer): AbortSignal {
-  const seconds = ANSWER_PATIENCE / 1_000;
+function answerLimit({ pid }: LocalServer, patience = ANSWER_PATIENCE): AbortSignal {
+  const seconds = patience / 1_000;
   const late = `Cannot reach farhandd: pid ${pid} runs but did not answer within ${seconds} s; ${ADVICE}`;
-  return timeLimit(ANSWER_PATIENCE, late);
+  return timeLimit(patience, late);
 }
 
 function ask(
@@ -108,20 +137,36 @@ function ask(
   method: "GET" | "POST",
   path: string,
   signal: AbortSignal,
+  body?: StopRequest,
 ): Promise<Response> {
   return fetch(`${url}${path}`, {
     method,
     headers: { authorization: `Bearer ${token}` },
+    ...(body && { body: JSON.stringify(body) }),
     redirect: "error",
+    timeout: false, // the signal decides
     signal,
   });
 }
 
-/** A file for what a server that is being started writes; whatever becomes of us, it leaves no trace. */
+/**
+ * A file for what a server that is being started writes, with room for a reason; whatever becomes of us, it leaves no
+ * trace. Throws `unavailable` on a full disk.
+ */
 function openOutput(state: string): Disposable & { readonly fd: number; read(): string } {
   const path = join(state, "logs", `start-${crypto.randomUUID()}.out`);
   const fd = openSync(path, "wx+", 0o600);
   unlinkSync(path);
+  try {
+    // At a position of its own, so that the server writes over it.
+    writeSync(fd, Buffer.alloc(REASON_BYTES), 0, REASON_BYTES, 0);
+  } catch (error) {
+    closeSync(fd);
+    if (!isDiskFull(error)) throw error;
+    throw new AppError("unavailable", `Cannot start: the disk of "${state}" is full; make room`, {
+      cause: error,
+    });
+  }
   return {
     fd,
     read() {
@@ -134,6 +179,6 @@ function openOutput(state: string): Disposable & { readonly fd: number; read(): 
 
 /** What a server that ended said of it, apart from its log and a stack. */
 function findReason(output: string): string | undefined {
-  const said = output.split("\n").findLast((line) => line.startsWith("farhandd: "));
+  const said = output.split(/[\n\0]/).findLast((line) => line.startsWith("farhandd: "));
   return said?.replace("farhandd: ", "");
 }

@@ -19,6 +19,8 @@ export class InputChannel {
   #listening: Disposable | undefined;
   #arrived = 0;
   #limit = 0;
+  /** What the keeper holds, as it said last. */
+  #held = 0;
   /** Where the input ends, once that is known; it takes effect when so much has arrived. */
   #end: number | undefined;
   #started = false;
@@ -33,6 +35,7 @@ export class InputChannel {
     this.#job = job;
     this.#listening = job.keeper.listen(job.start.job, this.#options.writer, {
       taken: (held, limit) => {
+        this.#held = held;
         this.#limit = limit;
         this.#options.onCredit({ received: held, limit });
         if (!this.#started) this.#begin(held);
@@ -67,6 +70,18 @@ export class InputChannel {
     }
     this.#end = position;
     this.#endWhenReached();
+  }
+
+  /** Throws `sequence_gap` when so much was sent, and did not come. */
+  expect(position: number): void {
+    if (this.#started && !this.#discarded && position > this.#arrived)
+      throw new AppError("sequence_gap", `Input up to ${position} never came: ${this.#arrived} bytes did`);
+  }
+
+  /** Says again what was said last, in case that was lost. */
+  repeatCredit(): void {
+    if (this.#started && !this.#discarded)
+      this.#options.onCredit({ received: this.#held, limit: this.#limit });
   }
 
   close(_onPurpose: boolean): void {

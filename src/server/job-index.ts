@@ -1,21 +1,16 @@
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import * as v from "valibot";
 import { after } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { StartRecord } from "../ledger/start.ts";
-import { AppError } from "../protocol/error.ts";
 import { JobId } from "../protocol/id.ts";
 import { Exit } from "../protocol/packet.ts";
+import { openDatabase, toReadingError } from "./database.ts";
 
-/** What each version of the schema adds to the one before it, in order: a new database takes them all. */
-const MIGRATIONS: readonly ((database: Database) => void)[] = [createTables, addKeys];
-const SCHEMA_VERSION = MIGRATIONS.length;
 /** Milliseconds for which changes are collected into one transaction. */
 const BATCH_DELAY = 100;
 /** Milliseconds until what could not be written is tried again. */
 const RETRY_DELAY = 1_000;
-
-const HINT = "move it away to have it rebuilt from the ledgers";
 
 /** What the index knows of a job: enough to list it without opening its ledger. */
 export const IndexedJob = v.object({
@@ -26,8 +21,8 @@ export const IndexedJob = v.object({
 });
 export type IndexedJob = v.InferOutput<typeof IndexedJob>;
 
-/** A job that is over. `endedAt`: wall clock in ISO 8601; empty where that is not known. */
-const EndedJob = v.object({ id: JobId, number: v.number(), endedAt: v.string() });
+/** A job that is over. `outcome`: the type of that. `endedAt`: wall clock in ISO 8601. Empty where they are not known. */
+const EndedJob = v.object({ id: JobId, number: v.number(), outcome: v.string(), endedAt: v.string() });
 export type EndedJob = v.InferOutput<typeof EndedJob>;
 
 const COLUMNS = "start, exit, closed";
@@ -45,10 +40,15 @@ export class JobIndex implements Disposable {
   #batch: Disposable | undefined;
   /** Whether the last attempt to write failed, which is logged once. */
   #failing = false;
+  /** Told of each job that was removed. */
+  onRemoved: (id: JobId) => void = () => {};
 
-  /** Throws `state_unusable` on a database that a newer version wrote, or a damaged one. */
-  constructor(path: string, log: Log) {
-    this.#database = openDatabase(path);
+  /**
+   * Throws `state_unusable` on a database that a newer version wrote, or a damaged one. `isNew`: whether one that has
+   * nothing in it is no wonder.
+   */
+  constructor(path: string, log: Log, isNew = true) {
+    this.#database = openDatabase(path, isNew);
     this.#log = log;
   }
 
@@ -57,8 +57,8 @@ export class JobIndex implements Disposable {
     this.#batch ??= after(BATCH_DELAY, () => this.flush());
   }
 
-  /** Writes what is pending, which stays so and is tried again where that fails. */
-  flush(): void {
+  /** Writes what is pending, which stays so and is tried again where that fails. Answers whether it is written. */
+  flush(): boolean {
     this.#batch?.[Symbol.dispose]();
     this.#batch = undefined;
     try {
@@ -69,13 +69,13 @@ export class JobIndex implements Disposable {
       this.#failing = true;
       this.#batch = after(RETRY_DELAY, () => this.flush());
     }
+    return !this.#failing;
   }
 
   find(id: JobId): IndexedJob | undefined {
     const pending = this.#pending.get(id);
     if (pending !== undefined) return pending;
-    const row = this.#database.query(`SELECT ${COLUMNS} FROM jobs WHERE id = ?`).get(id);
-    return row === null ? undefined : toJob(row);
+    return this.#select("id = ?", [id], () => false)[0];
   }
 
   findByNumber(number: number): IndexedJob | undefined {
@@ -106,6 +106,14 @@ export class JobIndex implements Disposable {
       .slice(0, limit);
   }
 
+  /** The newest job of an owner. */
+  findLast(owner: string): IndexedJob | undefined {
+    const isOwn = ({ start }: IndexedJob) => start.owner === owner;
+    return this.#select("owner = ? ORDER BY number DESC LIMIT 1", [owner], isOwn).sort(
+      (a, b) => b.start.number - a.start.number,
+    )[0];
+  }
+
   /** The highest number ever given, also to a job that was removed since. */
   get lastNumber(): number {
     const row = this.#database
@@ -124,13 +132,19 @@ export class JobIndex implements Disposable {
 
   /** Jobs whose ledgers are complete, in the order in which they ended. */
   listEnded(): EndedJob[] {
-    const rows = this.#database
-      .query("SELECT id, number, coalesce(exit ->> 'endedAt', '') AS endedAt FROM jobs WHERE closed = 1")
-      .all();
-    const written = v.parse(v.array(EndedJob), rows).filter(({ id }) => !this.#pending.has(id));
+    const exit = (path: string) => `iif(json_valid(exit), coalesce(exit ->> '${path}', ''), '')`;
+    const columns = `id, number, ${exit("$.outcome.type")} AS outcome, ${exit("$.endedAt")} AS endedAt`;
+    const query = `SELECT ${columns} FROM jobs WHERE closed = 1`;
+    const rows = attempt(() => v.parse(v.array(EndedJob), this.#database.query(query).all()));
+    const written = rows.filter(({ id }) => !this.#pending.has(id));
     const pending = [...this.#pending.values()]
       .filter(({ closed }) => closed)
-      .map(({ start, exit }) => ({ id: start.job, number: start.number, endedAt: exit?.endedAt ?? "" }));
+      .map(({ start: { job: id, number }, exit }) => ({
+        id,
+        number,
+        outcome: exit?.outcome.type ?? "",
+        endedAt: exit?.endedAt ?? "",
+      }));
     return [...written, ...pending].sort((a, b) =>
       a.endedAt === b.endedAt ? a.number - b.number : a.endedAt < b.endedAt ? -1 : 1,
     );
@@ -138,21 +152,24 @@ export class JobIndex implements Disposable {
 
   /** Ids of jobs whose ledgers are not complete, as far as is known. */
   listOpen(): JobId[] {
-    const rows = this.#database.query("SELECT id FROM jobs WHERE closed = 0").all();
-    const written = v.parse(v.array(v.object({ id: JobId })), rows).map(({ id }) => id);
+    const query = "SELECT id FROM jobs WHERE closed = 0";
+    const rows = attempt(() => v.parse(v.array(v.object({ id: JobId })), this.#database.query(query).all()));
+    const written = rows.map(({ id }) => id);
     const pending = [...this.#pending.values()].filter(({ closed }) => !closed);
     return [...written.filter((id) => !this.#pending.has(id)), ...pending.map(({ start }) => start.job)];
   }
 
   /** Forgets a job, but not that there was one of this id. Throws what prevents it. `now`: wall clock, ms. */
   remove(id: JobId, now: number): void {
-    this.#write(() => {
+    const forget = () => {
       this.#database
         .query("UPDATE counter SET last = max(last, (SELECT number FROM jobs WHERE id = ?))")
         .run(id);
       this.#database.query("DELETE FROM jobs WHERE id = ?").run(id);
       this.#database.query("INSERT OR REPLACE INTO removed (id, at) VALUES (?, ?)").run(id, now);
-    });
+    };
+    attempt(() => this.#write(forget));
+    this.onRemoved(id);
   }
 
   wasRemoved(id: JobId): boolean {
@@ -195,8 +212,14 @@ export class JobIndex implements Disposable {
 
   /** Rows for which a condition holds that `isMeant` tells of what is pending: of start records, which never change. */
   #select(condition: string, keys: (string | number)[], isMeant: (job: IndexedJob) => boolean): IndexedJob[] {
-    const rows = this.#database.query(`SELECT ${COLUMNS} FROM jobs WHERE ${condition}`).all(...keys);
-    const written = rows.map(toJob).filter(({ start }) => !this.#pending.has(start.job));
+    const query = `SELECT ${COLUMNS} FROM jobs WHERE ${condition}`;
+    const rows = attempt(() =>
+      this.#database
+        .query(query)
+        .all(...keys)
+        .map(toJob),
+    );
+    const written = rows.filter(({ start }) => !this.#pending.has(start.job));
     return [...this.#pending.values().filter(isMeant), ...written];
   }
 }
@@ -210,61 +233,10 @@ function toJob(row: unknown): IndexedJob {
   });
 }
 
-function openDatabase(path: string): Database {
-  const refuse = (why: string, cause?: unknown) =>
-    new AppError("state_unusable", `Cannot open "${path}": ${why}`, { cause });
-  let database: Database | undefined;
+function attempt<T>(use: () => T): T {
   try {
-    database = new Database(path, { create: true });
-    database.run("PRAGMA busy_timeout = 200");
-    const version = readVersion(database);
-    // Before anything is set, so that what is not ours stays as it is.
-    const fault = findFault(database, version);
-    if (fault !== undefined) throw refuse(fault);
-    database.run("PRAGMA journal_mode = WAL");
-    database.run("PRAGMA synchronous = NORMAL");
-    database.run("PRAGMA foreign_keys = ON");
-    if (version < SCHEMA_VERSION) migrate(database, version);
-    return database;
+    return use();
   } catch (error) {
-    database?.close();
-    if (error instanceof AppError || !(error instanceof Error)) throw error;
-    throw refuse(`${error.message}; ${HINT}`, error);
+    throw toReadingError(error);
   }
-}
-
-function readVersion(database: Database): number {
-  const row = database.query("PRAGMA user_version").get();
-  return v.parse(v.object({ user_version: v.number() }), row).user_version;
-}
-
-/** Why this version cannot use a database; undefined for one of its own, and for one that is still empty. */
-function findFault(database: Database, version: number): string | undefined {
-  if (version > SCHEMA_VERSION) return `a newer farhandd wrote it (schema ${version}); use that version`;
-  const isEmpty = database.query("SELECT 1 FROM sqlite_master").get() === null;
-  return version > 0 || isEmpty ? undefined : `it is no index of farhandd; ${HINT}`;
-}
-
-/** In one transaction with the version, so that no half of it is ever found. */
-function migrate(database: Database, version: number): void {
-  database.transaction(() => {
-    for (const add of MIGRATIONS.slice(version)) add(database);
-    database.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
-  })();
-}
-
-function createTables(database: Database): void {
-  database.run(
-    "CREATE TABLE jobs (id TEXT PRIMARY KEY, number INTEGER NOT NULL, start TEXT NOT NULL, exit TEXT, closed INTEGER NOT NULL) STRICT",
-  );
-  database.run("CREATE INDEX jobs_by_number ON jobs (number)");
-  database.run("CREATE TABLE counter (last INTEGER NOT NULL) STRICT");
-  database.run("INSERT INTO counter (last) VALUES (0)");
-  database.run("CREATE TABLE removed (id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT");
-}
-
-function addKeys(database: Database): void {
-  for (const column of ["owner", "key"]) database.run(`ALTER TABLE jobs ADD COLUMN ${column} TEXT`);
-  database.run("UPDATE jobs SET owner = json_extract(start, '$.owner'), key = json_extract(start, '$.key')");
-  database.run("CREATE INDEX jobs_by_key ON jobs (owner, key, number) WHERE key IS NOT NULL");
 }

@@ -2,6 +2,7 @@ import { abortable } from "../lib/abort.ts";
 import type { StartRecord } from "../ledger/start.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { Exit } from "../protocol/packet.ts";
+import type { Labels } from "../protocol/terms.ts";
 import type { KeeperLink } from "./keeper-link.ts";
 
 /** How far a job has come; each report is newer than the last. */
@@ -15,11 +16,11 @@ export interface JobStanding {
 
 /** A job as the front knows it: one that a keeper keeps, or one that is over and has only its ledger left. */
 export class Job {
-  readonly start: StartRecord;
+  #start: StartRecord;
   /** What reaches the job's keeper; undefined once the job is closed or lost. */
   keeper: KeeperLink | undefined;
   /** Clients that hold the job at the moment. */
-  holders = 0;
+  #holders = 0;
   /** The holder that the keeper took with the spawn, until its channel is attached. */
   startedFor: HolderId | undefined;
   readonly #listeners = new Set<() => void>();
@@ -33,10 +34,24 @@ export class Job {
     standing: JobStanding,
     isClosed = keeper === undefined,
   ) {
-    this.start = start;
+    this.#start = start;
     this.keeper = keeper;
     this.#standing = standing;
     this.#closed = isClosed;
+  }
+
+  /** What it was asked to be, with the labels that it has now. */
+  get start(): StartRecord {
+    return this.#start;
+  }
+
+  get holders(): number {
+    return this.#holders;
+  }
+
+  set holders(holders: number) {
+    this.#holders = holders;
+    this.#tell();
   }
 
   get next(): number {
@@ -59,6 +74,10 @@ export class Job {
   advance(standing: JobStanding): void {
     this.#standing = standing;
     this.#tell();
+  }
+
+  relabel(labels: Labels): void {
+    this.#start = { ...this.#start, labels };
   }
 
   /** Its keeper has written the last of it. */

@@ -2,29 +2,40 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { JobAccess, Program } from "../commands/define.ts";
-import { after, delay } from "../lib/abort.ts";
+import { delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress } from "../keeper/link.ts";
 import { findEnding } from "../ledger/ending.ts";
-import { findProcess, findStart, hasLedger, type StartRecord } from "../ledger/start.ts";
+import {
+  findProcess,
+  findStart,
+  hasLedger,
+  removeLedger,
+  restoreStart,
+  type StartRecord,
+} from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import { sessionMembers } from "../process/identity.ts";
 import { parseSignal, signalGroup } from "../process/signal.ts";
+import { type Order, Termination } from "../process/termination.ts";
+import { Tree } from "../process/tree.ts";
 import { AppError } from "../protocol/error.ts";
 import { type HolderId, JobId, type KeeperId } from "../protocol/id.ts";
-import type { JobSummary } from "../protocol/job.ts";
+import type { Ended, JobSummary } from "../protocol/job.ts";
 import { type Exit, NO_TOTALS } from "../protocol/packet.ts";
+import { Changes } from "./changes.ts";
 import { Job } from "./job.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
 import { Keys } from "./keys.ts";
 import type { KeeperLink, KnownKeeper } from "./keeper-link.ts";
+import { listPage, type Shelf } from "./listing.ts";
+import { cut, Records } from "./records.ts";
 
-/** Bytes of summaries in one answer, so that it always fits into a control frame. */
-const PAGE_BYTES = 48 * 1024;
-const PAGE_JOBS = 200;
 /** Characters of argv that a summary shows. */
 const ARGV_CHARACTERS = 32 * 1024;
+/** Keepers that a job is tried with; more than one freeze or die only on a machine that does nothing else. */
+const SPAWN_TRIES = 3;
 /** Milliseconds between tries to write into a ledger how its job ended. */
 const SETTLE_RETRY = { first: 250, cap: 5_000, random: Math.random } as const;
 
@@ -53,6 +64,8 @@ export class Jobs {
   readonly #options: JobsOptions;
   readonly #live = new Map<JobId, Job>();
   readonly #starting = new Map<JobId, Promise<Job>>();
+  readonly #changes = new Changes();
+  readonly #records: Records;
   readonly #keys = new Keys((owner, key) => this.#findByKey(owner, key));
   #lastNumber: number;
   /** Bytes of records that keepers have written since this server started. */
@@ -61,6 +74,13 @@ export class Jobs {
   constructor(options: JobsOptions) {
     this.#options = options;
     this.#lastNumber = options.index.lastNumber;
+    this.#records = new Records({
+      ledgers: join(options.state, "ledgers"),
+      index: options.index,
+      changes: this.#changes,
+      summarize: (job) => this.#summarize(job),
+      find: (id) => this.find(id),
+    });
   }
 
   get running(): number {
@@ -69,6 +89,12 @@ export class Jobs {
 
   get total(): number {
     return this.#options.index.size;
+  }
+
+  /** Jobs that keepers keep, those included that are just being started. */
+  async listLive(): Promise<readonly Job[]> {
+    await Promise.allSettled(this.#starting.values());
+    return [...this.#live.values()];
   }
 
   get written(): number {
@@ -89,7 +115,7 @@ export class Jobs {
     const kept = new Set(standings.map(({ job }) => job));
     for (const [id, { keeper }] of this.#live) if (keeper === link && !kept.has(id)) this.#settle(id);
     for (const standing of standings) {
-      const start = findStart(this.#directory(standing.job));
+      const start = findStart(this.#directory(standing.job)) ?? this.#options.index.find(standing.job)?.start;
       if (this.#live.has(standing.job)) this.progress(standing);
       else if (start !== undefined) this.#keep(new Job(start, link, standing));
     }
@@ -105,7 +131,7 @@ export class Jobs {
    * taken: a job of a keeper that `findUnreached` answers goes on, any other without an exit that nobody keeps is lost.
    */
   reconcile(findUnreached: (keeper: KeeperId) => KeeperLink | undefined): void {
-    for (const id of this.#options.index.listOpen()) if (!hasLedger(this.#directory(id))) this.#miss(id);
+    for (const id of this.#options.index.listOpen()) if (!this.#live.has(id)) this.#restore(id);
     for (const name of readdirSync(join(this.#options.state, "ledgers"))) {
       const id = v.safeParse(JobId, name);
       if (!id.success || this.#live.has(id.output)) continue;
@@ -121,15 +147,20 @@ export class Jobs {
     this.#lastNumber = this.#options.index.lastNumber;
   }
 
-  /** The ledger of a job that was not over is gone, and with it how it ended. */
-  #miss(id: JobId): void {
-    const { index, log } = this.#options;
-    const start = index.find(id)?.start;
-    if (start === undefined || this.#live.has(id)) return;
-    const now = new Date().toISOString();
-    log.warn("ledger gone", { job: id, number: start.number });
-    const outcome = { type: "lost" as const, since: now };
-    index.put({ start, exit: { outcome, totals: NO_TOTALS, endedAt: now }, closed: true });
+  /** Ledgers are not synced to the disk: a machine that failed may have taken all of one, which the index still knows. */
+  #restore(id: JobId): void {
+    const directory = this.#directory(id);
+    const start = this.#options.index.find(id)?.start;
+    if (start === undefined || findStart(directory) !== undefined) return;
+    this.#options.log.warn("ledger gone", { job: id, number: start.number });
+    try {
+      restoreStart(directory, start);
+    } catch (error) {
+      this.#options.log.error("ledger not restored", { job: id, error: describeError(error) });
+      const now = new Date().toISOString();
+      const exit = { outcome: { type: "lost" as const, since: now }, totals: NO_TOTALS, endedAt: now };
+      this.#options.index.put({ start, exit, closed: true });
+    }
   }
 
   /** A keeper is gone, its lock is taken: what it had not finished is lost. */
@@ -195,24 +226,36 @@ export class Jobs {
   /** What commands may do with jobs, on behalf of `owner`. */
   access(owner: string): JobAccess {
     return {
-      list: (before) => this.#list(before ?? Number.MAX_SAFE_INTEGER),
-      get: async (ref) => this.#summarize(await this.#resolve(ref)),
+      list: (query) => listPage(this.#shelf, query, Date.now()),
+      get: async (ref) => this.#summarize(await this.#resolve(ref, owner)),
+      show: async (ref) => this.#records.describe(await this.#resolve(ref, owner)),
+      label: async (ref, set, unset) => {
+        const job = await this.#resolve(ref, owner);
+        this.#records.label(job, set, unset);
+        this.#note(job);
+        return this.#summarize(job);
+      },
+      remove: async (refs) =>
+        this.#records.remove(await Promise.all(refs.map((ref) => this.#resolve(ref, owner)))),
+      changes: (cursor, filter, signal) => this.#records.changes(cursor, filter, signal),
       wait: async (ref, signal) => {
-        const job = await this.#resolve(ref);
+        const job = await this.#resolve(ref, owner);
         await job.waitForExit(signal);
         return this.#summarize(job);
       },
       signal: async (ref, name) => {
-        const job = await this.#resolve(ref);
+        const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return this.#signalLost(job, signal);
         await job.keeper.request({ type: "signal", job: job.start.job, signal });
       },
       cancel: async (ref, name, grace) => {
-        const job = await this.#resolve(ref);
+        const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
-        if (job.keeper === undefined) return this.#cancelLost(job, signal, grace);
-        await job.keeper.request({ type: "cancel", job: job.start.job, signal, grace, by: owner });
+        if (job.keeper === undefined) return await this.#endLost(job, { signal, grace });
+        const { job: id } = job.start;
+        const reply = await job.keeper.request({ type: "cancel", job: id, signal, grace, by: owner });
+        return reply.type === "reply" ? reply.ended : undefined;
       },
     };
   }
@@ -226,54 +269,99 @@ export class Jobs {
     return this.#keys.claim({ owner, key, command, argv, cwd }, () => this.#start(request));
   }
 
-  async #start({ job: id, holder, command, owner, program }: JobRequest): Promise<Job> {
-    const { id: keeper, link } = await this.#options.currentKeeper();
-    const { argv, cwd, env, merge, stdin, keepBytes, terms } = program;
-    const start: StartRecord = {
+  /**
+   * Starts a job with a keeper that answers. One that froze or died meanwhile may still begin it, or have begun it: the
+   * first to claim the ledger does, and whoever comes second says that there is one.
+   */
+  async #start(request: JobRequest): Promise<Job> {
+    const start = this.#toStart(request);
+    const tried = new Map<KeeperId, KeeperLink>();
+    for (;;) {
+      const { id: keeper, link } = await this.#options.currentKeeper();
+      const adopted = this.#live.get(start.job);
+      if (adopted !== undefined) return adopted; // from one that answers again
+      tried.set(keeper, link);
+      const job = new Job({ ...start, keeper }, link, { next: 0, position: 0 });
+      try {
+        if (await this.#spawn(job, request)) return job;
+      } catch (error) {
+        const begun = this.find(start.job);
+        if (begun !== undefined) return begun; // by a keeper that died of it
+        if (link.state.state === "reached" || tried.size === SPAWN_TRIES) throw error;
+        continue;
+      }
+      const begun = this.#findBegun(start.job, tried);
+      if (begun === undefined)
+        throw new AppError("already_exists", `Cannot start job ${start.job}: there is a ledger of that id`);
+      return begun;
+    }
+  }
+
+  #toStart({ job, command, owner, program }: JobRequest): Omit<StartRecord, "keeper"> {
+    const { argv, cwd, env, merge, keepBytes, terms } = program;
+    return {
       format: 1,
-      job: id,
+      job,
       number: ++this.#lastNumber,
       command,
       argv: [...argv],
       cwd,
       envNames: Object.keys(env).sort(),
       owner,
-      keeper,
       merge,
       ...(keepBytes !== undefined && { keepBytes }),
       startedAt: new Date().toISOString(),
       ...terms,
     };
-    const job = new Job(start, link, { next: 0, position: 0 });
+  }
+
+  /** Has a job's keeper start it. Answers false when there is a ledger of its id already. */
+  async #spawn(job: Job, { holder, program: { env, stdin } }: JobRequest): Promise<boolean> {
+    const { start, keeper } = job;
+    const { umask } = this.#options;
     job.startedFor = holder;
-    this.#live.set(id, job);
+    this.#live.set(start.job, job);
+    this.#watchHolders(job);
     try {
-      const { umask } = this.#options;
-      const reply = await link.request({
-        type: "spawn",
-        start,
-        env,
-        umask,
-        stdin,
-        ...(holder && { holder }),
-      });
-      if (reply.type === "spawned" && !reply.created) {
-        throw new AppError("already_exists", `Cannot start job ${id}: there is a ledger of that id`);
-      }
+      const spawn = { type: "spawn" as const, start, env, umask, stdin, ...(holder && { holder }) };
+      const reply = await (keeper as KeeperLink).request(spawn);
+      const isCreated = reply.type === "spawned" && reply.created;
+      if (isCreated) this.#note(job);
+      else this.#live.delete(start.job);
+      return isCreated;
     } catch (error) {
-      this.#live.delete(id);
+      const directory = this.#directory(start.job);
+      const isDead = job.keeper === undefined;
+      // What a dead keeper had begun was settled before this is thrown, or will be; what it had only claimed is free again.
+      if (isDead && findStart(directory) === undefined) removeLedger(directory);
+      if (!isDead || !hasLedger(directory)) this.#live.delete(start.job);
       throw error;
     }
-    this.#note(job);
+  }
+
+  /** A job that a keeper which could not be reached any more has begun after all. */
+  #findBegun(id: JobId, tried: ReadonlyMap<KeeperId, KeeperLink>): Job | undefined {
+    const start = findStart(this.#directory(id));
+    const keeper = start && tried.get(start.keeper);
+    if (start === undefined || keeper === undefined || tried.size === 1) return undefined;
+    const job = new Job(start, keeper, { next: 0, position: 0 });
+    this.#keep(job);
+    this.#look(id, Number.POSITIVE_INFINITY);
     return job;
   }
 
   #note({ start, exit, isClosed }: Job): void {
-    this.#options.index.put({ start, exit, closed: isClosed });
+    this.#put({ start, exit, closed: isClosed });
+  }
+
+  #put(job: IndexedJob): void {
+    this.#options.index.put(job);
+    this.#changes.note(job.start.job);
   }
 
   #keep(job: Job): void {
     this.#live.set(job.start.job, job);
+    this.#watchHolders(job);
     this.#note(job);
   }
 
@@ -320,7 +408,7 @@ export class Jobs {
     const { exit } = found.closed ? found : findEnding(directory, id);
     const job = this.#live.get(id);
     this.#live.delete(id);
-    this.#options.index.put({ start, exit, closed: true });
+    this.#put({ start, exit, closed: true });
     job?.close({ next: job.next, position: Number.POSITIVE_INFINITY, exit });
   }
 
@@ -334,42 +422,38 @@ export class Jobs {
     ledger.close(exit ?? ledger.exit({ outcome: { type: "lost", since: now }, endedAt: now }));
   }
 
-  /** A lost job has no keeper: its processes are signalled directly, if they are still the same ones. */
+  /** A job that nobody keeps: its processes are signalled directly, if they are still the same ones. */
   #signalLost({ start }: Job, signal: NodeJS.Signals): void {
     const leader = findProcess(this.#directory(start.job));
     if (leader !== undefined && sessionMembers(leader).length > 0 && signalGroup(leader.pid, signal)) return;
-    throw new AppError("not_running", `Cannot signal job ${start.number}: none of its processes is running`);
+    throw notRunning(start);
   }
 
-  #cancelLost(job: Job, signal: NodeJS.Signals, grace: number): void {
-    this.#signalLost(job, signal);
-    after(grace, () => {
-      try {
-        this.#signalLost(job, "SIGKILL");
-      } catch {
-        // Nothing is left to kill: the signal was enough.
-      }
-    });
+  /** Ends what is left of one, as its keeper would. */
+  #endLost({ start }: Job, order: Order): Promise<Ended> {
+    const tree = this.#findLost(start);
+    if (tree === undefined || tree.find().length === 0) throw notRunning(start);
+    return new Termination({ find: () => tree.find(), leader: tree.leader }, order).ended;
   }
 
-  #list(before: number): { jobs: JobSummary[]; more: boolean } {
-    const jobs: JobSummary[] = [];
-    let bytes = 0;
-    const found = this.#options.index.list(before, PAGE_JOBS + 1);
-    for (const indexed of found) {
-      const summary = this.#summarize(this.#live.get(indexed.start.job) ?? toPastJob(indexed));
-      bytes += JSON.stringify(summary).length;
-      if (jobs.length > 0 && (bytes > PAGE_BYTES || jobs.length === PAGE_JOBS)) break;
-      jobs.push(summary);
-    }
-    return { jobs, more: jobs.length < found.length };
+  #findLost({ job }: StartRecord): Tree | undefined {
+    const leader = findProcess(this.#directory(job));
+    return leader && new Tree({ leader, mark: job });
+  }
+
+  get #shelf(): Shelf {
+    return {
+      list: (before, limit) => this.#options.index.list(before, limit),
+      toJob: (indexed) => this.#live.get(indexed.start.job) ?? toPastJob(indexed),
+      summarize: (job) => this.#summarize(job),
+    };
   }
 
   #summarize({ start, exit, isClosed, holders }: Job): JobSummary {
     const { job: id, number, command, argv, cwd, owner, startedAt } = start;
     const { labels, info, key, onDisconnect, limits } = start;
     const isLost = exit?.outcome.type === "lost";
-    const leader = isLost ? findProcess(this.#directory(id)) : undefined;
+    const living = isLost ? this.#findLost(start)?.find() : undefined;
     return {
       id,
       number,
@@ -386,15 +470,25 @@ export class Jobs {
       ...(onDisconnect && { onDisconnect }),
       ...(limits && { limits }),
       ...(exit && { endedAt: exit.endedAt, outcome: exit.outcome, totals: exit.totals }),
-      ...(leader && { processes: sessionMembers(leader) }),
+      ...(living && { processes: living.map(({ pid, startTime }) => ({ pid, startTime })) }),
     };
   }
 
-  /** The job that a reference means, also one that is just being started. */
-  async #resolve(ref: string): Promise<Job> {
+  /** Tells watchers whenever clients begin or cease to hold a job. */
+  #watchHolders(job: Job): void {
+    let wasHeld = false;
+    job.subscribe(() => {
+      if (job.holders > 0 === wasHeld) return;
+      wasHeld = !wasHeld;
+      this.#changes.note(job.start.job);
+    });
+  }
+
+  /** The job that a reference means, also one that is just being started. `owner`: of the caller. */
+  async #resolve(ref: string, owner: string): Promise<Job> {
     const isMeant = (id: JobId) => ref === "@last" || id.startsWith(ref.toLowerCase());
     await Promise.allSettled([...this.#starting].flatMap(([id, job]) => (isMeant(id) ? [job] : [])));
-    const found = this.#lookUp(ref);
+    const found = this.#lookUp(ref, owner);
     if (found.length > 1)
       throw new AppError("ambiguous", `Cannot tell which job "${ref}" is: more than one id begins so`);
     const [indexed] = found;
@@ -403,9 +497,9 @@ export class Jobs {
     return this.#live.get(indexed.start.job) ?? toPastJob(indexed);
   }
 
-  #lookUp(ref: string): readonly IndexedJob[] {
+  #lookUp(ref: string, owner: string): readonly IndexedJob[] {
     const { index } = this.#options;
-    if (ref === "@last") return index.list(Number.MAX_SAFE_INTEGER, 1);
+    if (ref === "@last") return [index.findLast(owner) ?? []].flat();
     if (/^\d{1,9}$/.test(ref)) return [index.findByNumber(Number(ref)) ?? []].flat();
     return /^[0-9a-f][0-9a-f-]{3,35}$/i.test(ref) ? index.findByPrefix(ref.toLowerCase()) : [];
   }
@@ -415,19 +509,14 @@ export class Jobs {
   }
 }
 
+function notRunning({ number }: StartRecord): AppError {
+  return new AppError("not_running", `Cannot signal job ${number}: none of its processes is running`);
+}
+
 function toPastJob({ start, exit }: IndexedJob): Job {
   return new Job(start, undefined, {
     next: Number.MAX_SAFE_INTEGER,
     position: Number.POSITIVE_INFINITY,
     exit,
-  });
-}
-
-function cut(words: readonly string[], characters: number): string[] {
-  let room = characters;
-  return words.flatMap((word) => {
-    const kept = word.slice(0, Math.max(0, room));
-    room -= kept.length + 1;
-    return room < -1 ? [] : [kept];
   });
 }

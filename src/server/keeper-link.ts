@@ -3,6 +3,7 @@ import { abortable } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { type FrontMessage, type JobProgress, KeeperMessage, LINK_VERSION } from "../keeper/link.ts";
 import { AppError, fromErrorBody } from "../protocol/error.ts";
+import { heartbeat, type HeartbeatOptions, type Line } from "../protocol/heartbeat.ts";
 import type { JobId, KeeperId, WriterId } from "../protocol/id.ts";
 import { KeeperWire } from "./keeper-wire.ts";
 import { Reminder } from "./reminder.ts";
@@ -52,6 +53,9 @@ export interface KeeperLinkOptions {
   readonly onProgress: (progress: JobProgress) => void;
   readonly onClosed: (progress: JobProgress) => void;
 }
+
+/** How a front makes sure that its keeper is there. */
+export type LinkBeat = Pick<HeartbeatOptions, "every" | "patience">;
 
 interface Pending {
   readonly message: Request;
@@ -124,6 +128,24 @@ export class KeeperLink {
     if (this.#wire !== undefined) await abortable(this.#lost.promise, signal);
   }
 
+  /**
+   * As `waitForLoss`, and loses the connection itself when the keeper gives no sign of life for too long. Answers whether
+   * that was so.
+   */
+  async watch({ every, patience }: LinkBeat, signal: AbortSignal): Promise<boolean> {
+    const wire = this.#wire;
+    if (wire === undefined) return false;
+    let isFrozen = false;
+    const watching = new AbortController();
+    heartbeat(this.#toLine(wire), { every, patience, signal: watching.signal }).catch((error: unknown) => {
+      if (watching.signal.aborted) return;
+      isFrozen = true;
+      wire.lose(error);
+    });
+    await this.waitForLoss(signal).finally(() => watching.abort());
+    return isFrozen;
+  }
+
   /** Tells the keeper, now or when it is reached again. */
   send(message: FrontMessage, bytes?: Uint8Array): void {
     this.#reminder.note({ message, bytes }, this.#wire !== undefined);
@@ -132,7 +154,8 @@ export class KeeperLink {
 
   /**
    * Sends a verb that is answered. Throws the keeper's refusal, or `unavailable` when the keeper cannot be reached; only
-   * a spawn goes on over the next connection, because it can be repeated.
+   * a spawn goes on over the next connection, because it can be repeated. Throws `outcome_unknown` when the keeper has
+   * given no sign of life since.
    */
   async request(message: Unnumbered<Request>): Promise<KeeperMessage> {
     if (this.#state.state !== "reached") throw this.#toRefusal();
@@ -144,10 +167,14 @@ export class KeeperLink {
     };
     this.#requests.set(request, pending);
     this.send(pending.message);
-    const reply = await pending.answer.promise;
-    if (reply.type !== "reply" || reply.error === undefined) return reply;
-    if (message.type === "spawn") this.#reminder.forget(message.start.job);
-    throw fromErrorBody(reply.error);
+    try {
+      const reply = await pending.answer.promise;
+      if (reply.type !== "reply" || reply.error === undefined) return reply;
+      throw fromErrorBody(reply.error);
+    } catch (error) {
+      if (message.type === "spawn") this.#reminder.forget(message.start.job);
+      throw error;
+    }
   }
 
   /** Asks for a writer's state and hears of it from then on. */
@@ -174,6 +201,28 @@ export class KeeperLink {
     this.#requests.clear();
     for (const { listener } of this.#inputs.values()) listener.closed();
     this.#inputs.clear();
+  }
+
+  /**
+   * Whatever it is told, a keeper need not say anything: only a ping is always answered, be it by a refusal. So it is silent
+   * from the first ping that has no answer on, and never while it was not asked, as when this process itself was stopped.
+   */
+  #toLine(wire: KeeperWire): Line {
+    let asked = performance.now();
+    let unanswered: number | undefined;
+    return {
+      beat: () => {
+        asked = performance.now();
+        unanswered ??= asked;
+        wire.send({ message: { type: "ping", request: ++this.#lastRequest } });
+      },
+      idle: () => performance.now() - asked,
+      silence: () => {
+        const now = performance.now();
+        if (unanswered !== undefined && wire.silence < now - unanswered) unanswered = undefined;
+        return unanswered === undefined ? 0 : now - unanswered;
+      },
+    };
   }
 
   /** Throws `unsupported_version`. */
@@ -245,12 +294,13 @@ export class KeeperLink {
 
   #lose(cause: unknown): void {
     const { pid } = this.#state;
+    const isFrozen = cause instanceof AppError && cause.code === "peer_lost";
     this.#wire = undefined;
     this.#state = { state: "unreached", pid };
     for (const [request, pending] of this.#requests) {
       pending.isAgain = true;
-      if (pending.message.type === "spawn") continue;
-      pending.answer.reject(hasGone());
+      if (pending.message.type === "spawn" && !isFrozen) continue;
+      pending.answer.reject(isFrozen ? mayObey(pid) : hasGone());
       this.#requests.delete(request);
     }
     if (cause !== undefined)
@@ -273,6 +323,15 @@ export class KeeperLink {
       `Cannot use ${who}: ${versions}; run the farhandd that started it`,
     );
   }
+}
+
+/** What it was told lies where a frozen keeper finds it when it thaws. */
+function mayObey(pid: number | undefined): AppError {
+  const who = `the keeper with pid ${pid}`;
+  return new AppError(
+    "outcome_unknown",
+    `Cannot tell whether it was done: ${who} does not answer, and may still do it`,
+  );
 }
 
 function hasGone(): AppError {

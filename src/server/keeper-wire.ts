@@ -17,6 +17,7 @@ export class KeeperWire {
   readonly #writer: LinkWriter;
   readonly #decoder = new LinkDecoder();
   #lost = false;
+  #heard = performance.now();
 
   private constructor(socket: Bun.Socket, options: KeeperWireOptions) {
     this.#socket = socket;
@@ -43,6 +44,11 @@ export class KeeperWire {
     return wire;
   }
 
+  /** Milliseconds for which nothing has come. */
+  get silence(): number {
+    return performance.now() - this.#heard;
+  }
+
   send({ message, bytes }: Told): void {
     this.#writer.write(encodeLinkFrame(message, bytes));
   }
@@ -54,6 +60,7 @@ export class KeeperWire {
 
   /** For the socket's callbacks only, as `drain`. */
   receive(chunk: Uint8Array): void {
+    this.#heard = performance.now();
     try {
       for (const { message } of this.#decoder.push(chunk)) {
         if (this.#lost) return;

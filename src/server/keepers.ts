@@ -3,13 +3,15 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { delay } from "../lib/abort.ts";
 import { backoff } from "../lib/backoff.ts";
+import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { JobProgress, KeeperMessage } from "../keeper/link.ts";
 import { findPid, type KeeperPlace, listPlaces, notePid, openPlace, removePlace } from "../keeper/place.ts";
 import { claimLock } from "../process/lock.ts";
 import { AppError } from "../protocol/error.ts";
 import { KeeperId } from "../protocol/id.ts";
-import { KeeperLink, type KnownKeeper } from "./keeper-link.ts";
+import { LINK_BEAT, LINK_PATIENCE } from "../protocol/limits.ts";
+import { KeeperLink, type KnownKeeper, type LinkBeat } from "./keeper-link.ts";
 import { timeLimit } from "./time-limit.ts";
 
 /** Milliseconds that a new keeper may take to answer. */
@@ -18,6 +20,7 @@ const START_TIMEOUT = 10_000;
 const START_POLL = 5;
 /** Milliseconds that a start of the server waits for the keepers that run; one that takes longer is adopted later. */
 const ADOPTION_PATIENCE = 1_000;
+const BEAT: LinkBeat = { every: LINK_BEAT, patience: LINK_PATIENCE };
 /** Milliseconds between tries to reach a living keeper. */
 const RETRY = { first: 5, cap: 5_000, random: Math.random } as const;
 
@@ -30,6 +33,10 @@ export interface KeepersOptions {
   /** The argv that runs this executable as the keeper of this id. */
   readonly toCommand: (id: KeeperId) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly env: Readonly<Record<string, string>>;
+  /** How long a keeper may give no sign of life (`LINK_BEAT`, `LINK_PATIENCE`). */
+  readonly beat?: LinkBeat;
+  /** A child was started, which nobody else is to wait for. */
+  readonly onSpawn?: (pid: number, exited: Promise<unknown>) => void;
   /** This keeper is reached, at first or again, and keeps these jobs. */
   readonly onAdopt: (link: KeeperLink, jobs: readonly JobProgress[]) => void;
   readonly onProgress: (progress: JobProgress) => void;
@@ -42,6 +49,8 @@ export interface KeepersOptions {
 
 interface Keeper extends KnownKeeper {
   readonly place: KeeperPlace;
+  /** When this front came to know it (monotonic, ms). */
+  readonly since: number;
 }
 
 /** The living keepers of a state directory: found, adopted, started, reached again, and buried. */
@@ -53,6 +62,8 @@ export class Keepers implements Disposable {
   /** The one that takes new jobs, as long as it can be reached. */
   #current: Keeper | undefined;
   #starting: Promise<Keeper> | undefined;
+  #replacing: Promise<void> | undefined;
+  #replacements = backoff(RETRY);
 
   constructor(options: KeepersOptions, signal: AbortSignal) {
     this.#options = options;
@@ -115,7 +126,10 @@ export class Keepers implements Disposable {
       await child.exited;
       this.#forget(keeper);
       this.#bury(place);
-      throw error;
+      if (!isDiskFull(error)) throw error;
+      throw new AppError("unavailable", "Cannot start a keeper: the disk of the state directory is full", {
+        cause: error,
+      });
     }
     this.#startTending(keeper);
     return keeper;
@@ -129,6 +143,7 @@ export class Keepers implements Disposable {
       const stdio: ["ignore", number, number] = ["ignore", errors, errors];
       const child = Bun.spawn([...argv], { argv0, cwd: state, env, stdio, detached: true });
       child.unref();
+      this.#options.onSpawn?.(child.pid, child.exited);
       return child;
     } finally {
       closeSync(errors);
@@ -163,7 +178,7 @@ export class Keepers implements Disposable {
       onProgress,
       onClosed,
     });
-    const keeper = { id, place, link };
+    const keeper = { id, place, link, since: performance.now() };
     this.#living.set(id, keeper);
     return keeper;
   }
@@ -210,7 +225,9 @@ export class Keepers implements Disposable {
         await link.connect(this.#signal);
         onTried();
         complaint = "";
-        await link.waitForLoss(this.#signal);
+        const isFrozen = await link.watch(this.#options.beat ?? BEAT, this.#signal);
+        onUnreached(link);
+        if (isFrozen && this.#current === keeper) this.#startReplacing(keeper);
         if (performance.now() - began > RETRY.cap) delays = backoff(RETRY);
       } catch (error) {
         if (this.#signal.aborted) return;
@@ -221,10 +238,32 @@ export class Keepers implements Disposable {
       }
       await delay(delays.next().value, this.#signal);
     }
+    const wasCurrent = this.#current === keeper;
     this.#forget(keeper);
     log.warn("keeper gone", { keeper: id, pid: link.state.pid });
     onDead(link);
     link.bury();
+    if (wasCurrent) this.#startReplacing(keeper);
+  }
+
+  /** Has another keeper take new jobs, by itself, so that the server is ready again before somebody asks. */
+  #startReplacing({ since }: Keeper): void {
+    if (performance.now() - since > RETRY.cap) this.#replacements = backoff(RETRY);
+    this.#replacing ??= this.#replace()
+      .catch(() => {}) // it ends with the server
+      .finally(() => (this.#replacing = undefined));
+  }
+
+  /** Tries until there is one, ever more slowly: what ends a keeper at once may last. */
+  async #replace(): Promise<void> {
+    for (;;) {
+      await delay(this.#replacements.next().value, this.#signal);
+      try {
+        return void (await this.current());
+      } catch (error) {
+        this.#options.log.error("keeper not started", { error: describeError(error) });
+      }
+    }
   }
 
   /** Removes a keeper's place if its lock is free, which means that it is dead. */

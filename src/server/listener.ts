@@ -18,7 +18,7 @@ export interface ListenOptions {
   readonly log: Log;
   readonly connections: Set<Connection>;
   readonly openConnection: (peer: Peer, owner: string) => Connection;
-  readonly app: Omit<AppOptions, "upgrade">;
+  readonly app: Omit<AppOptions, "upgrade" | "hold">;
 }
 
 interface SocketData {
@@ -63,6 +63,7 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
   const app = createApp({
     ...options.app,
     upgrade: (request, owner) => server.upgrade(request, { data: { owner } }),
+    hold: (request) => server.timeout(request, 0),
   });
   // A throw in a socket's callback would end the process: each one is guarded.
   const guard = (handle: () => void) => {
@@ -127,9 +128,14 @@ function startServer({ host, port }: ListenAddress, handlers: Handlers): Bun.Ser
     const code = "code" in error ? String(error.code) : "";
     const owner = code === "EADDRINUSE" ? findPortOwner(port) : undefined;
     const who = owner === undefined ? "" : ` by ${owner.name} with pid ${owner.pid}`;
-    const why =
-      code === "EADDRINUSE" ? `the port is in use${who}; choose another with --listen` : error.message;
-    throw new AppError("unavailable", `Cannot listen on ${address}: ${why}`, { cause: error });
+    const advice = "choose another with --listen";
+    const why: Record<string, string> = {
+      EADDRINUSE: `the port is in use${who}; ${advice}`,
+      EACCES: `ports so low are for root, or for who has CAP_NET_BIND_SERVICE; ${advice}`,
+    };
+    throw new AppError("unavailable", `Cannot listen on ${address}: ${why[code] ?? error.message}`, {
+      cause: error,
+    });
   }
 }
 

@@ -77,6 +77,11 @@ export class OutputChannel {
     return this.#credit.sent;
   }
 
+  /** Bytes sent that the client has not consumed, as far as it has said. */
+  get inFlight(): number {
+    return this.#closed === undefined ? this.#credit.inFlight : 0;
+  }
+
   /** Whether everything is sent and nothing more will come. */
   get isAtEnd(): boolean {
     if (this.#finished || this.#reader === undefined || this.#job?.isClosed !== true) return false;
@@ -87,7 +92,8 @@ export class OutputChannel {
   /** Reads the next whole records that credit allows into `target`; answers their bytes. */
   read(target: Uint8Array, now: number): number {
     if (this.#reader === undefined || this.#job === undefined || this.#finished) return 0;
-    const flight = Math.max(MAX_RECORD_BYTES, this.#options.flight.room);
+    const { room: left, frameBytes } = this.#options.flight;
+    const flight = Math.min(frameBytes, Math.max(MAX_RECORD_BYTES, left));
     const room = Math.min(target.length, this.#credit.available, flight);
     const bytes = room <= 0 ? 0 : this.#reader.read(target.subarray(0, room), this.#job.position);
     if (bytes === 0) return 0;

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { delay, turn } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
-import { hasLedger, removeLedger } from "../ledger/start.ts";
+import { dismantleLedger, findProcess, hasLedger } from "../ledger/start.ts";
+import { sessionMembers } from "../process/identity.ts";
 import { JobId } from "../protocol/id.ts";
 import {
   MAX_RETAINED_BYTES,
@@ -93,7 +94,8 @@ export class Retention {
   }
 
   /**
-   * Removes what is beyond the limits, and jobs whose ledger is gone: removed by somebody else, or by a server that ended
+   * Removes what is beyond the limits (but no lost job whose processes still run, which only its ledger tells of), and jobs
+   * whose ledger is gone: removed by somebody else, or by a server that ended
    * in the middle of it. Running jobs lose their oldest output when all others are gone and it is still too much, the
    * largest first. Forgets the ids of those that were removed a day ago. Answers what was removed. `now`: wall clock, ms.
    */
@@ -111,8 +113,8 @@ export class Retention {
     for (const job of ended) {
       const bytes = found.ended.get(job.id);
       const isDue = total > budget || this.#isExpired(job, left, now);
-      if (bytes !== undefined && !isDue) continue;
-      this.#remove(job.id, now);
+      if (bytes !== undefined && (!isDue || this.#hasProcesses(job))) continue;
+      await this.#remove(job.id, now);
       total -= bytes ?? 0;
       left--;
       removed.push(job.id);
@@ -161,9 +163,14 @@ export class Retention {
     }
   }
 
-  #remove(id: JobId, now: number): void {
-    removeLedger(this.#toPath(id));
+  #hasProcesses({ id, outcome }: EndedJob): boolean {
+    const leader = outcome === "lost" ? findProcess(this.#toPath(id)) : undefined;
+    return leader !== undefined && sessionMembers(leader).length > 0;
+  }
+
+  async #remove(id: JobId, now: number): Promise<void> {
     this.#sizes.delete(id);
+    for (const _ of dismantleLedger(this.#toPath(id))) await this.#pause();
     this.#options.index.remove(id, now);
   }
 

@@ -1,7 +1,9 @@
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { abortable } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
+import { openLibc } from "../process/libc.ts";
+import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
@@ -15,7 +17,8 @@ import { Keepers } from "./keepers.ts";
 import { listen } from "./listener.ts";
 import { retain, Retention } from "./retention.ts";
 import { Sessions } from "./sessions.ts";
-import { leaveLocalServer, lockState, prepareState } from "./state.ts";
+import { Shutdown } from "./shutdown.ts";
+import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
   readonly config: ServerConfig;
@@ -40,11 +43,16 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   await using stack = new AsyncDisposableStack();
   prepareState(state);
   stack.use(lockState(state));
+  forgetLocalServer(state);
   const log = options.openLog(state);
-  const index = stack.use(new JobIndex(join(state, "state.db"), log));
+  const index = stack.use(openIndex(state, log));
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
 
+  // In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then.
+  const libc = process.pid === 1 && process.platform === "linux" ? openLibc() : undefined;
+  const reaper = libc && new Reaper(libc);
+  if (reaper !== undefined) reap(reaper, stopped.signal).catch(() => {}); // it ends with the server
   const jobEnvironment = toJobEnvironment(env);
   const keepers: Keepers = new Keepers(
     {
@@ -54,6 +62,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
       log,
       env: jobEnvironment,
       toCommand: (id) => options.toKeeperCommand(state, id),
+      onSpawn: (pid, exited) => reaper?.leave(pid, exited),
       onAdopt: (link, standings) => jobs.adopt(link, standings),
       onProgress: (progress) => jobs.progress(progress),
       onClosed: (progress) => jobs.closed(progress),
@@ -68,8 +77,17 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     index,
     log,
     umask,
-    currentKeeper: () => keepers.current(),
+    currentKeeper: async () => {
+      if (shutdown.hasBegun) throw new AppError("shutting_down", "Cannot start a job: the server stops");
+      return keepers.current();
+    },
     signal: stopped.signal,
+  });
+  const shutdown: Shutdown = new Shutdown({
+    log,
+    listLive: () => jobs.listLive(),
+    toDirectory: (job) => join(state, "ledgers", job),
+    signal,
   });
   await keepers.adoptAll();
   jobs.reconcile((id) => keepers.findUnreached(id));
@@ -95,7 +113,6 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
       toShell,
     }),
   });
-  const stopping = Promise.withResolvers<void>();
   let listening: readonly string[] = [];
   const status = (): ServerStatus => ({
     pid: process.pid,
@@ -113,8 +130,9 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
     app: {
       authenticate: openAuthenticator(token),
       isReady: () => keepers.isReady,
+      isStopping: () => shutdown.hasBegun,
       status,
-      stop: () => stopping.resolve(),
+      stop: (request, owner) => shutdown.stop(request, owner),
       onError: (error) => log.error("request failed", { error: describeError(error) }),
     },
   });
@@ -125,7 +143,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   log.info("listening", { addresses: listening, state });
   options.onListening();
 
-  await abortable(stopping.promise, signal).catch(() => {}); // a signal is just another way to be asked
+  await shutdown.wait();
   log.info("stopping", { running: jobs.running });
   const reason = new AppError(
     "shutting_down",
@@ -133,4 +151,12 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   );
   for (const connection of [...connections]) connection.fail(reason);
   sessions.endAll(reason);
+}
+
+/** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */
+function openIndex(state: string, log: Log): JobIndex {
+  const path = join(state, "state.db");
+  const ledgers = readdirSync(join(state, "ledgers")).length;
+  if (ledgers > 0 && !existsSync(path)) log.warn("index missing: made anew from the ledgers", { ledgers });
+  return new JobIndex(path, log, ledgers === 0);
 }

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import * as v from "valibot";
 import { after } from "../lib/abort.ts";
-import type { ClientFrame, ServerMessage } from "../protocol/control.ts";
+import type { Beat, ClientFrame, ServerMessage } from "../protocol/control.ts";
 import type { DataFrame } from "../protocol/data.ts";
 import { AppError } from "../protocol/error.ts";
 import { type Hello, PROTOCOL_VERSION } from "../protocol/hello.ts";
@@ -84,9 +84,10 @@ export class Session {
   /** Goes on over this connection; an older one is closed. Throws `protocol_error`. */
   attach(connection: Connection, { heartbeat, received, resume }: Hello): void {
     const { log, owner, version, boot, grace } = this.#options;
-    const isResumed = resume?.session === this.id;
+    const isResumed = resume !== undefined && resume.session === this.id;
     this.#expiry?.[Symbol.dispose]();
     this.#replace(connection);
+    if (isResumed) this.#proven = { generation: resume.generation, token: resume.token };
     this.#offered = { generation: this.#offered.generation + 1, token: createToken() };
     const every = Math.max(MIN_HEARTBEAT_INTERVAL, Math.min(heartbeat, HEARTBEAT_INTERVAL));
     connection.send({
@@ -106,7 +107,7 @@ export class Session {
         controlWindowFrames: CONTROL_WINDOW_FRAMES,
       },
     });
-    connection.startHeartbeat(every, () => this.#outbox.last);
+    connection.startHeartbeat(every, () => this.#toBeat());
     if (isResumed) this.#resend(received);
     log.debug("session attached", { owner, session: this.id, generation: this.#offered.generation });
   }
@@ -197,10 +198,23 @@ export class Session {
       case "ack":
         return this.#acknowledged(frame.ack);
       case "beat":
-        return this.#inbox.expect(frame.sent ?? 0);
+        return this.#compare(frame);
       case "goodbye":
         return connection.leave();
     }
+  }
+
+  /** What we have sent. What we have taken is said again too, in case that was lost. */
+  #toBeat(): Beat {
+    this.#channels.repeatCredit();
+    const positions = this.#channels.positions();
+    return { type: "beat", sent: this.#outbox.last, ...(positions.length > 0 && { positions }) };
+  }
+
+  /** Throws `sequence_gap` when the client has sent what never came. */
+  #compare({ sent, positions = [] }: Beat): void {
+    if (sent !== undefined) this.#inbox.expect(sent);
+    for (const [channel, position] of positions) this.#channels.expect(channel, position);
   }
 
   /** Sends again what the last connection lost. Throws `protocol_error`. */

@@ -38,6 +38,7 @@ function start(words: readonly string[], { server, env, failWith, stdin = "", st
     },
     interrupts,
     hasColors: () => false,
+    screen: () => undefined,
     isStderrTerminal: () => false,
   });
   return { code, written, interrupts };
@@ -292,8 +293,27 @@ describe("farhand", () => {
     [["exec", "-e", "=x", "prog"], "NAME=VALUE"],
     [["--connect-timeout", "5", "jobs"], "Cannot read duration"],
     [["jobs", "--log-level", "loud"], "--log-level"],
-    [["kill"], "JOB is missing"],
-    [["follow", "1", "--since", "1", "--recent", "2"], "both"],
+    [["kill"], "name a job, or say --all"],
+    [["kill", "--all"], "--yes"],
+    [["kill", "--all", "3"], "not both"],
+    [["kill", "--label", "x", "3"], "only --all"],
+    [["follow"], "name a job"],
+    [["follow", "1", "--since", "1", "--recent", "2"], "more than one of"],
+    [["follow", "1", "--until", "("], "Cannot use --until"],
+    [["wait"], "name a job"],
+    [["wait", "1", "--timeout", "5"], "Cannot read duration"],
+    [["job"], 'Cannot do "job" alone: say what, one of show, label, remove, prune'],
+    [["job", "bogus"], 'Cannot do "job bogus"'],
+    [["job", "show"], "JOB is missing"],
+    [["job", "label", "3"], "name=value or name-"],
+    [["job", "remove"], "name a job"],
+    [["job", "prune"], "--yes"],
+    [["job", "prune", "--older-than", "old"], "Cannot use --older-than"],
+    [["jobs", "--state", "bogus"], "Cannot use --state"],
+    [["jobs", "--columns", "job,bogus"], 'Cannot show column "bogus"'],
+    [["jobs", "--limit", "0"], "Cannot use --limit"],
+    [["jobs", "--since", "yesterday"], "Cannot use --since"],
+    [["jobs", "--watch", "3"], "Cannot choose among named jobs"],
     [["exec", "prog"], "connection refused"],
   ])("refuses %j with one line on stderr and 125", async (words, why) => {
     const { code, stdout, stderr } = await run(words);
@@ -315,16 +335,23 @@ describe("farhand", () => {
     expect((await run(["exec", "prog", "--json"])).stdout).toBe("");
   });
 
-  test.each([["--help"], ["exec --help"], ["kill -h"], ["help wait"], ["-H web1 ping --help"], ["help"]])(
-    "explains itself with %s",
-    async (line) => {
-      const { code, stdout, stderr } = await run(line.split(" "));
-      expect([code, stderr]).toEqual([0, ""]);
-      expect(stdout).toContain("USAGE farhand");
-      expect(stdout).toContain("EXAMPLES");
-      expect(stdout).not.toMatch(/undefined|\x1b|[ \t]\n|\n\n\n/);
-    },
-  );
+  test.each([
+    ["--help"],
+    ["exec --help"],
+    ["kill -h"],
+    ["help wait"],
+    ["-H web1 ping --help"],
+    ["help"],
+    ["job --help"],
+    ["job show -h"],
+    ["help job label"],
+  ])("explains itself with %s", async (line) => {
+    const { code, stdout, stderr } = await run(line.split(" "));
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("USAGE farhand");
+    expect(stdout).toContain("EXAMPLES");
+    expect(stdout).not.toMatch(/undefined|\x1b|[ \t]\n|\n\n\n/);
+  });
 
   test("passes --help on to a program", async () => {
     await using server = serveExec([toExit(0)]);

@@ -19,14 +19,14 @@ const closed: Packet = {
 };
 
 function textOf(shown: ReturnType<typeof renderPlain>): string {
-  return Buffer.from(shown?.bytes ?? "").toString();
+  return shown.map(({ bytes }) => Buffer.from(bytes).toString()).join("");
 }
 
 describe("renderPlain()", () => {
   test("gives bytes as they are, and nothing of the rest", () => {
     const packet = stdout(0, 0, "a");
-    expect(renderPlain(packet)).toEqual({ stream: "stdout", bytes: bytes("a") });
-    expect(renderPlain(closed)).toBeUndefined();
+    expect(renderPlain(packet)).toEqual([{ stream: "stdout", bytes: bytes("a") }]);
+    expect(renderPlain(closed)).toEqual([]);
   });
 });
 
@@ -36,8 +36,10 @@ describe("renderJson()", () => {
       '{"type":"stdout","number":1,"at":5,"text":"\ufeffgrün\\n"}\n',
     );
     const odd = renderJson({ type: "stderr", number: 2, at: 6, bytes: new Uint8Array([0x61, 0xff]) });
-    expect(odd).toEqual({ stream: "stdout", bytes: '{"type":"stderr","number":2,"at":6,"bytes":"Yf8="}\n' });
-    expect(renderJson(closed)).toBeUndefined();
+    expect(odd).toEqual([
+      { stream: "stdout", bytes: '{"type":"stderr","number":2,"at":6,"bytes":"Yf8="}\n' },
+    ]);
+    expect(renderJson(closed)).toEqual([]);
   });
 });
 

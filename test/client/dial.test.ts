@@ -129,7 +129,9 @@ describe("dial()", () => {
   });
 
   test("does not try again where the server's answer is no", async () => {
-    await using server = openFakeServer({ answer: (_frame, peer) => peer.welcome(15_000, 2) });
+    await using server = openFakeServer({
+      answer: (_frame, peer) => peer.welcome({ version: { major: 2, minor: 0 } }),
+    });
     const dialling = dial(() => toTarget(server.url), { signal: never, timeout: 20_000 });
     await expect(dialling).rejects.toMatchObject({ code: "unsupported_version" });
     expect(server.peers).toHaveLength(1);

@@ -114,7 +114,7 @@ describe("Session", () => {
 
   test("refuses a server that speaks another major version", () => {
     const { peer, session } = setup();
-    peer.welcome(15_000, 2);
+    peer.welcome({ version: { major: 2, minor: 0 } });
     expect(session.ended.reason).toMatchObject({ code: "unsupported_version" });
     expect(peer.closed?.code).toBe(4426);
   });
@@ -143,7 +143,7 @@ describe("Session", () => {
 
   test("keeps the interval that the welcome settles, and declares a silent server lost", async () => {
     const { peer, session } = setup();
-    peer.welcome(30);
+    peer.welcome({ heartbeat: 30 });
     await eventually(() => session.ended.aborted);
     expect(session.ended.reason).toMatchObject({ code: "peer_lost" });
     expect(peer.of("beat").length).toBeGreaterThanOrEqual(1);

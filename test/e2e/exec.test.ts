@@ -120,20 +120,21 @@ describe("exec gives the program", () => {
     expect([code, stdout]).toEqual([0, words.map((word) => `${word}|`).join("")]);
   });
 
-  test("the server's environment with --env over it, and nothing of Farhand's own", async () => {
+  test("the server's environment with --env over it, and nothing of Farhand's own but the job's id", async () => {
     await using world = await setup();
     const { stdout } = await world.exec("--env", "COLOUR=dark blue", "--env", "EMPTY=", "--", "env");
     const lines = stdout.trimEnd().split("\n");
     expect(lines).toContain("COLOUR=dark blue");
     expect(lines).toContain("EMPTY=");
     expect(lines).toContain(`HOME=${world.home}`);
-    expect(lines.filter((line) => /^(FARHAND|BUN)_/.test(line))).toEqual([]);
+    const { id } = await world.job("@last");
+    expect(lines.filter((line) => /^(FARHAND|BUN)_/.test(line))).toEqual([`FARHAND_JOB=${id}`]);
   });
 
-  test("only --env with --clear-env", async () => {
+  test("only --env and the job's id with --clear-env", async () => {
     await using world = await setup();
     const { stdout } = await world.exec("--clear-env", "--env", "ONLY=this", "--", "/usr/bin/env");
-    expect(stdout).toBe("ONLY=this\n");
+    expect(stdout).toBe(`ONLY=this\nFARHAND_JOB=${(await world.job("@last")).id}\n`);
   });
 
   test("variables whose names objects have of themselves, and records those names", async () => {
@@ -141,7 +142,8 @@ describe("exec gives the program", () => {
     const names = ["__proto__", "constructor", "hasOwnProperty", "prototype", "toString"];
     const set = names.flatMap((name) => ["--env", `${name}=x ${name}`]);
     const { code, stdout } = await world.exec("--clear-env", ...set, "--", "/usr/bin/env");
-    expect([code, stdout.trimEnd().split("\n").sort()]).toEqual([
+    const lines = stdout.trimEnd().split("\n");
+    expect([code, lines.filter((line) => !line.startsWith("FARHAND_JOB=")).sort()]).toEqual([
       0,
       names.map((name) => `${name}=x ${name}`),
     ]);

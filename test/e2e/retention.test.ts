@@ -1,6 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
+import { writeLedger } from "../support/ledgers.ts";
 import { openWorld, parseShown } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -10,12 +12,15 @@ const MiB = 1024 * 1024;
 const SEGMENT = 256 * 1024;
 const WRITTEN = 10 * MiB;
 
-async function setup() {
+async function setup(...args: string[]) {
   const world = openWorld();
-  await world.start();
+  await world.start(...args);
   const diskBytes = (job: string) => {
     const ledger = join(world.state, "ledgers", job);
-    return readdirSync(ledger).reduce((sum, name) => sum + statSync(join(ledger, name)).size, 0);
+    return readdirSync(ledger).reduce(
+      (sum, name) => sum + (statSync(join(ledger, name), { throwIfNoEntry: false })?.size ?? 0),
+      0,
+    );
   };
   return { ...world, diskBytes };
 }
@@ -106,6 +111,67 @@ test("follow does not take the rest of a damaged record for the whole", async ()
   expect([code, stderr]).toEqual([
     125,
     "farhand: Output of job 1 is incomplete: it ends before packet 0, the exit is packet 1\n",
+  ]);
+});
+
+describe("Beyond --retention-bytes", () => {
+  /** A detached job that keeps everything, has written 20 MB, and waits for the file `go`. */
+  async function setupLarge(...limits: string[]) {
+    const world = await setup(...limits);
+    const script =
+      "yes 123456789abcdef | head -c 20000000; : > written; while [ ! -e go ]; do sleep 0.02; done; echo last; exit 4";
+    const job = await world.detach("--keep-output", "all", "--shell", script);
+    await eventually(() => existsSync(join(world.home, "written")), 30_000);
+    return { ...world, id: job };
+  }
+
+  test("a running detached job loses its oldest output, and its readers are told exactly what", async () => {
+    await using world = await setupLarge("--retention-bytes", "4MiB");
+    const { id: job } = world;
+    await eventually(() => world.diskBytes(job) <= 4 * MiB, 30_000);
+    expect(await world.job(job)).toMatchObject({ state: "running" });
+    writeFileSync(join(world.home, "go"), "");
+    expect((await world.farhand(["wait", job])).code).toBe(4);
+    const [gap, ...rest] = await world.packets(job);
+    if (gap?.type !== "gap") throw new Error(`The first packet is ${gap?.type}`);
+    const text = rest.map((packet) => (packet.type === "stdout" ? packet.text : "")).join("");
+    expect(rest.map(({ type }) => type)).not.toContain("gap");
+    expect(gap.totals.stdoutBytes + text.length).toBe(20_000_000 + "last\n".length);
+    expect(text.endsWith("\nlast\n")).toBe(true);
+    expect((await world.farhand(["follow", job])).code).toBe(125);
+  });
+
+  test("jobs that are over go first, and a job loses nothing that a client still reads", async () => {
+    await using world = await setup("--retention-bytes", "4MiB");
+    await world.farhand(["exec", "--", "echo", "over"]);
+    const line = "farhand exec --keep-output all --shell 'seq 1 2000000' | (sleep 3; md5sum)";
+    const { stdout } = await world.shell(`${line}; seq 1 2000000 | md5sum`);
+    const [received, expected] = stdout.trim().split("\n");
+    expect(received).toBe(expected ?? "");
+    await eventually(async () => (await world.farhand(["follow", "1"])).code === 125, 30_000);
+    expect((await world.farhand(["follow", "1"])).stderr).toContain('Cannot find job "1"');
+  });
+});
+
+test("[retention] of the configuration is kept to by a server from its start, and numbers go on", async () => {
+  await using world = openWorld();
+  mkdirSync(world.state, { mode: 0o700 });
+  for (let number = 1; number <= 5; number++) writeLedger(world.state, ["said"], 3, { number });
+  const config = join(world.home, "farhandd.toml");
+  writeFileSync(config, 'listen = "127.0.0.1:0"\n[retention]\njobs = 2\n');
+  await world.start("--config", config);
+  await eventually(async () => (await world.status()).jobs.total === 2, 30_000);
+  expect(await world.farhand(["follow", "5"])).toMatchObject({ code: 3, stdout: "said" });
+  expect(readdirSync(join(world.state, "ledgers"))).toHaveLength(2);
+  expect((await world.job(await world.detach("--", "true"))).number).toBe(6);
+
+  await world.farhandd(["stop"]);
+  await world.start("--config", config, "--retention-age", "1d");
+  await eventually(async () => (await world.status()).jobs.total === 1, 30_000);
+  const wrong = await world.farhandd(["start", "--config", config, "--retention-age", "old"]);
+  expect([wrong.code, wrong.stderr]).toEqual([
+    1,
+    expect.stringContaining('Cannot use --retention-age "old": '),
   ]);
 });
 

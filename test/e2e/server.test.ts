@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { version } from "../../package.json";
 import { FARHANDD } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
+import { testIf } from "../support/test-if.ts";
 import { isRunning, openWorld, readProcess } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -105,6 +106,25 @@ describe("start", () => {
       ),
     );
     expect((await world.farhandd(["status"])).code).toBe(3);
+  });
+
+  const lowest = Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"));
+  testIf(
+    process.getuid?.() === 0 && lowest > 80,
+    "becoming somebody else takes root, or any port is free to all",
+  )("on a privileged port exits with 1, and says whose it is", async () => {
+    await using world = await setup();
+    const farhandd = join(world.home, "farhandd");
+    copyFileSync(FARHANDD, farhandd);
+    for (const path of [join(world.home, ".."), world.home]) chmodSync(path, 0o777);
+    const become = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+    const { code, stderr } = await world.shell(
+      `${become} ${farhandd} start --state ${world.home}/own --listen 127.0.0.1:80`,
+    );
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^farhandd: Cannot listen on 127\.0\.0\.1:80: ports so low are for root.*\n$/),
+    ]);
   });
 
   test("on another server's port exits with 1 and names that server, and does not share the port", async () => {

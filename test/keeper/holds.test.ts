@@ -9,12 +9,20 @@ afterEach(() => void jest.useRealTimers());
 
 function setup() {
   let changes = 0;
-  const holds = new Holds(
-    () => changes++,
-    () => HOLD_GRACE,
-  );
+  let abandoned = 0;
+  const holds = new Holds({
+    onChange: () => changes++,
+    onAbandoned: () => abandoned++,
+    grace: () => HOLD_GRACE,
+  });
   const newHolder = () => v.parse(HolderId, crypto.randomUUID());
-  return { holds, one: newHolder(), other: newHolder(), changes: () => changes };
+  return {
+    holds,
+    one: newHolder(),
+    other: newHolder(),
+    changes: () => changes,
+    abandoned: () => abandoned,
+  };
 }
 
 test("Holds without a holder hold nothing back", () => {
@@ -140,4 +148,32 @@ test("Holds that are cleared hold nothing, and no grace fires later", () => {
   const before = changes();
   jest.advanceTimersByTime(HOLD_GRACE);
   expect(changes()).toBe(before);
+});
+
+test("Holds are abandoned when the last one ends with its grace, not when it is released", () => {
+  const { holds, one, other, abandoned } = setup();
+  holds.attach(one, 0);
+  holds.release(one);
+  expect(abandoned()).toBe(0);
+  holds.attach(one, 0);
+  holds.attach(other, 0);
+  holds.orphan(one);
+  jest.advanceTimersByTime(HOLD_GRACE);
+  expect(abandoned()).toBe(0);
+  holds.orphan(other);
+  jest.advanceTimersByTime(HOLD_GRACE - 1);
+  expect(abandoned()).toBe(0);
+  jest.advanceTimersByTime(1);
+  expect(abandoned()).toBe(1);
+});
+
+test("Holds whose client came back in time are not abandoned", () => {
+  const { holds, one, abandoned } = setup();
+  holds.attach(one, 0);
+  holds.orphanAll();
+  jest.advanceTimersByTime(HOLD_GRACE - 1);
+  holds.attach(one, 10);
+  jest.advanceTimersByTime(HOLD_GRACE);
+  expect(abandoned()).toBe(0);
+  expect(holds.isEmpty).toBe(false);
 });

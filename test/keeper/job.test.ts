@@ -8,6 +8,7 @@ import { turn } from "../../src/lib/abort.ts";
 import { createLog } from "../../src/lib/log.ts";
 import { isAlive } from "../../src/process/identity.ts";
 import { openLibc } from "../../src/process/libc.ts";
+import { ProcessTable } from "../../src/process/table.ts";
 import { HolderId } from "../../src/protocol/id.ts";
 import { MAX_PAYLOAD_BYTES, MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
 import { type Packet, RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
@@ -89,10 +90,9 @@ describe("Job", () => {
     expect(lines.slice(0, 2)).toEqual(["0027", "/usr"]);
     const names = lines.slice(2, -1).map((line) => line.split("=")[0] ?? "");
     // The shell itself adds the last three.
-    expect(names.filter((name) => !["PWD", "OLDPWD", "SHLVL", "_"].includes(name)).toSorted()).toEqual([
-      "ONLY",
-      "PATH",
-    ]);
+    expect(
+      names.filter((name) => !["FARHAND_JOB", "PWD", "OLDPWD", "SHLVL", "_"].includes(name)).toSorted(),
+    ).toEqual(["ONLY", "PATH"]);
   });
 
   test("gives a program without stdin an empty one, and one pipe for both streams when they are merged", async () => {
@@ -304,6 +304,7 @@ describe("Cancelling a job", () => {
     expect(await front.hear("reply", (reply) => reply.request === request)).toEqual({
       type: "reply",
       request,
+      ended: { signal: "SIGTERM", processes: 3, killed: 0 },
     });
     const cancelled = { type: "cancelled", by: "tester", end: { type: "signaled", signal: "SIGTERM" } };
     expect((await keeper.exitOf(front, job)).outcome).toEqual(cancelled as never);
@@ -445,6 +446,9 @@ test("A job appends at most 64 KiB before everything else has its turn", async (
     stdin: false,
     holder: undefined,
     libc: openLibc(),
+    launcher: undefined,
+    reaper: undefined,
+    table: new ProcessTable(),
     log: createLog({ level: "error", format: "text", write: console.error, now: () => new Date() }),
     grace: () => 120_000,
     onProgress() {},

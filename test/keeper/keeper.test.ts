@@ -1,5 +1,5 @@
 import { expect, jest, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import * as v from "valibot";
 import { keep } from "../../src/keeper/keeper.ts";
 import { findEnding } from "../../src/ledger/ending.ts";
@@ -140,6 +140,13 @@ test("keep() answers a verb that it does not know, and goes on", async () => {
   expect(textOf(await keeper.run(front, "echo still here"))).toBe("still here\n");
 });
 
+test("keep() answers a ping", async () => {
+  await using world = await setup();
+  const { front } = world;
+  front.send({ type: "ping", request: 77 });
+  expect(await front.hear("reply")).toEqual({ type: "reply", request: 77 });
+});
+
 test("keep() ignores fields that it does not know", async () => {
   await using world = await setup();
   const { front } = world;
@@ -208,6 +215,49 @@ test("keep() that is retired takes no new jobs, and ends with its last one altho
   await Bun.write(keeper.path("go"), "");
   await front.hear("closed", (message) => message.job === job);
   expect(await keeper.process.exited).toBe(0);
+});
+
+test("keep() trims a detached job on demand, and nothing that a holder of one needs", async () => {
+  await using world = await setup();
+  const { keeper, front } = world;
+  const script = "head -c 600000 /dev/zero; : > written; while [ ! -e go ]; do sleep 0.02; done; echo last";
+  const holder = v.parse(HolderId, crypto.randomUUID());
+  const jobs = await Promise.all([
+    keeper.spawn(front, ["sh", "-c", script]),
+    keeper.spawn(front, ["sh", "-c", script.replace("written", "held")], {
+      holder,
+      keepBytes: 64 * 1024 * 1024,
+    }),
+  ]);
+  const [detached, held] = jobs as [JobId, JobId];
+  await front.until(() => jobs.every((job) => front.standing(job).position > 600_000) || undefined);
+  for (const job of [...jobs, v.parse(JobId, Bun.randomUUIDv7())])
+    front.send({ type: "trim", job, bytes: 0 });
+  await eventually(() => keeper.ledger(detached)[0]?.type !== "stdout");
+  await Bun.write(keeper.path("go"), "");
+  for (const job of jobs) await front.hear("closed", (message) => message.job === job);
+  expect(keeper.ledger(detached)).toMatchObject([
+    { type: "gap", number: 0, totals: { stdoutBytes: 600_000 } },
+    { type: "stdout" },
+    { type: "exit", totals: { stdoutBytes: 600_005 } },
+    { type: "closed" },
+  ]);
+  expect(textOf(keeper.ledger(held))).toHaveLength(600_005);
+});
+
+test("keep() refuses a job with a sentence where no ledger can be made", async () => {
+  await using world = await setup();
+  const { keeper, front } = world;
+  rmSync(keeper.path("ledgers"), { recursive: true });
+  const { request } = keeper.requestSpawn(front, ["true"]);
+  expect(await front.hear("reply", (reply) => reply.request === request)).toMatchObject({
+    error: {
+      code: "unavailable",
+      message: "Cannot start the job: the state directory cannot be written (ENOENT)",
+    },
+  });
+  mkdirSync(keeper.path("ledgers"));
+  expect(textOf(await keeper.run(front, "echo on"))).toBe("on\n");
 });
 
 test("keep() holds the lock of its place for as long as it lives, and no longer", async () => {
@@ -304,7 +354,10 @@ test("keep() lets a job go on when a front was replaced and its client did not c
   const place = openPlace(directory.path, v.parse(KeeperId, Bun.randomUUIDv7()));
   const stop = new AbortController();
   const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
-  const kept = keep({ state: directory.path, place, build: "test", libc: openLibc(), log }, stop.signal);
+  const kept = keep(
+    { state: directory.path, place, build: "test", libc: openLibc(), launcher: undefined, log },
+    stop.signal,
+  );
   using front = await Front.connect(place.socket);
   const holder = v.parse(HolderId, crypto.randomUUID());
   const job = v.parse(JobId, Bun.randomUUIDv7());

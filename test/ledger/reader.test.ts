@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -20,6 +20,8 @@ import {
 } from "../../src/protocol/packet.ts";
 import { openDirectory } from "../support/directory.ts";
 import { readLedger, readPackets, textOf, SOME_EXIT } from "../support/packets.ts";
+
+setDefaultTimeout(60_000);
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -173,6 +173,16 @@ test("LedgerWriter.trim drops the oldest output, all of it if need be, and a rea
   ]);
 });
 
+test("LedgerWriter.trim loses no more than an eighth too much of what is written after the first time", () => {
+  using world = setup();
+  const { writer, directory } = world;
+  writer.trim(4 * MiB);
+  while (writer.position < 20 * MiB) writer.append("stdout", chunk(0, 50 * KiB));
+  writer.trim(4 * MiB);
+  expect(bytesOnDisk(directory)).toBeLessThanOrEqual(4 * MiB);
+  expect(bytesOnDisk(directory)).toBeGreaterThan(3.5 * MiB - 50 * KiB);
+});
+
 test("LedgerWriter.trim drops nothing that a holder needs", () => {
   let released = 0;
   using world = setup({ released: () => released });

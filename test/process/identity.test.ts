@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { readBootId } from "../../src/process/boot.ts";
 import { findStartTime, isAlive, sessionMembers } from "../../src/process/identity.ts";
+import type { ProcessIdentity } from "../../src/protocol/job.ts";
 import { openDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { killSession } from "../support/kill.ts";
@@ -19,13 +21,18 @@ function setup(script: string) {
   };
 }
 
+/** The same pid after as many ticks, when the machine was started another time. */
+function beforeBoot({ startTime }: ProcessIdentity): string {
+  return startTime.replace(readBootId(), crypto.randomUUID());
+}
+
 test("findStartTime is the same each time while a process runs, and nothing afterwards", async () => {
   using world = setup("exec sleep 60");
   const { leader, identity } = world;
-  expect(identity.startTime).toMatch(/^\d+$/);
+  expect(identity.startTime).toMatch(/^[0-9a-f-]{36}\/\d+$/);
   expect(findStartTime(leader.pid)).toBe(identity.startTime);
   expect(isAlive(identity)).toBe(true);
-  expect(isAlive({ ...identity, startTime: "1" })).toBe(false);
+  expect(isAlive({ ...identity, startTime: beforeBoot(identity) })).toBe(false);
   leader.kill("SIGKILL");
   await leader.exited;
   expect(findStartTime(leader.pid)).toBeUndefined();
@@ -48,7 +55,26 @@ test("sessionMembers finds the leader and its descendants, also after the leader
 
 test("sessionMembers does not take another process of the same pid for the leader", () => {
   using world = setup("exec sleep 60");
-  expect(sessionMembers({ ...world.identity, startTime: "1" })).toEqual([]);
+  const { identity } = world;
+  expect(sessionMembers({ ...identity, startTime: `${readBootId()}/1` })).toEqual([]);
+});
+
+test("sessionMembers finds nobody of an earlier boot, though pid and ticks are those of one that runs", () => {
+  using world = setup("exec sleep 60");
+  const { identity } = world;
+  expect(sessionMembers({ ...identity, startTime: beforeBoot(identity) })).toEqual([]);
+  // As noted by a version that did not count the boot, which cannot be told from it.
+  expect(sessionMembers({ ...identity, startTime: identity.startTime.split("/")[1] ?? "" })).toEqual([]);
+});
+
+test("sessionMembers finds nobody of an earlier boot in a session whose leader is gone either", async () => {
+  using world = setup("sleep 60 & wait");
+  const { leader, identity } = world;
+  await eventually(() => sessionMembers(identity).length === 2);
+  leader.kill("SIGKILL");
+  await leader.exited;
+  expect(sessionMembers(identity)).toHaveLength(1);
+  expect(sessionMembers({ ...identity, startTime: beforeBoot(identity) })).toEqual([]);
 });
 
 test("sessionMembers reads processes whatever they call themselves", async () => {

@@ -9,8 +9,8 @@ const status: ServerStatus = {
   jobs: { running: 0, total: 0 },
 };
 
-function setup({ isReady = true, upgrades = true, fails = false } = {}) {
-  const calls = { upgraded: [] as string[], stopped: 0, errors: [] as Error[] };
+function setup({ isReady = true, isStopping = false, upgrades = true, fails = false } = {}) {
+  const calls = { upgraded: [] as string[], stopped: [] as object[], held: 0, errors: [] as Error[] };
   const app = createApp({
     authenticate: (token) => (token === "good" ? "somebody" : undefined),
     isReady: () => isReady,
@@ -18,7 +18,12 @@ function setup({ isReady = true, upgrades = true, fails = false } = {}) {
       if (fails) throw new Error("a secret path /home/somebody");
       return status;
     },
-    stop: () => void calls.stopped++,
+    isStopping: () => isStopping,
+    stop: async (request, owner) => {
+      calls.stopped.push({ ...request, owner });
+      return { ended: 3, left: [] };
+    },
+    hold: () => void calls.held++,
     upgrade: (_, owner) => {
       calls.upgraded.push(owner);
       return upgrades;
@@ -29,7 +34,15 @@ function setup({ isReady = true, upgrades = true, fails = false } = {}) {
     app.request(`http://127.0.0.1:9922${path}`, { method, headers: { host: "127.0.0.1:9922", ...headers } });
   const trusted = (path: string, headers: Record<string, string> = {}, method = "GET") =>
     request(path, { authorization: "Bearer good", ...headers }, method);
-  return { calls, request, trusted };
+  return { app, calls, request, trusted };
+}
+
+function setupStop() {
+  const { calls, app } = setup();
+  const headers = { host: "127.0.0.1:9922", authorization: "Bearer good" };
+  const stop = async (body: object) =>
+    app.request("http://127.0.0.1:9922/v1/stop", { method: "POST", headers, body: JSON.stringify(body) });
+  return { calls, stop };
 }
 
 const upgrade = { upgrade: "websocket", connection: "Upgrade", "sec-websocket-protocol": "farhand.v1" };
@@ -94,7 +107,7 @@ describe("the Origin header", () => {
     for (const path of ["/healthz", "/v1/status", "/v1/channel"])
       expect((await trusted(path, { origin, ...upgrade })).status).toBe(403);
     expect((await trusted("/v1/stop", { origin }, "POST")).status).toBe(403);
-    expect(calls).toMatchObject({ upgraded: [], stopped: 0 });
+    expect(calls).toMatchObject({ upgraded: [], stopped: [] });
   });
 });
 
@@ -119,7 +132,7 @@ describe("without a token that is right", () => {
         message: "Cannot let you in: the token is missing or wrong",
       });
     }
-    expect(calls).toEqual({ upgraded: [], stopped: 0, errors: [] });
+    expect(calls).toEqual({ upgraded: [], stopped: [], held: 0, errors: [] });
   });
 
   test("a token in the address is none", async () => {
@@ -133,6 +146,27 @@ describe("without a token that is right", () => {
   });
 });
 
+test("A server that stops is not ready, and opens no channel", async () => {
+  const { request, trusted, calls } = setup({ isStopping: true });
+  const ready = await request("/readyz");
+  expect([ready.status, await ready.text()]).toEqual([503, "stopping\n"]);
+  const channel = await trusted("/v1/channel", upgrade);
+  expect([channel.status, await channel.json()]).toEqual([
+    503,
+    expect.objectContaining({ code: "shutting_down" }),
+  ]);
+  expect(calls.upgraded).toEqual([]);
+});
+
+test("stop reads whether jobs should end, and refuses what it cannot read", async () => {
+  const { calls, stop } = setupStop();
+  expect((await stop({ jobs: { grace: 500 } })).status).toBe(202);
+  expect(calls.stopped).toEqual([{ jobs: { grace: 500 }, owner: "somebody" }]);
+  for (const wrong of [{ jobs: {} }, { jobs: { grace: -1 } }, { jobs: { grace: 1e9 } }, { jobs: true }])
+    expect((await stop(wrong)).status).toBe(400);
+  expect(calls.stopped).toHaveLength(1);
+});
+
 test("readyz answers 503 until the server is ready", async () => {
   const response = await setup({ isReady: false }).request("/readyz");
   expect(response.status).toBe(503);
@@ -142,10 +176,11 @@ test("readyz answers 503 until the server is ready", async () => {
 test("status answers what the server says of itself, and stop asks it to end", async () => {
   const { trusted, calls } = setup();
   expect(await (await trusted("/v1/status")).json()).toEqual(status);
-  expect((await trusted("/v1/stop", {}, "POST")).status).toBe(202);
-  expect(calls.stopped).toBe(1);
+  const stopped = await trusted("/v1/stop", {}, "POST");
+  expect([stopped.status, await stopped.json()]).toEqual([202, { ended: 3, left: [] }]);
+  expect(calls).toMatchObject({ stopped: [{ owner: "somebody" }], held: 1 });
   expect((await trusted("/v1/stop")).status).toBe(404);
-  expect(calls.stopped).toBe(1);
+  expect(calls.stopped).toHaveLength(1);
 });
 
 test.each(["/", "/nothing", "/v1", "/v1/channel/x", "/v2/channel", "/healthz/../v1/nothing", "//"])(

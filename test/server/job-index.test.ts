@@ -1,7 +1,8 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import fc from "fast-check";
 import * as v from "valibot";
 import { createLog } from "../../src/lib/log.ts";
 import { AppError } from "../../src/protocol/error.ts";
@@ -17,6 +18,7 @@ import {
 } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { createStart } from "../support/start.ts";
+import { testIf } from "../support/test-if.ts";
 
 const endedAt = "2026-01-01T00:00:01.000Z";
 const exit = { outcome: { type: "exited" as const, code: 3 }, totals: NO_TOTALS, endedAt };
@@ -63,6 +65,8 @@ function setupFilled(jobs: number) {
   };
 }
 
+const HINT = "run farhandd repair, which sets it aside and rebuilds it from the ledgers";
+
 /** What farhandd 0.1.0 made at first. */
 const FIRST_SCHEMA = [
   "CREATE TABLE jobs (id TEXT PRIMARY KEY, number INTEGER NOT NULL, start TEXT NOT NULL, exit TEXT, closed INTEGER NOT NULL) STRICT",
@@ -105,7 +109,7 @@ async function checkUnwritable(
   expect(index.findByNumber(7)).toMatchObject({ closed: true, exit });
   expect(numbers(index.findByPrefix(toJob(9).start.job.slice(0, 8)))).toEqual([9]);
   expect(index.findByPrefix("0000")).toHaveLength(2);
-  expect(index.listEnded()).toEqual([{ id: toJob(7).start.job, number: 7, endedAt }]);
+  expect(index.listEnded()).toEqual([{ id: toJob(7).start.job, number: 7, outcome: "exited", endedAt }]);
   expect(index.listOpen()).toHaveLength(19);
   expect([index.size, index.lastNumber]).toEqual([20, 20]);
 
@@ -119,6 +123,23 @@ async function checkUnwritable(
 }
 
 describe("JobIndex", () => {
+  test("findLast() answers the newest job of an owner, written or not", () => {
+    using world = setup();
+    using index = world.open();
+    const put = (number: number, owner: string) => {
+      const job = toJob(number);
+      index.put({ ...job, start: { ...job.start, owner } });
+    };
+    const last = (owner: string) => index.findLast(owner)?.start.number;
+    put(1, "ann");
+    put(2, "bob");
+    put(3, "ann");
+    expect([last("ann"), last("bob"), last("eve")]).toEqual([3, 2, undefined]);
+    index.flush();
+    put(4, "bob");
+    expect([last("ann"), last("bob"), last("eve")]).toEqual([3, 4, undefined]);
+  });
+
   test("is empty at first", () => {
     using world = setupFilled(0);
     expect(world.index.list(Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
@@ -341,7 +362,8 @@ describe("JobIndex", () => {
     }
     const before = readFileSync(world.path);
     expect(refusal(world.open)).toBe(
-      `Cannot open "${world.path}": a newer farhandd wrote it (schema 99); use that version`,
+      `Cannot open "${world.path}": a newer farhandd wrote it (schema 99); ` +
+        "use that version, or run farhandd repair --rebuild",
     );
     expect(readFileSync(world.path).equals(before)).toBe(true);
     expect(readdirSync(dirname(world.path))).toEqual([basename(world.path)]);
@@ -354,9 +376,7 @@ describe("JobIndex", () => {
       foreign.run("CREATE TABLE jobs (x)");
     }
     const before = readFileSync(world.path);
-    expect(refusal(world.open)).toBe(
-      `Cannot open "${world.path}": it is no index of farhandd; move it away to have it rebuilt from the ledgers`,
-    );
+    expect(refusal(world.open)).toBe(`Cannot open "${world.path}": it is no index of farhandd; ` + HINT);
     expect(readFileSync(world.path).equals(before)).toBe(true);
   });
 
@@ -370,8 +390,84 @@ describe("JobIndex", () => {
   test("refuses what is no database, and says what to do", () => {
     using world = setup();
     writeFileSync(world.path, "x".repeat(10_000));
-    expect(refusal(world.open)).toMatch(/not a database; move it away to have it rebuilt from the ledgers$/);
+    expect(refusal(world.open)).toEndWith(`not a database; ${HINT}`);
   });
+
+  test("refuses one that has lost all it had, and does not touch it", () => {
+    using world = setup();
+    writeFileSync(world.path, "");
+    const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
+    expect(refusal(() => new JobIndex(world.path, log, false))).toEndWith(`it has lost all it had; ${HINT}`);
+    expect(readFileSync(world.path)).toHaveLength(0);
+    // One that is missing is another matter: the ledgers make it anew.
+    rmSync(world.path);
+    new JobIndex(world.path, log, false)[Symbol.dispose]();
+  });
+
+  test("refuses one that is cut anywhere or in which a page is overwritten, or says in use that it is damaged", () => {
+    using world = setup();
+    {
+      using index = world.open();
+      for (let number = 1; number <= 100; number++) index.put({ ...toJob(number), exit, closed: true });
+    }
+    const sound = readFileSync(world.path);
+    const expectTold = (act: () => unknown) => {
+      try {
+        act();
+      } catch (error) {
+        expect(error).toMatchObject({ code: "state_unusable", message: expect.stringContaining("repair") });
+      }
+    };
+    const use = (bytes: Uint8Array): string[] => {
+      writeFileSync(world.path, bytes);
+      const told: string[] = [];
+      expectTold(() => {
+        using index = world.open();
+        expectTold(() => index.list(Number.MAX_SAFE_INTEGER, 1_000));
+        expectTold(() => index.listEnded());
+        expectTold(() => told.push(...index.findByPrefix(toJob(7).start.job).map(({ start }) => start.job)));
+      });
+      return told;
+    };
+    expect(use(sound)).toEqual([toJob(7).start.job]);
+    const page = 4096;
+    for (let at = 0; at < sound.length; at += page) {
+      // What is cut away is missed at once.
+      expect(use(sound.subarray(0, at + 1_000))).toEqual([]);
+      const overwritten = Uint8Array.from(sound);
+      overwritten.fill(0x5a, at, at + page);
+      expect(use(overwritten)).toEqual([]);
+    }
+    fc.assert(
+      fc.property(fc.nat(sound.length * 8 - 1), (bit) => {
+        const flipped = Uint8Array.from(sound);
+        flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        use(flipped);
+      }),
+      { numRuns: 60 },
+    );
+  }, 60_000);
+
+  testIf(process.getuid?.() === 0, "becoming another user takes root")(
+    "refuses one that this user may not write, and says so",
+    () => {
+      using world = setup();
+      world.open()[Symbol.dispose]();
+      chmodSync(world.path, 0o400);
+      Bun.spawnSync(["chown", "-R", "65534", dirname(world.path)]);
+      const child = Bun.spawnSync([
+        "setpriv",
+        "--reuid=65534",
+        "--clear-groups",
+        process.execPath,
+        "-e",
+        OPENER,
+        world.path,
+      ]);
+      expect(child.stderr.toString()).toBe("");
+      expect(child.stdout.toString()).toContain("see that it is a file that this user may write");
+    },
+  );
 
   test("refuses a directory in its place", () => {
     using world = setup();
@@ -379,3 +475,13 @@ describe("JobIndex", () => {
     expect(refusal(world.open)).toStartWith(`Cannot open "${world.path}": `);
   });
 });
+
+/** Tells why an index cannot be opened. */
+const OPENER = `
+  const { JobIndex } = await import(${JSON.stringify(join(import.meta.dir, "../../src/server/job-index.ts"))});
+  try {
+    new JobIndex(process.argv[1], console);
+  } catch (error) {
+    console.log(error.message);
+  }
+`;

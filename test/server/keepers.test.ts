@@ -106,6 +106,54 @@ describe("A keeper whose link is lost", () => {
     expect(world.events).not.toContain("dead");
   });
 
+  test("is replaced by itself as soon as that can be done", async () => {
+    await using keeper = await KeeperProcess.start();
+    let isBroken = true;
+    let tries = 0;
+    const started = (id: KeeperId) => [process.execPath, "--config=/dev/null", fixture, keeper.state, id];
+    const toCommand = (id: KeeperId) => {
+      tries++;
+      return { argv: isBroken ? ["false"] : started(id), argv0: "bun" };
+    };
+    using world = open(keeper.state, { toCommand });
+    await world.keepers.adoptAll();
+    await keeper.kill();
+    await eventually(() => tries > 3);
+    expect(world.keepers.isReady).toBe(false);
+    isBroken = false;
+    await eventually(() => world.keepers.isReady, 20_000);
+  }, 40_000);
+
+  test("because it gives no sign of life is replaced, and adopted when it thaws", async () => {
+    await using keeper = await KeeperProcess.start();
+    const job = await keeper.spawn(await keeper.front(), ["sleep", "1000"]);
+    using world = open(keeper.state, { beat: { every: 100, patience: 5 } });
+    await world.keepers.adoptAll();
+    keeper.process.kill("SIGSTOP");
+    await eventually(() => world.keepers.isReady && world.keepers.living.length === 2);
+    const frozen = world.keepers.findUnreached(keeper.id);
+    expect(frozen?.state).toMatchObject({ state: "unreached", pid: keeper.process.pid });
+    expect((await world.keepers.current()).id).not.toBe(keeper.id);
+
+    keeper.process.kill("SIGCONT");
+    await eventually(() => frozen?.state.state === "reached");
+    await frozen?.request({ type: "signal", job, signal: "SIGKILL" });
+    expect(await keeper.process.exited).toBe(0);
+  });
+
+  test("is never one that only has much to do", async () => {
+    await using keeper = await KeeperProcess.start();
+    const front = await keeper.front();
+    for (let job = 0; job < 10; job++) await keeper.spawn(front, ["yes"]);
+    using world = open(keeper.state, { beat: { every: 200, patience: 20 } });
+    await world.keepers.adoptAll();
+    for (let round = 0; round < 20; round++) {
+      await Bun.sleep(200);
+      expect((await world.keepers.current()).id).toBe(keeper.id);
+    }
+    expect(world.events).toEqual(["adopt 10"]);
+  }, 30_000);
+
   test("is buried when it is dead, and another takes new jobs", async () => {
     await using keeper = await KeeperProcess.start();
     using world = open(keeper.state);

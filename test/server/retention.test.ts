@@ -4,6 +4,8 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { createLog } from "../../src/lib/log.ts";
 import { JobId } from "../../src/protocol/id.ts";
+import type { Outcome } from "../../src/protocol/outcome.ts";
+import { findStartTime } from "../../src/process/identity.ts";
 import { MIN_SEGMENT_BYTES } from "../../src/protocol/limits.ts";
 import { NO_TOTALS } from "../../src/protocol/packet.ts";
 import { JobIndex } from "../../src/server/job-index.ts";
@@ -49,10 +51,10 @@ function setup() {
       return job;
     },
     /** A job that ended at this time (wall clock, ms). */
-    addEnded(at = 0, bytes = SIZE): JobId {
+    addEnded(at = 0, bytes = SIZE, outcome: Outcome = { type: "exited", code: 0 }): JobId {
       const job = addLedger(bytes);
       const endedAt = new Date(at).toISOString();
-      const exit = { outcome: { type: "exited" as const, code: 0 }, totals: NO_TOTALS, endedAt };
+      const exit = { outcome, totals: NO_TOTALS, endedAt };
       index.put({ start: createStart({ job, number: ++lastNumber }), exit, closed: true });
       return job;
     },
@@ -156,6 +158,20 @@ test("Retention forgets a job whose ledger somebody removed, and removes what a 
 
   rmSync(world.ledger(whole), { recursive: true });
   expect(await retention.runOnce(Date.now())).toEqual([whole]);
+});
+
+test("Retention spares a lost job for as long as one of its processes runs", async () => {
+  using world = setup();
+  const outcome = { type: "lost" as const, since: new Date(0).toISOString() };
+  const [over, alive] = [world.addEnded(0, SIZE, outcome), world.addEnded(0, SIZE, outcome)];
+  const child = Bun.spawn(["sleep", "1000"], { detached: true });
+  const identity = { pid: child.pid, startTime: findStartTime(child.pid) };
+  writeFileSync(join(world.ledger(alive), "start.ndjson"), `{}\n${JSON.stringify(identity)}\n`);
+  const retention = world.open({ bytes: 0, age: 0, jobs: 1 });
+  expect(await retention.runOnce(DAY)).toEqual([over]);
+  child.kill("SIGKILL");
+  await child.exited;
+  expect(await retention.runOnce(DAY)).toEqual([alive]);
 });
 
 test("Retention remembers the id of a removed job for a day", async () => {

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, w
 import { join } from "node:path";
 import { AppError, type ErrorCode } from "../../src/protocol/error.ts";
 import { findLocalServer, leaveLocalServer, lockState, prepareState } from "../../src/server/state.ts";
-import { openDirectory } from "../support/directory.ts";
+import { findMountFault, mountSmall, openDirectory } from "../support/directory.ts";
 import { testIf } from "../support/test-if.ts";
 
 const local = { url: "http://127.0.0.1:9922", token: "fh_secret", pid: 4711, version: "1.2.3" };
@@ -84,6 +84,60 @@ describe("prepareState()", () => {
     },
   );
 
+  test("refuses a name that is too long, and makes nothing of it", () => {
+    using world = setup();
+    const state = join(world.home, "above", "x".repeat(300));
+    expect(refusal("state_unusable", () => prepareState(state))).toBe(
+      `Cannot use state directory "${state}": its name is too long`,
+    );
+    expect(readdirSync(world.home)).toEqual([]);
+  });
+
+  testIf(process.getuid?.() === 0, "becoming another user takes root")(
+    "refuses what this user may not write, in a directory above, in itself and in its rooms, and names it",
+    () => {
+      using world = setup();
+      const attempt = (state: string) => {
+        Bun.spawnSync(["chown", "-R", "65534", world.home]);
+        const user = ["setpriv", "--reuid=65534", "--clear-groups"];
+        return Bun.spawnSync([...user, process.execPath, "-e", PREPARER, state]).stdout.toString();
+      };
+      chmodSync(world.home, 0o500);
+      expect(attempt(world.state)).toContain(`permission denied, mkdir '${world.state}'`);
+      expect(existsSync(world.state)).toBe(false);
+      chmodSync(world.home, 0o700);
+      expect(attempt(world.state)).toBe("");
+      for (const [name, mode] of [
+        ["logs", 0o500],
+        ["ledgers", 0o500],
+        ["keeper", 0o500],
+      ] as const) {
+        chmodSync(join(world.state, name), mode);
+        expect(attempt(world.state)).toMatch(
+          new RegExp(`^Cannot use state directory ".*": EACCES: permission denied, access '.*/${name}'`),
+        );
+        chmodSync(join(world.state, name), 0o700);
+      }
+      writeFileSync(join(world.state, "server.lock"), "", { mode: 0 });
+      expect(attempt(world.state)).toContain("server.lock");
+    },
+  );
+
+  const fault = findMountFault();
+  testIf(fault === undefined, `a read-only file system: ${fault}`)(
+    "refuses a file system that is mounted read-only",
+    () => {
+      using small = mountSmall(1024 * 1024);
+      const state = join(small.path, "state");
+      prepareState(state);
+      Bun.spawnSync(["mount", "-o", "remount,ro", small.path]);
+      for (const path of [state, join(small.path, "other")])
+        expect(refusal("state_unusable", () => prepareState(path))).toBe(
+          `Cannot use state directory "${path}": its file system is mounted read-only`,
+        );
+    },
+  );
+
   test("refuses a file in its place, or in that of a directory above or below it", () => {
     using world = setup();
     writeFileSync(world.state, "");
@@ -137,6 +191,15 @@ describe("lockState()", () => {
     lockState(world.state)[Symbol.dispose]();
   });
 });
+
+const PREPARER = `
+  const { prepareState } = await import(${JSON.stringify(join(import.meta.dir, "../../src/server/state.ts"))});
+  try {
+    prepareState(process.argv[1]);
+  } catch (error) {
+    console.log(error.message);
+  }
+`;
 
 const HOLDER = `
   const { lockState } = await import(${JSON.stringify(join(import.meta.dir, "../../src/server/state.ts"))});

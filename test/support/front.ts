@@ -55,8 +55,9 @@ export class Front implements Disposable {
     return front;
   }
 
-  hello(): void {
-    this.send({ type: "hello", version: LINK_VERSION, build: "test" });
+  /** `grace`: milliseconds that a hold survives its client or us. */
+  hello(grace?: number): void {
+    this.send({ type: "hello", version: LINK_VERSION, build: "test", ...(grace !== undefined && { grace }) });
   }
 
   /** For the socket's callbacks only, as the one below. */

@@ -6,6 +6,7 @@ import { findProcess } from "../../src/ledger/start.ts";
 import { type HolderId, JobId, KeeperId } from "../../src/protocol/id.ts";
 import { MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
 import type { Exit, Packet } from "../../src/protocol/packet.ts";
+import type { Terms } from "../../src/protocol/terms.ts";
 import { openDirectory, type TestDirectory } from "./directory.ts";
 import { eventually } from "./eventually.ts";
 import { Front } from "./front.ts";
@@ -24,6 +25,7 @@ export interface JobRequest {
   readonly cwd?: string;
   readonly env?: Record<string, string>;
   readonly umask?: number;
+  readonly terms?: Terms;
 }
 
 /** A real keeper in a process of its own, on a fresh state directory. Disposing kills it and its jobs. */
@@ -95,6 +97,7 @@ export class KeeperProcess implements AsyncDisposable {
       cwd = this.state,
       env = { PATH: process.env["PATH"] ?? "" },
       umask = 0o022,
+      terms = {},
     } = options;
     const request = ++this.#lastRequest;
     const start = createStart({
@@ -107,6 +110,7 @@ export class KeeperProcess implements AsyncDisposable {
       merge,
       keepBytes,
       startedAt: new Date().toISOString(),
+      ...terms,
     });
     this.#jobs.push(job);
     front.send({ type: "spawn", request, start, env, umask, stdin, ...(holder && { holder }) });

@@ -7,6 +7,7 @@ import {
 } from "../../src/protocol/control.ts";
 import { DATA_HEADER_BYTES, type DataFrame, decodeData, writeDataHeader } from "../../src/protocol/data.ts";
 import type { AppError } from "../../src/protocol/error.ts";
+import { PROTOCOL_VERSION, type Welcome } from "../../src/protocol/hello.ts";
 import type { SessionId } from "../../src/protocol/id.ts";
 import { type PacketKind, RECORD_HEADER_BYTES, writeRecordHeader } from "../../src/protocol/packet.ts";
 import { Outbox } from "../../src/protocol/reliable.ts";
@@ -66,19 +67,20 @@ export class ServerPeer implements Transport {
     this.ear?.receiveText(JSON.stringify(frame));
   }
 
-  welcome(heartbeat = 15_000, major = 1): void {
+  welcome(changes: Partial<Welcome> = {}): void {
     this.sayBare({
       type: "welcome",
-      version: { major, minor: 0 },
+      version: PROTOCOL_VERSION,
       agent: { name: "farhandd", version: "9.9.9" },
       session: crypto.randomUUID() as SessionId,
       generation: 1,
       resume: "token",
       received: 0,
-      heartbeat,
+      heartbeat: 15_000,
       grace: 120_000,
       boot: "boot",
       limits: { controlFrameBytes: 1, dataFrameBytes: 1, controlWindowFrames: 1 },
+      ...changes,
     });
   }
 

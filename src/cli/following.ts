@@ -1,0 +1,220 @@
+import { invoke } from "../client/invoke.ts";
+import type { Output } from "../client/output.ts";
+import type { Session } from "../client/session.ts";
+import type { Missing } from "../client/tally.ts";
+import { jobShow } from "../commands/job-show.ts";
+import { wait } from "../commands/wait.ts";
+import { abortable } from "../lib/abort.ts";
+import { toJsonLine } from "../lib/escape.ts";
+import type { From } from "../protocol/control.ts";
+import { AppError } from "../protocol/error.ts";
+import type { JobSummary } from "../protocol/job.ts";
+import type { Outcome } from "../protocol/outcome.ts";
+import type { Packet } from "../protocol/packet.ts";
+import { adviseReadingOn } from "./advice.ts";
+import { complain, type Context } from "./context.ts";
+import { explainOutcome, FAILURE, NO_MATCH, toExitCode, toSignalCode } from "./exit.ts";
+import { play, type Played } from "./play.ts";
+import { PrefixRenderer } from "./prefix.ts";
+import {
+  createJobJsonRenderer,
+  createTimestampRenderer,
+  type Renderer,
+  renderJson,
+  renderPlain,
+  toTimestamp,
+} from "./render.ts";
+import { findTail } from "./tail.ts";
+import { Until } from "./until.ts";
+
+/** Of prefixes, one job after another; red comes last, as it looks like an error. */
+const COLORS = [36, 32, 33, 35, 34, 31] as const;
+
+/** Where reading begins, apart from a packet. */
+export type Begin = From | { readonly type: "tail"; readonly lines: number };
+
+/** What was asked for, of every job. */
+export interface Wanted {
+  readonly begin: Begin;
+  readonly pattern: RegExp | undefined;
+  /** Whether what comes later is wanted, or only what there is now. */
+  readonly isLive: boolean;
+  readonly hasTimestamps: boolean;
+  readonly isOneOfMany: boolean;
+}
+
+interface Heard extends Played {
+  /** How the job ended; undefined where reading stopped before that. */
+  readonly outcome: Outcome | undefined;
+}
+
+/** One job that is followed, alone or beside others. */
+export class Following {
+  readonly #session: Session;
+  readonly #job: JobSummary;
+  readonly #wanted: Wanted;
+  readonly #index: number;
+  readonly #until: Until | undefined;
+  #output: Output | undefined;
+  #isStopped = false;
+
+  /** `index`: its place among those followed, for its colour. */
+  constructor(session: Session, job: JobSummary, wanted: Wanted, index: number) {
+    this.#session = session;
+    this.#job = job;
+    this.#wanted = wanted;
+    this.#index = index;
+    this.#until = wanted.pattern && new Until(wanted.pattern);
+  }
+
+  /** Whether a line was found that was looked for. */
+  get matched(): boolean {
+    return this.#until?.matched === true;
+  }
+
+  /** Reads no more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#output?.close();
+  }
+
+  /** Answers the exit code. What goes wrong with one of many is told, and ends none of the others. */
+  async run(context: Context): Promise<number> {
+    try {
+      return this.#conclude(await this.#play(context), context);
+    } catch (error) {
+      const { signal, globals, sinks } = context;
+      const isOwn = error instanceof AppError && !this.#session.ended.aborted && !signal.aborted;
+      if (!this.#wanted.isOneOfMany || !isOwn) throw error;
+      const { code, message } = error;
+      if (globals.json)
+        sinks.stdout.writeLine(toJsonLine({ job: this.#job.id, type: "error", code, message }));
+      else complain(context, message);
+      return FAILURE;
+    }
+  }
+
+  async #play(context: Context): Promise<Heard> {
+    const { signal, globals, sinks } = context;
+    const { from, trim, last } = await this.#plan(signal);
+    if (this.#isStopped || (last !== undefined && from.type === "since" && from.number > last))
+      return { exit: undefined, missing: undefined, outcome: undefined };
+    const lines = this.#wanted.isOneOfMany && !globals.json ? this.#createPrefixRenderer(context) : undefined;
+    const render = this.#compose(trim, lines?.render ?? this.#toRenderer(globals.json), globals.json);
+    const output = (this.#output = this.#session.openOutput(this.#job.id, from));
+    const isLast = (packet: Packet) => this.matched || (last !== undefined && toLastNumber(packet) >= last);
+    const playing = play(output, {
+      sinks,
+      render,
+      isShared: globals.json,
+      unread: "stop",
+      until: "closed",
+      isLast,
+    });
+    const played = await abortable(playing, signal).catch((error: unknown) => {
+      const next = lines?.held ?? output.next;
+      if (signal.aborted || next === undefined) throw error;
+      throw adviseReadingOn(error, { job: this.#job.id, next }, globals);
+    });
+    output.close();
+    for (const { stream, bytes } of lines?.rest() ?? []) sinks[stream].write(bytes);
+    const isOver = !this.#isStopped && !this.matched && this.#wanted.isLive && !sinks.stdout.isUnread;
+    const outcome = isOver
+      ? (played.exit?.outcome ?? (await findOutcome(this.#session, this.#job, output.next, signal)))
+      : undefined;
+    return { ...played, outcome };
+  }
+
+  #conclude({ missing, outcome }: Heard, context: Context): number {
+    const { number } = this.#job;
+    if (context.sinks.stdout.isUnread) return toSignalCode("PIPE");
+    if (!this.#wanted.isLive) this.#until?.finish();
+    if (missing !== undefined) complain(context, explainMissing(missing, number));
+    if (this.matched || this.#isStopped) return 0;
+    if (missing !== undefined) return FAILURE;
+    if (this.#until !== undefined) {
+      complain(context, `No line of job ${number} matches ${this.#wanted.pattern}`);
+      return NO_MATCH;
+    }
+    if (outcome === undefined) return 0;
+    const sentence = explainOutcome(outcome, String(number));
+    if (sentence !== undefined && !context.globals.json) complain(context, sentence);
+    return toExitCode(outcome);
+  }
+
+  /** Where to begin, what not to show there, and the last packet if only those are wanted that there are now. */
+  async #plan(signal: AbortSignal): Promise<{ from: From; trim: Trim; last: number | undefined }> {
+    const { begin, isLive } = this.#wanted;
+    const trim: Trim = (packet) => packet;
+    if (isLive && begin.type !== "tail") return { from: begin, trim, last: undefined };
+    const { next } = await invoke(this.#session, jobShow, { job: this.#job.id }, signal);
+    const last = isLive ? undefined : next - 1;
+    if (begin.type === "since") return { from: begin, trim, last };
+    if (begin.type === "recent")
+      return { from: { type: "since", number: Math.max(0, next - begin.count) }, trim, last };
+    const tail = await findTail(this.#session, { job: this.#job.id, next }, begin.lines, signal);
+    return { from: { type: "since", number: tail.since }, trim: tail.trim, last };
+  }
+
+  /** Shows of each packet what belongs to the last lines, up to the line that was looked for. JSON keeps packets whole. */
+  #compose(trim: Trim, render: Renderer, isJson: boolean): Renderer {
+    return (packet) => {
+      const trimmed = trim(packet);
+      const isEmpty = "bytes" in trimmed && trimmed.bytes.length === 0;
+      if (isEmpty) return [];
+      const cut = this.#until?.look(trimmed) ?? trimmed;
+      return render(isJson ? trimmed : cut);
+    };
+  }
+
+  #toRenderer(json: boolean): Renderer {
+    if (json) return this.#wanted.isOneOfMany ? createJobJsonRenderer(this.#job.id) : renderJson;
+    return this.#wanted.hasTimestamps ? createTimestampRenderer(this.#start) : renderPlain;
+  }
+
+  #createPrefixRenderer({ hasColors }: Context): PrefixRenderer {
+    const colored = { stdout: hasColors("stdout"), stderr: hasColors("stderr") };
+    return new PrefixRenderer((at, stream) => {
+      const time = this.#wanted.hasTimestamps ? toTimestamp(this.#start, at) : "";
+      const name = `[${this.#job.number}]`;
+      return `${colored[stream] ? `\x1b[${COLORS[this.#index % COLORS.length]}m${name}\x1b[0m` : name} ${time}`;
+    });
+  }
+
+  get #start(): number {
+    return Date.parse(this.#job.startedAt);
+  }
+}
+
+type Trim = (packet: Packet) => Packet;
+
+/** The number of the last packet that one stands for: a gap stands for many. */
+function toLastNumber(packet: Packet): number {
+  return packet.type === "gap" ? packet.next - 1 : packet.number;
+}
+
+/** How a job ended whose exit was not among what was read, which began behind it. `next`: where reading ended. */
+async function findOutcome(
+  session: Session,
+  { id, number }: JobSummary,
+  next: number | undefined,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { outcome, totals } = await invoke(session, wait, { job: id }, signal);
+  if (outcome === undefined)
+    throw new AppError("incomplete_output", `Job ${number} ended without an outcome`);
+  if (totals !== undefined && next !== undefined && next <= totals.packets)
+    throw new AppError(
+      "incomplete_output",
+      `Output of job ${number} is incomplete: it ends before packet ${next}, the exit is packet ${totals.packets}`,
+    );
+  return outcome;
+}
+
+function explainMissing({ packets, stdoutBytes, stderrBytes }: Missing, job: number): string {
+  const bytes =
+    stdoutBytes === undefined
+      ? "how many bytes is unknown, since reading began later"
+      : `${stdoutBytes} bytes of stdout, ${stderrBytes} bytes of stderr`;
+  return `Output of job ${job} is incomplete: ${packets} packets are gone (${bytes})`;
+}

@@ -1,0 +1,28 @@
+import { invoke } from "../client/invoke.ts";
+import { result as command } from "../commands/result.ts";
+import type { JobResult } from "../protocol/job.ts";
+import type { Arguments } from "./arguments.ts";
+import { complain, type Context, openSession, print } from "./context.ts";
+import { NOT_FINISHED } from "./exit.ts";
+import type { Verb } from "./verb.ts";
+
+/** Each answer's own exit code. */
+const CODES = {
+  value: 0,
+  threw: 1,
+  failed: 2,
+  not_finished: NOT_FINISHED,
+  cancelled: 130,
+} as const satisfies Record<JobResult["type"], number>;
+
+/** Tells what came of a job; the exit code says which of the five answers it is. */
+export const result: Verb = { ...command.cli, summary: command.summary, run };
+
+async function run(values: Arguments, context: Context): Promise<number> {
+  await using session = await openSession(context);
+  const answer = await invoke(session, command, command.cli.toInput(values), context.signal);
+  // What a script captures is the value alone.
+  if (context.globals.json || answer.type === "value") print(context, answer, () => command.cli.show(answer));
+  else complain(context, command.cli.show(answer));
+  return CODES[answer.type];
+}

@@ -1,0 +1,183 @@
+import { ptr, read } from "bun:ffi";
+import { closeSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { constants } from "node:os";
+import * as v from "valibot";
+import { Environment } from "../protocol/environment.ts";
+import { openLinuxLibrary } from "./libc.ts";
+import { errorCode } from "./program.ts";
+
+/** The descriptors of a launcher besides the program's own: what it is told, and what it tells. */
+export const ORDER_FD = 3;
+export const REPORT_FD = 4;
+
+/** What a launcher does to itself, and which program it becomes then. */
+export const LaunchOrder = v.object({
+  file: v.string(),
+  argv: v.array(v.string()),
+  env: Environment,
+  /** The soft limit of descriptors. */
+  descriptors: v.number(),
+  nice: v.optional(v.number()),
+  /** Bytes of address space. */
+  memoryBytes: v.optional(v.number()),
+  /** Processes and threads besides those that its user has already. */
+  processes: v.optional(v.number()),
+  /** Files of control groups to join by writing to them. */
+  doors: v.array(v.string()),
+});
+export type LaunchOrder = v.InferOutput<typeof LaunchOrder>;
+
+/** What it tells: what it used itself, and why it could not become the program if that is so. */
+export const LaunchReport = v.object({
+  userMs: v.number(),
+  systemMs: v.number(),
+  rssBytes: v.number(),
+  failure: v.optional(
+    v.object({ step: v.picklist(["nice", "limits", "groups", "program"]), code: v.string() }),
+  ),
+});
+export type LaunchReport = v.InferOutput<typeof LaunchReport>;
+
+type Step = NonNullable<LaunchReport["failure"]>["step"];
+
+// Linux's numbers, the same on x86-64 and arm64.
+const LAST_SIGNAL = 64;
+const SIG_SETMASK = 2;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+const RLIMIT_NPROC = 6;
+const RLIMIT_NOFILE = 7;
+const RLIMIT_AS = 9;
+
+/**
+ * Does what it is ordered and becomes the program, which is thus bound from its first instruction on, has its own argv and
+ * environment, and is the process that was started. Returns only if it cannot, which it has reported then. Linux only.
+ */
+export function launch(): void {
+  const order = v.parse(LaunchOrder, JSON.parse(readFileSync(ORDER_FD, "utf8")));
+  closeSync(ORDER_FD);
+  const libc = openCalls();
+  const report = (failure?: LaunchReport["failure"]) =>
+    void writeSync(REPORT_FD, `${JSON.stringify({ ...measure(), failure })}\n`);
+  const attempt = (step: Step, act: () => void) => {
+    try {
+      act();
+      return true;
+    } catch (error) {
+      report({ step, code: errorCode(error) });
+      return false;
+    }
+  };
+  // The groups come last: what we are is not to count for what the program will be.
+  if (!attempt("nice", () => order.nice !== undefined && libc.setNice(order.nice))) return;
+  if (!attempt("limits", () => setLimits(order, libc))) return;
+  libc.resetSignals();
+  const execute = libc.prepare(order);
+  report();
+  if (!attempt("groups", () => order.doors.forEach((door) => writeFileSync(door, "0")))) return;
+  attempt("program", execute);
+}
+
+function measure(): Omit<LaunchReport, "failure"> {
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  return { userMs: userCPUTime / 1_000, systemMs: systemCPUTime / 1_000, rssBytes: maxRSS * 1024 };
+}
+
+function setLimits({ descriptors, memoryBytes, processes }: LaunchOrder, libc: Calls): void {
+  libc.lowerLimit(RLIMIT_NOFILE, descriptors);
+  if (processes !== undefined) libc.setLimit(RLIMIT_NPROC, countOthers() + processes);
+  if (memoryBytes !== undefined) libc.setLimit(RLIMIT_AS, memoryBytes);
+}
+
+/** Processes and threads of our user besides our own: the system counts them all together. */
+function countOthers(): number {
+  const uid = String(process.getuid?.());
+  let count = 0;
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    const status = readStatus(name);
+    if (/^Uid:\s+(\d+)/m.exec(status)?.[1] === uid)
+      count += Number(/^Threads:\s+(\d+)/m.exec(status)?.[1] ?? 1);
+  }
+  return count;
+}
+
+function readStatus(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, "latin1");
+  } catch {
+    return ""; // it ended meanwhile
+  }
+}
+
+interface Calls {
+  setNice(nice: number): void;
+  setLimit(resource: number, value: number): void;
+  /** Sets the soft limit alone, to no more than the hard one. */
+  lowerLimit(resource: number, soft: number): void;
+  /** Bun ignores SIGPIPE for one, and a program that is executed keeps that. */
+  resetSignals(): void;
+  /** Makes everything ready, and answers what executes the program. */
+  prepare(order: LaunchOrder): () => never;
+}
+
+function openCalls(): Calls {
+  const { symbols } = openLinuxLibrary({
+    setpriority: { args: ["i32", "u32", "i32"], returns: "i32" },
+    prlimit: { args: ["i32", "i32", "ptr", "ptr"], returns: "i32" },
+    signal: { args: ["i32", "ptr"], returns: "ptr" },
+    pthread_sigmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    execve: { args: ["cstring", "ptr", "ptr"], returns: "i32" },
+    __errno_location: { args: [], returns: "ptr" },
+  });
+  // Found beforehand: nothing may come between a call that fails and the look at why.
+  const errno = symbols.__errno_location();
+  const fail = (): never => {
+    const number = errno === null ? 0 : read.i32(errno);
+    const [code = `errno ${number}`] = Object.entries(constants.errno).find(([, n]) => n === number) ?? [];
+    throw Object.assign(new Error(code), { code });
+  };
+  const limits = new BigUint64Array(2);
+  const setBoth = (resource: number) => {
+    if (symbols.prlimit(0, resource, ptr(limits), null) !== 0) fail();
+  };
+  return {
+    setNice: (nice) => void (symbols.setpriority(0, 0, nice) === 0 || fail()),
+    setLimit(resource, value) {
+      limits.fill(BigInt(value));
+      setBoth(resource);
+    },
+    lowerLimit(resource, soft) {
+      if (symbols.prlimit(0, resource, null, ptr(limits)) !== 0) fail();
+      const hard = limits[1] as bigint;
+      limits[0] = hard < BigInt(soft) ? hard : BigInt(soft);
+      setBoth(resource);
+    },
+    resetSignals() {
+      for (let signal = 1; signal <= LAST_SIGNAL; signal++) symbols.signal(signal, null);
+      symbols.pthread_sigmask(SIG_SETMASK, ptr(new Uint8Array(128)), null);
+    },
+    prepare({ file, argv, env }) {
+      symbols.fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
+      const path = toCString(file);
+      const words = toVector(argv);
+      const variables = toVector(Object.entries(env).map(([name, value]) => `${name}=${value}`));
+      return () => {
+        symbols.execve(ptr(path), ptr(words.pointers), ptr(variables.pointers));
+        return fail();
+      };
+    },
+  };
+}
+
+function toCString(text: string): Uint8Array {
+  return new TextEncoder().encode(`${text}\0`);
+}
+
+/** Texts as C has an array of them. They are kept with it: memory that nobody refers to is reused. */
+function toVector(texts: readonly string[]): { pointers: BigUint64Array; strings: readonly Uint8Array[] } {
+  const strings = texts.map(toCString);
+  const pointers = new BigUint64Array([...strings.map((string) => BigInt(ptr(string))), 0n]);
+  return { pointers, strings };
+}

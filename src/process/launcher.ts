@@ -1,0 +1,80 @@
+import { closeSync, readSync } from "node:fs";
+import * as v from "valibot";
+import type { Confinement } from "./confinement.ts";
+import { type LaunchOrder, LaunchReport } from "./launch.ts";
+import type { Libc } from "./libc.ts";
+import { openInput } from "./pipe.ts";
+import { explainRefusal, quote, StartError } from "./program.ts";
+
+/** How to run this executable so that it calls `launch()`. */
+export interface Launcher {
+  readonly argv: readonly string[];
+  readonly argv0: string;
+}
+
+/** What a launcher used itself, and why there never was a program if that is so. */
+export interface Launched extends Omit<LaunchReport, "failure"> {
+  readonly failure: StartError | undefined;
+}
+
+/** Our ends of the pipes to a launcher. */
+export interface LauncherPipes {
+  /** Gives it its order. */
+  send(order: LaunchOrder): void;
+  /** What it said, if it came to that. Call it when the process has ended. */
+  conclude(name: string, file: string, confinement: Confinement): Launched | undefined;
+}
+
+/** `order` is written, `report` read by us. */
+export function openLauncherPipes(libc: Libc, order: number, report: number): LauncherPipes {
+  libc.prepareReading(report);
+  return {
+    send(message) {
+      const pipe = openInput(order);
+      pipe
+        .write(new TextEncoder().encode(JSON.stringify(message)))
+        .catch(() => {}) // a launcher that ended early tells why
+        .finally(() => pipe.end());
+    },
+    conclude(name, file, confinement) {
+      const reports = readAll(report)
+        .split("\n")
+        .flatMap((line) => (line === "" ? [] : [v.parse(LaunchReport, JSON.parse(line))]));
+      const last = reports.at(-1);
+      return (
+        last && { ...last, failure: last.failure && toStartError(last.failure, name, file, confinement) }
+      );
+    },
+  };
+}
+
+function readAll(fd: number): string {
+  const buffer = Buffer.alloc(4096);
+  try {
+    return buffer.toString("utf8", 0, readSync(fd, buffer));
+  } catch {
+    return ""; // nothing was said, and whoever might still say something is not the launcher
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function toStartError(
+  { step, code }: NonNullable<LaunchReport["failure"]>,
+  name: string,
+  file: string,
+  { nice }: Confinement,
+): StartError {
+  const refuse = (why: string) =>
+    new StartError("start_failed", `Cannot run ${quote(name)}: ${why} (${code})`);
+  switch (step) {
+    case "nice":
+      return refuse(`a niceness of ${nice} is not permitted here`);
+    case "limits":
+      return refuse("its resource limits cannot be set");
+    case "groups":
+      return refuse("it cannot be put into its control group");
+    case "program":
+      return explainRefusal(code, name, file);
+  }
+}

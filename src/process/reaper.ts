@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { delay } from "../lib/abort.ts";
+import { findStat, listProcesses } from "./identity.ts";
+import type { Libc } from "./libc.ts";
+
+/** Milliseconds between looks for orphans that have died. */
+export const REAP_EVERY = 1_000;
+
+/**
+ * Waits for orphans that became our children, which Bun leaves as zombies. Only what is known to be no child of Bun's own
+ * is waited for, each by its pid.
+ */
+export class Reaper {
+  readonly #libc: Libc;
+  /** Children that Bun waits for. */
+  readonly #own = new Set<number>();
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+  }
+
+  /** Leaves a child to Bun until that has waited for it. Call it in the turn in which the child is started. */
+  leave(pid: number, exited: Promise<unknown>): void {
+    this.#own.add(pid);
+    const forget = () => void this.#own.delete(pid);
+    exited.then(forget, forget);
+  }
+
+  /** Waits for the dead among the orphans, and answers how many live. */
+  runOnce(): number {
+    let living = 0;
+    for (const pid of listChildren()) {
+      if (this.#own.has(pid)) continue;
+      if (findStat(pid)?.isZombie !== true) living++;
+      else this.#libc.reap(pid);
+    }
+    return living;
+  }
+}
+
+/** Reaps at intervals, for as long as we live. Ends only by the signal, whose reason it throws. */
+export async function reap(reaper: Reaper, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    await delay(REAP_EVERY, signal);
+    reaper.runOnce();
+  }
+}
+
+/** Our children: orphans go to the first thread. A kernel may be built without this list. */
+function listChildren(): number[] {
+  try {
+    const text = readFileSync(`/proc/self/task/${process.pid}/children`, "latin1").trim();
+    return text === "" ? [] : text.split(" ").map(Number);
+  } catch {
+    return listProcesses()
+      .filter(({ parent }) => parent === process.pid)
+      .map(({ pid }) => pid);
+  }
+}

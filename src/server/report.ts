@@ -1,0 +1,62 @@
+import type { ServerStatus } from "./app.ts";
+import type { Stopped } from "./control.ts";
+import type { ServiceDefinition } from "./service/definition.ts";
+import type { ServiceChange, ServiceState } from "./service/service.ts";
+
+/** What `start` says. */
+export function describeStarted({ version, listen, pid }: ServerStatus): string {
+  return `farhandd ${version} listens on ${listen.join(" and ")} with pid ${pid}`;
+}
+
+/** What `stop` says. */
+export function describeStopped({ status, ended, left }: Stopped): string {
+  const did = ended === 0 ? [] : [`${count(ended)} ended`];
+  const stay = left.map(({ number, reason }) => `job ${number} goes on: ${reason}`);
+  const going = status.jobs.running - ended - left.length;
+  const on = going > 0 && ended === 0 ? [`${going} running jobs go on without it`] : [];
+  return [`farhandd with pid ${status.pid} has stopped`, ...did, ...stay, ...on].join("; ");
+}
+
+/** What `status` says of a server that runs. */
+export function describeStatus(status: ServerStatus, state: string): string {
+  const keepers = status.keepers.map(describeKeeper).join(", ");
+  return (
+    `farhandd ${status.version} runs with pid ${status.pid}\n` +
+    `  listening on ${status.listen.join(" and ")}\n  state in ${state}\n` +
+    `  ${status.jobs.running} of ${status.jobs.total} jobs running; ${keepers}`
+  );
+}
+
+/** What `service install` and `uninstall` say. */
+export function describeChange(
+  verb: "installed" | "removed",
+  { manager, path, byHand }: ServiceChange,
+  advice: ServiceDefinition["advice"],
+): string {
+  const rest =
+    byHand.length === 0 ? "" : `\n${manager} does not run here; once it does:\n  ${byHand.join("\n  ")}`;
+  return `The service is ${verb}: ${path}${rest}${advice === undefined ? "" : `\nNote: ${advice}`}`;
+}
+
+/** What `service status` says. */
+export function describeService({ manager, path, installed, enabled, running }: ServiceState): string {
+  if (!installed) return `No service of farhandd is installed for ${manager} (${path})`;
+  const words = [enabled ? "enabled" : "not enabled", running ? "running" : "not running"];
+  return `The service is installed for ${manager}, ${words.join(" and ")} (${path})`;
+}
+
+function count(jobs: number): string {
+  return jobs === 1 ? "1 job" : `${jobs} jobs`;
+}
+
+function describeKeeper(keeper: ServerStatus["keepers"][number]): string {
+  const who = `keeper ${keeper.pid ?? keeper.id} with ${keeper.jobs} jobs`;
+  switch (keeper.state) {
+    case "reached":
+      return who;
+    case "unreached":
+      return `${who} (it does not answer)`;
+    case "unsupported":
+      return `${who} (of version ${keeper.major}, which this farhandd cannot use)`;
+  }
+}

@@ -1,0 +1,83 @@
+import { join, resolve } from "node:path";
+import { AppError } from "../../protocol/error.ts";
+import type { ConfigFlags } from "../config.ts";
+import type { ServiceDefinition } from "./definition.ts";
+import { defineAgent } from "./launchd.ts";
+import { defineUnit } from "./systemd.ts";
+import { defineTask } from "./task.ts";
+
+/** Who wishes which service, and where. */
+export interface ServiceRequest {
+  readonly isUser: boolean;
+  /** The compiled executable, or undefined when this runs from source. */
+  readonly executable: string | undefined;
+  readonly flags: ConfigFlags;
+  /** The state directory that flags, environment and file together make. */
+  readonly state: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly platform: NodeJS.Platform;
+  readonly uid: number;
+  readonly account: string;
+  readonly home: string;
+}
+
+/** The service as this platform's manager wants it. Throws `unavailable` where none is known, or for a server from source. */
+export function defineService(request: ServiceRequest): ServiceDefinition {
+  const { isUser, executable, uid, account, state } = request;
+  if (executable === undefined) {
+    throw new AppError(
+      "unavailable",
+      "Cannot make a service of a farhandd that runs from source: build it, and run dist/farhandd service",
+    );
+  }
+  const wish = {
+    argv: [executable, "serve", ...toArguments(request)] as const,
+    isUser,
+    uid,
+    account,
+  };
+  const { platform, home, env } = request;
+  switch (platform) {
+    case "linux": {
+      const own = join(env["XDG_CONFIG_HOME"] || join(home, ".config"), "systemd", "user");
+      return defineUnit({ ...wish, directory: isUser ? own : "/etc/systemd/system" });
+    }
+    case "darwin": {
+      const own = join(home, "Library", "LaunchAgents");
+      return defineAgent({ ...wish, directory: isUser ? own : "/Library/LaunchDaemons" });
+    }
+    case "win32":
+      return defineTask({ ...wish, directory: state });
+    default:
+      throw new AppError("unavailable", `Cannot make a service on ${platform}: its manager is not known`);
+  }
+}
+
+/** Throws `forbidden` for who may not change services of the whole machine. */
+export function checkMayChange({ isUser, platform, uid }: ServiceRequest): void {
+  if (isUser || platform === "win32" || uid === 0) return;
+  throw new AppError(
+    "forbidden",
+    "Cannot change services of the machine: run this as root, or with --user for your own",
+  );
+}
+
+/** The options of `serve`, in words that mean the same wherever and by whom they are read. */
+function toArguments({ flags, state, env }: ServiceRequest): string[] {
+  const config = flags.config ?? (env["FARHAND_CONFIG"] || undefined);
+  // A configuration may name another directory later; without one nobody else says where the state is.
+  const isStated = flags.state !== undefined || Boolean(env["FARHAND_STATE"]) || config === undefined;
+  const options = {
+    "--config": config && resolve(config),
+    "--state": isStated ? state : undefined,
+    "--log-level": flags.logLevel,
+    "--log-format": flags.logFormat,
+    "--retention-age": flags.retention?.age,
+    "--retention-jobs": flags.retention?.jobs,
+    "--retention-bytes": flags.retention?.bytes,
+  };
+  return [
+    ...flags.listen.flatMap((address) => ["--listen", address]),
+    ...Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name, value])),
+  ];
+}

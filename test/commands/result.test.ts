@@ -1,0 +1,46 @@
+import { describe, expect, test } from "bun:test";
+import * as v from "valibot";
+import { result, toResult } from "../../src/commands/result.ts";
+import { JobResult, type JobSummary } from "../../src/protocol/job.ts";
+import type { Outcome } from "../../src/protocol/outcome.ts";
+import { createStart } from "../support/start.ts";
+
+function answer(outcome?: Outcome) {
+  const { job: id, number, command, argv, cwd, owner, startedAt } = createStart();
+  const summary: JobSummary = {
+    ...{ id, number, command, argv, cwd, owner, startedAt },
+    state: outcome === undefined ? "running" : "closed",
+    attached: false,
+    ...(outcome && { outcome }),
+  };
+  return v.parse(JobResult, toResult(summary));
+}
+
+describe("toResult() has one of five answers for every outcome:", () => {
+  const error = { code: "internal", message: "no" } as const;
+  test.each<[JobResult["type"], Outcome | undefined]>([
+    ["not_finished", undefined],
+    ["value", { type: "exited", code: 0 }],
+    ["value", { type: "returned", value: [1, null] }],
+    ["threw", { type: "threw", error }],
+    ["cancelled", { type: "cancelled", by: "me", end: { type: "exited", code: 0 } }],
+    ["failed", { type: "exited", code: 255 }],
+    ["failed", { type: "exited", code: 256 }],
+    ["failed", { type: "signaled", signal: "SIGKILL" }],
+    ["failed", { type: "timed_out", limit: 1 }],
+    ["failed", { type: "idle_timed_out", limit: 1 }],
+    ["failed", { type: "output_limited", limit: 1 }],
+    ["failed", { type: "not_started", reason: { code: "start_failed", message: "no" } }],
+    ["failed", { type: "lost", since: "then" }],
+  ])("%s of %j", (type, outcome) => {
+    const given = answer(outcome);
+    expect(given).toMatchObject({ type, ...(outcome && { outcome }) });
+    expect(result.cli.show(given)).not.toBe("");
+  });
+
+  test("a value, an error and who cancelled are passed on", () => {
+    expect(answer({ type: "returned", value: { a: [1] } })).toMatchObject({ value: { a: [1] } });
+    expect(answer({ type: "threw", error })).toMatchObject({ error });
+    expect(answer({ type: "cancelled", by: "me" })).toMatchObject({ by: "me" });
+  });
+});

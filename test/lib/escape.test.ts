@@ -1,0 +1,19 @@
+import { expect, test } from "bun:test";
+import { escapeControls, escapeLines, toJsonLine } from "../../src/lib/escape.ts";
+
+const hostile = "a\x1b[2J\x07\r\n\tb\x7f\x9b31mc\u202ed\u2028e";
+
+test("escapeControls() leaves nothing that a terminal obeys, and keeps every letter", () => {
+  expect(escapeControls(hostile)).toBe("a\\x1b[2J\\x07\\r\\n\\tb\\x7f\\x9b31mc\\u202ed\\u2028e");
+  expect(escapeControls("grün 漢字 🙂 'x'")).toBe("grün 漢字 🙂 'x'");
+});
+
+test("escapeLines() keeps line breaks and nothing else", () => {
+  expect(escapeLines("a\n\x1b[31mb\r\n")).toBe("a\n\\x1b[31mb\\r\n");
+});
+
+test("toJsonLine() means the same, on one line without controls", () => {
+  const line = toJsonLine({ [hostile]: hostile });
+  expect(JSON.parse(line)).toEqual({ [hostile]: hostile });
+  expect(line).not.toMatch(/[\x00-\x1f\x7f-\x9f\u2028\u202e]/);
+});

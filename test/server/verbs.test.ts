@@ -1,0 +1,41 @@
+import { describe, expect, test } from "bun:test";
+import { parseFlags, toConfigFlags, toStopRequest, usage } from "../../src/server/verbs.ts";
+
+describe("parseFlags()", () => {
+  test("reads options and what stands alone, in any order", () => {
+    const flags = parseFlags("service", ["--user", "install", "--listen", "a:1", "--listen", "b:2"]);
+    expect(flags).toMatchObject({ action: "install", user: true, listen: ["a:1", "b:2"] });
+    expect(toConfigFlags(flags)).toMatchObject({ listen: ["a:1", "b:2"], state: undefined });
+  });
+
+  test.each([
+    ["serve", ["now"]],
+    ["service", ["install", "now"]],
+    ["stop", ["--listen", "a:1"]],
+    ["stop", ["--background"]],
+    ["status", ["--state"]],
+  ] as const)("refuses %s %j", (verb, args) => {
+    expect(() => parseFlags(verb, args)).toThrow("Cannot read the command line");
+  });
+});
+
+describe("toStopRequest()", () => {
+  test("ends jobs only when that is said, after 5 s unless told otherwise", () => {
+    expect(toStopRequest({})).toEqual({});
+    expect(toStopRequest({ jobs: true })).toEqual({ jobs: { grace: 5_000 } });
+    expect(toStopRequest({ jobs: true, grace: "250ms" })).toEqual({ jobs: { grace: 250 } });
+  });
+
+  test.each([{ grace: "1s" }, { jobs: true, grace: "soon" }, { jobs: true, grace: "61m" }])(
+    "refuses %j",
+    (flags) => {
+      expect(() => toStopRequest(flags)).toThrow("Cannot");
+    },
+  );
+});
+
+test("usage() tells of every verb, and of one with its options", async () => {
+  const all = await usage(undefined, "1.0.0", false);
+  for (const word of ["serve", "start", "stop", "status", "service"]) expect(all).toContain(word);
+  expect(await usage("stop", "1.0.0", false)).toContain("--grace=<duration>");
+});
