@@ -47,11 +47,34 @@ export async function attempt(
   }
   if (!heard.isKilled && heard.code === FAILED) onFailure(toSentence(heard.own));
   if (!isDetached) comparePart(heard, written, "The client that failed had written");
-  const [job] = checkOnce(program, stage, isDetached && !heard.isKilled && heard.code === 0);
+  const isAccepted = isDetached && heard.code === 0;
+  const verdict = await followUp(program, written, { stage, clients, isAccepted });
+  return isAccepted && verdict === "followed up" ? "whole" : verdict;
+}
+
+/** Looks again for a job that had not been there: a call may be read long after its client was killed. */
+export async function lookAgain(program: Program, stage: Stage, clients: Clients): Promise<Verdict> {
+  if (checkOnce(program, stage).length === 0) return "not started";
+  const written = await runLocally(program, stage.world.home);
+  return await followUp(program, written, { stage, clients, isAccepted: false });
+}
+
+interface FollowOptions extends Pick<AttemptOptions, "stage" | "clients"> {
+  /** Whether the job must be there. */
+  readonly isAccepted: boolean;
+}
+
+/** Reads what a job wrote whose client did not. */
+async function followUp(
+  program: Program,
+  written: Written,
+  { stage, clients, isAccepted }: FollowOptions,
+): Promise<Verdict> {
+  const [job] = checkOnce(program, stage, isAccepted);
   if (job === undefined) return "not started";
   if (program.stdin !== undefined) return await cutOff(job, written, stage);
   compare(await follow(job, stage, clients), written, "A follower was told");
-  return isDetached && heard.code === 0 ? "whole" : "followed up";
+  return "followed up";
 }
 
 /** The last thing that a client said, without what differs from one to the next. */

@@ -1,9 +1,9 @@
 import { privateBytes } from "../support/memory.ts";
 import { Random } from "../support/random.ts";
-import { attempt } from "./attempt.ts";
+import { attempt, lookAgain, type Verdict } from "./attempt.ts";
 import { wreakHavoc } from "./chaos.ts";
 import { Clients } from "./client.ts";
-import { createProgram } from "./program.ts";
+import { createProgram, type Program } from "./program.ts";
 import { openStage, type Stage } from "./stage.ts";
 
 export interface StormOptions {
@@ -35,7 +35,7 @@ export interface Report {
 const FLOORS = { jobs: 500, faults: 100, seconds: 600 };
 
 /** Runs programs through Farhand for a while as clients, fronts and the network fail, and compares with what they do alone. */
-export async function storm({ seconds, seed, width = 12, log = () => {} }: StormOptions): Promise<Report> {
+export async function storm({ seconds, seed, width = 16, log = () => {} }: StormOptions): Promise<Report> {
   const random = new Random(seed);
   await using stage = await openStage();
   const clients = new Clients();
@@ -48,21 +48,31 @@ export async function storm({ seconds, seed, width = 12, log = () => {} }: Storm
   const wrongs: string[] = [];
   const signal = AbortSignal.timeout(seconds * 1_000);
   let jobs = 0;
+  let isOver = false;
+  const unstarted: Program[] = [];
+  const judge = async (program: Program, run: () => Promise<Verdict>) => {
+    try {
+      const verdict = await run();
+      if (verdict === "not started" && !isOver) unstarted.push(program);
+      else counts.verdicts.add(verdict);
+    } catch (error) {
+      const what = error instanceof Error ? error.message : String(error);
+      wrongs.push(`${program.mark} (${program.kind}, ${program.mode}): ${what}`);
+      log(wrongs.at(-1) ?? "");
+    }
+  };
+  const options = { stage, clients, onFailure: counts.failures.add };
   const work = async () => {
     while (!signal.aborted) {
       const program = createProgram(random, jobs++);
       counts.kinds.add(`${program.kind}, ${program.mode}`);
-      try {
-        counts.verdicts.add(await attempt(program, { stage, clients, onFailure: counts.failures.add }));
-      } catch (error) {
-        const wrong = `${program.mark} (${program.kind}, ${program.mode}): ${error instanceof Error ? error.message : error}`;
-        wrongs.push(wrong);
-        log(wrong);
-      }
+      await judge(program, () => attempt(program, options));
     }
   };
   const havoc = wreakHavoc({ stage, clients, random, signal, onFault: counts.struck.add });
   await Promise.all([havoc, ...Array.from({ length: width }, work)]);
+  isOver = true;
+  for (const program of unstarted) await judge(program, () => lookAgain(program, stage, clients));
   wrongs.push(...(await findLeftovers(stage)));
   const faults = counts.struck.total();
   if (jobs < (FLOORS.jobs * seconds) / FLOORS.seconds) wrongs.push(`Only ${jobs} jobs were run`);
