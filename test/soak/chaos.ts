@@ -1,4 +1,5 @@
 import { eventually } from "../support/eventually.ts";
+import { OPCODE } from "../support/frame.ts";
 import type { Random } from "../support/random.ts";
 import type { PassingFrame, Verdict } from "../support/websocket-proxy.ts";
 import { isRunning } from "../support/world.ts";
@@ -125,6 +126,6 @@ function networkFaults({ proxy }: Stage): readonly Fault[] {
 /** Loses, doubles or swaps a frame now and then; one that is never said again is not lost, since no network does that. */
 function harm({ opcode, json }: PassingFrame, random: Random): Verdict {
   if (random.next() > 0.02) return "pass";
-  const isMissed = opcode === 2 || json?.["seq"] !== undefined;
+  const isMissed = opcode === OPCODE.binary || json?.["seq"] !== undefined;
   return random.pick(isMissed ? (["drop", "duplicate", "swap"] as const) : (["duplicate", "swap"] as const));
 }

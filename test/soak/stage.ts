@@ -30,7 +30,11 @@ export async function openStage(): Promise<Stage> {
   const door = join(world.home, "door");
   mkdirSync(door);
   chmodSync(door, 0o700);
-  let server = await world.start();
+  // Shorter than some faults last: what outlives its session is tried, too, and nobody waits long for a client that was killed.
+  const config = join(world.home, "farhandd.toml");
+  writeFileSync(config, 'listen = "127.0.0.1:0"\nsession.grace = "5s"\n');
+  const start = () => world.start("--config", config);
+  let server = await start();
   const proxy = await openWebSocketProxy(String(server.listen[0]), undefined, { record: () => false });
   // The token differs after each start; a client looks for it beside the address, which stays the proxy's.
   const open = () => {
@@ -47,7 +51,7 @@ export async function openStage(): Promise<Stage> {
     front: () => server.pid,
     keeper: () => server.keepers[0]?.pid ?? 0,
     async restart() {
-      server = await world.start();
+      server = await start();
       open();
     },
     async killFront() {
