@@ -18,6 +18,11 @@ export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   return findStartTime(pid) === startTime;
 }
 
+/** Whether a process was started since the boot. One that a reboot ended has nobody left, whoever has its ids now. */
+export function isOfThisBoot({ startTime }: ProcessIdentity, boot = readBootId()): boolean {
+  return process.platform !== "linux" || startTime.startsWith(toStartTime(boot, ""));
+}
+
 /** A process as the system lists it. */
 export interface ProcessRow extends ProcessIdentity {
   readonly parent: number;
@@ -38,8 +43,7 @@ export function listProcesses(): ProcessRow[] {
 export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
   if (process.platform !== "linux") return isAlive(leader) ? [leader] : [];
   const boot = readBootId();
-  // Those that a reboot ended have nobody left, whoever has their ids now.
-  if (!leader.startTime.startsWith(toStartTime(boot, ""))) return [];
+  if (!isOfThisBoot(leader, boot)) return [];
   const found = findStartTime(leader.pid);
   // A session's id is not given to a new process while members live, so another leader means that all are gone.
   if (found !== undefined && found !== leader.startTime) return [];

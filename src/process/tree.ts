@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import type { ProcessIdentity } from "../protocol/job.ts";
 import type { Cgroup } from "./cgroup.ts";
-import type { ProcessRow } from "./identity.ts";
+import { isOfThisBoot, type ProcessRow } from "./identity.ts";
 import { ProcessTable } from "./table.ts";
 
 /** The variable that names the job in the environment of all its processes. */
@@ -63,9 +63,9 @@ export class Tree {
 
   /** A session's id is not given to a new process while members live, so another leader means that all are gone. */
   #ownsSession(rows: readonly ProcessRow[]): boolean {
-    const { pid, startTime } = this.#options.leader;
-    const holder = rows.find((row) => row.pid === pid);
-    return holder === undefined || holder.startTime === startTime;
+    const { leader } = this.#options;
+    const holder = rows.find(({ pid }) => pid === leader.pid);
+    return holder === undefined ? isOfThisBoot(leader) : holder.startTime === leader.startTime;
   }
 
   #isMember(row: ProcessRow, isSession: boolean): boolean {

@@ -84,10 +84,19 @@ describe("Tree", () => {
     await using world = setup("sleep 60 & wait");
     await eventually(() => world.count() === 2);
     const { leader } = world;
-    const before = { pid: leader.pid, startTime: String(Number(leader.startTime) - 1) };
+    const before = { pid: leader.pid, startTime: leader.startTime.replace(/\d+$/, "1") };
     expect(new Tree({ leader: before, mark: "another" }).find()).toEqual([]);
     // Nor the session of a stranger whose number is that of the leader's pid.
     expect(new Tree({ leader: { pid: process.pid, startTime: "1" }, mark: "another" }).find()).toEqual([]);
+  });
+
+  onLinux("takes no session for the leader's whose number it had before a reboot", async () => {
+    await using world = setup("sleep 60 & exit 0");
+    await world.child.exited;
+    await eventually(() => world.count() === 1);
+    const { leader } = world;
+    const before = { pid: leader.pid, startTime: leader.startTime.replace(/^.*\//, "another-boot/") };
+    expect(new Tree({ leader: before, mark: "another" }).find()).toEqual([]);
   });
 
   onLinux("looks for orphans only among the children of whoever adopts them", async () => {
