@@ -39,9 +39,9 @@ const kinds: readonly ((random: Random) => Draft)[] = [
   }),
   (random) => ({
     kind: "binary",
-    script: `head -c ${random.between(1, 20_000_000)} '${FARHAND}'; exit ${random.whole(3)}`,
+    script: `head -c ${random.between(1, 8_000_000)} '${FARHAND}'; exit ${random.whole(3)}`,
   }),
-  (random) => ({ kind: "large", script: `seq ${random.whole(1_000)} ${random.between(100_000, 2_000_000)}` }),
+  (random) => ({ kind: "large", script: `seq ${random.whole(1_000)} ${random.between(50_000, 1_000_000)}` }),
   (random) => ({
     kind: "long",
     script: `i=0; while [ $i -lt ${random.between(20, 300)} ]; do i=$((i+1)); echo $i; sleep 0.05; done; exit 3`,
