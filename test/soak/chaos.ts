@@ -22,7 +22,7 @@ export interface ChaosOptions {
 }
 
 /** Milliseconds of peace at most between two faults. */
-const PEACE = 2_000;
+const PEACE = 4_000;
 
 /** Lets one fault after the other strike until the signal is aborted: one line of them for processes, one for the network. */
 export async function wreakHavoc({ stage, clients, random, signal, onFault }: ChaosOptions): Promise<void> {

@@ -35,7 +35,7 @@ export interface Report {
 const FLOORS = { jobs: 500, faults: 100, seconds: 600 };
 
 /** Runs programs through Farhand for a while as clients, fronts and the network fail, and compares with what they do alone. */
-export async function storm({ seconds, seed, width = 16, log = () => {} }: StormOptions): Promise<Report> {
+export async function storm({ seconds, seed, width = 24, log = () => {} }: StormOptions): Promise<Report> {
   const random = new Random(seed);
   await using stage = await openStage();
   const clients = new Clients();
