@@ -50,7 +50,9 @@ export class Calls {
 
   /** What is read of jobs whose calls are not answered yet. */
   outputs(): ReadonlySet<Output> {
-    return new Set([...this.#pending.values()].flatMap(({ output }) => output ?? []));
+    return new Set(
+      [...this.#pending.values()].flatMap(({ output }) => (output?.isOpen === true ? [output] : [])),
+    );
   }
 
   /** Takes an answer, and gives the output of its job; undefined for a call that nobody waits for any more. */
@@ -81,12 +83,9 @@ export class Calls {
         this.fail(call, toUnknown(message));
         continue;
       }
-      if (output !== undefined && message.output !== undefined)
-        pending.message = {
-          ...message,
-          output: { ...message.output, channel: output.channel, limit: output.takeFirstLimit() },
-        };
+      pending.message = withOutput(message, output);
       this.#send(pending.message);
+      if (pending.message.output !== undefined) output?.repeatDiscards();
     }
   }
 
@@ -99,6 +98,13 @@ export class Calls {
     this.#pending.delete(call);
     return pending;
   }
+}
+
+/** The call with the channel that its job's output has now; without one, if nobody reads that any more. */
+function withOutput({ output: first, ...message }: Call, output: Output | undefined): Call {
+  if (first === undefined || output?.isOpen !== true) return message;
+  const { channel } = output;
+  return { ...message, output: { ...first, channel, limit: output.takeFirstLimit() } };
 }
 
 function toUnknown({ command, job }: Call): AppError {

@@ -67,8 +67,14 @@ export class Output implements AsyncIterable<Packet> {
     return this.#channel;
   }
 
+  /** Whether somebody still reads it. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Whether it waits for another channel. */
   get isLost(): boolean {
-    return this.#isLost;
+    return this.#isOpen && this.#isLost;
   }
 
   /** The credit that the request to open the channel carries. */

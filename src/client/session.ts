@@ -9,9 +9,10 @@ import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { toValue } from "../protocol/value.ts";
 import { Attachment, toAppError } from "./attachment.ts";
 import { type Answer, Calls } from "./calls.ts";
-import { Input, type InputTarget } from "./input.ts";
+import { Channels } from "./channels.ts";
+import type { Input, InputTarget } from "./input.ts";
 import { Link } from "./link.ts";
-import { Output } from "./output.ts";
+import type { Output } from "./output.ts";
 import { isPassing, retry, toPauses } from "./retry.ts";
 import type { Transport } from "./transport.ts";
 
@@ -64,8 +65,7 @@ export class Session implements AsyncDisposable {
   readonly #options: SessionOptions;
   readonly #link = new Link();
   readonly #calls: Calls;
-  readonly #outputs = new Map<number, Output>();
-  readonly #inputs = new Map<number, Input>();
+  readonly #channels = new Channels(this.#link);
   readonly #firstWelcome = Promise.withResolvers<Welcome>();
   readonly #ended = new AbortController();
   readonly #listeners = new Set<(state: ConnectionState) => void>();
@@ -74,7 +74,6 @@ export class Session implements AsyncDisposable {
   #reconnect: Reconnect | undefined;
   /** The last greeting: what proves to the server that this session is ours. */
   #welcome: Welcome | undefined;
-  #lastChannel = 0;
   /** When there was a connection last that was welcomed, by the session's clock. */
   #attachedAt: number;
   #pauses = toPauses();
@@ -157,7 +156,7 @@ export class Session implements AsyncDisposable {
     start: Start,
     holder: HolderId,
   ): { readonly accepted: Promise<Accepted>; readonly output: Output } {
-    const output = this.#createOutput(start.job, { type: "since", number: 0 }, holder);
+    const output = this.#channels.createOutput(start.job, { type: "since", number: 0 }, holder);
     const accepted = this.#start(start, { output, holder });
     accepted.catch((error: unknown) => output.failed(toAppError(error)));
     return { accepted, output };
@@ -166,7 +165,7 @@ export class Session implements AsyncDisposable {
   /** Reads a job's output; with a holder, the job waits for this reader. */
   openOutput(job: JobId, from: From, holder?: HolderId): Output {
     this.ended.throwIfAborted();
-    const output = this.#createOutput(job, from, holder);
+    const output = this.#channels.createOutput(job, from, holder);
     output.reopen();
     return output;
   }
@@ -174,16 +173,16 @@ export class Session implements AsyncDisposable {
   /** Opens a stream of input to a job. */
   openInput(job: JobId, writer: WriterId): Input {
     this.ended.throwIfAborted();
-    const input = this.#createInput();
-    this.#openInput(input, { job, writer });
+    const input = this.#channels.createInput();
+    this.#channels.openInput(input, { job, writer });
     return input;
   }
 
   /** Opens the stdin of a job whose id only the answer to its call tells. */
   openStdin(accepted: Promise<Accepted>): Input {
-    const input = this.#createInput();
+    const input = this.#channels.createInput();
     accepted.then(
-      ({ job }) => this.#openInput(input, toStdin(job)),
+      ({ job }) => this.#channels.openInput(input, toStdin(job)),
       () => input.close(),
     );
     return input;
@@ -211,23 +210,6 @@ export class Session implements AsyncDisposable {
     throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started no job`);
   }
 
-  #createOutput(job: JobId, from: From, holder: HolderId | undefined): Output {
-    const forget = (channel: number) => this.#outputs.delete(channel);
-    const output = new Output(++this.#lastChannel, { link: this.#link, job, from, holder, forget });
-    this.#outputs.set(output.channel, output);
-    return output;
-  }
-
-  #createInput(): Input {
-    return new Input({ link: this.#link, forget: (channel) => this.#inputs.delete(channel) });
-  }
-
-  #openInput(input: Input, target?: InputTarget): void {
-    const channel = ++this.#lastChannel;
-    this.#inputs.set(channel, input);
-    input.open(channel, target);
-  }
-
   /** Throws `invalid_input` for a call that no frame has room for. The answer must be awaited: it may reject. */
   #ask(...asked: Parameters<Calls["ask"]>): ReturnType<Calls["ask"]> {
     this.ended.throwIfAborted();
@@ -237,14 +219,6 @@ export class Session implements AsyncDisposable {
   #send(message: ClientMessage): void {
     this.ended.throwIfAborted();
     this.#link.send(message);
-  }
-
-  /** A channel that is open; undefined for one that was, whose last frames may still come. */
-  #find<T>(channels: ReadonlyMap<number, T>, channel: number): T | undefined {
-    if (channel > this.#lastChannel) {
-      throw new AppError("protocol_error", `Cannot accept a frame: channel ${channel} was never opened`);
-    }
-    return channels.get(channel);
   }
 
   #attach(
@@ -260,9 +234,8 @@ export class Session implements AsyncDisposable {
       toBeat: () => this.#toBeat(),
       onText: (text) => this.#hear(text, attachment),
       onData: (frame) => {
-        const { channel, position, bytes } = decodeData(frame);
         this.#hasProgress = true;
-        this.#find(this.#outputs, channel)?.arrived(position, bytes);
+        this.#channels.receive(decodeData(frame));
       },
       onLost,
     });
@@ -303,13 +276,10 @@ export class Session implements AsyncDisposable {
       case "failed":
         return this.#calls.fail(frame.call, fromErrorBody(frame.error));
       case "credit":
-        return this.#find(this.#inputs, frame.channel)?.granted(frame);
       case "discard":
-        return this.#find(this.#inputs, frame.channel)?.close();
       case "end":
-        return this.#find(this.#outputs, frame.channel)?.ended(frame.position);
       case "broken":
-        return this.#broken(frame.channel, fromErrorBody(frame.error));
+        return this.#channels.take(frame);
       case "goodbye":
         return attachment.lose(toGoodbye(frame.error));
       case "beat":
@@ -322,26 +292,19 @@ export class Session implements AsyncDisposable {
   #accepted(frame: Answer & { readonly type: "accepted" }): void {
     const output = this.#calls.settle(frame);
     output?.isOf(frame.job);
-    if (output?.isLost) this.#reopen(output);
+    if (output?.isLost) this.#channels.reopen(output);
   }
 
   /** What we have sent. What we have taken is said again too, in case that was lost. */
   #toBeat(): Beat {
-    for (const output of this.#outputs.values()) output.repeatCredit();
-    const positions = [...this.#inputs].flatMap(([channel, input]) =>
-      input.inFlight > 0 ? [[channel, input.sent] satisfies [number, number]] : [],
-    );
+    this.#channels.repeatCredit();
+    const positions = this.#channels.positions();
     return { type: "beat", sent: this.#link.sent, ...(positions.length > 0 && { positions }) };
   }
 
   /** Throws `sequence_gap` when the server has sent what never came. */
   #compare({ positions = [] }: Beat): void {
-    for (const [channel, position] of positions) this.#find(this.#outputs, channel)?.expect(position);
-  }
-
-  #broken(channel: number, error: AppError): void {
-    this.#find(this.#inputs, channel)?.close();
-    this.#find(this.#outputs, channel)?.failed(error);
+    for (const [channel, position] of positions) this.#channels.expect(channel, position);
   }
 
   /** The first greeting, one that came twice, or that of a new connection: of this session, or of another. */
@@ -364,47 +327,22 @@ export class Session implements AsyncDisposable {
   #resume({ received }: Welcome): void {
     const pending = this.#calls.outputs();
     this.#link.resume(this.#attachment, received);
-    this.#reopenAll((output) => !pending.has(output));
+    this.#channels.reopenAll(pending);
   }
 
   /** The session is gone, with the server that had it or by its age: everything is asked for again that may be. */
   #startOver(isRebooted: boolean): void {
     const unsent = new Set(this.#link.open(this.#attachment));
     const pending = this.#calls.outputs();
-    for (const output of pending) this.#renumber(output);
+    for (const output of pending) this.#channels.renumber(output);
     this.#calls.repeat(unsent, isRebooted);
-    for (const output of pending) output.repeatDiscards();
-    this.#reopenAll((output) => !pending.has(output));
-  }
-
-  #reopenAll(isWanted: (output: Output) => boolean): void {
-    for (const output of [...this.#outputs.values()]) if (isWanted(output)) this.#reopen(output);
-    for (const [channel, input] of [...this.#inputs]) {
-      this.#inputs.delete(channel);
-      this.#openInput(input);
-      this.#send({ type: "close", channel });
-    }
-  }
-
-  #reopen(output: Output): void {
-    const { channel } = output;
-    this.#renumber(output);
-    output.reopen();
-    // After it, so that a hold that the old one has passes over to the new one.
-    this.#send({ type: "close", channel });
-  }
-
-  #renumber(output: Output): void {
-    this.#outputs.delete(output.channel);
-    output.restart(++this.#lastChannel);
-    this.#outputs.set(output.channel, output);
+    this.#channels.reopenAll(pending);
   }
 
   #lose(error: AppError): void {
     if (this.ended.aborted) return;
     this.#link.lose();
-    for (const output of [...this.#outputs.values()]) output.suspend();
-    for (const input of this.#inputs.values()) input.suspend();
+    this.#channels.suspend();
     const reconnect = this.#reconnect;
     if (reconnect === undefined || reconnect.window === 0 || !isPassing(error)) return this.#end(error);
     this.#setState({ state: "reconnecting", since: this.#options.now(), reason: error });
@@ -438,6 +376,7 @@ export class Session implements AsyncDisposable {
     const attachment: Attachment = this.#attach(transport, onLost, ms);
     attachment.start();
     const stop = () => attachment.lose(this.ended.reason);
+    if (this.ended.aborted) stop();
     this.ended.addEventListener("abort", stop, { once: true });
     await attachment.welcome.finally(() => this.ended.removeEventListener("abort", stop));
   }
@@ -456,8 +395,7 @@ export class Session implements AsyncDisposable {
     this.#link[Symbol.dispose]();
     this.#firstWelcome.reject(error);
     this.#calls.failAll(error);
-    for (const output of [...this.#outputs.values()]) output.failed(error);
-    for (const input of [...this.#inputs.values()]) input.close();
+    this.#channels.failAll(error);
     this.#setState({ state: "closed", reason: error });
   }
 }

@@ -115,6 +115,23 @@ describe("A session whose connection is lost", () => {
     expect(first.of("call")).toHaveLength(1);
   });
 
+  test("holds no job for a reader who has stopped meanwhile", async () => {
+    for (const [session, calls] of [
+      [SESSION, 0],
+      [OTHER, 1],
+    ] as const) {
+      const world = await setup();
+      const { accepted, output, job } = launchAttached(world.session, { argv: ["x"] });
+      const next = await world.cut();
+      output.close();
+      next.welcome({ session, generation: 2, received: session === SESSION ? 1 : 0 });
+      next.say({ type: "accepted", call: 1, job, number: 1 });
+      await accepted;
+      expect(next.of("open_output")).toEqual([]);
+      expect(next.of("call").map(({ output }) => output)).toEqual(Array(calls).fill(undefined));
+    }
+  });
+
   test("sends input again from where the server holds it, and its end", async () => {
     const { session, first, cut } = await setup();
     const { input } = launchAttached(session, { argv: ["x"], stdin: true });

@@ -1,0 +1,121 @@
+import type { From, ServerFrame } from "../protocol/control.ts";
+import type { DataFrame } from "../protocol/data.ts";
+import { AppError, fromErrorBody } from "../protocol/error.ts";
+import type { HolderId, JobId } from "../protocol/id.ts";
+import { Input, type InputTarget } from "./input.ts";
+import type { Link } from "./link.ts";
+import { Output } from "./output.ts";
+
+/** The channels of one session, which end with each connection and are opened anew over the next. */
+export class Channels {
+  readonly #link: Link;
+  readonly #outputs = new Map<number, Output>();
+  readonly #inputs = new Map<number, Input>();
+  #last = 0;
+
+  constructor(link: Link) {
+    this.#link = link;
+  }
+
+  /** A reader of a job's output, which is not asked for yet. */
+  createOutput(job: JobId, from: From, holder: HolderId | undefined): Output {
+    const forget = (channel: number) => this.#outputs.delete(channel);
+    const output = new Output(++this.#last, { link: this.#link, job, from, holder, forget });
+    this.#outputs.set(output.channel, output);
+    return output;
+  }
+
+  /** A stream of input, which goes nowhere yet. */
+  createInput(): Input {
+    return new Input({ link: this.#link, forget: (channel) => this.#inputs.delete(channel) });
+  }
+
+  /** Opens a channel for a stream of input: to where it went before, unless told. */
+  openInput(input: Input, target?: InputTarget): void {
+    const channel = ++this.#last;
+    this.#inputs.set(channel, input);
+    input.open(channel, target);
+  }
+
+  /** Throws `protocol_error`, or `sequence_gap` when some never came. */
+  receive({ channel, position, bytes }: DataFrame): void {
+    this.#find(this.#outputs, channel)?.arrived(position, bytes);
+  }
+
+  /** Takes a frame that is about a channel. Throws as `receive` does. */
+  take(frame: Extract<ServerFrame, { readonly channel: number }>): void {
+    switch (frame.type) {
+      case "credit":
+        return this.#find(this.#inputs, frame.channel)?.granted(frame);
+      case "discard":
+        return this.#find(this.#inputs, frame.channel)?.close();
+      case "end":
+        return this.#find(this.#outputs, frame.channel)?.ended(frame.position);
+      case "broken":
+        this.#find(this.#inputs, frame.channel)?.close();
+        this.#find(this.#outputs, frame.channel)?.failed(fromErrorBody(frame.error));
+    }
+  }
+
+  /** Of each channel on which input is under way, what was sent. */
+  positions(): [channel: number, position: number][] {
+    return [...this.#inputs].flatMap(([channel, input]) =>
+      input.inFlight > 0 ? [[channel, input.sent]] : [],
+    );
+  }
+
+  /** Throws `sequence_gap` when so much was sent on a channel of output, and did not come. */
+  expect(channel: number, position: number): void {
+    this.#find(this.#outputs, channel)?.expect(position);
+  }
+
+  repeatCredit(): void {
+    for (const output of this.#outputs.values()) output.repeatCredit();
+  }
+
+  /** The connection is gone, and every channel with it. */
+  suspend(): void {
+    for (const output of [...this.#outputs.values()]) output.suspend();
+    for (const input of this.#inputs.values()) input.suspend();
+  }
+
+  /** Gives an output that is read from another channel, which the call that starts its job will open. */
+  renumber(output: Output): void {
+    this.#outputs.delete(output.channel);
+    output.restart(++this.#last);
+    this.#outputs.set(output.channel, output);
+  }
+
+  /** Reads on over another channel, from the packet that did not come. */
+  reopen(output: Output): void {
+    const { channel } = output;
+    this.renumber(output);
+    output.reopen();
+    // After it, so that a hold that the old one has passes over to the new one.
+    this.#link.send({ type: "close", channel });
+  }
+
+  /** Goes on with everything over other channels, but for outputs whose calls are not answered. */
+  reopenAll(pending: ReadonlySet<Output>): void {
+    for (const output of [...this.#outputs.values()]) if (!pending.has(output)) this.reopen(output);
+    for (const [channel, input] of [...this.#inputs]) {
+      this.#inputs.delete(channel);
+      this.openInput(input);
+      this.#link.send({ type: "close", channel });
+    }
+  }
+
+  /** The session is over. */
+  failAll(error: AppError): void {
+    for (const output of [...this.#outputs.values()]) output.failed(error);
+    for (const input of [...this.#inputs.values()]) input.close();
+  }
+
+  /** A channel that is open; undefined for one that was, whose last frames may still come. */
+  #find<T>(channels: ReadonlyMap<number, T>, channel: number): T | undefined {
+    if (channel > this.#last) {
+      throw new AppError("protocol_error", `Cannot accept a frame: channel ${channel} was never opened`);
+    }
+    return channels.get(channel);
+  }
+}
