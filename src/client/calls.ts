@@ -89,7 +89,11 @@ export class Calls {
     }
   }
 
+  /** Undefined for a call that was answered or given up; an answer to one that was never asked means that the other side errs. */
   #take(call: number): Pending | undefined {
+    if (call > this.#last) {
+      throw new AppError("protocol_error", `Cannot accept an answer: call ${call} was never asked`);
+    }
     const pending = this.#pending.get(call);
     this.#pending.delete(call);
     return pending;

@@ -63,6 +63,14 @@ describe("Session", () => {
     expect(session.ended.aborted).toBe(false);
   });
 
+  test("ends at an answer to a call that it never made: whoever waits for the right one would wait for ever", async () => {
+    const { peer, session } = setup();
+    const call = session.call("ping", {});
+    peer.say({ type: "result", call: 9, result: { encoding: "json", value: {} } });
+    await expect(call).rejects.toMatchObject({ code: "protocol_error" });
+    expect(session.ended.aborted).toBe(true);
+  });
+
   test("refuses a call that no frame has room for, and goes on", async () => {
     const { peer, session } = setup();
     const large = { argv: ["é".repeat(MAX_CONTROL_FRAME_BYTES / 2)] };

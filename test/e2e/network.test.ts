@@ -48,7 +48,7 @@ describe("A partition of 10 s", () => {
     async (heartbeat) => {
       await using world = await setup();
       // The client's lines go there and back: what is lost, doubled or out of order on either way shows.
-      const count = 1_500;
+      const count = 1_200;
       const source = `for i in $(seq 1 ${count}); do echo $i; sleep 0.01; done`;
       const client = world.open(`{ ${source}; } | farhand --heartbeat ${heartbeat} exec -- cat`);
       await eventually(() => client.said().length > 100, 30_000);

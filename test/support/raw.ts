@@ -36,6 +36,7 @@ export class RawClient implements Disposable {
   static async connect(url: string): Promise<RawClient> {
     const { hostname, port } = new URL(url);
     const client = new RawClient();
+    client.#upgraded.promise.catch(() => {}); // only who upgrades waits for it
     client.#socket = await Bun.connect({
       hostname: hostname.replace(/^\[|\]$/g, ""),
       port: Number(port),

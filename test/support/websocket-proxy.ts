@@ -1,4 +1,4 @@
-import { FrameReader, type ReadFrame } from "./frame.ts";
+import { FrameReader, OPCODE, type ReadFrame } from "./frame.ts";
 import type { Direction, Transform } from "./lane.ts";
 import type { Faults } from "./proxy-connection.ts";
 import { openProxy, type Proxy } from "./proxy.ts";
@@ -103,7 +103,7 @@ function toWire(frame: ReadFrame, verdict: Exclude<Verdict, "swap">): readonly U
 }
 
 function findJson({ opcode, payload }: ReadFrame): PassingFrame["json"] {
-  if (opcode !== 1) return undefined;
+  if (opcode !== OPCODE.text) return undefined;
   try {
     const value: unknown = JSON.parse(payload.toString());
     // Nothing is known of its fields, which is what the type says.
