@@ -15,7 +15,7 @@ import { KeeperId } from "./protocol/id.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
 import { findServer, start, stop, waitForServer } from "./server/control.ts";
 import { openLogFile } from "./server/log-file.ts";
-import { describeRepair, repair } from "./server/repair.ts";
+import { describeRepair, repair } from "./server/jobs/repair.ts";
 import { describeStarted, describeStatus, describeStopped } from "./server/report.ts";
 import { serve } from "./server/serve.ts";
 import { changeService } from "./server/service/change.ts";

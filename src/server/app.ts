@@ -4,7 +4,7 @@ import * as v from "valibot";
 import type { ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import { toBearer } from "./auth.ts";
-import type { KeeperState } from "./keeper-link.ts";
+import type { KeeperState } from "./keepers/keeper-link.ts";
 import { isLoopback } from "./listen.ts";
 import { type StopReport, StopRequest } from "./shutdown.ts";
 

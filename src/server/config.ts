@@ -12,7 +12,7 @@ import {
   type RetentionLimits,
   RetentionTable,
   toRetention,
-} from "./retention-limits.ts";
+} from "./jobs/retention-limits.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;

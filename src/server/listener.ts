@@ -6,7 +6,7 @@ import { AppError, toErrorBody } from "../protocol/error.ts";
 import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
 import { type AppOptions, createApp } from "./app.ts";
 import { DEFAULT_PORT, formatAddress, type ListenAddress } from "./listen.ts";
-import type { Connection, Peer } from "./connection.ts";
+import type { Connection, Peer } from "./session/connection.ts";
 
 /** Milliseconds that a stopping server gives to connections that are still being closed. */
 const DRAIN_TIME = 500;

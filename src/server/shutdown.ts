@@ -6,7 +6,7 @@ import { sessionMembers } from "../process/identity.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import { MAX_GRACE } from "../protocol/limits.ts";
-import type { Job } from "./job.ts";
+import type { Job } from "./jobs/job.ts";
 
 /** Milliseconds between two looks whether a job's processes are gone. */
 const POLL = 50;

@@ -1,0 +1,58 @@
+import { AppError } from "../../protocol/error.ts";
+import type { Job } from "./job.ts";
+
+/** A job that is asked for under an idempotency key. */
+export interface KeyedRequest {
+  readonly owner: string;
+  readonly key: string;
+  readonly command: string;
+  readonly argv: readonly string[];
+  readonly cwd: string;
+}
+
+/** Which job has an owner's idempotency key, also one that is just being started. */
+export class Keys {
+  readonly #find: (owner: string, key: string) => Job | undefined;
+  readonly #starting = new Map<string, Promise<Job>>();
+
+  /** `find`: the newest job of that owner and key. */
+  constructor(find: (owner: string, key: string) => Job | undefined) {
+    this.#find = find;
+  }
+
+  /**
+   * Answers the job that has the key, or starts one. A job that never started gives its key back. Throws `key_conflict`
+   * where the key's job is of another command, argv or directory.
+   */
+  async claim(request: KeyedRequest, start: () => Promise<Job>): Promise<Job> {
+    const slot = JSON.stringify([request.owner, request.key]);
+    for (let other = this.#starting.get(slot); other !== undefined; other = this.#starting.get(slot)) {
+      const first = await other.catch(() => undefined);
+      if (first !== undefined && isStarted(first)) return checkSame(first, request);
+    }
+    const first = this.#find(request.owner, request.key);
+    if (first !== undefined && isStarted(first)) return checkSame(first, request);
+    const starting = start().finally(() => this.#starting.delete(slot));
+    this.#starting.set(slot, starting);
+    return starting;
+  }
+}
+
+function isStarted({ exit }: Job): boolean {
+  return exit?.outcome.type !== "not_started";
+}
+
+function checkSame(first: Job, { key, command, argv, cwd }: KeyedRequest): Job {
+  const { start } = first;
+  const isSame =
+    start.command === command &&
+    start.cwd === cwd &&
+    start.argv.length === argv.length &&
+    start.argv.every((word, index) => word === argv[index]);
+  if (isSame) return first;
+  throw new AppError(
+    "key_conflict",
+    `Cannot start a job under key "${key}": job ${start.number} has it, and runs something else; choose another key`,
+    { details: { job: start.job, number: start.number } },
+  );
+}

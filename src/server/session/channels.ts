@@ -1,0 +1,245 @@
+import { describeError, type Log } from "../../lib/log.ts";
+import type { ClientFrame, ServerFrame, ServerMessage } from "../../protocol/control.ts";
+import type { CreditCounts } from "../../protocol/credit.ts";
+import { DATA_HEADER_BYTES, type DataFrame, writeDataHeader } from "../../protocol/data.ts";
+import { AppError, toErrorBody } from "../../protocol/error.ts";
+import { Flight } from "../../protocol/flight.ts";
+import type { JobId } from "../../protocol/id.ts";
+import { MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
+import { InputChannel } from "./input-channel.ts";
+import type { Job } from "../jobs/job.ts";
+import type { Jobs } from "../jobs/jobs.ts";
+import { OutputChannel } from "./output-channel.ts";
+
+/** Bytes that may wait in the connection before no more output is put behind them. */
+const MAX_QUEUED_BYTES = 256 * 1024;
+/** Frames of output sent before what has arrived is looked at. */
+const FRAMES_PER_TURN = 4;
+
+/** Where channels write to: the session's connection, as long as it has one. */
+export interface Line {
+  readonly queued: number;
+  sendBytes(bytes: Uint8Array): void;
+  send(frame: ServerFrame): void;
+}
+
+export interface ChannelsOptions {
+  readonly state: string;
+  readonly jobs: Jobs;
+  readonly log: Log;
+  /** The connection at the moment. */
+  readonly line: () => Line | undefined;
+  readonly send: (message: ServerMessage) => void;
+}
+
+export type OpenOutput = Omit<Extract<ClientFrame, { type: "open_output" }>, "type" | "seq" | "ack">;
+type OpenInput = Extract<ClientFrame, { type: "open_input" }>;
+type Channel = OutputChannel | InputChannel;
+
+/** The channels of one session. */
+export class Channels {
+  readonly #options: ChannelsOptions;
+  readonly #channels = new Map<number, Channel>();
+  #flight = new Flight();
+  /** Where data frames are put together; most sessions never need it. */
+  #frame: Uint8Array | undefined;
+  #last = 0;
+  #pumping = false;
+
+  constructor(options: ChannelsOptions) {
+    this.#options = options;
+  }
+
+  /** Throws `protocol_error` for a number that was used, `too_many`. */
+  openOutput({ channel: id, job, from, holder, hold, limit }: OpenOutput): void {
+    this.#claim(id);
+    this.#dropReplaced(job, holder);
+    const channel = new OutputChannel({
+      state: this.#options.state,
+      job,
+      from,
+      holder,
+      hold,
+      flight: this.#flight,
+      onReady: () => this.startPumping(),
+    });
+    channel.grant({ received: 0, limit }, performance.now());
+    this.#channels.set(id, channel);
+    this.#startAttaching(id, job, (found) => channel.attach(found));
+  }
+
+  /** Throws as `openOutput` does. */
+  openInput({ channel: id, job, writer }: OpenInput): void {
+    this.#claim(id);
+    const { send, line } = this.#options;
+    const channel = new InputChannel({
+      writer,
+      onCredit: (counts) => line()?.send({ type: "credit", channel: id, ...counts }),
+      onDiscard: () => {
+        this.close(id);
+        send({ type: "discard", channel: id });
+      },
+      onBroken: (error) => this.#break(id, error),
+    });
+    this.#channels.set(id, channel);
+    this.#startAttaching(id, job, (found) => {
+      if (this.#channels.get(id) === channel) channel.attach(found); // not if it was closed meanwhile
+    });
+  }
+
+  close(id: number): void {
+    const channel = this.#channels.get(id);
+    this.#channels.delete(id);
+    channel?.close(true, performance.now());
+  }
+
+  receive({ channel: id, position, bytes }: DataFrame): void {
+    const channel = this.#channels.get(id);
+    if (channel instanceof InputChannel) return channel.receive(position, bytes);
+    // Bytes may be under way to a channel that has just been closed; only a number never opened is a mistake.
+    if (channel !== undefined || id > this.#last)
+      throw new AppError("protocol_error", `Cannot accept data: channel ${id} takes none`);
+  }
+
+  end(id: number, position: number): void {
+    this.#find(id, InputChannel)?.end(position);
+  }
+
+  discard(id: number, stream: "stdout" | "stderr" | undefined): void {
+    this.#find(id, OutputChannel)?.discard(stream);
+  }
+
+  grant(id: number, credit: CreditCounts & { readonly next?: number | undefined }): void {
+    this.#find(id, OutputChannel)?.grant(credit, performance.now());
+    this.startPumping();
+  }
+
+  /** Of each channel on which output is under way, what was sent. */
+  positions(): [channel: number, position: number][] {
+    return [...this.#channels].flatMap(([id, channel]) =>
+      channel instanceof OutputChannel && channel.inFlight > 0 ? [[id, channel.position]] : [],
+    );
+  }
+
+  /** Throws `sequence_gap` when so much was sent on a channel of input, and did not come. */
+  expect(id: number, position: number): void {
+    this.#find(id, InputChannel)?.expect(position);
+  }
+
+  repeatCredit(): void {
+    for (const channel of this.#channels.values())
+      if (channel instanceof InputChannel) channel.repeatCredit();
+  }
+
+  /**
+   * The connection is gone. What was under way is lost, and so are the channels: over the next connection the client opens
+   * others, from where it is. Only holds are remembered, so that a client that has closed one meanwhile can give it up.
+   */
+  suspend(): void {
+    for (const [id, channel] of this.#channels) {
+      channel.close(false, performance.now());
+      if (!(channel instanceof OutputChannel && channel.isHeld)) this.#channels.delete(id);
+    }
+    this.#flight = new Flight();
+  }
+
+  /** The session is over; its holds are given up if that was on purpose. */
+  closeAll(onPurpose: boolean): void {
+    for (const channel of this.#channels.values()) channel.close(onPurpose, performance.now());
+    this.#channels.clear();
+  }
+
+  /** Runs by itself while there is output to send and room to send it. */
+  startPumping(): void {
+    const line = this.#options.line();
+    if (this.#pumping || line === undefined) return;
+    if (!this.#pump(line)) return;
+    this.#pumping = true;
+    setImmediate(() => {
+      this.#pumping = false;
+      this.startPumping();
+    });
+  }
+
+  #claim(id: number): void {
+    if (id <= this.#last)
+      throw new AppError("protocol_error", `Cannot open channel ${id}: its number was used`);
+    if (this.#channels.size >= MAX_CHANNELS)
+      throw new AppError("too_many", `Cannot open more than ${MAX_CHANNELS} channels`);
+    this.#last = id;
+  }
+
+  /** A reader that comes again with its hold has left the channel that it had. */
+  #dropReplaced(job: JobId, holder: OpenOutput["holder"]): void {
+    if (holder === undefined) return;
+    for (const [id, channel] of this.#channels) {
+      if (!(channel instanceof OutputChannel && channel.isOf(job, holder))) continue;
+      channel.replace(performance.now());
+      this.#channels.delete(id);
+    }
+  }
+
+  /** Runs by itself: the job may be one that is just being started. */
+  #startAttaching(id: number, jobId: JobId, attach: (job: Job) => void): void {
+    this.#options.jobs
+      .findSoon(jobId)
+      .then((job) => {
+        if (job === undefined)
+          throw new AppError("not_found", `Cannot open job ${jobId}: there is none of that id`);
+        attach(job);
+      })
+      .catch((error: unknown) => this.#break(id, error));
+  }
+
+  #break(id: number, error: unknown): void {
+    if (!this.#channels.has(id)) return;
+    if (!(error instanceof AppError))
+      this.#options.log.error("channel failed", { error: describeError(error) });
+    this.close(id);
+    this.#options.send({ type: "broken", channel: id, error: toErrorBody(error) });
+  }
+
+  #find<C extends Channel>(id: number, kind: abstract new (...args: never[]) => C): C | undefined {
+    const channel = this.#channels.get(id);
+    if (channel === undefined && id <= this.#last) return undefined; // closed meanwhile
+    if (channel instanceof kind) return channel;
+    throw new AppError("protocol_error", `Cannot accept a frame: channel ${id} is none of its kind`);
+  }
+
+  /** Sends from each channel in turn. Answers whether there is more to send at once. */
+  #pump(line: Line): boolean {
+    let sent = 0;
+    for (let progress = true; progress;) {
+      progress = false;
+      for (const [id, channel] of this.#channels) {
+        if (!(channel instanceof OutputChannel)) continue;
+        if (this.#flight.room <= 0 || line.queued > MAX_QUEUED_BYTES) return false;
+        if (sent >= FRAMES_PER_TURN) return true;
+        if (!this.#pumpOne(id, channel, line)) continue;
+        progress = true;
+        sent++;
+      }
+    }
+    return false;
+  }
+
+  #pumpOne(id: number, channel: OutputChannel, line: Line): boolean {
+    try {
+      const position = channel.position;
+      const frame = (this.#frame ??= new Uint8Array(DATA_HEADER_BYTES + MAX_DATA_BYTES));
+      const bytes = channel.read(frame.subarray(DATA_HEADER_BYTES), performance.now());
+      if (bytes > 0) {
+        writeDataHeader(frame, id, position);
+        line.sendBytes(frame.subarray(0, DATA_HEADER_BYTES + bytes));
+        return true;
+      }
+      if (!channel.isAtEnd) return false;
+      // Its credit still comes in, so the channel stays until the client has acknowledged the end, or closes it.
+      channel.finish();
+      this.#options.send({ type: "end", channel: id, position });
+    } catch (error) {
+      this.#break(id, error);
+    }
+    return false;
+  }
+}

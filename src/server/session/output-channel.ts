@@ -1,0 +1,192 @@
+import { join } from "node:path";
+import { findEnding } from "../../ledger/ending.ts";
+import { LedgerReader } from "../../ledger/reader.ts";
+import type { From } from "../../protocol/control.ts";
+import { type CreditCounts, SendCredit } from "../../protocol/credit.ts";
+import type { Flight } from "../../protocol/flight.ts";
+import type { HolderId, JobId } from "../../protocol/id.ts";
+import { MAX_RECORD_BYTES } from "../../protocol/limits.ts";
+import type { Job } from "../jobs/job.ts";
+
+export interface OutputChannelOptions {
+  readonly state: string;
+  /** As it was asked for; the job found may be another, which has the same key. */
+  readonly job: JobId;
+  readonly from: From;
+  readonly holder: HolderId | undefined;
+  /** The packet at which the holder is, where that is before the first one wanted. */
+  readonly hold: number | undefined;
+  readonly flight: Flight;
+  /** There may be something to send. */
+  readonly onReady: () => void;
+}
+
+/** What was sent in one frame, until the client has consumed it. */
+interface Mark {
+  readonly next: number;
+  readonly ledgerPosition: number;
+}
+
+/** The server's half of a stream of a job's output: whole records from the ledger, as far as credit goes. */
+export class OutputChannel {
+  readonly #options: OutputChannelOptions;
+  readonly #credit = new SendCredit();
+  /** Frames that the client has not consumed, oldest first. */
+  readonly #marks: Mark[] = [];
+  #job: Job | undefined;
+  #reader: LedgerReader | undefined;
+  #subscription: Disposable | undefined;
+  #finished = false;
+  /** How it was closed last, which may have been before the job was found. */
+  #closed: "on purpose" | "by accident" | "replaced" | undefined;
+
+  constructor(options: OutputChannelOptions) {
+    this.#options = options;
+  }
+
+  /** Whether it keeps the job waiting, or did before its connection was lost. */
+  get isHeld(): boolean {
+    return this.#options.holder !== undefined;
+  }
+
+  isOf(job: JobId, holder: HolderId): boolean {
+    return this.#options.holder === holder && (this.#options.job === job || this.#job?.start.job === job);
+  }
+
+  /** Begins to read; a holder's hold moves to where that is. */
+  attach(job: Job): void {
+    const { from, holder, hold, onReady } = this.#options;
+    this.#job = job;
+    if (this.#closed === "replaced") return;
+    const isHeld = holder !== undefined && job.startedFor === holder;
+    if (isHeld) job.startedFor = undefined;
+    if (this.#closed !== undefined) return this.#letGo();
+    this.#reader = this.#open(job, this.#toFirst(job, from));
+    if (holder !== undefined) {
+      this.#reader.seek(job.position);
+      // A job that was started for this holder waits for it already.
+      if (!isHeld) this.#send({ type: "attach", holder, position: this.#toPosition(job, hold) });
+      job.holders++;
+    }
+    this.#subscription = job.subscribe(onReady);
+    onReady();
+  }
+
+  /** Bytes sent so far. */
+  get position(): number {
+    return this.#credit.sent;
+  }
+
+  /** Bytes sent that the client has not consumed, as far as it has said. */
+  get inFlight(): number {
+    return this.#closed === undefined ? this.#credit.inFlight : 0;
+  }
+
+  /** Whether everything is sent and nothing more will come. */
+  get isAtEnd(): boolean {
+    if (this.#finished || this.#reader === undefined || this.#job?.isClosed !== true) return false;
+    // With room for any record, a read that gave nothing has read everything.
+    return this.#reader.position >= this.#job.position || this.#credit.available >= MAX_RECORD_BYTES;
+  }
+
+  /** Reads the next whole records that credit allows into `target`; answers their bytes. */
+  read(target: Uint8Array, now: number): number {
+    if (this.#reader === undefined || this.#job === undefined || this.#finished) return 0;
+    const { room: left, frameBytes } = this.#options.flight;
+    const flight = Math.min(frameBytes, Math.max(MAX_RECORD_BYTES, left));
+    const room = Math.min(target.length, this.#credit.available, flight);
+    const bytes = room <= 0 ? 0 : this.#reader.read(target.subarray(0, room), this.#job.position);
+    if (bytes === 0) return 0;
+    this.#credit.send(bytes);
+    this.#options.flight.send(bytes, now);
+    this.#marks.push({ next: this.#reader.next, ledgerPosition: this.#reader.position });
+    return bytes;
+  }
+
+  /** Takes the client's credit; what it has consumed moves its hold. Throws `protocol_error`. */
+  grant({ next, ...counts }: CreditCounts & { readonly next?: number | undefined }, now: number): void {
+    this.#options.flight.land(this.#credit.grant(counts), now);
+    let reached: Mark | undefined;
+    while (next !== undefined && this.#marks[0] !== undefined && this.#marks[0].next <= next)
+      reached = this.#marks.shift();
+    const { holder } = this.#options;
+    if (reached === undefined || holder === undefined) return;
+    this.#send({ type: "hold", holder, position: reached.ledgerPosition });
+  }
+
+  /** The client reads this stream no more; only a holder's word counts. */
+  discard(stream: "stdout" | "stderr" | undefined): void {
+    const { holder } = this.#options;
+    if (stream !== undefined && holder !== undefined) this.#send({ type: "discard", holder, stream });
+  }
+
+  /** Everything was sent. */
+  finish(): void {
+    this.#finished = true;
+    this.#release();
+  }
+
+  /** Gives up the hold, or leaves it to the client's return when the end was not on purpose; then it may be closed again. */
+  close(onPurpose: boolean, now: number): void {
+    this.#stop(now);
+    this.#closed = onPurpose ? "on purpose" : "by accident";
+    this.#letGo();
+  }
+
+  /** The same reader has come again, with the same hold. */
+  replace(now: number): void {
+    this.#stop(now);
+    this.#closed = "replaced";
+  }
+
+  #stop(now: number): void {
+    if (this.#closed !== undefined) return;
+    this.#release();
+    this.#options.flight.land(this.#credit.inFlight, now, true);
+    if (this.isHeld && this.#reader !== undefined && this.#job !== undefined) this.#job.holders--;
+  }
+
+  #letGo(): void {
+    const { holder } = this.#options;
+    if (holder !== undefined)
+      this.#send({ type: this.#closed === "on purpose" ? "release" : "orphan", holder });
+  }
+
+  #release(): void {
+    this.#subscription?.[Symbol.dispose]();
+    this.#reader?.[Symbol.dispose]();
+  }
+
+  #send(
+    message: { readonly holder: HolderId } & (
+      | { readonly type: "attach" | "hold"; readonly position: number }
+      | { readonly type: "release" | "orphan" }
+      | { readonly type: "discard"; readonly stream: "stdout" | "stderr" }
+    ),
+  ): void {
+    if (this.#job !== undefined) this.#job.keeper?.send({ ...message, job: this.#job.start.job });
+  }
+
+  #toFirst(job: Job, from: From): number {
+    if (from.type === "since") return from.number;
+    const next = job.isClosed ? findEnding(this.#toDirectory(job), job.start.job).next : job.next;
+    return Math.max(0, next - from.count);
+  }
+
+  #open(job: Job, first: number): LedgerReader {
+    return new LedgerReader(this.#toDirectory(job), job.start.job, first);
+  }
+
+  #toDirectory({ start }: Job): string {
+    return join(this.#options.state, "ledgers", start.job);
+  }
+
+  /** Where the holder is: at the first packet that this channel reads, unless it said that it is further back. */
+  #toPosition(job: Job, hold: number | undefined): number {
+    const first = this.#reader?.position ?? 0;
+    if (hold === undefined) return first;
+    using reader = this.#open(job, hold);
+    reader.seek(job.position);
+    return Math.min(first, reader.position);
+  }
+}

@@ -1,0 +1,72 @@
+import type { Log } from "../../lib/log.ts";
+import { AppError } from "../../protocol/error.ts";
+import { type Hello, PROTOCOL_VERSION } from "../../protocol/hello.ts";
+import type { SessionId } from "../../protocol/id.ts";
+import { MAX_DESERTED_SESSIONS } from "../../protocol/limits.ts";
+import { Session, type SessionOptions } from "./session.ts";
+
+export interface SessionsOptions extends Omit<SessionOptions, "owner" | "onDeserted" | "onEnd"> {
+  readonly log: Log;
+}
+
+/** Every session of this server: those with a connection, and those that wait for their client's next one. */
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #sessions = new Map<SessionId, Session>();
+  /** Those without a connection, the longest deserted first. */
+  readonly #deserted = new Set<Session>();
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /**
+   * The session that a client goes on with, or a new one: also for a client whose session is gone, who sees that by the
+   * new one's id, and for one who cannot prove that a session is his. Throws `unsupported_version`.
+   */
+  open({ version, resume }: Hello, owner: string): Session {
+    if (version.major !== PROTOCOL_VERSION.major) {
+      throw new AppError(
+        "unsupported_version",
+        `Cannot speak version ${version.major}: this server speaks ${PROTOCOL_VERSION.major}`,
+      );
+    }
+    const known = resume && this.#sessions.get(resume.session);
+    if (resume !== undefined && known?.isOwnedBy(owner, resume)) {
+      this.#deserted.delete(known);
+      return known;
+    }
+    return this.#create(owner);
+  }
+
+  /** Ends every session for the same reason. */
+  endAll(reason: AppError): void {
+    for (const session of [...this.#sessions.values()]) session.end(false, reason);
+  }
+
+  #create(owner: string): Session {
+    const session = new Session({
+      ...this.#options,
+      owner,
+      onDeserted: () => this.#desert(session),
+      onEnd: () => {
+        this.#sessions.delete(session.id);
+        this.#deserted.delete(session);
+      },
+    });
+    this.#sessions.set(session.id, session);
+    return session;
+  }
+
+  #desert(session: Session): void {
+    this.#deserted.add(session);
+    const [oldest] = this.#deserted;
+    if (this.#deserted.size <= MAX_DESERTED_SESSIONS || oldest === undefined) return;
+    this.#options.log.warn("session given up: too many wait for their clients", { session: oldest.id });
+    oldest.end(false, new AppError("too_many", "The server keeps no more sessions without a connection"));
+  }
+}
