@@ -8,7 +8,6 @@ import { describeError, type Log } from "../../lib/log.ts";
 import type { JobProgress } from "../../keeper/link.ts";
 import { findEnding } from "../../ledger/ending.ts";
 import {
-  findProcess,
   findStart,
   findStartFault,
   removeLedger,
@@ -16,13 +15,10 @@ import {
   type StartRecord,
 } from "../../ledger/start.ts";
 import { LedgerWriter } from "../../ledger/writer.ts";
-import { sessionMembers } from "../../process/identity.ts";
-import { parseSignal, signalGroup } from "../../process/signal.ts";
-import { type Order, Termination } from "../../process/termination.ts";
-import { Tree } from "../../process/tree.ts";
+import { parseSignal } from "../../process/signal.ts";
 import { AppError } from "../../protocol/error.ts";
 import { type HolderId, JobId, type KeeperId } from "../../protocol/id.ts";
-import type { Ended, JobSummary } from "../../protocol/job.ts";
+import type { JobSummary } from "../../protocol/job.ts";
 import { type Exit, NO_TOTALS } from "../../protocol/packet.ts";
 import { Changes } from "./changes.ts";
 import { Job } from "./job.ts";
@@ -30,10 +26,10 @@ import type { IndexedJob, JobIndex } from "./job-index.ts";
 import { Keys } from "./keys.ts";
 import type { KeeperLink, KnownKeeper } from "../keepers/keeper-link.ts";
 import { listPage, type Shelf } from "./listing.ts";
-import { cut, Records } from "./records.ts";
+import { endLost, findLiving, type LostJob, signalLost } from "./lost.ts";
+import { Records } from "./records.ts";
+import { toSummary } from "./summary.ts";
 
-/** Characters of argv that a summary shows. */
-const ARGV_CHARACTERS = 32 * 1024;
 /** Keepers that a job is tried with; more than one freeze or die only on a machine that does nothing else. */
 const SPAWN_TRIES = 3;
 /** Milliseconds between tries to write into a ledger how its job ended. */
@@ -267,13 +263,13 @@ export class Jobs {
       signal: async (ref, name) => {
         const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
-        if (job.keeper === undefined) return this.#signalLost(job, signal);
+        if (job.keeper === undefined) return signalLost(this.#toLost(job), signal);
         await job.keeper.request({ type: "signal", job: job.start.job, signal });
       },
       cancel: async (ref, name, grace) => {
         const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
-        if (job.keeper === undefined) return await this.#endLost(job, { signal, grace });
+        if (job.keeper === undefined) return await endLost(this.#toLost(job), { signal, grace });
         const { job: id } = job.start;
         const reply = await job.keeper.request({ type: "cancel", job: id, signal, grace, by: owner });
         return reply.type === "reply" ? reply.ended : undefined;
@@ -445,25 +441,6 @@ export class Jobs {
     ledger.close(exit ?? ledger.exit({ outcome: { type: "lost", since: now }, endedAt: now }));
   }
 
-  /** A job that nobody keeps: its processes are signalled directly, if they are still the same ones. */
-  #signalLost({ start }: Job, signal: NodeJS.Signals): void {
-    const leader = findProcess(this.#directory(start.job));
-    if (leader !== undefined && sessionMembers(leader).length > 0 && signalGroup(leader.pid, signal)) return;
-    throw notRunning(start);
-  }
-
-  /** Ends what is left of one, as its keeper would. */
-  #endLost({ start }: Job, order: Order): Promise<Ended> {
-    const tree = this.#findLost(start);
-    if (tree === undefined || tree.find().length === 0) throw notRunning(start);
-    return new Termination({ find: () => tree.find(), leader: tree.leader }, order).ended;
-  }
-
-  #findLost({ job }: StartRecord): Tree | undefined {
-    const leader = findProcess(this.#directory(job));
-    return leader && new Tree({ leader, mark: job });
-  }
-
   get #shelf(): Shelf {
     return {
       list: (before, limit) => this.#options.index.list(before, limit),
@@ -472,29 +449,12 @@ export class Jobs {
     };
   }
 
-  #summarize({ start, exit, isClosed, holders }: Job): JobSummary {
-    const { job: id, number, command, argv, cwd, owner, startedAt } = start;
-    const { labels, info, key, onDisconnect, limits } = start;
-    const isLost = exit?.outcome.type === "lost";
-    const living = isLost ? this.#findLost(start)?.find() : undefined;
-    return {
-      id,
-      number,
-      command,
-      argv: cut(argv, ARGV_CHARACTERS),
-      cwd,
-      owner,
-      state: isLost ? "lost" : isClosed ? "closed" : exit === undefined ? "running" : "exited",
-      attached: holders > 0,
-      startedAt,
-      ...(labels && { labels }),
-      ...(info !== undefined && { info }),
-      ...(key !== undefined && { key }),
-      ...(onDisconnect && { onDisconnect }),
-      ...(limits && { limits }),
-      ...(exit && { endedAt: exit.endedAt, outcome: exit.outcome, totals: exit.totals }),
-      ...(living && { processes: living.map(({ pid, startTime }) => ({ pid, startTime })) }),
-    };
+  #summarize(job: Job): JobSummary {
+    return toSummary(job, () => findLiving(this.#toLost(job)));
+  }
+
+  #toLost({ start }: Job): LostJob {
+    return { directory: this.#directory(start.job), start };
   }
 
   /** Tells watchers whenever clients begin or cease to hold a job. */
@@ -530,10 +490,6 @@ export class Jobs {
   #directory(id: JobId): string {
     return join(this.#options.state, "ledgers", id);
   }
-}
-
-function notRunning({ number }: StartRecord): AppError {
-  return new AppError("not_running", `Cannot signal job ${number}: none of its processes is running`);
 }
 
 function toPastJob({ start, exit }: IndexedJob): Job {

@@ -1,0 +1,43 @@
+import { findProcess, type StartRecord } from "../../ledger/start.ts";
+import { sessionMembers } from "../../process/identity.ts";
+import { signalGroup } from "../../process/signal.ts";
+import { type Order, Termination } from "../../process/termination.ts";
+import { Tree } from "../../process/tree.ts";
+import { AppError } from "../../protocol/error.ts";
+import type { Ended, ProcessIdentity } from "../../protocol/job.ts";
+
+/** A job that nobody keeps any more, with what its ledger says of its process. */
+export interface LostJob {
+  /** Its ledger's. */
+  readonly directory: string;
+  readonly start: StartRecord;
+}
+
+/** Its processes that still live. */
+export function findLiving(job: LostJob): ProcessIdentity[] {
+  const living = findTree(job)?.find() ?? [];
+  return living.map(({ pid, startTime }) => ({ pid, startTime }));
+}
+
+/** Signals its group directly, if that is still the same one. Throws `not_running`. */
+export function signalLost({ directory, start }: LostJob, signal: NodeJS.Signals): void {
+  const leader = findProcess(directory);
+  if (leader !== undefined && sessionMembers(leader).length > 0 && signalGroup(leader.pid, signal)) return;
+  throw notRunning(start);
+}
+
+/** Ends what is left of it, as its keeper would. Throws `not_running`. */
+export async function endLost(job: LostJob, order: Order): Promise<Ended> {
+  const tree = findTree(job);
+  if (tree === undefined || tree.find().length === 0) throw notRunning(job.start);
+  return new Termination({ find: () => tree.find(), leader: tree.leader }, order).ended;
+}
+
+function findTree({ directory, start }: LostJob): Tree | undefined {
+  const leader = findProcess(directory);
+  return leader && new Tree({ leader, mark: start.job });
+}
+
+function notRunning({ number }: StartRecord): AppError {
+  return new AppError("not_running", `Cannot signal job ${number}: none of its processes is running`);
+}
