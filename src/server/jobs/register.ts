@@ -1,0 +1,109 @@
+import { join } from "node:path";
+import type { JobId } from "../../protocol/id.ts";
+import type { Exit } from "../../protocol/packet.ts";
+import type { StartRecord } from "../../ledger/start.ts";
+import type { KeeperLink } from "../keepers/keeper-link.ts";
+import { Changes } from "./changes.ts";
+import { Job } from "./job.ts";
+import type { IndexedJob, JobIndex } from "./job-index.ts";
+
+/** Every job that is known: those that keepers keep, and through the index those that are over. */
+export class Register {
+  readonly index: JobIndex;
+  /** What watchers are told of. */
+  readonly changes = new Changes();
+  readonly #ledgers: string;
+  readonly #live = new Map<JobId, Job>();
+
+  /** `ledgers`: the directory that has one for each job. */
+  constructor(ledgers: string, index: JobIndex) {
+    this.#ledgers = ledgers;
+    this.index = index;
+  }
+
+  /** Jobs that are not over, as far as is known. */
+  get live(): readonly Job[] {
+    return [...this.#live.values()];
+  }
+
+  /** Those that this keeper keeps. */
+  liveOf(link: KeeperLink): readonly Job[] {
+    return this.live.filter(({ keeper }) => keeper === link);
+  }
+
+  findLive(id: JobId): Job | undefined {
+    return this.#live.get(id);
+  }
+
+  find(id: JobId): Job | undefined {
+    return this.#live.get(id) ?? this.#toJob(this.index.find(id));
+  }
+
+  /** The newest job of that owner and key. */
+  findByKey(owner: string, key: string): Job | undefined {
+    return this.#toJob(this.index.findByKey(owner, key));
+  }
+
+  /** The jobs that a reference may mean: a number, an id, a prefix of one, or `@last` of that owner. */
+  lookUp(ref: string, owner: string): readonly Job[] {
+    return this.#search(ref, owner).map((found) => this.toJob(found));
+  }
+
+  /** A job as the index has it, or as it is by now. */
+  toJob(indexed: IndexedJob): Job {
+    return this.#live.get(indexed.start.job) ?? toPastJob(indexed);
+  }
+
+  directory(id: JobId): string {
+    return join(this.#ledgers, id);
+  }
+
+  /** Takes in a job that is not over, and tells watchers whenever clients begin or cease to hold it. */
+  admit(job: Job): void {
+    this.#live.set(job.start.job, job);
+    let wasHeld = false;
+    job.subscribe(() => {
+      if (job.holders > 0 === wasHeld) return;
+      wasHeld = !wasHeld;
+      this.changes.note(job.start.job);
+    });
+  }
+
+  /** A job is over, or never began. */
+  dismiss(id: JobId): void {
+    this.#live.delete(id);
+  }
+
+  /** Writes down how a job stands. */
+  note({ start, exit, isClosed }: Job): void {
+    this.#put({ start, exit, closed: isClosed });
+  }
+
+  /** Writes down how a job has ended. */
+  conclude(start: StartRecord, exit: Exit | undefined): void {
+    this.#put({ start, exit, closed: true });
+  }
+
+  #put(job: IndexedJob): void {
+    this.index.put(job);
+    this.changes.note(job.start.job);
+  }
+
+  #search(ref: string, owner: string): readonly IndexedJob[] {
+    if (ref === "@last") return [this.index.findLast(owner) ?? []].flat();
+    if (/^\d{1,9}$/.test(ref)) return [this.index.findByNumber(Number(ref)) ?? []].flat();
+    return /^[0-9a-f][0-9a-f-]{3,35}$/i.test(ref) ? this.index.findByPrefix(ref.toLowerCase()) : [];
+  }
+
+  #toJob(indexed: IndexedJob | undefined): Job | undefined {
+    return indexed && this.toJob(indexed);
+  }
+}
+
+function toPastJob({ start, exit }: IndexedJob): Job {
+  return new Job(start, undefined, {
+    next: Number.MAX_SAFE_INTEGER,
+    position: Number.POSITIVE_INFINITY,
+    exit,
+  });
+}

@@ -1,0 +1,176 @@
+import type { Program } from "../../commands/define.ts";
+import { findStart, removeLedger, type StartRecord } from "../../ledger/start.ts";
+import { AppError } from "../../protocol/error.ts";
+import type { HolderId, JobId, KeeperId } from "../../protocol/id.ts";
+import type { KeeperLink, KnownKeeper } from "../keepers/keeper-link.ts";
+import { Job } from "./job.ts";
+import { Keys } from "./keys.ts";
+import type { Register } from "./register.ts";
+
+/** Keepers that a job is tried with; more than one freeze or die only on a machine that does nothing else. */
+const SPAWN_TRIES = 3;
+
+export interface JobRequest {
+  readonly job: JobId;
+  readonly holder: HolderId | undefined;
+  readonly command: string;
+  readonly owner: string;
+  readonly program: Program;
+}
+
+export interface StarterOptions {
+  readonly register: Register;
+  /** The keeper that takes new jobs. */
+  readonly currentKeeper: () => Promise<KnownKeeper>;
+  /** The umask of the front at its start. */
+  readonly umask: number;
+  /** A job turned out to have been begun by a keeper that cannot be asked any more; one that is gone is dead. */
+  readonly onBegun: (job: Job, isGone: boolean) => void;
+}
+
+/** Has jobs started, each once, by a keeper that answers. */
+export class Starter {
+  readonly #options: StarterOptions;
+  readonly #starting = new Map<JobId, Promise<Job>>();
+  /** Links to keepers that are dead. */
+  readonly #gone = new WeakSet<KeeperLink>();
+  readonly #keys: Keys;
+  #lastNumber = 0;
+
+  constructor(options: StarterOptions) {
+    this.#options = options;
+    this.#keys = new Keys((owner, key) => options.register.findByKey(owner, key));
+  }
+
+  /** Numbers go on behind this one. */
+  countFrom(number: number): void {
+    this.#lastNumber = number;
+  }
+
+  /** Starts a job, or answers the one that has this id or this key already. From this call on `waitFor` waits for it. */
+  async start(request: JobRequest): Promise<Job> {
+    const { job: id } = request;
+    const { register } = this.#options;
+    const known = this.#starting.get(id);
+    if (known !== undefined) return known.catch(() => this.start(request));
+    const existing = register.find(id);
+    if (existing !== undefined) return existing;
+    if (register.index.wasRemoved(id))
+      throw new AppError(
+        "not_found",
+        `Cannot start job ${id}: one of that id ran, and its record was removed`,
+      );
+    const starting = this.#startKeyed(request).finally(() => this.#starting.delete(id));
+    this.#starting.set(id, starting);
+    return starting;
+  }
+
+  /** The job that is just being started under this id, which may be another of the same key; undefined for none. */
+  async findSoon(id: JobId): Promise<Job | undefined> {
+    return await this.#starting.get(id)?.catch(() => undefined);
+  }
+
+  /** Resolves once those that are just being started have been, or will not be. */
+  async waitFor(isMeant: (id: JobId) => boolean): Promise<void> {
+    await Promise.allSettled([...this.#starting].flatMap(([id, job]) => (isMeant(id) ? [job] : [])));
+  }
+
+  /** Whether a job is being started, and no keeper has begun it: it then goes to the next. */
+  isAwaited(id: JobId): boolean {
+    return this.#starting.has(id) && findStart(this.#options.register.directory(id)) === undefined;
+  }
+
+  /** A keeper is dead. */
+  lose(link: KeeperLink): void {
+    this.#gone.add(link);
+  }
+
+  /** The job that has the request's key already, if it has one. */
+  #startKeyed(request: JobRequest): Promise<Job> {
+    const { owner, command, program } = request;
+    const { key } = program.terms;
+    if (key === undefined) return this.#start(request);
+    const { argv, cwd } = program;
+    return this.#keys.claim({ owner, key, command, argv, cwd }, () => this.#start(request));
+  }
+
+  /**
+   * Starts a job with a keeper that answers. One that froze or died meanwhile may still begin it, or have begun it: the
+   * first to claim the ledger does, and whoever comes second says that there is one.
+   */
+  async #start(request: JobRequest): Promise<Job> {
+    const { register, currentKeeper } = this.#options;
+    const start = this.#toStart(request);
+    const tried = new Map<KeeperId, KeeperLink>();
+    for (;;) {
+      const { id: keeper, link } = await currentKeeper();
+      const adopted = register.findLive(start.job);
+      if (adopted !== undefined) return adopted; // from one that answers again
+      tried.set(keeper, link);
+      const job = new Job({ ...start, keeper }, link, { next: 0, position: 0 });
+      try {
+        if (await this.#spawn(job, link, request)) return job;
+      } catch (error) {
+        const begun = register.find(start.job);
+        if (begun !== undefined) return begun; // by a keeper that died of it
+        if (link.state.state === "reached" || tried.size === SPAWN_TRIES) throw error;
+        continue;
+      }
+      const begun = this.#findBegun(start.job, tried);
+      if (begun === undefined)
+        throw new AppError("already_exists", `Cannot start job ${start.job}: there is a ledger of that id`);
+      return begun;
+    }
+  }
+
+  #toStart({ job, command, owner, program }: JobRequest): Omit<StartRecord, "keeper"> {
+    const { argv, cwd, env, merge, keepBytes, terms } = program;
+    return {
+      format: 1,
+      job,
+      number: ++this.#lastNumber,
+      command,
+      argv: [...argv],
+      cwd,
+      envNames: Object.keys(env).sort(),
+      owner,
+      merge,
+      ...(keepBytes !== undefined && { keepBytes }),
+      startedAt: new Date().toISOString(),
+      ...terms,
+    };
+  }
+
+  /** Has a keeper start a job. Answers false when there is a ledger of its id already. */
+  async #spawn(job: Job, link: KeeperLink, { holder, program }: JobRequest): Promise<boolean> {
+    const { register, umask } = this.#options;
+    const { start } = job;
+    const { env, stdin } = program;
+    job.startedFor = holder;
+    register.admit(job);
+    try {
+      const spawn = { type: "spawn" as const, start, env, umask, stdin, ...(holder && { holder }) };
+      const reply = await link.request(spawn);
+      const isCreated = reply.type === "spawned" && reply.created;
+      if (isCreated) register.note(job);
+      else register.dismiss(start.job);
+      return isCreated;
+    } catch (error) {
+      // What a dead keeper had begun was settled before this is thrown, or will be; what it had only claimed is free again.
+      if (this.isAwaited(start.job) && this.#gone.has(link)) removeLedger(register.directory(start.job));
+      if (job.keeper !== undefined) register.dismiss(start.job);
+      throw error;
+    }
+  }
+
+  /** A job that a keeper which could not be reached any more has begun after all. */
+  #findBegun(id: JobId, tried: ReadonlyMap<KeeperId, KeeperLink>): Job | undefined {
+    const start = findStart(this.#options.register.directory(id));
+    const keeper = start && tried.get(start.keeper);
+    if (start === undefined || keeper === undefined || tried.size === 1) return undefined;
+    const isGone = this.#gone.has(keeper);
+    const job = new Job(start, isGone ? undefined : keeper, { next: 0, position: 0 }, false);
+    this.#options.onBegun(job, isGone);
+    return job;
+  }
+}
