@@ -6,6 +6,7 @@ import { decodeData } from "../protocol/data.ts";
 import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
 import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
+import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
 import { toValue } from "../protocol/value.ts";
 import { Attachment, toAppError } from "./attachment.ts";
 import { type Answer, Calls } from "./calls.ts";
@@ -79,6 +80,8 @@ export class Session implements AsyncDisposable {
   #pauses = toPauses();
   /** Whether the last connection has brought anything new. */
   #hasProgress = false;
+  /** Connections, one after another, that were silent for too long before they brought anything: the link may be too slow. */
+  #misses = 0;
 
   constructor(transport: Transport, options: SessionOptions) {
     this.#options = options;
@@ -228,7 +231,7 @@ export class Session implements AsyncDisposable {
   ): Attachment {
     const { heartbeat, patience, now } = this.#options;
     const attachment: Attachment = new Attachment(transport, {
-      hello: this.#toHello(heartbeat),
+      hello: this.#toHello(Math.min(heartbeat * 2 ** this.#misses, MAX_HEARTBEAT_INTERVAL)),
       patience: Math.min(patience, ms),
       now,
       toBeat: () => this.#toBeat(),
@@ -343,6 +346,8 @@ export class Session implements AsyncDisposable {
     if (this.ended.aborted) return;
     this.#link.lose();
     this.#channels.suspend();
+    if (this.#hasProgress) this.#misses = 0;
+    else if (error.code === "peer_lost") this.#misses++;
     const reconnect = this.#reconnect;
     if (reconnect === undefined || reconnect.window === 0 || !isPassing(error)) return this.#end(error);
     this.#setState({ state: "reconnecting", since: this.#options.now(), reason: error });

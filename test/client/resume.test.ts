@@ -233,6 +233,24 @@ describe("A session", () => {
     expect(peers).toHaveLength(1);
   });
 
+  test("offers a longer heartbeat each time that a connection was silent for too long without bringing anything", async () => {
+    const { session, first, peers, cut } = await setup();
+    const silent = new AppError("peer_lost", "Connection lost: nothing received");
+    first.cut(silent);
+    await eventually(() => peers.length === 2 && (peers[1]?.heard.length ?? 0) > 0);
+    peers[1]?.welcome({ session: SESSION, generation: 2 });
+    peers[1]?.cut(silent);
+    await eventually(() => peers.length === 3 && (peers[2]?.heard.length ?? 0) > 0);
+    const offered = peers.map((peer) => peer.of("hello")[0]?.heartbeat);
+    expect(offered).toEqual([15_000, 30_000, 60_000]);
+    // One that has brought something was good enough.
+    peers[2]?.welcome({ session: SESSION, generation: 3 });
+    const call = session.call("ping", {});
+    peers[2]?.say({ type: "result", call: 1, result: { encoding: "json", value: 1 } });
+    await call;
+    expect((await cut()).of("hello")[0]?.heartbeat).toBe(15_000);
+  });
+
   test("reconnects where numbered frames, data or what a beat tells of are missing", async () => {
     for (const spoil of [
       (peer: ServerPeer) =>
