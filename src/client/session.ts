@@ -78,7 +78,7 @@ export class Session implements AsyncDisposable {
   /** When there was a connection last that was welcomed, by the session's clock. */
   #attachedAt: number;
   #pauses = toPauses();
-  /** Whether the last connection has brought anything new. */
+  /** Whether the last connection has brought what is waited for: output, or an answer. */
   #hasProgress = false;
   /** Connections, one after another, that were silent for too long before they brought anything: the link may be too slow. */
   #misses = 0;
@@ -265,7 +265,7 @@ export class Session implements AsyncDisposable {
   #hear(text: string, attachment: Attachment): void {
     const frame = this.#link.receive(text);
     if (frame === undefined) return;
-    if ("seq" in frame) this.#hasProgress = true;
+    if ("call" in frame) this.#hasProgress = true;
     if (frame.type === "welcome") this.#greeted(frame, attachment);
     else this.#take(frame, attachment);
   }
