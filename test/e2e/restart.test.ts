@@ -382,7 +382,9 @@ describe("kill -9 of the keeper", () => {
       pid: sleeper,
       startTime: expect.stringMatching(/^[0-9a-f-]{36}\/\d+$/),
     });
-    expect((await world.farhand(["jobs"])).stdout).toContain(`pid ${sleeper} started`);
+    expect((await world.farhand(["jobs"])).stdout).toMatch(
+      new RegExp(`lost, still alive: .*pid ${sleeper}\\b`),
+    );
 
     expect((await world.farhand(["kill", job])).code).toBe(0);
     await eventually(() => world.processes(/^sleep 1000/).length === 0, 30_000);
