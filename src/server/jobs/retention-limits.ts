@@ -14,7 +14,7 @@ export interface RetentionLimits {
   readonly bytes: number | undefined;
 }
 
-export const DEFAULT_RETENTION: RetentionLimits = {
+const DEFAULT_RETENTION: RetentionLimits = {
   age: Number.POSITIVE_INFINITY,
   jobs: MAX_RETAINED_JOBS,
   bytes: undefined,
