@@ -1,9 +1,9 @@
 import { parseArgs } from "node:util";
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage } from "citty";
-import { parseDuration } from "../lib/duration.ts";
+import { parseGrace } from "../commands/terms.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
-import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
+import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import type { ConfigFlags } from "./config.ts";
 
 export type Flags = Readonly<Record<string, string | boolean | string[] | undefined>>;
@@ -185,20 +185,14 @@ export function toStopRequest({ jobs, grace }: Flags): { jobs?: { grace: number 
     if (grace === undefined) return {};
     throw new AppError("invalid_input", "Cannot use --grace without --jobs: nothing is ended");
   }
-  return { jobs: { grace: typeof grace === "string" ? parseGrace(grace) : DEFAULT_GRACE } };
+  return { jobs: { grace: typeof grace === "string" ? readGrace(grace) : DEFAULT_GRACE } };
 }
 
-function parseGrace(text: string): number {
-  const grace = readDuration(text);
-  if (grace <= MAX_GRACE) return grace;
-  throw new AppError("invalid_input", `Cannot wait "${text}" for jobs to end: the most is 1h`);
-}
-
-function readDuration(text: string): number {
+function readGrace(text: string): number {
   try {
-    return parseDuration(text);
+    return parseGrace(text);
   } catch (error) {
-    throw new AppError("invalid_input", error instanceof Error ? error.message : String(error));
+    throw error instanceof RangeError ? new AppError("invalid_input", error.message) : error;
   }
 }
 
