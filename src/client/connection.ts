@@ -160,8 +160,14 @@ export class Connection implements AsyncDisposable {
     return invoke(this.#session, wait, { job: String(ref) }, signal);
   }
 
-  /** Ends a job's process group, or sends it a signal. `grace` in milliseconds. */
-  kill(ref: JobRef, options: Omit<v.InferInput<typeof kill.input>, "job"> = {}): Promise<JobSummary> {
+  /**
+   * Ends a job with all that came of it and answers when that is gone, or with `signal` alone only sends it. `grace` (ms) is
+   * the time to KILL. What could not be ended stands in `ended.leftBehind`.
+   */
+  kill(
+    ref: JobRef,
+    options: Omit<v.InferInput<typeof kill.input>, "job"> = {},
+  ): Promise<v.InferOutput<typeof kill.result>> {
     return invoke(this.#session, kill, { job: String(ref), ...options });
   }
 

@@ -1,9 +1,9 @@
 import { parseArgs } from "node:util";
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage } from "citty";
-import { parseDuration } from "../lib/duration.ts";
+import { parseGrace } from "../commands/terms.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
-import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
+import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import type { ConfigFlags } from "./config.ts";
 
 export type Flags = Readonly<Record<string, string | boolean | string[] | undefined>>;
@@ -17,7 +17,7 @@ const state: ArgsDef = {
   config: {
     type: "string",
     valueHint: "file",
-    description: "Configuration in TOML: listen, state, log.level, log.format, retention",
+    description: "Configuration in TOML: listen, state, session.grace, log.level, log.format, retention",
   },
 };
 const serving: ArgsDef = {
@@ -46,7 +46,7 @@ const serving: ArgsDef = {
   "retention-bytes": {
     type: "string",
     valueHint: "size",
-    description: "Keep so much output of all jobs (default 10 % of the file system, at most 10GiB)",
+    description: "Keep so much output of all jobs, or all (default 10 % of the file system, at most 10GiB)",
   },
 };
 const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
@@ -99,7 +99,7 @@ const verbs = {
         description: "Install it with the options of serve given here, remove it, or tell how it stands",
       },
       user: { type: "boolean", description: "Your own service, started as you log in; else the machine's" },
-      print: { type: "boolean", description: "Show what would be installed, and do nothing" },
+      print: { type: "boolean", description: "With install: show what would be installed, and do nothing" },
       ...serving,
       ...json,
     },
@@ -185,20 +185,14 @@ export function toStopRequest({ jobs, grace }: Flags): { jobs?: { grace: number 
     if (grace === undefined) return {};
     throw new AppError("invalid_input", "Cannot use --grace without --jobs: nothing is ended");
   }
-  return { jobs: { grace: typeof grace === "string" ? parseGrace(grace) : DEFAULT_GRACE } };
+  return { jobs: { grace: typeof grace === "string" ? readGrace(grace) : DEFAULT_GRACE } };
 }
 
-function parseGrace(text: string): number {
-  const grace = readDuration(text);
-  if (grace <= MAX_GRACE) return grace;
-  throw new AppError("invalid_input", `Cannot wait "${text}" for jobs to end: the most is 1h`);
-}
-
-function readDuration(text: string): number {
+function readGrace(text: string): number {
   try {
-    return parseDuration(text);
+    return parseGrace(text);
   } catch (error) {
-    throw new AppError("invalid_input", error instanceof Error ? error.message : String(error));
+    throw error instanceof RangeError ? new AppError("invalid_input", error.message) : error;
   }
 }
 
@@ -211,7 +205,13 @@ function parse(args: readonly string[], options: NonNullable<Options>, allowPosi
   } catch (error) {
     throw new AppError(
       "invalid_input",
-      error instanceof Error ? `Cannot read the command line: ${error.message}` : String(error),
+      `Cannot read the command line: ${error instanceof Error ? toClause(error.message) : String(error)}`,
     );
   }
+}
+
+/** What is wrong, of a message that goes on with advice: `Unknown option '--nope'. To specify …`. */
+function toClause(message: string): string {
+  const [first = ""] = message.split(/\.\s|\n/);
+  return `${first.charAt(0).toLowerCase()}${first.slice(1)}`.replaceAll("'", '"');
 }

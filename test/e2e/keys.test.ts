@@ -31,6 +31,18 @@ describe("exec --key", () => {
     expect(await world.job("1")).toMatchObject({ key: "k" });
   });
 
+  test("refuses what is no key in a sentence", async () => {
+    await using world = await setup();
+    for (const [key, why] of [
+      ["", "is empty"],
+      ["k".repeat(1_000), "has more than 255 characters"],
+    ] as const)
+      expect(await world.farhand(["exec", "--key", key, "--", "true"])).toMatchObject({
+        code: 125,
+        stderr: `farhand: Cannot call "exec": the input at "key" ${why}\n`,
+      });
+  });
+
   test("remembers across kill -9 of front and keeper", async () => {
     await using world = await setup();
     const job = await world.detach("--key", "k", ...world.append);

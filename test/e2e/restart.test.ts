@@ -355,7 +355,7 @@ describe("Stopping the server", () => {
     const job = await world.detach("--shell", waiter);
     await world.exists("ready");
     const stopped = await world.farhandd(["stop"]);
-    expect([stopped.code, stopped.stdout]).toEqual([0, expect.stringContaining("1 running jobs go on")]);
+    expect([stopped.code, stopped.stdout]).toEqual([0, expect.stringContaining("1 running job goes on")]);
     await world.start();
     expect(await world.job(job)).toMatchObject({ state: "running" });
     world.touch("go");
