@@ -38,6 +38,7 @@ export class Link implements Disposable {
     this.#inbox = new Inbox();
     this.#held = [];
     this.#peer = peer;
+    this.#progress.ring();
     return unsent;
   }
 
