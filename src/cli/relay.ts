@@ -54,9 +54,13 @@ export class Relay {
     invoke(this.#session, ping, {}, AbortSignal.timeout(PATIENCE)).catch(() => this.#free());
   }
 
-  /** Sends it once the job exists. Whether it has ended meanwhile, its output tells. */
+  /**
+   * Sends it once the job exists. Whether that has ended meanwhile, its output tells. Where the server is restarted before it
+   * answers it is sent again: whoever signals us once waits for what comes of it, so that twice is better than not at all.
+   */
   #pass(what: { readonly signal: string } | { readonly grace: number }): void {
-    this.#launched.accepted.then(({ job }) => invoke(this.#session, kill, { job, ...what })).catch(() => {});
+    const send = (job: JobId) => this.#session.call(kill.name, { job, ...what }, { isIdempotent: true });
+    this.#launched.accepted.then(({ job }) => send(job)).catch(() => {});
   }
 
   #free(): void {
