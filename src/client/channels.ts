@@ -103,10 +103,18 @@ export class Channels {
     this.#link.send({ type: "close", channel });
   }
 
-  /** Goes on with everything over other channels, but for outputs whose calls are not answered. */
-  reopenAll(pending: ReadonlySet<Output>): void {
-    for (const output of [...this.#outputs.values()]) if (!pending.has(output)) this.reopen(output);
+  /**
+   * Goes on with everything over other channels, but for outputs whose calls are not answered, and for what is `opened` over
+   * this connection as it was to be over an earlier one: so no more is asked for at once, however often connections break.
+   */
+  reopenAll(pending: ReadonlySet<Output>, opened: ReadonlySet<number>): void {
+    for (const output of [...this.#outputs.values()]) {
+      if (pending.has(output)) continue;
+      if (opened.has(output.channel)) output.revive();
+      else this.reopen(output);
+    }
     for (const [channel, input] of [...this.#inputs]) {
+      if (opened.has(channel)) continue;
       this.#inputs.delete(channel);
       this.openInput(input);
       this.#link.send({ type: "close", channel });

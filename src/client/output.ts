@@ -146,6 +146,12 @@ export class Output implements AsyncIterable<Packet> {
     this.#credit.restart();
   }
 
+  /** The channel that it has is opened over the next connection instead. */
+  revive(): void {
+    this.#isLost = false;
+    this.repeatCredit();
+  }
+
   /** Asks for what has not come yet, over the channel that it has now. */
   reopen(): void {
     const { link, from, holder } = this.#options;

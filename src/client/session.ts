@@ -327,8 +327,8 @@ export class Session implements AsyncDisposable {
   /** Goes on with the session: what the last connection lost is sent again, and channels go on where they were. */
   #resume({ received }: Welcome): void {
     const pending = this.#calls.outputs();
-    this.#link.resume(this.#attachment, received);
-    this.#channels.reopenAll(pending);
+    const opened = this.#link.resume(this.#attachment, received);
+    this.#channels.reopenAll(pending, opened);
   }
 
   /** The session is gone, with the server that had it or by its age: everything is asked for again that may be. */
@@ -337,7 +337,7 @@ export class Session implements AsyncDisposable {
     const pending = this.#calls.outputs();
     for (const output of pending) if (!output.hasBegun) this.#channels.renumber(output);
     this.#calls.repeat(unsent, isRebooted);
-    this.#channels.reopenAll(pending);
+    this.#channels.reopenAll(pending, new Set());
   }
 
   #lose(error: AppError): void {

@@ -152,6 +152,21 @@ describe("A session whose connection is lost", () => {
     ]);
   });
 
+  test("asks once for what the server has not received, however often connections break", async () => {
+    const { session, cut } = await setup();
+    const job = "01a1fc9b-3803-738e-b699-a640b92559cc" as never;
+    const output = session.openOutput(job, { type: "since", number: 0 });
+    session.openInput(job, job);
+    for (const generation of [2, 3, 4]) {
+      const next = await cut();
+      next.welcome({ session: SESSION, generation, received: 0 });
+      expect(types(next).slice(1)).toEqual(["ack", "open_output", "open_input", "credit"]);
+      if (generation < 4) continue;
+      next.data(1, toRecord("stdout", 0, "a"));
+      expect((await output[Symbol.asyncIterator]().next()).value).toMatchObject({ number: 0 });
+    }
+  });
+
   test("says again which streams nobody reads, over the channel that it has then", async () => {
     const { session, first, cut } = await setup();
     const output = session.openOutput("01a1fc9b-3803-738e-b699-a640b92559cc" as never, {

@@ -150,6 +150,32 @@ describe("A client whose server comes back with another token", () => {
   });
 });
 
+describe("Clients that wait and watch", () => {
+  test("go on over one restart of their server after another", async () => {
+    await using world = await setup();
+    const script = "seq 1 100; while [ ! -e go ]; do sleep 0.02; done; echo found; exit 3";
+    const job = await world.detach("--shell", script);
+    const open = (...words: string[]) => world.open(["farhand", ...words]);
+    const watch = open("jobs", "--watch", "--json");
+    const [wait, result] = [open("wait", job), open("result", "--wait", job)];
+    const [until, tail] = [open("follow", job, "--until", "found"), open("follow", job, "--tail", "2")];
+    await eventually(() => watch.said() !== "" && until.said() !== "" && tail.said() !== "", 30_000);
+    for (let round = 0; round < 3; round++) {
+      await world.killFront();
+      await world.start("--listen", world.address);
+    }
+    writeFileSync(join(world.home, "go"), "");
+    const numbers = Array.from({ length: 100 }, (_, i) => `${i + 1}\n`).join("");
+    expect(await until.ran).toEqual({ code: 0, signal: null, stdout: `${numbers}found\n`, stderr: "" });
+    expect(await tail.ran).toEqual({ code: 3, signal: null, stdout: "99\n100\nfound\n", stderr: "" });
+    expect(await wait.ran).toMatchObject({ code: 3, stderr: "" });
+    expect(await result.ran).toMatchObject({ stderr: "farhand: Job 1 failed: exited 3\n" });
+    await eventually(() => watch.said().includes('"exited"'), 30_000);
+    watch.kill("SIGINT");
+    expect((await watch.ran).code).toBe(130);
+  });
+});
+
 describe("--reconnect-timeout 0s", () => {
   test("ends with the connection, with the job's id and the command that goes on", async () => {
     await using world = await setup();

@@ -123,6 +123,7 @@ describe("A session that goes on", () => {
       const output = { channel: index + 1, holder: holders[index], limit: 1_000_000 };
       first.call(index + 1, "exec", { shell: script, cwd: world.home }, { job, output });
       await first.control("accepted");
+      await eventually(async () => (await show(world, job)).next === 1, 30_000);
     }
     first[Symbol.dispose]();
     using next = await RawClient.upgrade(world.server);
