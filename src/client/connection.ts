@@ -204,10 +204,11 @@ function toProgram(command: Command): Pick<ExecInput, "argv" | "shell"> {
 }
 
 /** Feeds on its own. When the source fails, so does reading the job's output, and the job, which has no end of input, is cancelled. */
-function feedOrFail(session: Session, { job, input, output }: Attached, source: Source): void {
+function feedOrFail(session: Session, { accepted, input, output }: Attached, source: Source): void {
   if (input === undefined) return;
   feed(input, source).catch((error: AppError) => {
-    invoke(session, kill, { job, grace: DEFAULT_GRACE }).catch(() => {}); // it has ended, or the connection has
+    // As it was accepted, since another may have had its key. It may have ended meanwhile, or the connection has.
+    accepted.then(({ job }) => invoke(session, kill, { job, grace: DEFAULT_GRACE })).catch(() => {});
     output.close(error);
   });
 }

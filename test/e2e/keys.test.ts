@@ -55,6 +55,23 @@ describe("exec --key", () => {
     expect(world.runs()).toBe(1);
   });
 
+  test("runs once for three clients at once whose server is killed meanwhile", async () => {
+    await using world = await setup();
+    for (let round = 0; round < 5; round++) {
+      const script = `echo x >> ran${round}; seq 1 1000; exit 3`;
+      const words = ["farhand", "--connect-timeout", "20s", "exec", "--key", `k${round}`, "--shell", script];
+      const clients = [world.open(words), world.open(words), world.open(words)];
+      await Bun.sleep(round * 15);
+      const { pid } = await world.status();
+      await world.kill(pid);
+      await world.start();
+      const whole = Array.from({ length: 1_000 }, (_, i) => `${i + 1}\n`).join("");
+      for (const client of clients)
+        expect(await client.ran).toEqual({ code: 3, signal: null, stdout: whole, stderr: "" });
+      expect(readFileSync(join(world.home, `ran${round}`), "utf8")).toBe("x\n");
+    }
+  });
+
   test("refuses another command as key_conflict, naming the job that has the key", async () => {
     await using world = await setup();
     await world.farhand(["exec", "--key", "k", "--", "true"]);
