@@ -7,8 +7,8 @@ import { describeState } from "./describe.ts";
 
 /** Characters of a command line, labels or info in a table. */
 const CELL_CHARACTERS = 100;
-/** Characters of a state: one that tells at length why a job did not start would push all that follows off the screen. */
-const STATE_CHARACTERS = 40;
+/** Characters of a state: room for two pids of a lost job. Why one did not start would push all that follows off the screen. */
+const STATE_CHARACTERS = 48;
 
 /** What a table of jobs can show, column by column. */
 const COLUMNS = {

@@ -63,7 +63,7 @@ describe("farhand jobs", () => {
         .map((line) => line.split(/ {2,}/)),
     ).toEqual([
       ["JOB", "LABELS", "OWNER", "EXIT", "STATE"],
-      ["4", "local", expect.stringMatching(/^not started: Cannot run "no-such-.*…$/)],
+      ["4", "local", expect.stringMatching(/^not started: Cannot run "no-such-program": .*…$/)],
       ["3", "local", "SIGKILL", "ended by SIGKILL"],
       ["2", "nightly=no", "local", "3", "exited 3"],
       ["1", "nightly=yes team=db", "local", "running"],
