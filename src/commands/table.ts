@@ -1,5 +1,6 @@
 import { formatDuration } from "../lib/duration.ts";
 import { escapeControls } from "../lib/escape.ts";
+import { quote } from "../lib/quote.ts";
 import { toWidth } from "../lib/width.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobSummary } from "../protocol/job.ts";
@@ -76,11 +77,6 @@ export function toLabels(labels: JobSummary["labels"] = {}): string {
   return Object.entries(labels)
     .map(([name, value]) => quote(value === "" ? name : `${name}=${value}`))
     .join(" ");
-}
-
-/** Words as a shell would read them. */
-export function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function toCommandLine(argv: readonly string[]): string {
