@@ -1,4 +1,4 @@
-import { quote } from "../commands/table.ts";
+import { quote } from "../lib/quote.ts";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Globals } from "./globals.ts";

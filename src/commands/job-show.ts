@@ -2,12 +2,13 @@ import * as v from "valibot";
 import { count } from "../lib/count.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { escapeControls } from "../lib/escape.ts";
+import { quote } from "../lib/quote.ts";
 import { formatSize } from "../lib/size.ts";
 import { JobRef } from "../protocol/id.ts";
 import { JobDetails } from "../protocol/job.ts";
 import { defineForeground } from "./define.ts";
 import { describeState } from "./describe.ts";
-import { quote, toLabels } from "./table.ts";
+import { toLabels } from "./table.ts";
 
 export const jobShow = defineForeground({
   name: "job-show",

@@ -1,5 +1,6 @@
 import { formatDuration } from "../lib/duration.ts";
 import { escapeControls } from "../lib/escape.ts";
+import { quote } from "../lib/quote.ts";
 import { toWidth } from "../lib/width.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobSummary } from "../protocol/job.ts";
@@ -7,8 +8,8 @@ import { describeState } from "./describe.ts";
 
 /** Characters of a command line, labels or info in a table. */
 const CELL_CHARACTERS = 100;
-/** Characters of a state: one that tells at length why a job did not start would push all that follows off the screen. */
-const STATE_CHARACTERS = 40;
+/** Characters of a state: room for two pids of a lost job. Why one did not start would push all that follows off the screen. */
+const STATE_CHARACTERS = 48;
 
 /** What a table of jobs can show, column by column. */
 const COLUMNS = {
@@ -76,11 +77,6 @@ export function toLabels(labels: JobSummary["labels"] = {}): string {
   return Object.entries(labels)
     .map(([name, value]) => quote(value === "" ? name : `${name}=${value}`))
     .join(" ");
-}
-
-/** Words as a shell would read them. */
-export function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function toCommandLine(argv: readonly string[]): string {

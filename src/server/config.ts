@@ -6,14 +6,14 @@ import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
-import { parseListen } from "./listen.ts";
-import { toQuantity } from "./quantity.ts";
 import {
   type RetentionFlags,
   type RetentionLimits,
   RetentionTable,
   toRetention,
 } from "./jobs/retention-limits.ts";
+import { parseListen } from "./listen.ts";
+import { toQuantity } from "./quantity.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;

@@ -6,6 +6,7 @@ import { AppError } from "../protocol/error.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import type { ConfigFlags } from "./config.ts";
 
+/** Options as they were typed, by name. */
 export type Flags = Readonly<Record<string, string | boolean | string[] | undefined>>;
 
 const state: ArgsDef = {
@@ -57,6 +58,7 @@ const asked: ArgsDef = {
 /** For ourselves: `start` reads what a server says on stderr until that listens, and nobody does afterwards. */
 const background: ArgsDef = { background: { type: "boolean" } };
 
+/** What `service` is told to do. */
 export const SERVICE_ACTIONS = ["install", "uninstall", "status"] as const;
 
 const verbs = {
@@ -117,10 +119,12 @@ const EXIT_CODES = `EXIT CODES
 
   0: done. 1: it cannot be done, and stderr says why. 3: status found no server, or service status none that runs.`;
 
+/** Whether this is the word for something that `farhandd` does. */
 export function isVerb(word: string): word is Verb {
   return Object.hasOwn(verbs, word);
 }
 
+/** The refusal of any other word. */
 export function unknownVerb(word: string): AppError {
   return new AppError("invalid_input", `Cannot do "${word}": see farhandd --help`);
 }
@@ -163,6 +167,7 @@ export function parseFlags(verb: Verb, args: readonly string[]): Flags {
   return { ...values, ...Object.fromEntries(names.map((name, index) => [name, positionals[index]])) };
 }
 
+/** The options that a configuration file may state too. */
 export function toConfigFlags(flags: Flags): ConfigFlags {
   const text = (name: string) => (typeof flags[name] === "string" ? flags[name] : undefined);
   return {

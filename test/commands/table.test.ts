@@ -49,7 +49,7 @@ test("toTable() cuts a state that tells at length why, and pads by what a termin
     createSummary({ labels: { a: "1234" } }),
   ];
   const [, first = "", second = ""] = toTable(jobs, parseColumns("labels,state")).split("\n");
-  expect(first).toBe(`'a=日本'  not started: Cannot run it: ${"x".repeat(11)}…`);
+  expect(first).toBe(`'a=日本'  not started: Cannot run it: ${"x".repeat(19)}…`);
   expect(second).toBe("a=1234    running");
 });
 

@@ -6,9 +6,9 @@ import { AppError, toErrorBody } from "../../protocol/error.ts";
 import { Flight } from "../../protocol/flight.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
-import { InputChannel } from "./input-channel.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import { InputChannel } from "./input-channel.ts";
 import { OutputChannel } from "./output-channel.ts";
 
 /** Bytes that may wait in the connection before no more output is put behind them. */
