@@ -1,4 +1,5 @@
 import type { StartRecord } from "../ledger/start.ts";
+import { MARK } from "../process/census.ts";
 import type { Cgroup } from "../process/cgroup.ts";
 import { confine } from "../process/confinement.ts";
 import { findStartTime, isAlive, sessionMembers } from "../process/identity.ts";
@@ -9,7 +10,7 @@ import type { Reaper } from "../process/reaper.ts";
 import { type Child, spawnProgram } from "../process/spawn.ts";
 import type { ProcessTable } from "../process/table.ts";
 import { type Order, Termination } from "../process/termination.ts";
-import { MARK, Tree } from "../process/tree.ts";
+import { Tree } from "../process/tree.ts";
 import type { Ended, ProcessIdentity } from "../protocol/job.ts";
 
 /** The ending of a job's processes. */
@@ -76,6 +77,7 @@ export class JobProcess implements Disposable {
       group,
       table,
       adopter: process.platform === "linux" ? process.pid : undefined,
+      since: performance.now(),
     });
     const note = () => void (this.#reaped = true);
     child.exited.then(note, note);
@@ -95,7 +97,7 @@ export class JobProcess implements Disposable {
   end(order: Order): Ending | undefined {
     const living = this.#tree.find();
     if (living.length === 0) return undefined;
-    const isCause = living.some(({ pid }) => pid === this.identity.pid);
+    const isCause = !this.#reaped && living.some(({ pid }) => pid === this.identity.pid);
     const under = this.#termination;
     under?.hurry(order);
     return { isCause, ended: (under ?? this.#begin(order)).ended };

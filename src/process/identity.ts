@@ -52,10 +52,28 @@ export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
     .map(({ pid, startTime }) => ({ pid, startTime }));
 }
 
+/** Rounds of looking for who was made while others were looked at: more only where processes come and go all the time. */
+const MAX_ROUNDS = 5;
+
+/** One that ended before it was looked at may have left a child that was not there when the names were read. */
 function listLinux(boot = readBootId()): ProcessRow[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => findStat(Number(name), boot) ?? []);
+  const rows: ProcessRow[] = [];
+  const met = new Set<string>();
+  for (let round = 0, vanished = 1; vanished > 0 && round < MAX_ROUNDS; round++) {
+    vanished = 0;
+    for (const name of readdirSync("/proc")) {
+      if (met.has(name) || !isPid(name)) continue;
+      met.add(name);
+      const row = findStat(Number(name), boot);
+      if (row === undefined) vanished++;
+      else rows.push(row);
+    }
+  }
+  return rows;
+}
+
+function isPid(name: string): boolean {
+  return /^\d+$/.test(name);
 }
 
 /** What Linux says of a process; undefined when there is none. Fields 3 to 6 and 22 of proc_pid_stat(5). The name in field 2 may hold anything, so fields count from its last ")". */

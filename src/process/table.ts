@@ -1,25 +1,20 @@
-import { listProcesses, type ProcessRow } from "./identity.ts";
+import { Census } from "./census.ts";
 
 /** How much longer than it took to make a list is used: whoever looks often takes a fifth of the time at most. */
 const USES = 4;
 
 /** The list of all processes, which many may look at, and which is made anew only when it is old. */
 export class ProcessTable {
-  #rows: readonly ProcessRow[] = [];
-  /** When the list is old, on the clock of `performance.now()`. */
-  #old = Number.NEGATIVE_INFINITY;
+  #census: Census | undefined;
 
-  /** The list, some milliseconds old perhaps. */
-  read(): readonly ProcessRow[] {
-    return performance.now() < this.#old ? this.#rows : this.readNow();
+  /** The list, some milliseconds old perhaps, but begun at `since` (on the clock of `performance.now()`) or later. */
+  read(since: number = Number.NEGATIVE_INFINITY): Census {
+    const known = this.#census;
+    if (known !== undefined && known.began >= since && !isOld(known)) return known;
+    return (this.#census = new Census());
   }
+}
 
-  /** The list as it is now. */
-  readNow(): readonly ProcessRow[] {
-    const began = performance.now();
-    this.#rows = listProcesses();
-    const now = performance.now();
-    this.#old = now + USES * (now - began);
-    return this.#rows;
-  }
+function isOld({ began, cost }: Census): boolean {
+  return performance.now() >= began + (1 + USES) * cost;
 }

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { delay, turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { dismantleLedger, findProcess, hasLedger } from "../../ledger/start.ts";
+import { ProcessTable } from "../../process/table.ts";
 import { Tree } from "../../process/tree.ts";
 import { JobId } from "../../protocol/id.ts";
 import {
@@ -72,6 +73,7 @@ export class Retention {
   #swept = 0;
   /** Bytes that all ledgers together may take, as of then. */
   #budget = Number.POSITIVE_INFINITY;
+  readonly #table = new ProcessTable();
   /** When the event loop last had a turn. */
   #began = 0;
 
@@ -165,7 +167,8 @@ export class Retention {
 
   #hasProcesses({ id, outcome }: EndedJob): boolean {
     const leader = outcome === "lost" ? findProcess(this.#toPath(id)) : undefined;
-    return leader !== undefined && new Tree({ leader, mark: id }).find().length > 0;
+    const table = this.#table;
+    return leader !== undefined && new Tree({ leader, mark: id, table }).find().length > 0;
   }
 
   async #remove(id: JobId, now: number): Promise<void> {
