@@ -62,6 +62,8 @@ export class JobProcess implements Disposable {
   readonly #group: Cgroup | undefined;
   readonly #tree: Tree;
   #termination: Termination | undefined;
+  /** Endings that were asked for, until it is known whether there is anything to end. */
+  readonly #asked = new Set<Promise<unknown>>();
   /** The leader is waited for, so that its pid may be given to another process. */
   #reaped = false;
 
@@ -83,9 +85,14 @@ export class JobProcess implements Disposable {
     child.exited.then(note, note);
   }
 
-  /** Resolves when none of its processes is being ended. */
+  /** Resolves when none of its processes is being ended, or looked for to that end. */
   async settled(): Promise<void> {
-    while (this.#termination !== undefined) await this.#termination.ended;
+    for (;;) {
+      const [asked] = this.#asked;
+      const under = asked ?? this.#termination?.ended;
+      if (under === undefined) return;
+      await Promise.allSettled([under]);
+    }
   }
 
   /** Sends a signal to the whole group, and answers whether there was one. */
@@ -94,8 +101,20 @@ export class JobProcess implements Disposable {
   }
 
   /** Ends every process that is left; undefined when there is none. */
-  end(order: Order): Ending | undefined {
-    const living = this.#tree.find();
+  end(order: Order): Promise<Ending | undefined> {
+    const ending = this.#end(order);
+    this.#asked.add(ending);
+    const forget = () => void this.#asked.delete(ending);
+    ending.then(forget, forget);
+    return ending;
+  }
+
+  [Symbol.dispose](): void {
+    this.#group?.[Symbol.dispose]();
+  }
+
+  async #end(order: Order): Promise<Ending | undefined> {
+    const living = await this.#tree.findSoon();
     if (living.length === 0) return undefined;
     const isCause = !this.#reaped && living.some(({ pid }) => pid === this.identity.pid);
     const under = this.#termination;
@@ -103,14 +122,10 @@ export class JobProcess implements Disposable {
     return { isCause, ended: (under ?? this.#begin(order)).ended };
   }
 
-  [Symbol.dispose](): void {
-    this.#group?.[Symbol.dispose]();
-  }
-
   #begin(order: Order): Termination {
     const termination = new Termination(
       {
-        find: () => this.#tree.find(),
+        find: () => this.#tree.findSoon(),
         leader: this.identity,
         killAll: () => this.#killAll(),
       },

@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync } from "node:fs";
-import { listProcesses, type ProcessRow } from "./identity.ts";
+import type { ProcessRow } from "./identity.ts";
 
 /** The variable that names the job in the environment of all its processes. */
 export const MARK = "FARHAND_JOB";
@@ -9,10 +9,11 @@ type Parent = number | undefined;
 
 /** All processes of one moment, and what ties them together, which is looked up once however many ask. */
 export class Census {
-  /** When it was begun, on the clock of `performance.now()`. */
-  readonly began: number = performance.now();
-  /** Milliseconds that it has taken so far. */
-  #cost = 0;
+  /** When it was begun and when it was complete, on the clock of `performance.now()`. */
+  readonly began: number;
+  readonly ended: number = performance.now();
+  /** Milliseconds of work that it has taken so far. */
+  #cost: number;
   readonly #rows: readonly ProcessRow[];
   readonly #pids: ReadonlyMap<number, ProcessRow>;
   readonly #children: ReadonlyMap<number, readonly ProcessRow[]>;
@@ -21,13 +22,14 @@ export class Census {
   readonly #marked = new Map<Parent, ReadonlyMap<string, readonly ProcessRow[]>>();
   readonly #holding = new Map<Parent, ReadonlyMap<number, readonly ProcessRow[]>>();
 
-  constructor() {
-    this.#rows = listProcesses();
-    this.#pids = new Map(this.#rows.map((row) => [row.pid, row]));
-    this.#children = Map.groupBy(this.#rows, ({ parent }) => parent);
-    this.#sessions = Map.groupBy(this.#rows, ({ session }) => session);
-    this.#groups = Map.groupBy(this.#rows, ({ group }) => group);
-    this.#cost = performance.now() - this.began;
+  constructor(rows: readonly ProcessRow[], { began, cost }: { began: number; cost: number }) {
+    this.began = began;
+    this.#cost = cost;
+    this.#rows = rows;
+    this.#pids = new Map(rows.map((row) => [row.pid, row]));
+    this.#children = Map.groupBy(rows, ({ parent }) => parent);
+    this.#sessions = Map.groupBy(rows, ({ session }) => session);
+    this.#groups = Map.groupBy(rows, ({ group }) => group);
   }
 
   get cost(): number {

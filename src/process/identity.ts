@@ -35,7 +35,23 @@ export interface ProcessRow extends ProcessIdentity {
 
 /** Every process there is. */
 export function listProcesses(): ProcessRow[] {
-  if (process.platform === "linux") return listLinux();
+  return finish(walkProcesses());
+}
+
+/** The same one by one, each of which may take some ten microseconds. */
+export function walkProcesses(): Generator<void, ProcessRow[], void> {
+  return process.platform === "linux" ? walkLinux(readBootId()) : walkOthers();
+}
+
+function finish<T>(walk: Generator<void, T, void>): T {
+  for (;;) {
+    const { done, value } = walk.next();
+    if (done) return value;
+  }
+}
+
+// Their systems give the list as a whole.
+function* walkOthers(): Generator<void, ProcessRow[], void> {
   return parseProcesses(run(process.platform === "win32" ? POWERSHELL_LIST : PS_LIST) ?? "");
 }
 
@@ -47,7 +63,7 @@ export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
   const found = findStartTime(leader.pid);
   // A session's id is not given to a new process while members live, so another leader means that all are gone.
   if (found !== undefined && found !== leader.startTime) return [];
-  return listLinux(boot)
+  return finish(walkLinux(boot))
     .filter(({ session, isZombie }) => session === leader.pid && !isZombie)
     .map(({ pid, startTime }) => ({ pid, startTime }));
 }
@@ -56,13 +72,14 @@ export function sessionMembers(leader: ProcessIdentity): ProcessIdentity[] {
 const MAX_ROUNDS = 5;
 
 /** One that ended before it was looked at may have left a child that was not there when the names were read. */
-function listLinux(boot = readBootId()): ProcessRow[] {
+function* walkLinux(boot: string): Generator<void, ProcessRow[], void> {
   const rows: ProcessRow[] = [];
   const met = new Set<string>();
   for (let round = 0, vanished = 1; vanished > 0 && round < MAX_ROUNDS; round++) {
     vanished = 0;
     for (const name of readdirSync("/proc")) {
       if (met.has(name) || !isPid(name)) continue;
+      yield;
       met.add(name);
       const row = findStat(Number(name), boot);
       if (row === undefined) vanished++;

@@ -48,6 +48,12 @@ export class Tree {
     return found.length > 0 ? found : this.#pick(this.#table.read(this.#options.since));
   }
 
+  /** The same; while it looks everything else has its turns, however many processes there are. */
+  async findSoon(): Promise<ProcessRow[]> {
+    const found = this.#pick(await this.#table.readSoon());
+    return found.length > 0 ? found : this.#pick(await this.#table.readSoon(this.#options.since));
+  }
+
   #pick(census: Census): ProcessRow[] {
     const { leader, mark, pipes = [], group, adopter } = this.#options;
     const found = new Set<ProcessRow>();

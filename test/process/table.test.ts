@@ -32,3 +32,14 @@ onLinux("However many trees ask, a list is made once, and each process's environ
   child.kill("SIGKILL");
   await child.exited;
 });
+
+test("A list that takes a while leaves turns to everything else, and who asks meanwhile gets the same", async () => {
+  const table = new ProcessTable();
+  const asked = performance.now();
+  const both = Promise.all([table.readSoon(), table.readSoon(asked)]);
+  const [first, second] = await both;
+  expect(second).toBe(first);
+  const later = await table.readSoon(performance.now());
+  expect(later.began).toBeGreaterThan(first.ended);
+  expect(later.find(process.pid)).toMatchObject({ parent: process.ppid });
+});

@@ -21,7 +21,7 @@ async function setup(script: string) {
   await reader.read();
   reader.releaseLock();
   const end = (grace: number, killAll?: () => void) =>
-    new Termination({ find: () => tree.find(), leader, killAll }, { signal: "SIGTERM", grace });
+    new Termination({ find: () => tree.findSoon(), leader, killAll }, { signal: "SIGTERM", grace });
   return { child, leader, tree, end };
 }
 

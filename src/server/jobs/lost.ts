@@ -30,8 +30,8 @@ export function signalLost({ directory, start }: LostJob, signal: NodeJS.Signals
 /** Ends what is left of it, as its keeper would. Throws `not_running`. */
 export async function endLost(job: LostJob, order: Order): Promise<Ended> {
   const tree = findTree(job, {});
-  if (tree === undefined || tree.find().length === 0) throw notRunning(job.start);
-  return new Termination({ find: () => tree.find(), leader: tree.leader }, order).ended;
+  if (tree === undefined || (await tree.findSoon()).length === 0) throw notRunning(job.start);
+  return new Termination({ find: () => tree.findSoon(), leader: tree.leader }, order).ended;
 }
 
 function findTree({ directory, start }: LostJob, options: Pick<TreeOptions, "table">): Tree | undefined {

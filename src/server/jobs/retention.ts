@@ -115,7 +115,7 @@ export class Retention {
     for (const job of ended) {
       const bytes = found.ended.get(job.id);
       const isDue = total > budget || this.#isExpired(job, left, now);
-      if (bytes !== undefined && (!isDue || this.#hasProcesses(job))) continue;
+      if (bytes !== undefined && (!isDue || (await this.#hasProcesses(job)))) continue;
       await this.#remove(job.id, now);
       total -= bytes ?? 0;
       left--;
@@ -165,10 +165,10 @@ export class Retention {
     }
   }
 
-  #hasProcesses({ id, outcome }: EndedJob): boolean {
+  async #hasProcesses({ id, outcome }: EndedJob): Promise<boolean> {
     const leader = outcome === "lost" ? findProcess(this.#toPath(id)) : undefined;
     const table = this.#table;
-    return leader !== undefined && new Tree({ leader, mark: id, table }).find().length > 0;
+    return leader !== undefined && (await new Tree({ leader, mark: id, table }).findSoon()).length > 0;
   }
 
   async #remove(id: JobId, now: number): Promise<void> {
