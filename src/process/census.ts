@@ -84,6 +84,11 @@ export class Census {
   }
 }
 
+/** Whether a process carries a mark, or has one of these pipes as stdin, stdout or stderr. */
+export function isOf(pid: number, mark: string, pipes: readonly number[]): boolean {
+  return findMarks(pid).includes(mark) || findPipes(pid).some((pipe) => pipes.includes(pipe));
+}
+
 /** Which jobs a process says it is of; a program may have put more than one into its environment. */
 function findMarks(pid: number): string[] {
   try {

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import type { ProcessIdentity } from "../protocol/job.ts";
 import { readBootId } from "./boot.ts";
 
@@ -53,6 +53,16 @@ function finish<T>(walk: Generator<void, T, void>): T {
 // Their systems give the list as a whole.
 function* walkOthers(): Generator<void, ProcessRow[], void> {
   return parseProcesses(run(process.platform === "win32" ? POWERSHELL_LIST : PS_LIST) ?? "");
+}
+
+/** Pids of our children, orphans too, which go to the first thread; undefined where the kernel has no list of them. */
+export function findChildren(): number[] | undefined {
+  try {
+    const text = readFileSync(`/proc/self/task/${process.pid}/children`, "latin1").trim();
+    return text === "" ? [] : text.split(" ").map(Number);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Living members of the session that `leader` opened; only itself where the system does not show sessions. */

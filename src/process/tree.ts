@@ -1,8 +1,11 @@
 import type { ProcessIdentity } from "../protocol/job.ts";
-import type { Census } from "./census.ts";
+import { type Census, isOf } from "./census.ts";
 import type { Cgroup } from "./cgroup.ts";
-import { isOfThisBoot, type ProcessRow } from "./identity.ts";
+import { findChildren, findStat, isOfThisBoot, type ProcessRow } from "./identity.ts";
 import { ProcessTable } from "./table.ts";
+
+/** Looks at who has just come, as long as it is somebody else each time. */
+const FRESH_TRIES = 20;
 
 export interface TreeOptions {
   /** The job's program, leader of a session and process group of its own. */
@@ -29,12 +32,15 @@ export interface TreeOptions {
 export class Tree {
   readonly #options: TreeOptions;
   readonly #table: ProcessTable;
+  /** What was listed before this moment, on the clock of `performance.now()`, cannot show that nobody is left. */
+  #since: number | undefined;
   /** Start times of all that were found so far, by pid. */
   readonly #seen = new Map<number, string>();
 
   constructor(options: TreeOptions) {
     this.#options = options;
     this.#table = options.table ?? new ProcessTable();
+    this.#since = options.since;
     this.#seen.set(options.leader.pid, options.leader.startTime);
   }
 
@@ -45,13 +51,33 @@ export class Tree {
   /** Its living processes; some may have ended a moment ago, but none that there are is no news. */
   find(): ProcessRow[] {
     const found = this.#pick(this.#table.read());
-    return found.length > 0 ? found : this.#pick(this.#table.read(this.#options.since));
+    return found.length > 0 ? found : this.#pick(this.#table.read(this.#since));
   }
 
   /** The same; while it looks everything else has its turns, however many processes there are. */
   async findSoon(): Promise<ProcessRow[]> {
     const found = this.#pick(await this.#table.readSoon());
-    return found.length > 0 ? found : this.#pick(await this.#table.readSoon(this.#options.since));
+    if (found.length > 0) return found;
+    const census = await this.#table.readSoon(this.#since);
+    const known = this.#pick(census);
+    return known.length > 0 ? known : this.#findFresh(census);
+  }
+
+  /** Who has come to us since a list was made: those of which each makes another and ends at once are in no list. */
+  #findFresh(census: Census): ProcessRow[] {
+    const { mark, pipes = [], adopter } = this.#options;
+    if (adopter !== process.pid) return [];
+    for (let tries = 0, before = ""; tries < FRESH_TRIES; tries++) {
+      const fresh = (findChildren() ?? []).filter((pid) => census.find(pid) === undefined);
+      if (fresh.join() === before) return [];
+      before = fresh.join();
+      const rows = fresh.flatMap((pid) => findStat(pid) ?? []).filter(({ isZombie }) => !isZombie);
+      const ours = rows.filter(({ pid }) => isOf(pid, mark, pipes));
+      if (ours.length === 0) continue;
+      this.#since = performance.now();
+      return ours;
+    }
+    return [];
   }
 
   #pick(census: Census): ProcessRow[] {
