@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync } from "node:fs";
-import type { ProcessRow } from "./identity.ts";
+import { expectAnswer, type ProcessRow } from "./identity.ts";
 
 /** The variable that names the job in the environment of all its processes. */
 export const MARK = "FARHAND_JOB";
@@ -95,7 +95,8 @@ function findMarks(pid: number): string[] {
     const prefix = `${MARK}=`;
     const variables = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
     return variables.flatMap((text) => (text.startsWith(prefix) ? [text.slice(prefix.length)] : []));
-  } catch {
+  } catch (error) {
+    expectAnswer(error);
     return []; // it ended meanwhile, is another user's, or the system shows no environments
   }
 }
@@ -108,7 +109,8 @@ function findPipe(pid: number, fd: number): number | undefined {
   try {
     const [, inode] = /^pipe:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? [];
     return inode === undefined ? undefined : Number(inode);
-  } catch {
+  } catch (error) {
+    expectAnswer(error);
     return undefined; // closed, ended, or another user's
   }
 }

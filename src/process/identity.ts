@@ -1,6 +1,8 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import type { ProcessIdentity } from "../protocol/job.ts";
+import { AppError } from "../protocol/error.ts";
 import { readBootId } from "./boot.ts";
+import { errorCode } from "./program.ts";
 
 /**
  * What tells this run of a process from any other of the same pid, on this machine and ever, or undefined when it does not
@@ -40,7 +42,7 @@ export function listProcesses(): ProcessRow[] {
 
 /** The same one by one, each of which may take some ten microseconds. */
 export function walkProcesses(): Generator<void, ProcessRow[], void> {
-  return process.platform === "linux" ? walkLinux(readBootId()) : walkOthers();
+  return process.platform === "linux" ? walkLinux(ask(readBootId)) : walkOthers();
 }
 
 function finish<T>(walk: Generator<void, T, void>): T {
@@ -87,38 +89,66 @@ function* walkLinux(boot: string): Generator<void, ProcessRow[], void> {
   const met = new Set<string>();
   for (let round = 0, vanished = 1; vanished > 0 && round < MAX_ROUNDS; round++) {
     vanished = 0;
-    for (const name of readdirSync("/proc")) {
+    for (const name of ask(() => readdirSync("/proc"))) {
       if (met.has(name) || !isPid(name)) continue;
       yield;
       met.add(name);
-      const row = findStat(Number(name), boot);
-      if (row === undefined) vanished++;
-      else rows.push(row);
+      try {
+        rows.push(readStat(Number(name), boot));
+      } catch (error) {
+        expectAnswer(error);
+        vanished++;
+      }
     }
   }
   return rows;
+}
+
+function ask<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    expectAnswer(error);
+    throw error;
+  }
 }
 
 function isPid(name: string): boolean {
   return /^\d+$/.test(name);
 }
 
-/** What Linux says of a process; undefined when there is none. Fields 3 to 6 and 22 of proc_pid_stat(5). The name in field 2 may hold anything, so fields count from its last ")". */
+/** What Linux says of a process; undefined when there is none. */
 export function findStat(pid: number, boot = readBootId()): ProcessRow | undefined {
   try {
-    const text = readStart(`/proc/${pid}/stat`);
-    const [state, parent, group, session, ...rest] = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return {
-      pid,
-      startTime: toStartTime(boot, rest[15] ?? ""),
-      parent: Number(parent),
-      group: Number(group),
-      session: Number(session),
-      isZombie: state === "Z" || state === "X",
-    };
+    return readStat(pid, boot);
   } catch {
     return undefined; // it ended meanwhile, or never was
   }
+}
+
+/** Fields 3 to 6 and 22 of proc_pid_stat(5). The name in field 2 may hold anything, so fields count from its last ")". */
+function readStat(pid: number, boot: string): ProcessRow {
+  const text = readStart(`/proc/${pid}/stat`);
+  const [state, parent, group, session, ...rest] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return {
+    pid,
+    startTime: toStartTime(boot, rest[15] ?? ""),
+    parent: Number(parent),
+    group: Number(group),
+    session: Number(session),
+    isZombie: state === "Z" || state === "X",
+  };
+}
+
+/** Throws `unavailable` for an error that says nothing of a process: there is no descriptor left to look at it. */
+export function expectAnswer(error: unknown): void {
+  const code = errorCode(error);
+  if (code !== "EMFILE" && code !== "ENFILE") return;
+  throw new AppError(
+    "unavailable",
+    `Cannot look at processes: no descriptors left (${code}); end other jobs, or raise the limit (ulimit -n)`,
+    { cause: error },
+  );
 }
 
 /** What ps(1) of macOS and the BSDs says of every process; the start time is the last, since it has spaces. */
