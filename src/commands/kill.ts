@@ -77,7 +77,8 @@ export const kill = defineForeground({
         : ended
           ? "still running"
           : "signal sent, still running";
-      return `Job ${number}: ${standing}${ended ? `; ${describeEnded(ended)}` : ""}`;
+      const what = ended && describeEnded(ended);
+      return `Job ${number}: ${standing}${what ? `; ${what}` : ""}`;
     },
   },
 });

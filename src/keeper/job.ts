@@ -134,14 +134,14 @@ export class Job {
     return this.#process?.signal(signal) ?? false;
   }
 
-  /** Ends every process of the job, and resolves when they are gone; undefined when there is none. */
-  cancel(by: string, order: Order): Promise<Ended> | undefined {
+  /** Ends every process of the job, and resolves when they are gone; with undefined when there is none. */
+  cancel(by: string, order: Order): Promise<Ended | undefined> {
     return this.#end({ type: "cancelled", by }, order);
   }
 
   /** Ends what there is of the job; what ends the program itself first is the cause of its end. */
-  #end(cause: Cause, order: Order): Promise<Ended> | undefined {
-    const ending = this.#process?.end(order);
+  async #end(cause: Cause, order: Order): Promise<Ended | undefined> {
+    const ending = await this.#process?.end(order);
     if (ending?.isCause) this.#cause ??= cause;
     return ending && this.#afterRecord(ending.ended);
   }
@@ -169,9 +169,8 @@ export class Job {
   /** For timers, where nobody waits for the end. */
   #startEnding(cause: Cause): void {
     const { job, limits } = this.#options.start;
-    const ended = this.#end(cause, { signal: "SIGTERM", grace: limits?.graceMs ?? DEFAULT_GRACE });
-    ended
-      ?.then((what) => this.#options.log.info("job ended", { job, cause: cause.type, ...what }))
+    this.#end(cause, { signal: "SIGTERM", grace: limits?.graceMs ?? DEFAULT_GRACE })
+      .then((what) => what && this.#options.log.info("job ended", { job, cause: cause.type, ...what }))
       .catch((error) => this.#options.log.error("ending failed", { job, error: describeError(error) }));
   }
 

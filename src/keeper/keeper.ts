@@ -317,19 +317,27 @@ class Keeper {
   }
 
   #answer({ request }: { request: number }, reached: boolean | undefined): void {
-    if (reached) return this.#send({ type: "reply", request });
-    throw new AppError("not_running", "Cannot signal the job: none of its processes is running");
+    if (!reached) throw notRunning();
+    this.#send({ type: "reply", request });
   }
 
-  #answerLater({ request, job }: { request: number; job: JobId }, ended: Promise<Ended>): void {
+  #answerLater({ request, job }: { request: number; job: JobId }, ended: Promise<Ended | undefined>): void {
     const front = this.#front;
     this.#owed++;
     ended
       .then((ended) => {
-        // Another front may have asked something else by that number.
-        if (this.#front === front) this.#send({ type: "reply", request, ended });
+        if (ended === undefined) throw notRunning();
+        return { ended };
       })
-      .catch((error) => this.#options.log.error("ending failed", { job, error: describeError(error) }))
+      .catch((error: unknown) => {
+        if (!(error instanceof AppError))
+          this.#options.log.error("ending failed", { job, error: describeError(error) });
+        return { error: toErrorBody(error) };
+      })
+      .then((answer) => {
+        // Another front may have asked something else by that number.
+        if (this.#front === front) this.#send({ type: "reply", request, ...answer });
+      })
       .finally(() => {
         this.#owed--;
         if (this.#retired) this.#endIfIdle();
@@ -354,6 +362,10 @@ class Keeper {
   #send(message: KeeperMessage): void {
     if (this.#front?.greeted) this.#front.writer.write(encodeLinkFrame(message));
   }
+}
+
+function notRunning(): AppError {
+  return new AppError("not_running", "Cannot signal the job: none of its processes is running");
 }
 
 function toRefusal(error: unknown): unknown {

@@ -1,4 +1,5 @@
 import type { StartRecord } from "../ledger/start.ts";
+import { MARK } from "../process/census.ts";
 import type { Cgroup } from "../process/cgroup.ts";
 import { confine } from "../process/confinement.ts";
 import { findStartTime, isAlive, sessionMembers } from "../process/identity.ts";
@@ -9,7 +10,7 @@ import type { Reaper } from "../process/reaper.ts";
 import { type Child, spawnProgram } from "../process/spawn.ts";
 import type { ProcessTable } from "../process/table.ts";
 import { type Order, Termination } from "../process/termination.ts";
-import { MARK, Tree } from "../process/tree.ts";
+import { Tree } from "../process/tree.ts";
 import type { Ended, ProcessIdentity } from "../protocol/job.ts";
 
 /** The ending of a job's processes. */
@@ -61,6 +62,8 @@ export class JobProcess implements Disposable {
   readonly #group: Cgroup | undefined;
   readonly #tree: Tree;
   #termination: Termination | undefined;
+  /** Endings that were asked for, until it is known whether there is anything to end. */
+  readonly #asked = new Set<Promise<unknown>>();
   /** The leader is waited for, so that its pid may be given to another process. */
   #reaped = false;
 
@@ -76,14 +79,20 @@ export class JobProcess implements Disposable {
       group,
       table,
       adopter: process.platform === "linux" ? process.pid : undefined,
+      since: performance.now(),
     });
     const note = () => void (this.#reaped = true);
     child.exited.then(note, note);
   }
 
-  /** Resolves when none of its processes is being ended. */
+  /** Resolves when none of its processes is being ended, or looked for to that end. */
   async settled(): Promise<void> {
-    while (this.#termination !== undefined) await this.#termination.ended;
+    for (;;) {
+      const [asked] = this.#asked;
+      const under = asked ?? this.#termination?.ended;
+      if (under === undefined) return;
+      await Promise.allSettled([under]);
+    }
   }
 
   /** Sends a signal to the whole group, and answers whether there was one. */
@@ -92,23 +101,31 @@ export class JobProcess implements Disposable {
   }
 
   /** Ends every process that is left; undefined when there is none. */
-  end(order: Order): Ending | undefined {
-    const living = this.#tree.find();
-    if (living.length === 0) return undefined;
-    const isCause = living.some(({ pid }) => pid === this.identity.pid);
-    const under = this.#termination;
-    under?.hurry(order);
-    return { isCause, ended: (under ?? this.#begin(order)).ended };
+  end(order: Order): Promise<Ending | undefined> {
+    const ending = this.#end(order);
+    this.#asked.add(ending);
+    const forget = () => void this.#asked.delete(ending);
+    ending.then(forget, forget);
+    return ending;
   }
 
   [Symbol.dispose](): void {
     this.#group?.[Symbol.dispose]();
   }
 
+  async #end(order: Order): Promise<Ending | undefined> {
+    const living = await this.#tree.findSoon();
+    if (living.length === 0) return undefined;
+    const isCause = !this.#reaped && living.some(({ pid }) => pid === this.identity.pid);
+    const under = this.#termination;
+    under?.hurry(order);
+    return { isCause, ended: (under ?? this.#begin(order)).ended };
+  }
+
   #begin(order: Order): Termination {
     const termination = new Termination(
       {
-        find: () => this.#tree.find(),
+        find: () => this.#tree.findSoon(),
         leader: this.identity,
         killAll: () => this.#killAll(),
       },

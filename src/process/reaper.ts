@@ -1,6 +1,5 @@
-import { readFileSync } from "node:fs";
 import { delay } from "../lib/abort.ts";
-import { findStat, listProcesses } from "./identity.ts";
+import { findChildren, findStat, listProcesses } from "./identity.ts";
 import type { Libc } from "./libc.ts";
 
 /** Milliseconds between looks for orphans that have died. */
@@ -46,14 +45,7 @@ export async function reap(reaper: Reaper, signal: AbortSignal): Promise<never> 
   }
 }
 
-/** Our children: orphans go to the first thread. A kernel may be built without this list. */
 function listChildren(): number[] {
-  try {
-    const text = readFileSync(`/proc/self/task/${process.pid}/children`, "latin1").trim();
-    return text === "" ? [] : text.split(" ").map(Number);
-  } catch {
-    return listProcesses()
-      .filter(({ parent }) => parent === process.pid)
-      .map(({ pid }) => pid);
-  }
+  const all = () => listProcesses().filter(({ parent }) => parent === process.pid);
+  return findChildren() ?? all().map(({ pid }) => pid);
 }

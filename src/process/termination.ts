@@ -20,7 +20,7 @@ export interface Order {
 
 export interface TerminationOptions {
   /** Whoever is left, known by pid and start time. */
-  readonly find: () => readonly ProcessRow[];
+  readonly find: () => Promise<readonly ProcessRow[]>;
   /** Whose group is signalled as a whole: no process that it is just making can slip through. */
   readonly leader: ProcessIdentity;
   /** Kills all at once where the system can; it comes besides KILL. */
@@ -61,7 +61,7 @@ export class Termination {
 
   async #run(): Promise<Ended> {
     for (let look = FIRST_LOOK; ; look = Math.min(LONGEST_LOOK, 2 * look)) {
-      const living = this.#options.find();
+      const living = await this.#options.find();
       for (const row of living) this.#met.add(toKey(row));
       const late = performance.now() - this.#due;
       if (living.length === 0 || late >= KILL_PATIENCE) return this.#conclude(living);

@@ -1,11 +1,11 @@
-import { readFileSync, readlinkSync } from "node:fs";
 import type { ProcessIdentity } from "../protocol/job.ts";
+import { type Census, isOf } from "./census.ts";
 import type { Cgroup } from "./cgroup.ts";
-import { isOfThisBoot, type ProcessRow } from "./identity.ts";
+import { findChildren, findStat, isOfThisBoot, type ProcessRow } from "./identity.ts";
 import { ProcessTable } from "./table.ts";
 
-/** The variable that names the job in the environment of all its processes. */
-export const MARK = "FARHAND_JOB";
+/** Looks at who has just come, as long as it is somebody else each time. */
+const FRESH_TRIES = 20;
 
 export interface TreeOptions {
   /** The job's program, leader of a session and process group of its own. */
@@ -20,6 +20,8 @@ export interface TreeOptions {
   readonly table?: ProcessTable;
   /** The process to which those of its descendants go that lose their parents; undefined if that may be any. */
   readonly adopter?: number | undefined;
+  /** When its program was started, on the clock of `performance.now()`: what was listed before tells nothing. Long ago unless told. */
+  readonly since?: number;
 }
 
 /**
@@ -30,12 +32,15 @@ export interface TreeOptions {
 export class Tree {
   readonly #options: TreeOptions;
   readonly #table: ProcessTable;
+  /** What was listed before this moment, on the clock of `performance.now()`, cannot show that nobody is left. */
+  #since: number | undefined;
   /** Start times of all that were found so far, by pid. */
   readonly #seen = new Map<number, string>();
 
   constructor(options: TreeOptions) {
     this.#options = options;
     this.#table = options.table ?? new ProcessTable();
+    this.#since = options.since;
     this.#seen.set(options.leader.pid, options.leader.startTime);
   }
 
@@ -46,56 +51,66 @@ export class Tree {
   /** Its living processes; some may have ended a moment ago, but none that there are is no news. */
   find(): ProcessRow[] {
     const found = this.#pick(this.#table.read());
-    return found.length > 0 ? found : this.#pick(this.#table.readNow());
+    return found.length > 0 ? found : this.#pick(this.#table.read(this.#since));
   }
 
-  #pick(all: readonly ProcessRow[]): ProcessRow[] {
-    const rows = all.filter(({ pid }) => pid !== process.pid); // a job may have started this very server
-    const isSession = this.#ownsSession(rows);
-    const grouped = new Set(this.#options.group?.list());
-    const found = new Set(rows.filter((row) => grouped.has(row.pid) || this.#isMember(row, isSession)));
-    const children = Map.groupBy(rows, ({ parent }) => parent);
-    for (const { pid } of found) for (const child of children.get(pid) ?? []) found.add(child);
+  /** The same; while it looks everything else has its turns, however many processes there are. */
+  async findSoon(): Promise<ProcessRow[]> {
+    const found = this.#pick(await this.#table.readSoon());
+    if (found.length > 0) return found;
+    const census = await this.#table.readSoon(this.#since);
+    const known = this.#pick(census);
+    return known.length > 0 ? known : this.#findFresh(census);
+  }
+
+  /** Who has come to us since a list was made: those of which each makes another and ends at once are in no list. */
+  #findFresh(census: Census): ProcessRow[] {
+    const { mark, pipes = [], adopter } = this.#options;
+    if (adopter !== process.pid) return [];
+    for (let tries = 0, before = ""; tries < FRESH_TRIES; tries++) {
+      const fresh = (findChildren() ?? []).filter((pid) => census.find(pid) === undefined);
+      if (fresh.join() === before) return [];
+      before = fresh.join();
+      const rows = fresh.flatMap((pid) => findStat(pid) ?? []).filter(({ isZombie }) => !isZombie);
+      const ours = rows.filter(({ pid }) => isOf(pid, mark, pipes));
+      if (ours.length === 0) continue;
+      this.#since = performance.now();
+      return ours;
+    }
+    return [];
+  }
+
+  #pick(census: Census): ProcessRow[] {
+    const { leader, mark, pipes = [], group, adopter } = this.#options;
+    const found = new Set<ProcessRow>();
+    const add = (rows: readonly ProcessRow[]) => {
+      for (const row of rows) if (row.pid !== process.pid) found.add(row); // a job may have started this very server
+    };
+    add(this.#stillThere(census));
+    if (this.#ownsSession(census)) add(census.ledBy(leader.pid));
+    add(group?.list().flatMap((pid) => census.find(pid) ?? []) ?? []);
+    add(census.marked(mark, adopter));
+    add(census.holding(pipes, adopter));
+    for (const { pid } of found) add(census.childrenOf(pid));
     const living = [...found].filter(({ isZombie }) => !isZombie);
     for (const { pid, startTime } of living) this.#seen.set(pid, startTime);
     return living;
   }
 
+  /** Those that were found before; who is gone does not come back. */
+  #stillThere(census: Census): ProcessRow[] {
+    return [...this.#seen].flatMap(([pid, startTime]) => {
+      const row = census.find(pid);
+      if (row?.startTime === startTime) return [row];
+      this.#seen.delete(pid);
+      return [];
+    });
+  }
+
   /** A session's id is not given to a new process while members live, so another leader means that all are gone. */
-  #ownsSession(rows: readonly ProcessRow[]): boolean {
+  #ownsSession(census: Census): boolean {
     const { leader } = this.#options;
-    const holder = rows.find(({ pid }) => pid === leader.pid);
+    const holder = census.find(leader.pid);
     return holder === undefined ? isOfThisBoot(leader) : holder.startTime === leader.startTime;
-  }
-
-  #isMember(row: ProcessRow, isSession: boolean): boolean {
-    const { leader, adopter } = this.#options;
-    if (this.#seen.get(row.pid) === row.startTime) return true;
-    if (isSession && (row.session === leader.pid || row.group === leader.pid)) return true;
-    const mayBeOrphan = adopter === undefined || row.parent === adopter;
-    return mayBeOrphan && (this.#isMarked(row.pid) || this.#hasPipes(row.pid));
-  }
-
-  #isMarked(pid: number): boolean {
-    try {
-      const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
-      return environment.split("\0").includes(`${MARK}=${this.#options.mark}`);
-    } catch {
-      return false; // it ended meanwhile, is another user's, or the system shows no environments
-    }
-  }
-
-  #hasPipes(pid: number): boolean {
-    const { pipes = [] } = this.#options;
-    return pipes.length > 0 && [0, 1, 2].some((fd) => pipes.includes(findPipe(pid, fd) ?? -1));
-  }
-}
-
-function findPipe(pid: number, fd: number): number | undefined {
-  try {
-    const [, inode] = /^pipe:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? [];
-    return inode === undefined ? undefined : Number(inode);
-  } catch {
-    return undefined; // closed, ended, or another user's
   }
 }

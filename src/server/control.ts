@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { delay } from "../lib/abort.ts";
 import { isDiskFull } from "../lib/disk.ts";
-import { MARK } from "../process/tree.ts";
+import { MARK } from "../process/census.ts";
 import { AppError } from "../protocol/error.ts";
 import type { LocalServer } from "../protocol/local.ts";
 import type { ServerStatus } from "./app.ts";

@@ -82,18 +82,21 @@ export class Shutdown {
   /** Ends a job, and waits until its processes are gone. Answers why they are not. */
   async #end(job: Job, grace: number, by: string): Promise<string | undefined> {
     const { start, keeper } = job;
+    let isGone = false;
     try {
       const cancel = { type: "cancel" as const, job: start.job, signal: "SIGTERM" as const, grace, by };
       const reply = await keeper?.request(cancel);
-      const left = reply?.type === "reply" ? (reply.ended?.leftBehind ?? []) : [];
+      const ended = reply?.type === "reply" ? reply.ended : undefined;
+      const left = ended?.leftBehind ?? [];
       if (left.length > 0)
         return `it may not end, or the system does not end, pid ${left.map(({ pid }) => pid).join(", ")}`;
+      isGone = ended !== undefined;
     } catch (error) {
       // Without processes there is nothing to end: it does so by itself just now.
       if (!(error instanceof AppError && error.code === "not_running")) return this.#explain(job, error);
     }
     // A keeper of link 1.0 answers before they are gone.
-    const leader = findProcess(this.#options.toDirectory(start.job));
+    const leader = isGone ? undefined : findProcess(this.#options.toDirectory(start.job));
     const deadline = performance.now() + grace + KILL_PATIENCE;
     while (job.exit === undefined || (leader !== undefined && sessionMembers(leader).length > 0)) {
       if (performance.now() > deadline) return "some of its processes have not ended";

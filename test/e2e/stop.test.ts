@@ -62,6 +62,18 @@ describe("farhandd stop", () => {
     expect(await world.farhand(["follow", jobs[0] ?? ""])).toMatchObject({ code: 130, stdout: "told\n" });
   });
 
+  test("--jobs ends 200 at once, and their keeper answers all the while", async () => {
+    await using world = await setup();
+    const started = await world.shell(
+      "seq 200 | xargs -P 4 -I{} farhand exec -d -- sh -c 'sleep 1000; true'",
+    );
+    expect(started.code).toBe(0);
+    const stopped = await world.farhandd(["stop", "--jobs", "--grace", "20s", "--json"]);
+    expect([stopped.code, stopped.stderr]).toEqual([0, ""]);
+    expect(JSON.parse(stopped.stdout)).toMatchObject({ ended: 200, left: [] });
+    expect(world.processes(OF_JOBS)).toEqual([]);
+  });
+
   test("--jobs tells an attached client how its job ended, and lets nobody start another meanwhile", async () => {
     await using world = await setup();
     const script = "trap 'echo told' TERM; : > ready1; while [ ! -e go ]; do sleep 0.02; done";

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { listProcesses } from "../../src/process/identity.ts";
 import type { Ended, JobSummary } from "../../src/protocol/job.ts";
@@ -45,6 +45,23 @@ describe("kill", () => {
     });
     expect(summary.ended?.leftBehind).toBeUndefined();
     expect(world.count(ALL) + countBare()).toBe(0);
+  });
+
+  test("ends a chain of processes of which each leaves for a session of its own, makes the next and ends at once", async () => {
+    await using world = await setup();
+    const chain = join(world.home, "chain.sh");
+    // It ends by itself too, so that no failure of this test lasts.
+    writeFileSync(chain, 'echo $$ >> links; [ "$1" -lt 20000 ] && setsid sh "$0" $(($1 + 1)) &\n');
+    const links = () => readFileSync(join(world.home, "links"), "utf8").split("\n").length;
+    for (const grace of ["0s", "20s"]) {
+      const job = await world.detach("--", "sh", chain, "0");
+      await eventually(() => existsSync(join(world.home, "links")) && links() > 50, 30_000);
+      expect(await world.kill("--grace", grace, job)).toMatchObject({ code: 0 });
+      const left = links();
+      await eventually(async () => (await world.job(job)).state === "closed", 30_000);
+      expect(links()).toBe(left);
+      rmSync(join(world.home, "links"));
+    }
   });
 
   test("says how many needed KILL", async () => {

@@ -1,11 +1,15 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { readBootId } from "../../src/process/boot.ts";
 import { findStartTime, isAlive, sessionMembers } from "../../src/process/identity.ts";
 import type { ProcessIdentity } from "../../src/protocol/job.ts";
 import { openDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { killSession } from "../support/kill.ts";
+import { testIf } from "../support/test-if.ts";
+
+const onLinux = testIf(process.platform === "linux", "other systems list processes by a program of theirs");
 
 /** A shell in a session of its own, with a child whose name is meant to confuse. */
 function setup(script: string) {
@@ -92,4 +96,20 @@ test("sessionMembers reads processes whatever they call themselves", async () =>
   } finally {
     killSession(identityOfOdd);
   }
+});
+
+onLinux("Without descriptors nobody is taken for dead: what cannot be looked at is said so", async () => {
+  const script = `
+    const { openSync } = require("node:fs");
+    const { listProcesses } = await import(${JSON.stringify(join(import.meta.dir, "../../src/process/identity.ts"))});
+    listProcesses();
+    try { for (;;) openSync("/dev/null", "r"); } catch {}
+    try { console.log(listProcesses().length); } catch (error) { console.log(error.code + ": " + error.message); }
+  `;
+  const child = Bun.spawn(["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", process.execPath, "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  expect(await child.stdout.text()).toStartWith(
+    "unavailable: Cannot look at processes: no descriptors left (EMFILE)",
+  );
 });

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { MARK } from "../../src/process/census.ts";
 import { findStartTime } from "../../src/process/identity.ts";
 import { Termination } from "../../src/process/termination.ts";
-import { MARK, Tree } from "../../src/process/tree.ts";
+import { Tree } from "../../src/process/tree.ts";
 import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
 
@@ -20,7 +21,7 @@ async function setup(script: string) {
   await reader.read();
   reader.releaseLock();
   const end = (grace: number, killAll?: () => void) =>
-    new Termination({ find: () => tree.find(), leader, killAll }, { signal: "SIGTERM", grace });
+    new Termination({ find: () => tree.findSoon(), leader, killAll }, { signal: "SIGTERM", grace });
   return { child, leader, tree, end };
 }
 

@@ -1,8 +1,9 @@
 import { closeSync, fstatSync } from "node:fs";
 import { openLibc } from "../../src/process/libc.ts";
 import { describe, expect, test } from "bun:test";
+import { MARK } from "../../src/process/census.ts";
 import { findStartTime, listProcesses, parseProcesses } from "../../src/process/identity.ts";
-import { MARK, Tree } from "../../src/process/tree.ts";
+import { Tree } from "../../src/process/tree.ts";
 import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
 

@@ -6,6 +6,7 @@ import type { Log } from "../../lib/log.ts";
 import type { JobProgress } from "../../keeper/link.ts";
 import { findStart } from "../../ledger/start.ts";
 import { parseSignal } from "../../process/signal.ts";
+import { ProcessTable } from "../../process/table.ts";
 import { AppError } from "../../protocol/error.ts";
 import { JobId, type KeeperId } from "../../protocol/id.ts";
 import type { JobSummary } from "../../protocol/job.ts";
@@ -35,6 +36,7 @@ export class Jobs {
   readonly #starter: Starter;
   readonly #aftermath: Aftermath;
   readonly #records: Records;
+  readonly #table = new ProcessTable();
   /** Bytes of records that keepers have written since this server started. */
   #written = 0;
 
@@ -235,7 +237,7 @@ export class Jobs {
   }
 
   #summarize(job: Job): JobSummary {
-    return toSummary(job, () => findLiving(this.#toLost(job)));
+    return toSummary(job, () => findLiving(this.#toLost(job), this.#table));
   }
 
   #toLost({ start }: Job): LostJob {

@@ -2,7 +2,8 @@ import { findProcess, type StartRecord } from "../../ledger/start.ts";
 import { sessionMembers } from "../../process/identity.ts";
 import { signalGroup } from "../../process/signal.ts";
 import { type Order, Termination } from "../../process/termination.ts";
-import { Tree } from "../../process/tree.ts";
+import type { ProcessTable } from "../../process/table.ts";
+import { Tree, type TreeOptions } from "../../process/tree.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Ended, ProcessIdentity } from "../../protocol/job.ts";
 
@@ -13,9 +14,9 @@ export interface LostJob {
   readonly start: StartRecord;
 }
 
-/** Its processes that still live. */
-export function findLiving(job: LostJob): ProcessIdentity[] {
-  const living = findTree(job)?.find() ?? [];
+/** Its processes that still live, or did some milliseconds ago: there may be many such jobs to tell of. */
+export function findLiving(job: LostJob, table: ProcessTable): ProcessIdentity[] {
+  const living = findTree(job, { table })?.find() ?? [];
   return living.map(({ pid, startTime }) => ({ pid, startTime }));
 }
 
@@ -28,14 +29,14 @@ export function signalLost({ directory, start }: LostJob, signal: NodeJS.Signals
 
 /** Ends what is left of it, as its keeper would. Throws `not_running`. */
 export async function endLost(job: LostJob, order: Order): Promise<Ended> {
-  const tree = findTree(job);
-  if (tree === undefined || tree.find().length === 0) throw notRunning(job.start);
-  return new Termination({ find: () => tree.find(), leader: tree.leader }, order).ended;
+  const tree = findTree(job, {});
+  if (tree === undefined || (await tree.findSoon()).length === 0) throw notRunning(job.start);
+  return new Termination({ find: () => tree.findSoon(), leader: tree.leader }, order).ended;
 }
 
-function findTree({ directory, start }: LostJob): Tree | undefined {
+function findTree({ directory, start }: LostJob, options: Pick<TreeOptions, "table">): Tree | undefined {
   const leader = findProcess(directory);
-  return leader && new Tree({ leader, mark: start.job });
+  return leader && new Tree({ ...options, leader, mark: start.job });
 }
 
 function notRunning({ number }: StartRecord): AppError {

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { delay, turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { dismantleLedger, findProcess, hasLedger } from "../../ledger/start.ts";
+import { ProcessTable } from "../../process/table.ts";
 import { Tree } from "../../process/tree.ts";
 import { JobId } from "../../protocol/id.ts";
 import {
@@ -72,6 +73,7 @@ export class Retention {
   #swept = 0;
   /** Bytes that all ledgers together may take, as of then. */
   #budget = Number.POSITIVE_INFINITY;
+  readonly #table = new ProcessTable();
   /** When the event loop last had a turn. */
   #began = 0;
 
@@ -113,7 +115,7 @@ export class Retention {
     for (const job of ended) {
       const bytes = found.ended.get(job.id);
       const isDue = total > budget || this.#isExpired(job, left, now);
-      if (bytes !== undefined && (!isDue || this.#hasProcesses(job))) continue;
+      if (bytes !== undefined && (!isDue || (await this.#hasProcesses(job)))) continue;
       await this.#remove(job.id, now);
       total -= bytes ?? 0;
       left--;
@@ -163,9 +165,10 @@ export class Retention {
     }
   }
 
-  #hasProcesses({ id, outcome }: EndedJob): boolean {
+  async #hasProcesses({ id, outcome }: EndedJob): Promise<boolean> {
     const leader = outcome === "lost" ? findProcess(this.#toPath(id)) : undefined;
-    return leader !== undefined && new Tree({ leader, mark: id }).find().length > 0;
+    const table = this.#table;
+    return leader !== undefined && (await new Tree({ leader, mark: id, table }).findSoon()).length > 0;
   }
 
   async #remove(id: JobId, now: number): Promise<void> {
