@@ -2,6 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
+import { testIf } from "../support/test-if.ts";
 import { openWebSocketProxy } from "../support/websocket-proxy.ts";
 import { isRunning, openWorld, type Running } from "../support/world.ts";
 
@@ -149,6 +150,24 @@ describe("A client whose server comes back with another token", () => {
     expect(await client.ran).toEqual({ code: 6, signal: null, stdout: "one\n", stderr: "" });
   });
 });
+
+testIf(Bun.which("script") !== null, "only script(1) gives a terminal")(
+  "On a terminal the line is written anew each second, and cleared when there is a connection again",
+  async () => {
+    await using world = await setup();
+    const command = `farhand exec --shell '${WAIT}'`;
+    const client = world.open(["script", "-qec", command, "/dev/null"]);
+    await eventually(() => client.said() === "one\r\n", 30_000);
+    await world.killFront();
+    const line = /\r\x1b\[Kfarhand: reconnecting to this machine's server \(\d s\)…/g;
+    await eventually(() => (client.said().match(line) ?? []).length >= 2, 30_000);
+    await world.start("--listen", world.address);
+    await eventually(() => client.said().endsWith("…\r\x1b[K"), 30_000);
+    writeFileSync(join(world.home, "go"), "");
+    const { code, stdout } = await client.ran;
+    expect([code, stdout.replace(line, "")]).toEqual([6, "one\r\n\r\x1b[K"]);
+  },
+);
 
 describe("Clients that wait and watch", () => {
   test("go on over one restart of their server after another", async () => {

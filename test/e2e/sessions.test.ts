@@ -3,7 +3,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MAX_CHANNELS } from "../../src/protocol/limits.ts";
 import { eventually } from "../support/eventually.ts";
+import { privateBytes } from "../support/memory.ts";
 import { RawClient } from "../support/raw.ts";
+import { testIf } from "../support/test-if.ts";
 import { openWebSocketProxy } from "../support/websocket-proxy.ts";
 import { openWorld, type World } from "../support/world.ts";
 
@@ -83,6 +85,81 @@ describe("A client whose first welcome is lost", () => {
     expect(await client.ran).toEqual({ code: 4, signal: null, stdout: "one\n", stderr: "" });
   });
 });
+
+describe("A client that comes back with what is not true", () => {
+  test.each<[string, Readonly<Record<string, unknown>>]>([
+    ["a generation that was never reached", { generation: Number.MAX_SAFE_INTEGER }],
+    ["the generation that every session begins with", { generation: 0, token: "" }],
+    ["another session's id", { session: crypto.randomUUID() }],
+    ["a token that is longer", { token: "x".repeat(100_000) }],
+  ])("has a session of its own for %s", async (_what, lie) => {
+    await using world = await setup();
+    const first = await RawClient.upgrade(world.server);
+    first.hello();
+    const welcome = await first.control("welcome");
+    const truth = toResume(welcome);
+    using next = await RawClient.upgrade(world.server);
+    next.hello({ ...truth, resume: { ...truth.resume, ...lie } });
+    expect((await next.control("welcome"))["session"]).not.toBe(welcome["session"]);
+    first.call(1, "ping");
+    await first.control("result"); // nobody has taken it from its client
+    first[Symbol.dispose]();
+  });
+
+  test("loses its session for having received what was never sent", async () => {
+    await using world = await setup();
+    const first = await RawClient.upgrade(world.server);
+    first.hello();
+    const welcome = await first.control("welcome");
+    first[Symbol.dispose]();
+    using next = await RawClient.upgrade(world.server);
+    next.hello(toResume(welcome, 1));
+    expect(await next.ended).toMatchObject({ type: "closed", code: 4400 });
+    using last = await RawClient.upgrade(world.server);
+    last.hello(toResume(welcome));
+    expect((await last.control("welcome"))["session"]).not.toBe(welcome["session"]);
+  });
+
+  test("a thousand times over leaves the server nothing to keep, and serves others meanwhile", async () => {
+    await using world = await setup();
+    const first = await RawClient.upgrade(world.server);
+    first.hello();
+    let welcome = await first.control("welcome");
+    const session = welcome["session"];
+    const clients = [first];
+    for (let round = 0; round < 1_000; round++) {
+      const next = await RawClient.upgrade(world.server);
+      next.hello(toResume(welcome));
+      welcome = await next.control("welcome");
+      clients.push(next);
+    }
+    expect([welcome["session"], welcome["generation"]]).toEqual([session, 1_001]);
+    // Each was replaced by the one after it.
+    for (const client of clients.slice(0, -1))
+      expect(await client.ended).toMatchObject({ type: "closed", code: 4410 });
+    expect((await world.farhand(["ping"])).code).toBe(0);
+    for (const client of clients) client[Symbol.dispose]();
+  });
+});
+
+testIf(process.platform === "linux", "only Linux shows what a process takes")(
+  "A thousand sessions that their clients have deserted take little",
+  async () => {
+    await using world = openWorld();
+    const { pid } = await world.start();
+    const server = world.local();
+    const job = await world.detach("sleep", "600");
+    const before = privateBytes(pid);
+    for (let round = 0; round < 1_000; round++) {
+      using client = await RawClient.open(server);
+      client.sequenced(open(job, crypto.randomUUID(), 1));
+      client.call(1, "ping");
+      await client.control("result");
+    }
+    expect(privateBytes(pid) - before).toBeLessThan(64 * 1024 * 1024);
+    expect((await world.job(job)).attached).toBe(false);
+  },
+);
 
 describe("A session that goes on", () => {
   test("with every channel that there can be keeps them all", async () => {

@@ -103,8 +103,8 @@ export class Connection {
   /** The client said goodbye. */
   leave(): void {
     if (!this.isOpen) return;
-    this.#peer.close(CLOSE.goodbye, "goodbye");
     this.#end(SAID_GOODBYE, true);
+    this.#peer.close(CLOSE.goodbye, "goodbye");
   }
 
   /** Ends the connection for a reason that the client is told. Its session waits for another if that could do better. */
@@ -116,9 +116,10 @@ export class Connection {
       log.info("connection closed", { owner, code: body.code, message: body.message });
     else log.error("connection failed", { owner, error: describeError(error) });
     this.send({ type: "goodbye", error: body });
+    // First, since closing tells us at once that the client is gone, which the session would survive.
+    this.#end(error instanceof AppError ? error : new AppError("internal", body.message));
     // A close frame's reason has room for 123 bytes.
     this.#peer.close(toCloseCode(body.code), `${body.code}: ${body.message}`.slice(0, 120));
-    this.#end(error instanceof AppError ? error : new AppError("internal", body.message));
   }
 
   get #attached(): Session {
