@@ -8,13 +8,14 @@ export type {
   StartOptions,
 } from "./client/connection.ts";
 export type { Source } from "./client/feed.ts";
-export type { ConnectionState } from "./client/session.ts";
+export type { JobsInput, JobsPage } from "./client/listing.ts";
+export type { Accepted, ConnectionState } from "./client/session.ts";
 export type { Listener } from "./client/listener.ts";
 export { type AddOptions, type ConnectOptions, type Member, Pool } from "./client/pool.ts";
 export type { JobEvent } from "./client/watch.ts";
 export { AppError, type ErrorCode } from "./protocol/error.ts";
 export type { HolderId, JobId } from "./protocol/id.ts";
 export type { JobFilter } from "./protocol/filter.ts";
-export type { JobDetails, JobName, JobResult, JobState, JobSummary } from "./protocol/job.ts";
+export type { Ended, JobDetails, JobName, JobResult, JobState, JobSummary } from "./protocol/job.ts";
 export type { Outcome } from "./protocol/outcome.ts";
 export type { Packet } from "./protocol/packet.ts";

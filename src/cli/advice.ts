@@ -1,4 +1,4 @@
-import { quote } from "../commands/table.ts";
+import { quote } from "../lib/quote.ts";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Globals } from "./globals.ts";
@@ -24,13 +24,14 @@ export function adviseReadingOn(error: unknown, { job, next }: Bookmark, globals
 
 /** The failure of a call that was not answered: where only the link failed, the job may run all the same. */
 export function adviseLookingUp(error: unknown, job: JobId, globals: Globals): unknown {
-  if (!(error instanceof AppError) || !LINK_FAILURES.includes(error.code)) return error;
+  if (!(error instanceof AppError)) return error;
+  if (!LINK_FAILURES.includes(error.code) && error.details?.["lost"] === undefined) return error;
   const message = `${error.message} before the server answered; whether the job runs tells ${toFarhand(globals)} jobs ${job}`;
   return new AppError("outcome_unknown", message, { details: { job }, cause: error });
 }
 
 /** How the same server is reached again. */
-function toFarhand({ host, state }: Globals): string {
+export function toFarhand({ host, state }: Globals): string {
   const options = { "-H": host, "--state": state };
   const given = Object.entries(options).flatMap(([name, value]) =>
     value === undefined ? [] : [name, quote(value)],

@@ -65,7 +65,7 @@ async function feedOrCancel(
 
 async function runAttached(session: Session, asked: ExecInput, context: Context): Promise<number> {
   const attached = launchAttached(session, asked);
-  const relay = new Relay(session, attached);
+  const relay = new Relay(session, attached, context.globals);
   using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
   const broken = startFeeding(attached, relay, context);
   try {

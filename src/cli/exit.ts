@@ -1,3 +1,4 @@
+import { formatDuration } from "../lib/duration.ts";
 import { toSignalNumber } from "../lib/signal.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 
@@ -57,9 +58,9 @@ export function explainOutcome(outcome: Outcome, job: string): string | undefine
     case "threw":
       return outcome.error.message;
     case "timed_out":
-      return `Job ${job} was ended: it ran longer than ${outcome.limit} ms`;
+      return `Job ${job} was ended: it ran longer than ${formatDuration(outcome.limit)}`;
     case "idle_timed_out":
-      return `Job ${job} was ended: it wrote nothing for ${outcome.limit} ms`;
+      return `Job ${job} was ended: it wrote nothing for ${formatDuration(outcome.limit)}`;
     case "output_limited":
       return `Job ${job} was ended: it wrote more than ${outcome.limit} bytes`;
     case "not_started":

@@ -26,7 +26,10 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const limit = toLimit(values.text("limit"));
   const columns = parseColumns(values.text("columns") ?? DEFAULT_COLUMNS.join(","));
   if (refs.length > 0 && (filter !== undefined || limit !== undefined || values.flag("watch")))
-    throw new AppError("invalid_input", "Cannot choose among named jobs: name them, or say which are meant");
+    throw new AppError(
+      "invalid_input",
+      "Cannot filter, limit or watch named jobs: leave out the names, or those options",
+    );
   if (values.flag("watch") && limit !== undefined)
     throw new AppError("invalid_input", "Cannot use --limit with --watch: it shows every change");
   await using session = await openSession(context);

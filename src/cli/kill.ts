@@ -26,7 +26,7 @@ const args = {
 
 /** Ends jobs, or sends them a signal. */
 export const kill: Verb = {
-  summary: "End jobs and their whole process groups, or send them a signal",
+  summary: "End jobs with all that came of them, or send them a signal",
   args,
   rest: "JOB ...",
   examples: [

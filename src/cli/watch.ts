@@ -13,9 +13,12 @@ import { toSignalCode } from "./exit.ts";
 /** Milliseconds after which a table is painted again though nothing has changed: times go on, windows change their size. */
 const REPAINT = 1_000;
 
-/** The terminal's other screen, without cursor, and back to what was there before. */
-const ENTER = "\x1b[?1049h\x1b[?25l";
-const LEAVE = "\x1b[?25h\x1b[?1049l";
+/**
+ * The terminal's other screen, without cursor, and back to what was there before. Lines do not go on in the next one: only
+ * the terminal knows how wide it shows a text.
+ */
+const ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+const LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 export interface WatchOptions {
   readonly filter: JobFilter | undefined;

@@ -156,6 +156,7 @@ export class Attachment implements Peer, Receiver {
   }
 }
 
+/** An error as whoever uses the client is told of it: one that nobody foresaw hides behind a fixed sentence. */
 export function toAppError(error: unknown): AppError {
   return error instanceof AppError
     ? error

@@ -100,9 +100,12 @@ export class Calls {
   }
 }
 
-/** The call with the channel that its job's output has now; without one, if nobody reads that any more. */
+/**
+ * The call with the channel that its job's output has now; without one, if nobody reads that any more, or some of it has
+ * come: it is then read on from there.
+ */
 function withOutput({ output: first, ...message }: Call, output: Output | undefined): Call {
-  if (first === undefined || output?.isOpen !== true) return message;
+  if (first === undefined || output?.isOpen !== true || output.isLost) return message;
   const { channel } = output;
   return { ...message, output: { ...first, channel, limit: output.takeFirstLimit() } };
 }

@@ -9,12 +9,15 @@ import { Output } from "./output.ts";
 /** The channels of one session, which end with each connection and are opened anew over the next. */
 export class Channels {
   readonly #link: Link;
+  readonly #onProgress: () => void;
   readonly #outputs = new Map<number, Output>();
   readonly #inputs = new Map<number, Input>();
   #last = 0;
 
-  constructor(link: Link) {
+  /** `onProgress`: called with all that brings a channel on. */
+  constructor(link: Link, onProgress: () => void) {
     this.#link = link;
+    this.#onProgress = onProgress;
   }
 
   /** A reader of a job's output, which is not asked for yet. */
@@ -39,21 +42,26 @@ export class Channels {
 
   /** Throws `protocol_error`, or `sequence_gap` when some never came. */
   receive({ channel, position, bytes }: DataFrame): void {
-    this.#find(this.#outputs, channel)?.arrived(position, bytes);
+    if (this.#find(this.#outputs, channel)?.arrived(position, bytes) === true) this.#onProgress();
   }
 
   /** Takes a frame that is about a channel. Throws as `receive` does. */
   take(frame: Extract<ServerFrame, { readonly channel: number }>): void {
+    const input = this.#find(this.#inputs, frame.channel);
+    const output = this.#find(this.#outputs, frame.channel);
+    if (frame.type === "credit") {
+      if (input?.granted(frame) === true) this.#onProgress();
+      return;
+    }
+    if (input !== undefined || output !== undefined) this.#onProgress();
     switch (frame.type) {
-      case "credit":
-        return this.#find(this.#inputs, frame.channel)?.granted(frame);
       case "discard":
-        return this.#find(this.#inputs, frame.channel)?.close();
+        return input?.close();
       case "end":
-        return this.#find(this.#outputs, frame.channel)?.ended(frame.position);
+        return output?.ended(frame.position);
       case "broken":
-        this.#find(this.#inputs, frame.channel)?.close();
-        this.#find(this.#outputs, frame.channel)?.failed(fromErrorBody(frame.error));
+        input?.close();
+        output?.failed(fromErrorBody(frame.error));
     }
   }
 
@@ -95,10 +103,18 @@ export class Channels {
     this.#link.send({ type: "close", channel });
   }
 
-  /** Goes on with everything over other channels, but for outputs whose calls are not answered. */
-  reopenAll(pending: ReadonlySet<Output>): void {
-    for (const output of [...this.#outputs.values()]) if (!pending.has(output)) this.reopen(output);
+  /**
+   * Goes on with everything over other channels, but for outputs whose calls are not answered, and for what is `opened` over
+   * this connection as it was to be over an earlier one: so no more is asked for at once, however often connections break.
+   */
+  reopenAll(pending: ReadonlySet<Output>, opened: ReadonlySet<number>): void {
+    for (const output of [...this.#outputs.values()]) {
+      if (pending.has(output)) continue;
+      if (opened.has(output.channel)) output.revive();
+      else this.reopen(output);
+    }
     for (const [channel, input] of [...this.#inputs]) {
+      if (opened.has(channel)) continue;
       this.#inputs.delete(channel);
       this.openInput(input);
       this.#link.send({ type: "close", channel });

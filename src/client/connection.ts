@@ -160,8 +160,14 @@ export class Connection implements AsyncDisposable {
     return invoke(this.#session, wait, { job: String(ref) }, signal);
   }
 
-  /** Ends a job's process group, or sends it a signal. `grace` in milliseconds. */
-  kill(ref: JobRef, options: Omit<v.InferInput<typeof kill.input>, "job"> = {}): Promise<JobSummary> {
+  /**
+   * Ends a job with all that came of it and answers when that is gone, or with `signal` alone only sends it. `grace` (ms) is
+   * the time to KILL. What could not be ended stands in `ended.leftBehind`.
+   */
+  kill(
+    ref: JobRef,
+    options: Omit<v.InferInput<typeof kill.input>, "job"> = {},
+  ): Promise<v.InferOutput<typeof kill.result>> {
     return invoke(this.#session, kill, { job: String(ref), ...options });
   }
 
@@ -198,10 +204,11 @@ function toProgram(command: Command): Pick<ExecInput, "argv" | "shell"> {
 }
 
 /** Feeds on its own. When the source fails, so does reading the job's output, and the job, which has no end of input, is cancelled. */
-function feedOrFail(session: Session, { job, input, output }: Attached, source: Source): void {
+function feedOrFail(session: Session, { accepted, input, output }: Attached, source: Source): void {
   if (input === undefined) return;
   feed(input, source).catch((error: AppError) => {
-    invoke(session, kill, { job, grace: DEFAULT_GRACE }).catch(() => {}); // it has ended, or the connection has
+    // As it was accepted, since another may have had its key. It may have ended meanwhile, or the connection has.
+    accepted.then(({ job }) => invoke(session, kill, { job, grace: DEFAULT_GRACE })).catch(() => {});
     output.close(error);
   });
 }

@@ -98,8 +98,9 @@ export class Input {
     if (this.#ended) this.#sendEnd();
   }
 
-  /** Credit came. Throws `protocol_error`. */
-  granted({ received, limit }: CreditCounts): void {
+  /** Credit came. Answers whether the server holds more than was known. Throws `protocol_error`. */
+  granted({ received, limit }: CreditCounts): boolean {
+    const before = this.#held;
     if (!this.#started) this.#start(received);
     if (received > Math.max(this.#sent, this.#held)) {
       throw new AppError(
@@ -111,6 +112,7 @@ export class Input {
     this.#limit = Math.max(this.#limit, limit);
     this.#sendKept();
     this.#bell.ring();
+    return this.#held > before;
   }
 
   /** The other side takes no more, since it has everything or nobody reads it, or is gone. */

@@ -38,19 +38,23 @@ export class Link implements Disposable {
     this.#inbox = new Inbox();
     this.#held = [];
     this.#peer = peer;
+    this.#progress.ring();
     return unsent;
   }
 
   /**
    * Goes on over this peer in the same session: what the server has not received is sent again, before what was held. The
-   * acknowledgement with which it begins proves that we were welcomed. Throws `protocol_error`.
+   * acknowledgement with which it begins proves that we were welcomed. Answers the channels that are opened by that.
+   * Throws `protocol_error`.
    */
-  resume(peer: Peer, received: number): void {
+  resume(peer: Peer, received: number): ReadonlySet<number> {
     this.#outbox.acknowledge(received);
+    const opened = toOpened([...this.#outbox.unacknowledged(), ...this.#held]);
     this.#peer = peer;
     this.#sendAck();
     for (const frame of this.#outbox.unacknowledged()) this.#write(frame);
     this.#flush();
+    return opened;
   }
 
   /** The connection is gone. Credit that was not sent is for channels that are gone too. */
@@ -134,4 +138,13 @@ export class Link implements Disposable {
   #write(frame: object): void {
     this.#peer?.send(JSON.stringify(frame));
   }
+}
+
+/** The channels that are opened by themselves, and not by the call for their job. */
+function toOpened(frames: readonly (ClientMessage | Credit)[]): ReadonlySet<number> {
+  return new Set(
+    frames.flatMap((frame) =>
+      frame.type === "open_output" || frame.type === "open_input" ? [frame.channel] : [],
+    ),
+  );
 }

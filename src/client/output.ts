@@ -133,11 +133,23 @@ export class Output implements AsyncIterable<Packet> {
     this.#packets.close();
   }
 
+  /** Whether anything of it has come. */
+  get hasBegun(): boolean {
+    const { from } = this.#options;
+    return this.#tally.next !== (from.type === "since" ? from.number : undefined);
+  }
+
   /** Goes on over another channel: what follows is to be read there. */
   restart(channel: number): void {
     this.#channel = channel;
     this.#isLost = false;
     this.#credit.restart();
+  }
+
+  /** The channel that it has is opened over the next connection instead. */
+  revive(): void {
+    this.#isLost = false;
+    this.repeatCredit();
   }
 
   /** Asks for what has not come yet, over the channel that it has now. */
@@ -163,12 +175,13 @@ export class Output implements AsyncIterable<Packet> {
     for (const stream of this.#discarded) this.#sendDiscard(stream);
   }
 
-  /** Data came. Throws `protocol_error`, or `sequence_gap` when some never did. */
-  arrived(position: number, bytes: Uint8Array): void {
-    if (!this.#credit.arrive(position, bytes.length)) return;
+  /** Data came; false: again. Throws `protocol_error`, or `sequence_gap` when some never did. */
+  arrived(position: number, bytes: Uint8Array): boolean {
+    if (!this.#credit.arrive(position, bytes.length)) return false;
     this.#isLost = false;
     for (const record of decodeRecords(bytes)) this.#deliver(record);
     this.#offer();
+    return true;
   }
 
   /** Throws `sequence_gap` when so much was sent, and did not come. */

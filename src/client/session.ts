@@ -6,6 +6,7 @@ import { decodeData } from "../protocol/data.ts";
 import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
 import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
+import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
 import { toValue } from "../protocol/value.ts";
 import { Attachment, toAppError } from "./attachment.ts";
 import { type Answer, Calls } from "./calls.ts";
@@ -65,7 +66,7 @@ export class Session implements AsyncDisposable {
   readonly #options: SessionOptions;
   readonly #link = new Link();
   readonly #calls: Calls;
-  readonly #channels = new Channels(this.#link);
+  readonly #channels = new Channels(this.#link, () => (this.#hasProgress = true));
   readonly #firstWelcome = Promise.withResolvers<Welcome>();
   readonly #ended = new AbortController();
   readonly #listeners = new Set<(state: ConnectionState) => void>();
@@ -77,8 +78,12 @@ export class Session implements AsyncDisposable {
   /** When there was a connection last that was welcomed, by the session's clock. */
   #attachedAt: number;
   #pauses = toPauses();
-  /** Whether the last connection has brought anything new. */
+  /** Whether the last connection has brought anything on: a call, output or input. */
   #hasProgress = false;
+  /** When a connection was lost that was the last good one, by the session's clock. */
+  #troubledSince: number | undefined;
+  /** Connections, one after another, that were silent for too long before they brought anything: the link may be too slow. */
+  #misses = 0;
 
   constructor(transport: Transport, options: SessionOptions) {
     this.#options = options;
@@ -228,15 +233,12 @@ export class Session implements AsyncDisposable {
   ): Attachment {
     const { heartbeat, patience, now } = this.#options;
     const attachment: Attachment = new Attachment(transport, {
-      hello: this.#toHello(heartbeat),
+      hello: this.#toHello(Math.min(heartbeat * 2 ** this.#misses, MAX_HEARTBEAT_INTERVAL)),
       patience: Math.min(patience, ms),
       now,
       toBeat: () => this.#toBeat(),
       onText: (text) => this.#hear(text, attachment),
-      onData: (frame) => {
-        this.#hasProgress = true;
-        this.#channels.receive(decodeData(frame));
-      },
+      onData: (frame) => this.#channels.receive(decodeData(frame)),
       onLost,
     });
     return attachment;
@@ -262,7 +264,6 @@ export class Session implements AsyncDisposable {
   #hear(text: string, attachment: Attachment): void {
     const frame = this.#link.receive(text);
     if (frame === undefined) return;
-    if ("seq" in frame) this.#hasProgress = true;
     if (frame.type === "welcome") this.#greeted(frame, attachment);
     else this.#take(frame, attachment);
   }
@@ -272,8 +273,10 @@ export class Session implements AsyncDisposable {
       case "accepted":
         return this.#accepted(frame);
       case "result":
+        this.#hasProgress = true;
         return void this.#calls.settle(frame);
       case "failed":
+        this.#hasProgress = true;
         return this.#calls.fail(frame.call, fromErrorBody(frame.error));
       case "credit":
       case "discard":
@@ -290,6 +293,7 @@ export class Session implements AsyncDisposable {
 
   /** A call whose job exists. If its channel was lost with an earlier connection, its output is read on from here. */
   #accepted(frame: Answer & { readonly type: "accepted" }): void {
+    this.#hasProgress = true;
     const output = this.#calls.settle(frame);
     output?.isOf(frame.job);
     if (output?.isLost) this.#channels.reopen(output);
@@ -326,26 +330,34 @@ export class Session implements AsyncDisposable {
   /** Goes on with the session: what the last connection lost is sent again, and channels go on where they were. */
   #resume({ received }: Welcome): void {
     const pending = this.#calls.outputs();
-    this.#link.resume(this.#attachment, received);
-    this.#channels.reopenAll(pending);
+    const opened = this.#link.resume(this.#attachment, received);
+    this.#channels.reopenAll(pending, opened);
   }
 
   /** The session is gone, with the server that had it or by its age: everything is asked for again that may be. */
   #startOver(isRebooted: boolean): void {
     const unsent = new Set(this.#link.open(this.#attachment));
     const pending = this.#calls.outputs();
-    for (const output of pending) this.#channels.renumber(output);
+    for (const output of pending) if (!output.hasBegun) this.#channels.renumber(output);
     this.#calls.repeat(unsent, isRebooted);
-    this.#channels.reopenAll(pending);
+    this.#channels.reopenAll(pending, new Set());
   }
 
   #lose(error: AppError): void {
     if (this.ended.aborted) return;
     this.#link.lose();
     this.#channels.suspend();
+    if (this.#hasProgress) this.#misses = 0;
+    else if (error.code === "peer_lost") this.#misses++;
     const reconnect = this.#reconnect;
     if (reconnect === undefined || reconnect.window === 0 || !isPassing(error)) return this.#end(error);
-    this.#setState({ state: "reconnecting", since: this.#options.now(), reason: error });
+    const now = this.#options.now();
+    const wasGood = now - this.#attachedAt >= HEALTHY || this.#hasProgress;
+    if (wasGood || this.#troubledSince === undefined) {
+      this.#troubledSince = now;
+      this.#pauses = toPauses();
+    }
+    this.#setState({ state: "reconnecting", since: now, reason: error });
     this.#startRestoring(reconnect, error);
   }
 
@@ -353,16 +365,20 @@ export class Session implements AsyncDisposable {
   #startRestoring(reconnect: Reconnect, reason: AppError): void {
     this.#restoreSoon(reconnect).catch((error: unknown) => {
       if (this.ended.aborted) return;
-      this.#end(isPassing(toAppError(error)) ? toFinalLoss(reason, error, reconnect.window) : error);
+      this.#end(toFinalLoss(reason, error, reconnect.window));
     });
   }
 
-  /** At once where the connection was good for a while; otherwise after a pause, which grows while connections bring nothing. */
+  /**
+   * At once where the connection was good for a while; otherwise after a pause, which grows while connections bring nothing
+   * on. All of those that are lost again soon share one time limit.
+   */
   async #restoreSoon(reconnect: Reconnect): Promise<void> {
-    const isHealthy = this.#options.now() - this.#attachedAt >= HEALTHY;
-    if (isHealthy || this.#hasProgress) this.#pauses = toPauses();
-    if (!isHealthy) await delay(this.#pauses.next().value, this.ended);
-    const options = { window: reconnect.window, pauses: this.#pauses, signal: this.ended };
+    const { now } = this.#options;
+    if (now() - this.#attachedAt < HEALTHY) await delay(this.#pauses.next().value, this.ended);
+    const window = reconnect.window - (now() - (this.#troubledSince ?? now()));
+    if (window <= 0) throw new AppError("connection_lost", "each connection broke off again at once");
+    const options = { window, pauses: this.#pauses, signal: this.ended };
     await retry((left) => this.#restore(reconnect, Math.max(1, left)), options);
   }
 
@@ -412,11 +428,14 @@ function toGoodbye(error: ErrorBody | undefined): AppError {
     : fromErrorBody(error);
 }
 
+/** `last`: what came of the last attempt. If others would meet the same, the code is its own, and `lost` that of the loss. */
 function toFinalLoss(reason: AppError, last: unknown, window: number): AppError {
-  const why = last instanceof Error ? last.message : String(last);
-  return new AppError(
-    "connection_lost",
-    `${reason.message}, and could not be restored within ${formatDuration(window)}: ${why}`,
-    { cause: last },
-  );
+  const error = toAppError(last);
+  const { code, details, message } = error;
+  if (!isPassing(error)) {
+    const why = `${reason.message}, and cannot be restored: ${message}`;
+    return new AppError(code, why, { details: { ...details, lost: reason.code }, cause: last });
+  }
+  const why = `${reason.message}, and could not be restored within ${formatDuration(window)}: ${message}`;
+  return new AppError("connection_lost", why, { cause: last });
 }

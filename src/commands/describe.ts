@@ -24,8 +24,9 @@ export function describeOutcome(outcome: Outcome): string {
     case "threw":
       return `threw: ${outcome.error.message}`;
     case "timed_out":
-    case "idle_timed_out":
       return `timed out after ${formatDuration(outcome.limit)}`;
+    case "idle_timed_out":
+      return `wrote nothing for ${formatDuration(outcome.limit)}`;
     case "output_limited":
       return `wrote more than ${outcome.limit} bytes`;
     case "cancelled":

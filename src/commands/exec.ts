@@ -32,7 +32,9 @@ export const exec = defineBackground({
   input: v.pipe(
     v.object({
       /** The program and its arguments, passed on exactly. */
-      argv: v.optional(v.pipe(v.array(text), v.minLength(1), v.maxLength(MAX_ARGV))),
+      argv: v.optional(
+        v.pipe(v.array(text), v.minLength(1), v.maxLength(MAX_ARGV, `has more than ${MAX_ARGV} words`)),
+      ),
       /** A command line for the system's shell, instead of `argv`. */
       shell: v.optional(text),
       cwd: v.optional(text),

@@ -39,12 +39,15 @@ export const jobLabel = defineForeground({
       if (rest.length === 0)
         throw new AppError("invalid_input", "Cannot label a job: write name=value or name-");
       const isUnset = (word: string) => word.endsWith("-") && !word.includes("=");
-      const set = rest.filter((word) => !isUnset(word)).map(parseLabel);
-      return {
-        job: text("job") ?? "",
-        set: Object.fromEntries(set),
-        unset: rest.filter(isUnset).map((word) => word.slice(0, -1)),
-      };
+      const set = Object.fromEntries(rest.filter((word) => !isUnset(word)).map(parseLabel));
+      const unset = rest.filter(isUnset).map((word) => word.slice(0, -1));
+      const both = unset.find((name) => Object.hasOwn(set, name));
+      if (both !== undefined)
+        throw new AppError(
+          "invalid_input",
+          `Cannot both set label "${both}" and take it away: do one of them`,
+        );
+      return { job: text("job") ?? "", set, unset };
     },
     show: ({ number, labels }) => `Job ${number}: ${toLabels(labels) || "no labels"}`,
   },

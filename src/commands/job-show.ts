@@ -1,12 +1,14 @@
 import * as v from "valibot";
+import { count } from "../lib/count.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { escapeControls } from "../lib/escape.ts";
+import { quote } from "../lib/quote.ts";
 import { formatSize } from "../lib/size.ts";
 import { JobRef } from "../protocol/id.ts";
 import { JobDetails } from "../protocol/job.ts";
 import { defineForeground } from "./define.ts";
 import { describeState } from "./describe.ts";
-import { quote, toLabels } from "./table.ts";
+import { toLabels } from "./table.ts";
 
 export const jobShow = defineForeground({
   name: "job-show",
@@ -56,7 +58,7 @@ function toLines(job: JobDetails): (readonly [name: string, value: string | unde
     ["ended", job.endedAt],
     ["took", job.endedAt && formatDuration(Date.parse(job.endedAt) - Date.parse(job.startedAt))],
     ["outcome", job.outcome && JSON.stringify(job.outcome)],
-    ["attached", job.holders > 0 ? `${job.holders} ${job.holders === 1 ? "client" : "clients"}` : "nobody"],
+    ["attached", job.holders > 0 ? count(job.holders, "client") : "nobody"],
     ["on disconnect", job.onDisconnect],
     ["max exec time", map(limits?.execMs, formatDuration)],
     ["idle timeout", map(limits?.idleMs, formatDuration)],
@@ -68,7 +70,7 @@ function toLines(job: JobDetails): (readonly [name: string, value: string | unde
     ["output", totals && `${totals.stdoutBytes} bytes of stdout, ${totals.stderrBytes} of stderr`],
     ["packets", String(job.next)],
     ["merged", job.merge ? "stdout and stderr in one pipe" : undefined],
-    ["record", `${formatSize(ledger.bytes)} in ${ledger.segments} segments`],
+    ["record", `${formatSize(ledger.bytes)} in ${count(ledger.segments, "segment")}`],
     ["keeps", job.keepBytes === undefined ? "all output" : `at most ${formatSize(job.keepBytes)} of output`],
     ["used", usage && toUsage(usage)],
     ["processes", job.processes?.map(({ pid, startTime }) => `${pid} (started ${startTime})`).join(", ")],

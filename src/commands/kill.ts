@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { abortable, delay } from "../lib/abort.ts";
+import { count } from "../lib/count.ts";
 import { JobRef } from "../protocol/id.ts";
 import { Ended, JobSummary } from "../protocol/job.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
@@ -12,7 +13,7 @@ const PATIENCE = 2_000;
 
 export const kill = defineForeground({
   name: "kill",
-  summary: "End a job and everything that came of it, or send it a signal",
+  summary: "End a job with all that came of it, or send it a signal",
   permission: "exec",
   idempotent: false,
   input: v.object({
@@ -86,14 +87,10 @@ export const kill = defineForeground({
 function describeEnded({ signal, processes, killed, leftBehind = [] }: Ended): string {
   const how =
     killed === 0 ? signal : killed === processes ? "SIGKILL" : `${signal}, ${killed} of them by SIGKILL`;
-  const gone = processes === 0 ? [] : [`${count(processes)} ended by ${how}`];
+  const gone = processes === 0 ? [] : [`${count(processes, "process", "processes")} ended by ${how}`];
   const left =
     leftBehind.length === 0 ? [] : [`left behind: ${leftBehind.map(({ pid }) => `pid ${pid}`).join(", ")}`];
   return [...gone, ...left].join("; ");
-}
-
-function count(processes: number): string {
-  return processes === 1 ? "1 process" : `${processes} processes`;
 }
 
 /** A signal for work that must not outlive the block that holds it. */

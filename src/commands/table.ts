@@ -1,17 +1,21 @@
 import { formatDuration } from "../lib/duration.ts";
 import { escapeControls } from "../lib/escape.ts";
+import { quote } from "../lib/quote.ts";
+import { toWidth } from "../lib/width.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobSummary } from "../protocol/job.ts";
 import { describeState } from "./describe.ts";
 
 /** Characters of a command line, labels or info in a table. */
 const CELL_CHARACTERS = 100;
+/** Characters of a state: room for two pids of a lost job. Why one did not start would push all that follows off the screen. */
+const STATE_CHARACTERS = 48;
 
 /** What a table of jobs can show, column by column. */
 const COLUMNS = {
   job: ({ number }) => String(number),
   id: ({ id }) => id,
-  state: describeState,
+  state: (job) => cut(describeState(job), STATE_CHARACTERS),
   time: toAge,
   command: ({ argv }) => toCommandLine(argv),
   exit: toExit,
@@ -50,10 +54,10 @@ export function toTable(summaries: readonly JobSummary[], columns: readonly Colu
 /** Cells side by side, each column as wide as its widest cell or as the width that was reached before. */
 export function align(rows: readonly (readonly string[])[], widths: number[] = []): string[] {
   for (const row of rows)
-    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, toWidth(cell))));
   return rows.map((row) =>
     row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - toWidth(cell)))
       .join("  ")
       .trimEnd(),
   );
@@ -75,11 +79,6 @@ export function toLabels(labels: JobSummary["labels"] = {}): string {
     .join(" ");
 }
 
-/** Words as a shell would read them. */
-export function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
 function toCommandLine(argv: readonly string[]): string {
   return cut(argv.map(quote).join(" "));
 }
@@ -95,6 +94,6 @@ function toExit({ outcome }: JobSummary): string {
   return end?.type === "signaled" ? end.signal : "";
 }
 
-function cut(text: string): string {
-  return text.length > CELL_CHARACTERS ? `${text.slice(0, CELL_CHARACTERS - 1)}…` : text;
+function cut(text: string, characters = CELL_CHARACTERS): string {
+  return text.length > characters ? `${text.slice(0, characters - 1)}…` : text;
 }

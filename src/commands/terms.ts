@@ -71,7 +71,8 @@ export function toTerms(values: CliValues): Terms {
 /** Reads `name=value`. Throws `invalid_input`. */
 export function parseLabel(text: string): [name: string, value: string] {
   const equals = text.indexOf("=");
-  if (equals < 1) throw refused("--label", text, "write name=value");
+  if (equals < 1)
+    throw new AppError("invalid_input", `Cannot read label "${text.slice(0, 200)}": write name=value`);
   return [text.slice(0, equals), text.slice(equals + 1)];
 }
 

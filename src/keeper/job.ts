@@ -49,9 +49,9 @@ export interface JobOptions extends ProcessOptions {
 }
 
 /**
- * One job: a program, its ledger, and those it waits for. Its directory is claimed already; that no ledger can be
- * begun there is thrown before anything is started. Output goes into the
- * ledger in pieces of at most 64 KiB with a turn of the event loop after each, so that no job starves another.
+ * One job: a program, its ledger, and those it waits for. Its directory is claimed already; that no ledger can be begun
+ * there is thrown before anything is started. Output goes into the ledger in pieces of at most 64 KiB with a turn of the
+ * event loop after each, so that no job starves another.
  */
 export class Job {
   readonly #options: JobOptions;

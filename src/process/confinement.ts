@@ -21,7 +21,7 @@ export interface Means {
 }
 
 /** The means of this process. */
-export function findMeans(): Means {
+function findMeans(): Means {
   const { platform } = process;
   return { hierarchies: findHierarchies(), isRoot: process.getuid?.() === 0, platform };
 }

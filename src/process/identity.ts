@@ -16,6 +16,7 @@ function toStartTime(boot: string, ticks: string): string {
   return `${boot}/${ticks}`;
 }
 
+/** Whether this very process runs, and not another that has its pid by now. */
 export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   return findStartTime(pid) === startTime;
 }

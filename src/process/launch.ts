@@ -7,8 +7,8 @@ import { openLinuxLibrary } from "./libc.ts";
 import { errorCode } from "./program.ts";
 
 /** The descriptors of a launcher besides the program's own: what it is told, and what it tells. */
-export const ORDER_FD = 3;
-export const REPORT_FD = 4;
+const ORDER_FD = 3;
+const REPORT_FD = 4;
 
 /** What a launcher does to itself, and which program it becomes then. */
 export const LaunchOrder = v.object({

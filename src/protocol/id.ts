@@ -5,7 +5,7 @@ const uuid = v.pipe(
   v.regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "is no lower-case UUID"),
 );
 
-/** A job's id and idempotency key, made by the client: any UUID, ours a UUIDv7, which sorts by time. */
+/** A job's id, made by the client, which keeps its call from starting it twice: any UUID, ours a UUIDv7, which sorts by time. */
 export const JobId = v.pipe(uuid, v.brand("JobId"));
 export type JobId = v.InferOutput<typeof JobId>;
 

@@ -50,7 +50,7 @@ export const Terms = v.object({
     v.pipe(
       v.unknown(),
       v.check(
-        (info) => (JSON.stringify(info)?.length ?? 0) <= MAX_INFO_BYTES,
+        (info) => Buffer.byteLength(JSON.stringify(info) ?? "") <= MAX_INFO_BYTES,
         `takes more than ${MAX_INFO_BYTES} bytes`,
       ),
     ),

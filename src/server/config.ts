@@ -6,35 +6,23 @@ import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
-import { parseListen } from "./listen.ts";
 import {
   type RetentionFlags,
   type RetentionLimits,
   RetentionTable,
   toRetention,
 } from "./jobs/retention-limits.ts";
+import { parseListen } from "./listen.ts";
+import { toQuantity } from "./quantity.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
-
-/** A time as people write it, in milliseconds. */
-const duration = v.pipe(
-  v.string(),
-  v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    try {
-      return parseDuration(dataset.value);
-    } catch {
-      addIssue({ expected: "a duration such as 500ms, 5s or 2m", received: `"${dataset.value}"` });
-      return NEVER;
-    }
-  }),
-);
 
 /** What a configuration file may say. */
 const ConfigFile = v.strictObject({
   listen: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))])),
   state: v.optional(v.pipe(v.string(), v.nonEmpty())),
-  session: v.optional(v.strictObject({ grace: v.optional(duration) })),
+  session: v.optional(v.strictObject({ grace: v.optional(v.pipe(v.string(), toQuantity(parseDuration))) })),
   log: v.optional(
     v.strictObject({
       level: v.optional(v.picklist(LOG_LEVELS)),

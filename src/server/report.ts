@@ -1,3 +1,4 @@
+import { count } from "../lib/count.ts";
 import type { ServerStatus } from "./app.ts";
 import type { Stopped } from "./control.ts";
 import type { ServiceDefinition } from "./service/definition.ts";
@@ -10,10 +11,11 @@ export function describeStarted({ version, listen, pid }: ServerStatus): string 
 
 /** What `stop` says. */
 export function describeStopped({ status, ended, left }: Stopped): string {
-  const did = ended === 0 ? [] : [`${count(ended)} ended`];
+  const did = ended === 0 ? [] : [`${count(ended, "job")} ended`];
   const stay = left.map(({ number, reason }) => `job ${number} goes on: ${reason}`);
   const going = status.jobs.running - ended - left.length;
-  const on = going > 0 && ended === 0 ? [`${going} running jobs go on without it`] : [];
+  const on =
+    going > 0 && ended === 0 ? [`${count(going, "running job goes", "running jobs go")} on without it`] : [];
   return [`farhandd with pid ${status.pid} has stopped`, ...did, ...stay, ...on].join("; ");
 }
 
@@ -45,12 +47,8 @@ export function describeService({ manager, path, installed, enabled, running }: 
   return `The service is installed for ${manager}, ${words.join(" and ")} (${path})`;
 }
 
-function count(jobs: number): string {
-  return jobs === 1 ? "1 job" : `${jobs} jobs`;
-}
-
 function describeKeeper(keeper: ServerStatus["keepers"][number]): string {
-  const who = `keeper ${keeper.pid ?? keeper.id} with ${keeper.jobs} jobs`;
+  const who = `keeper ${keeper.pid ?? keeper.id} with ${count(keeper.jobs, "job")}`;
   switch (keeper.state) {
     case "reached":
       return who;

@@ -8,14 +8,14 @@ import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
 import { createToken, openAuthenticator } from "./auth.ts";
-import { Connection, type Peer } from "./session/connection.ts";
 import type { ServerConfig } from "./config.ts";
 import { resolveFromHome, toJobEnvironment, toShell } from "./environment.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
+import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
 import { listen } from "./listener.ts";
-import { retain, Retention } from "./jobs/retention.ts";
+import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
@@ -37,41 +37,47 @@ export interface ServeOptions {
 
 /** Serves until the signal is aborted or an authenticated caller asks to stop; jobs go on. Throws what prevents it. */
 export async function serve(options: ServeOptions, signal: AbortSignal): Promise<void> {
-  const { config, version, build, env } = options;
-  const { state } = config;
+  const { state } = options.config;
   const umask = process.umask(0o077);
   await using stack = new AsyncDisposableStack();
   prepareState(state);
   stack.use(lockState(state));
   forgetLocalServer(state);
   const log = options.openLog(state);
+  const core = await openCore({ ...options, log, umask }, stack, signal);
+  const clients = admitClients({ ...options, log }, core, stack);
+  options.onListening();
+
+  await core.shutdown.wait();
+  log.info("stopping", { running: core.jobs.running });
+  clients.dismiss(
+    new AppError("shutting_down", "The server stops; jobs go on, and a server started again will know them"),
+  );
+}
+
+/** What a server is made of, besides those who talk to it. */
+interface Core {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly jobs: Jobs;
+  readonly keepers: Keepers;
+  readonly shutdown: Shutdown;
+}
+
+type CoreOptions = ServeOptions & { readonly log: Log; readonly umask: number };
+
+/** Finds every job and every keeper that there is, and starts what looks after them. The stack closes it all. */
+async function openCore(
+  options: CoreOptions,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<Core> {
+  const { config, log, umask } = options;
+  const { state } = config;
   const index = stack.use(openIndex(state, log));
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
-
-  // In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then.
-  const libc = process.pid === 1 && process.platform === "linux" ? openLibc() : undefined;
-  const reaper = libc && new Reaper(libc);
-  if (reaper !== undefined) reap(reaper, stopped.signal).catch(() => {}); // it ends with the server
-  const jobEnvironment = toJobEnvironment(env);
-  const keepers: Keepers = new Keepers(
-    {
-      state,
-      build,
-      grace: config.grace,
-      log,
-      env: jobEnvironment,
-      toCommand: (id) => options.toKeeperCommand(state, id),
-      onSpawn: (pid, exited) => reaper?.leave(pid, exited),
-      onAdopt: (link, standings) => jobs.adopt(link, standings),
-      onProgress: (progress) => jobs.progress(progress),
-      onClosed: (progress) => jobs.closed(progress),
-      onUnreached: (link) => jobs.refresh(link),
-      onDead: (link) => jobs.lose(link),
-    },
-    stopped.signal,
-  );
-  stack.use(keepers);
+  const environment = toJobEnvironment(options.env);
+  const keepers = stack.use(openKeepers(options, environment, () => jobs, stopped.signal));
   const jobs: Jobs = new Jobs({
     state,
     index,
@@ -94,63 +100,102 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
+  return { environment, jobs, keepers, shutdown };
+}
 
+/** `jobs`: asked once keepers are adopted. */
+function openKeepers(
+  { config, build, log, toKeeperCommand }: CoreOptions,
+  env: Readonly<Record<string, string>>,
+  jobs: () => Jobs,
+  signal: AbortSignal,
+): Keepers {
+  const { state, grace } = config;
+  const reaper = openReaper(signal);
+  return new Keepers(
+    {
+      state,
+      build,
+      grace,
+      log,
+      env,
+      toCommand: (id) => toKeeperCommand(state, id),
+      onSpawn: (pid, exited) => reaper?.leave(pid, exited),
+      onAdopt: (link, standings) => jobs().adopt(link, standings),
+      onProgress: (progress) => jobs().progress(progress),
+      onClosed: (progress) => jobs().closed(progress),
+      onUnreached: (link) => jobs().refresh(link),
+      onDead: (link) => jobs().lose(link),
+    },
+    signal,
+  );
+}
+
+/** In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then. */
+function openReaper(signal: AbortSignal): Reaper | undefined {
+  if (process.pid !== 1 || process.platform !== "linux") return undefined;
+  const reaper = new Reaper(openLibc());
+  reap(reaper, signal).catch(() => {}); // it ends with the server
+  return reaper;
+}
+
+/** Listens, and leaves word of where for clients of this machine. */
+function admitClients(
+  { config, version, log }: ServeOptions & { readonly log: Log },
+  { environment, jobs, keepers, shutdown }: Core,
+  stack: AsyncDisposableStack,
+): { dismiss(reason: AppError): void } {
+  const { state, grace } = config;
   const token = createToken();
-  const boot = readBootId();
   const connections = new Set<Connection>();
   const sessions = new Sessions({
     jobs,
     state,
     version,
-    boot,
+    boot: readBootId(),
     log,
-    grace: config.grace,
+    grace,
     toContext: (owner, signal) => ({
       signal,
       jobs: jobs.access(owner),
-      environment: jobEnvironment,
+      environment,
       resolvePath: resolveFromHome,
       toShell,
     }),
   });
-  let listening: readonly string[] = [];
   const status = (): ServerStatus => ({
     pid: process.pid,
     version,
-    listen: listening,
+    listen: listener.addresses,
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
   const openConnection = (peer: Peer, owner: string) =>
     new Connection(peer, { owner, log, openSession: (hello, owner) => sessions.open(hello, owner) });
-  const listener = listen(config.listen, {
-    log,
-    openConnection,
-    connections,
-    app: {
-      authenticate: openAuthenticator(token),
-      isReady: () => keepers.isReady,
-      isStopping: () => shutdown.hasBegun,
-      status,
-      stop: (request, owner) => shutdown.stop(request, owner),
-      onError: (error) => log.error("request failed", { error: describeError(error) }),
-    },
-  });
-  stack.use(listener);
-  listening = listener.addresses;
-  const [first = ""] = listening;
-  stack.use(leaveLocalServer(state, { url: `http://${first}`, token, pid: process.pid, version }));
-  log.info("listening", { addresses: listening, state });
-  options.onListening();
-
-  await shutdown.wait();
-  log.info("stopping", { running: jobs.running });
-  const reason = new AppError(
-    "shutting_down",
-    "The server stops; jobs go on, and a server started again will know them",
+  const listener = stack.use(
+    listen(config.listen, {
+      log,
+      openConnection,
+      connections,
+      app: {
+        authenticate: openAuthenticator(token),
+        isReady: () => keepers.isReady,
+        isStopping: () => shutdown.hasBegun,
+        status,
+        stop: (request, owner) => shutdown.stop(request, owner),
+        onError: (error) => log.error("request failed", { error: describeError(error) }),
+      },
+    }),
   );
-  for (const connection of [...connections]) connection.fail(reason);
-  sessions.endAll(reason);
+  const [first = ""] = listener.addresses;
+  stack.use(leaveLocalServer(state, { url: `http://${first}`, token, pid: process.pid, version }));
+  log.info("listening", { addresses: listener.addresses, state });
+  return {
+    dismiss(reason) {
+      for (const connection of [...connections]) connection.fail(reason);
+      sessions.endAll(reason);
+    },
+  };
 }
 
 /** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */

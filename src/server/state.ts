@@ -13,6 +13,7 @@ import {
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { isDiskFull } from "../lib/disk.ts";
+import { quote } from "../lib/quote.ts";
 import { claimLock } from "../process/lock.ts";
 import { AppError } from "../protocol/error.ts";
 import { LocalServer } from "../protocol/local.ts";
@@ -134,7 +135,7 @@ function checkPrivate(state: string): void {
   if ((found.mode & 0o077) !== 0) {
     throw new AppError(
       "state_unusable",
-      `Cannot use state directory "${state}": others may enter it; run chmod 700 '${state}'`,
+      `Cannot use state directory "${state}": others may enter it; run chmod 700 ${quote(state)}`,
     );
   }
 }

@@ -1,11 +1,12 @@
 import { parseArgs } from "node:util";
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage } from "citty";
-import { parseDuration } from "../lib/duration.ts";
+import { parseGrace } from "../commands/terms.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
-import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
+import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import type { ConfigFlags } from "./config.ts";
 
+/** Options as they were typed, by name. */
 export type Flags = Readonly<Record<string, string | boolean | string[] | undefined>>;
 
 const state: ArgsDef = {
@@ -17,7 +18,7 @@ const state: ArgsDef = {
   config: {
     type: "string",
     valueHint: "file",
-    description: "Configuration in TOML: listen, state, log.level, log.format, retention",
+    description: "Configuration in TOML: listen, state, session.grace, log.level, log.format, retention",
   },
 };
 const serving: ArgsDef = {
@@ -46,7 +47,7 @@ const serving: ArgsDef = {
   "retention-bytes": {
     type: "string",
     valueHint: "size",
-    description: "Keep so much output of all jobs (default 10 % of the file system, at most 10GiB)",
+    description: "Keep so much output of all jobs, or all (default 10 % of the file system, at most 10GiB)",
   },
 };
 const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
@@ -57,6 +58,7 @@ const asked: ArgsDef = {
 /** For ourselves: `start` reads what a server says on stderr until that listens, and nobody does afterwards. */
 const background: ArgsDef = { background: { type: "boolean" } };
 
+/** What `service` is told to do. */
 export const SERVICE_ACTIONS = ["install", "uninstall", "status"] as const;
 
 const verbs = {
@@ -99,7 +101,7 @@ const verbs = {
         description: "Install it with the options of serve given here, remove it, or tell how it stands",
       },
       user: { type: "boolean", description: "Your own service, started as you log in; else the machine's" },
-      print: { type: "boolean", description: "Show what would be installed, and do nothing" },
+      print: { type: "boolean", description: "With install: show what would be installed, and do nothing" },
       ...serving,
       ...json,
     },
@@ -117,10 +119,12 @@ const EXIT_CODES = `EXIT CODES
 
   0: done. 1: it cannot be done, and stderr says why. 3: status found no server, or service status none that runs.`;
 
+/** Whether this is the word for something that `farhandd` does. */
 export function isVerb(word: string): word is Verb {
   return Object.hasOwn(verbs, word);
 }
 
+/** The refusal of any other word. */
 export function unknownVerb(word: string): AppError {
   return new AppError("invalid_input", `Cannot do "${word}": see farhandd --help`);
 }
@@ -163,6 +167,7 @@ export function parseFlags(verb: Verb, args: readonly string[]): Flags {
   return { ...values, ...Object.fromEntries(names.map((name, index) => [name, positionals[index]])) };
 }
 
+/** The options that a configuration file may state too. */
 export function toConfigFlags(flags: Flags): ConfigFlags {
   const text = (name: string) => (typeof flags[name] === "string" ? flags[name] : undefined);
   return {
@@ -185,20 +190,14 @@ export function toStopRequest({ jobs, grace }: Flags): { jobs?: { grace: number 
     if (grace === undefined) return {};
     throw new AppError("invalid_input", "Cannot use --grace without --jobs: nothing is ended");
   }
-  return { jobs: { grace: typeof grace === "string" ? parseGrace(grace) : DEFAULT_GRACE } };
+  return { jobs: { grace: typeof grace === "string" ? readGrace(grace) : DEFAULT_GRACE } };
 }
 
-function parseGrace(text: string): number {
-  const grace = readDuration(text);
-  if (grace <= MAX_GRACE) return grace;
-  throw new AppError("invalid_input", `Cannot wait "${text}" for jobs to end: the most is 1h`);
-}
-
-function readDuration(text: string): number {
+function readGrace(text: string): number {
   try {
-    return parseDuration(text);
+    return parseGrace(text);
   } catch (error) {
-    throw new AppError("invalid_input", error instanceof Error ? error.message : String(error));
+    throw error instanceof RangeError ? new AppError("invalid_input", error.message) : error;
   }
 }
 
@@ -211,7 +210,13 @@ function parse(args: readonly string[], options: NonNullable<Options>, allowPosi
   } catch (error) {
     throw new AppError(
       "invalid_input",
-      error instanceof Error ? `Cannot read the command line: ${error.message}` : String(error),
+      `Cannot read the command line: ${error instanceof Error ? toClause(error.message) : String(error)}`,
     );
   }
+}
+
+/** What is wrong, of a message that goes on with advice: `Unknown option '--nope'. To specify …`. */
+function toClause(message: string): string {
+  const [first = ""] = message.split(/\.\s|\n/);
+  return `${first.charAt(0).toLowerCase()}${first.slice(1)}`.replaceAll("'", '"');
 }

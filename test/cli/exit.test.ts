@@ -36,6 +36,11 @@ describe("toExitCode()", () => {
   });
 });
 
+test("explainOutcome() tells of a limit in units that people read", () => {
+  expect(explainOutcome({ type: "timed_out", limit: 5_400_000 }, "3")).toContain("longer than 1 h 30 m");
+  expect(explainOutcome({ type: "idle_timed_out", limit: 300_000 }, "3")).toContain("nothing for 5 m");
+});
+
 test("explainOutcome() is silent where the program has said it all", () => {
   expect(explainOutcome({ type: "exited", code: 1 }, "3")).toBeUndefined();
   expect(explainOutcome({ type: "signaled", signal: "SIGPIPE" }, "3")).toBeUndefined();

@@ -313,7 +313,7 @@ describe("farhand", () => {
     [["jobs", "--columns", "job,bogus"], 'Cannot show column "bogus"'],
     [["jobs", "--limit", "0"], "Cannot use --limit"],
     [["jobs", "--since", "yesterday"], "Cannot use --since"],
-    [["jobs", "--watch", "3"], "Cannot choose among named jobs"],
+    [["jobs", "--watch", "3"], "Cannot filter, limit or watch named jobs"],
     [["exec", "prog"], "connection refused"],
   ])("refuses %j with one line on stderr and 125", async (words, why) => {
     const { code, stdout, stderr } = await run(words);

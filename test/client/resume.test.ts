@@ -152,6 +152,21 @@ describe("A session whose connection is lost", () => {
     ]);
   });
 
+  test("asks once for what the server has not received, however often connections break", async () => {
+    const { session, cut } = await setup();
+    const job = "01a1fc9b-3803-738e-b699-a640b92559cc" as never;
+    const output = session.openOutput(job, { type: "since", number: 0 });
+    session.openInput(job, job);
+    for (const generation of [2, 3, 4]) {
+      const next = await cut();
+      next.welcome({ session: SESSION, generation, received: 0 });
+      expect(types(next).slice(1)).toEqual(["ack", "open_output", "open_input", "credit"]);
+      if (generation < 4) continue;
+      next.data(1, toRecord("stdout", 0, "a"));
+      expect((await output[Symbol.asyncIterator]().next()).value).toMatchObject({ number: 0 });
+    }
+  });
+
   test("says again which streams nobody reads, over the channel that it has then", async () => {
     const { session, first, cut } = await setup();
     const output = session.openOutput("01a1fc9b-3803-738e-b699-a640b92559cc" as never, {
@@ -188,6 +203,28 @@ describe("A session that the server does not know any more", () => {
     expect(await accepted).toMatchObject({ number: 1 });
   });
 
+  test("reads on where output came before the answer that was lost", async () => {
+    const { session, first, cut } = await setup();
+    const { accepted, job } = launchAttached(session, { argv: ["x"] });
+    first.data(1, toRecord("stdout", 0, "a"));
+    const next = await cut();
+    next.welcome({ session: OTHER });
+    expect(next.of("call").map((call) => [call.job, call.output])).toEqual([[job, undefined]]);
+    next.say({ type: "accepted", call: 1, job, number: 1 });
+    await accepted;
+    expect(next.of("open_output")).toMatchObject([{ job, from: { type: "since", number: 1 }, hold: 0 }]);
+  });
+
+  test("has delivered everything where nothing may be asked for again", async () => {
+    const { session, cut } = await setup();
+    const kill = session.call("kill", {});
+    const delivered = session.delivered();
+    const next = await cut();
+    next.welcome({ session: OTHER });
+    await expect(kill).rejects.toMatchObject({ code: "outcome_unknown" });
+    await delivered;
+  });
+
   test("starts no job again after a reboot, which may have lost it", async () => {
     const { session, cut } = await setup();
     const { accepted, job } = launchAttached(session, { argv: ["x"] });
@@ -212,6 +249,41 @@ describe("A session that the server does not know any more", () => {
 });
 
 describe("A session", () => {
+  test("gives up where one connection after another is welcomed, and breaks off before it brings anything", async () => {
+    const { session, first, peers } = await setup({ window: 300 });
+    session.openOutput("01a1fc9b-3803-738e-b699-a640b92559cc" as never, { type: "since", number: 0 });
+    first.cut(BROKEN);
+    const fail = (peer: ServerPeer | undefined) => {
+      if (peer?.of("hello").length !== 1 || peer.closed !== undefined) return;
+      peer.welcome({ session: SESSION, generation: peers.length, received: 1 });
+      peer.cut(BROKEN);
+    };
+    await eventually(() => {
+      fail(peers.at(-1));
+      return session.ended.aborted;
+    });
+    expect(session.ended.reason).toMatchObject({
+      code: "connection_lost",
+      message: `${BROKEN.message}, and could not be restored within 300 ms: each connection broke off again at once`,
+    });
+    expect(peers.length).toBeLessThan(10);
+  });
+
+  test("says both what was lost and why it stays so, where the next connection is refused for good", async () => {
+    const peer = new ServerPeer();
+    const session = new Session(peer, { heartbeat: 15_000, patience: 10_000, now: () => performance.now() });
+    const open = () => Promise.reject(new AppError("unauthenticated", "Cannot connect: wrong token"));
+    session.persist({ window: 10_000, open });
+    peer.welcome();
+    peer.cut(BROKEN);
+    await eventually(() => session.ended.aborted);
+    expect(session.ended.reason).toMatchObject({
+      code: "unauthenticated",
+      message: `${BROKEN.message}, and cannot be restored: Cannot connect: wrong token`,
+      details: { lost: "connection_lost" },
+    });
+  });
+
   test("ends with the first reason and the last once its time to reconnect is over", async () => {
     const peer = new ServerPeer();
     const session = new Session(peer, { heartbeat: 15_000, patience: 10_000, now: () => performance.now() });
@@ -231,6 +303,24 @@ describe("A session", () => {
     first.sayBare({ type: "goodbye", error: { code: "too_many", message: "Too many" } });
     expect(session.ended.reason).toMatchObject({ code: "too_many" });
     expect(peers).toHaveLength(1);
+  });
+
+  test("offers a longer heartbeat each time that a connection was silent for too long without bringing anything", async () => {
+    const { session, first, peers, cut } = await setup();
+    const silent = new AppError("peer_lost", "Connection lost: nothing received");
+    first.cut(silent);
+    await eventually(() => peers.length === 2 && (peers[1]?.heard.length ?? 0) > 0);
+    peers[1]?.welcome({ session: SESSION, generation: 2 });
+    peers[1]?.cut(silent);
+    await eventually(() => peers.length === 3 && (peers[2]?.heard.length ?? 0) > 0);
+    const offered = peers.map((peer) => peer.of("hello")[0]?.heartbeat);
+    expect(offered).toEqual([15_000, 30_000, 60_000]);
+    // One that has brought something was good enough.
+    peers[2]?.welcome({ session: SESSION, generation: 3 });
+    const call = session.call("ping", {});
+    peers[2]?.say({ type: "result", call: 1, result: { encoding: "json", value: 1 } });
+    await call;
+    expect((await cut()).of("hello")[0]?.heartbeat).toBe(15_000);
   });
 
   test("reconnects where numbered frames, data or what a beat tells of are missing", async () => {

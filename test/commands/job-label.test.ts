@@ -15,5 +15,6 @@ test("job label sets name=value, and takes away name-", () => {
 
 test("job label refuses what is neither", () => {
   expect(() => read("3")).toThrow("name=value or name-");
-  expect(() => read("3", "a")).toThrow("write name=value");
+  expect(() => read("3", "a")).toThrow('Cannot read label "a": write name=value');
+  expect(() => read("3", "a=1", "a-")).toThrow('both set label "a" and take it away');
 });

@@ -42,6 +42,17 @@ test("toTable() has a cell for every column, and no control in any of them", () 
   expect(table.replaceAll("\n", "")).not.toMatch(/[\x00-\x1f\x7f-\x9f]/);
 });
 
+test("toTable() cuts a state that tells at length why, and pads by what a terminal shows", () => {
+  const reason = { code: "start_failed", message: "Cannot run it: ".padEnd(300, "x") } as const;
+  const jobs = [
+    createSummary({ state: "closed", labels: { a: "日本" }, outcome: { type: "not_started", reason } }),
+    createSummary({ labels: { a: "1234" } }),
+  ];
+  const [, first = "", second = ""] = toTable(jobs, parseColumns("labels,state")).split("\n");
+  expect(first).toBe(`'a=日本'  not started: Cannot run it: ${"x".repeat(19)}…`);
+  expect(second).toBe("a=1234    running");
+});
+
 test("align() keeps the widths that were reached, for lines that come one by one", () => {
   const widths: number[] = [];
   expect(align([["a", "long", "x"]], widths)).toEqual(["a  long  x"]);

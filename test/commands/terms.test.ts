@@ -74,3 +74,8 @@ test("Terms keep a label that is named like something every object has", () => {
   const labels = { constructor: "acme", prototype: "two" };
   expect({ ...v.parse(Terms, { labels }).labels }).toEqual(labels);
 });
+
+test("Terms bound what stands in a record by its bytes, not by its characters", () => {
+  expect(v.safeParse(Terms, { info: "x".repeat(16_000) }).success).toBe(true);
+  expect(v.safeParse(Terms, { info: "日".repeat(16_000) }).success).toBe(false);
+});

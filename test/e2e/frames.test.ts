@@ -335,9 +335,9 @@ const calls: readonly Case[] = [
   executes("an exec that keeps less than the least", () => ({ ...forbidden(), keepOutput: 1 })),
   executes("an exec whose input is null", () => null),
   {
-    name: "a wait for a job whose name leaves no room in the frame of the answer",
+    name: "a wait for a job whose name takes a whole frame",
     act: (client) => client.call(1, "wait", { job: "x".repeat(MAX_CONTROL_FRAME_BYTES - 110) }),
-    reaction: fails("too_many"),
+    reaction: fails("invalid_input"),
   },
   {
     name: "a call id that was used",

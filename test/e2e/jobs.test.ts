@@ -63,7 +63,7 @@ describe("farhand jobs", () => {
         .map((line) => line.split(/ {2,}/)),
     ).toEqual([
       ["JOB", "LABELS", "OWNER", "EXIT", "STATE"],
-      ["4", "local", expect.stringMatching(/^not started: Cannot run "no-such-program"/)],
+      ["4", "local", expect.stringMatching(/^not started: Cannot run "no-such-program": .*…$/)],
       ["3", "local", "SIGKILL", "ended by SIGKILL"],
       ["2", "nightly=no", "local", "3", "exited 3"],
       ["1", "nightly=yes team=db", "local", "running"],
@@ -134,6 +134,26 @@ describe("references", () => {
     expect(await world.farhand(["job", "show", "9"])).toMatchObject({ code: 125, stdout: "" });
     expect(await world.farhand(["wait", "1", "9"])).toMatchObject({ code: 125, stdout: "" });
     expect((await world.json("job", "remove", "@last", "1")).removed).toEqual([{ id, number: 1 }]);
+  });
+
+  test("end the job that they mean, and none when they could mean several", async () => {
+    await using world = await setup();
+    const [first = "", second = "", third = "", last = ""] = [
+      await world.detach("--", "sleep", "600"),
+      await world.detach("--", "sleep", "600"),
+      await world.detach("--", "sleep", "600"),
+      await world.detach("--", "sleep", "600"),
+    ];
+    // Ids of one hour begin alike.
+    for (const verb of [["kill"], ["job", "show"], ["follow"], ["job", "remove"]])
+      expect(await world.farhand([...verb, first.slice(0, 5)])).toMatchObject({
+        code: 125,
+        stderr: expect.stringContaining("Cannot tell which job"),
+      });
+    expect(await world.list("--state", "running")).toEqual([4, 3, 2, 1]);
+    expect((await world.farhand(["kill", first, "2", third.slice(0, 35), "@last"])).code).toBe(0);
+    for (const id of [first, second, third, last])
+      expect((await world.job(id)).outcome).toMatchObject({ type: "cancelled" });
   });
 });
 

@@ -31,6 +31,18 @@ describe("exec --key", () => {
     expect(await world.job("1")).toMatchObject({ key: "k" });
   });
 
+  test("refuses what is no key in a sentence", async () => {
+    await using world = await setup();
+    for (const [key, why] of [
+      ["", "is empty"],
+      ["k".repeat(1_000), "has more than 255 characters"],
+    ] as const)
+      expect(await world.farhand(["exec", "--key", key, "--", "true"])).toMatchObject({
+        code: 125,
+        stderr: `farhand: Cannot call "exec": the input at "key" ${why}\n`,
+      });
+  });
+
   test("remembers across kill -9 of front and keeper", async () => {
     await using world = await setup();
     const job = await world.detach("--key", "k", ...world.append);
@@ -41,6 +53,23 @@ describe("exec --key", () => {
     await world.start();
     expect(await world.detach("--key", "k", ...world.append)).toBe(job);
     expect(world.runs()).toBe(1);
+  });
+
+  test("runs once for three clients at once whose server is killed meanwhile", async () => {
+    await using world = await setup();
+    for (let round = 0; round < 5; round++) {
+      const script = `echo x >> ran${round}; seq 1 1000; exit 3`;
+      const words = ["farhand", "--connect-timeout", "20s", "exec", "--key", `k${round}`, "--shell", script];
+      const clients = [world.open(words), world.open(words), world.open(words)];
+      await Bun.sleep(round * 15);
+      const { pid } = await world.status();
+      await world.kill(pid);
+      await world.start();
+      const whole = Array.from({ length: 1_000 }, (_, i) => `${i + 1}\n`).join("");
+      for (const client of clients)
+        expect(await client.ran).toEqual({ code: 3, signal: null, stdout: whole, stderr: "" });
+      expect(readFileSync(join(world.home, `ran${round}`), "utf8")).toBe("x\n");
+    }
   });
 
   test("refuses another command as key_conflict, naming the job that has the key", async () => {

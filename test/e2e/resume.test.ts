@@ -1,7 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Pool } from "../../src/sdk.ts";
 import type { Faults } from "../support/proxy-connection.ts";
 import { eventually } from "../support/eventually.ts";
 import { openProxy } from "../support/proxy.ts";
@@ -76,6 +77,75 @@ describe("A connection that is cut again and again", () => {
     const { code, stdout } = await world.through(proxy, "--connect-timeout", "20s", "follow", job).ran;
     const whole = Array.from({ length: 100_000 }, (_, i) => `${i + 1}\n`).join("");
     expect([code, hash(stdout)]).toEqual([3, hash(whole)]);
+  });
+});
+
+describe("A program's one connection that is cut every tenth of a second", () => {
+  test("answers 200 jobs at once, each in full, and starts none twice", async () => {
+    await using world = await setup();
+    await using proxy = await openProxy(world.address);
+    await using pool = new Pool(world.env);
+    const connection = await pool.add(proxy.address).connect();
+    const script = (i: number) => `echo ${i} >> ran; seq 1 ${i * 20}; sleep 0.${i % 10}; cat; exit ${i % 7}`;
+    const numbers = Array.from({ length: 200 }, (_, i) => i);
+    const running = Promise.all(
+      numbers.map((i) =>
+        connection.exec({ shell: script(i) }, { cwd: world.home, stdin: `in ${i}\n`.repeat(i) }),
+      ),
+    );
+    let isDone = false;
+    running.finally(() => (isDone = true)).catch(() => {}); // it is awaited below
+    for (let cut = 0; !isDone; cut++) {
+      await Bun.sleep(30 + Math.random() * 120);
+      if (cut % 2 === 0) proxy.reset();
+      else proxy.cut();
+    }
+    for (const [i, { outcome, stdout }] of (await running).entries()) {
+      const whole = Array.from({ length: i * 20 }, (_, k) => `${k + 1}\n`).join("") + `in ${i}\n`.repeat(i);
+      expect([i, outcome, hash(stdout)]).toEqual([i, { type: "exited", code: i % 7 }, hash(whole)]);
+    }
+    const ran = readFileSync(join(world.home, "ran"), "utf8").trim().split("\n").map(Number);
+    expect(ran.toSorted((a, b) => a - b)).toEqual(numbers);
+    expect(proxy.connections.length).toBeGreaterThan(5);
+  });
+});
+
+describe("A reader that goes while the connection is gone", () => {
+  test("is told of to the job over the next one: that gets SIGPIPE", async () => {
+    await using world = await setup();
+    await using proxy = await openProxy(world.address);
+    const script = "echo one; while [ ! -e go ]; do sleep 0.02; done; yes; echo $? >&2";
+    const line = `farhand -H ${proxy.address} exec --shell '${script}' | head -1`;
+    const client = world.open(["bash", "-c", line], { env: world.env });
+    await eventually(() => client.said() === "one\n", 30_000);
+    proxy.refuse();
+    proxy.reset();
+    writeFileSync(join(world.home, "go"), "");
+    await Bun.sleep(300);
+    proxy.accept();
+    expect(await client.ran).toMatchObject({ code: 0, stdout: "one\n", stderr: "141\n" });
+  });
+});
+
+describe("exec -d with a stdin of its own", () => {
+  test("feeds all of it over one connection after another", async () => {
+    await using world = await setup();
+    await using proxy = await openProxy(world.address);
+    const source = "for i in $(seq 1 200); do echo $i; sleep 0.01; done";
+    const line = `{ ${source}; } | farhand -H ${proxy.address} exec -d --stdin --shell 'cat > got'`;
+    const client = world.open(["bash", "-c", line], { env: world.env });
+    let isDone = false;
+    client.ran.finally(() => (isDone = true)).catch(() => {}); // it is awaited below
+    for (let cut = 0; !isDone; cut++) {
+      await Bun.sleep(200);
+      if (cut % 2 === 0) proxy.reset();
+      else proxy.cut();
+    }
+    const { code, stdout, stderr } = await client.ran;
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(await world.farhand(["wait", stdout.trim()])).toMatchObject({ code: 0 });
+    const whole = Array.from({ length: 200 }, (_, i) => `${i + 1}\n`).join("");
+    expect(readFileSync(join(world.home, "got"), "utf8")).toBe(whole);
   });
 });
 

@@ -19,12 +19,14 @@ function setup() {
 }
 
 describe("service --user", () => {
-  test("--print shows a unit that passes systemd's own check, and does nothing", async () => {
+  test("--print shows the unit, with --json in one value, and does nothing", async () => {
     await using world = setup();
     const { code, stdout } = await world.service("install", "--user", "--print", "--listen", "127.0.0.1:0");
     expect(code).toBe(0);
     expect(stdout).toContain(`ExecStart=${FARHANDD} serve --listen 127.0.0.1:0 --state ${world.state}\n`);
     expect(stdout).toContain("KillMode=process\n");
+    const json = await world.service("install", "--user", "--print", "--json", "--listen", "127.0.0.1:0");
+    expect(JSON.parse(json.stdout)).toEqual({ manager: "systemd", path: world.unit, text: stdout });
     expect(existsSync(world.unit)).toBe(false);
   });
 
@@ -78,7 +80,13 @@ describe("service --user", () => {
 describe("service", () => {
   test("refuses what it does not know, and a configuration that a server would refuse", async () => {
     await using world = setup();
-    for (const args of [[], ["remove"], ["install", "now"], ["install", "--print", "--listen", "nowhere"]])
+    for (const args of [
+      [],
+      ["remove"],
+      ["install", "now"],
+      ["status", "--print"],
+      ["install", "--print", "--listen", "nowhere"],
+    ])
       expect((await world.service(...args)).code).toBe(1);
     expect((await world.service("remove")).stderr).toContain("say install, uninstall, status");
   });

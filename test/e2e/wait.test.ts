@@ -2,8 +2,10 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { JobSummary } from "../../src/protocol/job.ts";
+import type { Outcome } from "../../src/protocol/outcome.ts";
 import { Pool } from "../../src/sdk.ts";
 import { eventually } from "../support/eventually.ts";
+import { openLedger } from "../support/ledgers.ts";
 import { openWorld } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -122,6 +124,33 @@ describe("farhand result", () => {
       stdout: "",
       stderr: "farhand: Job 2 failed: exited 255\n",
     });
+  });
+
+  test("has them also for what no program can do: a job whose record says that it threw, or returned a value", async () => {
+    await using world = await setup();
+    await world.farhandd(["stop"]);
+    const error = { code: "not_found", message: "Nobody is there" } as const;
+    const outcomes: Outcome[] = [
+      { type: "threw", error },
+      { type: "returned", value: [1, "two"] },
+    ];
+    for (const outcome of outcomes) {
+      using ledger = openLedger(world.state, { number: outcomes.indexOf(outcome) + 1 }).writer;
+      ledger.close(ledger.exit({ outcome, endedAt: "2026-01-01T00:00:01.000Z" }));
+    }
+    await world.start();
+    const threw = await world.farhand(["result", "1", "--json"]);
+    expect([threw.code, JSON.parse(threw.stdout)]).toMatchObject([1, { type: "threw", error }]);
+    expect(await world.farhand(["result", "1"])).toMatchObject({
+      stdout: "",
+      stderr: "farhand: Job 1 threw: Nobody is there\n",
+    });
+    const returned = await world.farhand(["result", "2", "--json"]);
+    expect([returned.code, JSON.parse(returned.stdout)]).toMatchObject([
+      0,
+      { type: "value", value: [1, "two"] },
+    ]);
+    expect(await world.farhand(["wait", "2", "1"])).toMatchObject({ code: 1 });
   });
 
   test("--wait answers when the job has ended, --no-wait at once", async () => {

@@ -138,7 +138,7 @@ describe("farhand jobs --watch", () => {
     /** What stands on the screen: the last frame. */
     const frame = () => Bun.stripANSI(written().slice(written().lastIndexOf("\x1b[H")));
     await eventually(() => /^1 +running/m.test(frame()), 30_000);
-    expect(written()).toStartWith("\x1b[?1049h\x1b[?25l");
+    expect(written()).toStartWith("\x1b[?1049h\x1b[?25l\x1b[?7l");
     const frames = () => written().split("\x1b[H").length;
     // Times go on though nothing changes.
     const before = frames();
@@ -151,7 +151,7 @@ describe("farhand jobs --watch", () => {
     await eventually(() => frame().includes("\n13 ") && /^1 /m.test(frame()), 30_000);
     child.kill("SIGINT");
     expect(await child.exited).toBe(130);
-    await eventually(() => written().endsWith("\x1b[?25h\x1b[?1049l"), 30_000);
+    await eventually(() => written().endsWith("\x1b[?7h\x1b[?25h\x1b[?1049l"), 30_000);
     terminal.close();
   });
 });

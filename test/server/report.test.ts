@@ -23,7 +23,7 @@ const status: ServerStatus = {
 test("What start and status say", () => {
   expect(describeStarted(status)).toBe("farhandd 1.0.0 listens on 127.0.0.1:9922 and [::1]:9922 with pid 7");
   expect(describeStatus(status, "/s").split("\n").at(-1)).toBe(
-    "  3 of 5 jobs running; keeper 8 with 2 jobs, keeper 9 with 1 jobs (it does not answer), " +
+    "  3 of 5 jobs running; keeper 8 with 2 jobs, keeper 9 with 1 job (it does not answer), " +
       "keeper c with 0 jobs (of version 2, which this farhandd cannot use)",
   );
 });
@@ -32,6 +32,10 @@ test("What stop says of the jobs that go on, that ended, and that could not be e
   const left = [{ job: "x", number: 4, reason: "it is stubborn" }];
   expect(describeStopped({ status, ended: 0, left: [] })).toBe(
     "farhandd with pid 7 has stopped; 3 running jobs go on without it",
+  );
+  const one = { ...status, jobs: { running: 1, total: 5 } };
+  expect(describeStopped({ status: one, ended: 0, left: [] })).toBe(
+    "farhandd with pid 7 has stopped; 1 running job goes on without it",
   );
   expect(describeStopped({ status, ended: 3, left: [] })).toBe(
     "farhandd with pid 7 has stopped; 3 jobs ended",

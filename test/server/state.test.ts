@@ -58,11 +58,21 @@ describe("prepareState()", () => {
       mkdirSync(world.state);
       chmodSync(world.state, mode);
       expect(refusal("state_unusable", () => prepareState(world.state))).toBe(
-        `Cannot use state directory "${world.state}": others may enter it; run chmod 700 '${world.state}'`,
+        `Cannot use state directory "${world.state}": others may enter it; run chmod 700 ${world.state}`,
       );
       expect(readdirSync(world.state)).toEqual([]);
     },
   );
+
+  test("says so in a line that a shell reads as it is meant, whatever the directory is called", () => {
+    using world = setup();
+    const odd = join(world.home, "it's $HOME here");
+    mkdirSync(odd);
+    chmodSync(odd, 0o755);
+    const [, advice = ""] = refusal("state_unusable", () => prepareState(odd)).split("run ");
+    expect(Bun.spawnSync(["sh", "-c", advice]).exitCode).toBe(0);
+    prepareState(odd);
+  });
 
   test("looks at the directory that a link points to", () => {
     using world = setup();

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { AppError } from "../../src/protocol/error.ts";
 import { parseFlags, toConfigFlags, toStopRequest, usage } from "../../src/server/verbs.ts";
 
 describe("parseFlags()", () => {
@@ -9,13 +10,20 @@ describe("parseFlags()", () => {
   });
 
   test.each([
-    ["serve", ["now"]],
-    ["service", ["install", "now"]],
-    ["stop", ["--listen", "a:1"]],
-    ["stop", ["--background"]],
-    ["status", ["--state"]],
-  ] as const)("refuses %s %j", (verb, args) => {
-    expect(() => parseFlags(verb, args)).toThrow("Cannot read the command line");
+    ["serve", ["now"], 'unexpected argument "now"'],
+    ["service", ["install", "now"], '"now" is too much'],
+    ["service", ["--nope"], 'unknown option "--nope"'],
+    ["stop", ["--listen", "a:1"], 'unknown option "--listen"'],
+    ["stop", ["--background"], 'unknown option "--background"'],
+    ["status", ["--state"], 'option "--state <value>" argument missing'],
+  ] as const)("refuses %s %j in a sentence", (verb, args, why) => {
+    let message: unknown;
+    try {
+      parseFlags(verb, args);
+    } catch (error) {
+      message = error instanceof AppError ? error.message : error;
+    }
+    expect(message).toBe(`Cannot read the command line: ${why}`);
   });
 });
 

@@ -23,6 +23,8 @@ export class Job {
   #holders = 0;
   /** The holder that the keeper took with the spawn, until its channel is attached. */
   startedFor: HolderId | undefined;
+  /** Who has each hold, told when another takes it. */
+  readonly #readers = new Map<HolderId, () => void>();
   readonly #listeners = new Set<() => void>();
   #standing: JobStanding;
   #closed: boolean;
@@ -92,6 +94,21 @@ export class Job {
   subscribe(listener: () => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** A hold is this reader's from now on, whichever session it had before; who had it is told. */
+  takeHold(holder: HolderId, onTaken: () => void): void {
+    const former = this.#readers.get(holder);
+    this.#readers.set(holder, onTaken);
+    former?.();
+  }
+
+  /** A reader leaves its hold. False when that is another's by now. */
+  leaveHold(holder: HolderId, onTaken: () => void): boolean {
+    const reader = this.#readers.get(holder);
+    if (reader !== undefined && reader !== onTaken) return false;
+    this.#readers.delete(holder);
+    return true;
   }
 
   /** Resolves when the job has exited. */

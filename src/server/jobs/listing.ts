@@ -1,9 +1,9 @@
 import type { JobPage, JobQuery } from "../../commands/define.ts";
 import { turn } from "../../lib/abort.ts";
 import type { JobSummary } from "../../protocol/job.ts";
-import type { Job } from "./job.ts";
 import { toPredicate } from "./job-filter.ts";
 import type { IndexedJob } from "./job-index.ts";
+import type { Job } from "./job.ts";
 
 /** Bytes of summaries in one answer, so that it always fits into a control frame. */
 export const PAGE_BYTES = 48 * 1024;

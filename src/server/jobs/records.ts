@@ -11,9 +11,9 @@ import type { JobId } from "../../protocol/id.ts";
 import type { JobDetails, JobName, JobSummary } from "../../protocol/job.ts";
 import { Labels } from "../../protocol/terms.ts";
 import type { Changes } from "./changes.ts";
-import type { Job } from "./job.ts";
 import { toPredicate } from "./job-filter.ts";
 import type { JobIndex } from "./job-index.ts";
+import type { Job } from "./job.ts";
 import { PAGE_BYTES } from "./listing.ts";
 
 /** Characters of argv, and of the names of variables, that are shown of one job alone. */

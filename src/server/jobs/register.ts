@@ -4,8 +4,8 @@ import type { Exit } from "../../protocol/packet.ts";
 import type { StartRecord } from "../../ledger/start.ts";
 import type { KeeperLink } from "../keepers/keeper-link.ts";
 import { Changes } from "./changes.ts";
-import { Job } from "./job.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
+import { Job } from "./job.ts";
 
 /** Every job that is known: those that keepers keep, and through the index those that are over. */
 export class Register {

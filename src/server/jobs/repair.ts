@@ -7,8 +7,8 @@ import { findStart, findStartFault } from "../../ledger/start.ts";
 import type { Log } from "../../lib/log.ts";
 import { AppError } from "../../protocol/error.ts";
 import { JobId } from "../../protocol/id.ts";
-import { type IndexedJob, JobIndex } from "./job-index.ts";
 import { lockState, prepareState } from "../state.ts";
+import { type IndexedJob, JobIndex } from "./job-index.ts";
 
 /** The files of an index: SQLite keeps what is not yet in the first in the others. */
 const SUFFIXES = ["", "-wal", "-shm"] as const;

@@ -3,6 +3,7 @@ import { parseDuration } from "../../lib/duration.ts";
 import { parseSize } from "../../lib/size.ts";
 import { AppError } from "../../protocol/error.ts";
 import { MAX_RETAINED_JOBS } from "../../protocol/limits.ts";
+import { toQuantity } from "../quantity.ts";
 
 /** Beyond which ended jobs are removed, oldest first. Infinite where there is no limit. */
 export interface RetentionLimits {
@@ -14,7 +15,7 @@ export interface RetentionLimits {
   readonly bytes: number | undefined;
 }
 
-export const DEFAULT_RETENTION: RetentionLimits = {
+const DEFAULT_RETENTION: RetentionLimits = {
   age: Number.POSITIVE_INFINITY,
   jobs: MAX_RETAINED_JOBS,
   bytes: undefined,
@@ -22,9 +23,9 @@ export const DEFAULT_RETENTION: RetentionLimits = {
 
 /** What the configuration file may say of it; `"all"` takes a limit away. */
 export const RetentionTable = v.strictObject({
-  age: v.optional(v.pipe(v.string(), toLimit(parseDuration))),
-  jobs: v.optional(v.pipe(v.union([v.number(), v.string()]), toLimit(parseCount))),
-  bytes: v.optional(v.pipe(v.string(), toLimit(parseSize))),
+  age: v.optional(v.pipe(v.string(), toQuantity(orAll(parseDuration)))),
+  jobs: v.optional(v.pipe(v.union([v.number(), v.string()]), toQuantity(orAll(parseCount)))),
+  bytes: v.optional(v.pipe(v.string(), toQuantity(orAll(parseSize)))),
 });
 export type RetentionTable = v.InferOutput<typeof RetentionTable>;
 
@@ -44,17 +45,16 @@ export function toRetention(flags: RetentionFlags, table: RetentionTable = {}): 
   return { age: age ?? DEFAULT_RETENTION.age, jobs: jobs ?? DEFAULT_RETENTION.jobs, bytes };
 }
 
-function toLimit<I extends string | number>(parse: (text: string) => number) {
-  return v.rawTransform<I, number>(({ dataset, addIssue, NEVER }) => {
-    if (dataset.value === "all") return Number.POSITIVE_INFINITY;
+/** Reads `all` as no limit. */
+function orAll(parse: (text: string) => number): (text: string) => number {
+  return (text) => {
+    if (text === "all") return Number.POSITIVE_INFINITY;
     try {
-      return parse(String(dataset.value));
+      return parse(text);
     } catch (error) {
-      const [, why = ""] = /: (.*)$/.exec(error instanceof RangeError ? error.message : "") ?? [];
-      addIssue({ message: `${why}, or all` });
-      return NEVER;
+      throw error instanceof RangeError ? new RangeError(`${error.message}, or all`) : error;
     }
-  });
+  };
 }
 
 function parseCount(text: string): number {

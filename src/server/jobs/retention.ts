@@ -49,7 +49,7 @@ interface Inventory {
 }
 
 /** Bytes that all ledgers together may take on the file system of a state directory, unless told otherwise. */
-export function findBudget(state: string): number {
+function findBudget(state: string): number {
   const { blocks, bsize } = statfsSync(state);
   return Math.min(MAX_RETAINED_BYTES, Math.floor(blocks * bsize * RETAINED_SHARE));
 }

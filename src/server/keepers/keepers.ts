@@ -18,8 +18,8 @@ import { claimLock } from "../../process/lock.ts";
 import { AppError } from "../../protocol/error.ts";
 import { KeeperId } from "../../protocol/id.ts";
 import { LINK_BEAT, LINK_PATIENCE } from "../../protocol/limits.ts";
-import { KeeperLink, type KnownKeeper, type LinkBeat } from "./keeper-link.ts";
 import { timeLimit } from "../time-limit.ts";
+import { KeeperLink, type KnownKeeper, type LinkBeat } from "./keeper-link.ts";
 
 /** Milliseconds that a new keeper may take to answer. */
 const START_TIMEOUT = 10_000;

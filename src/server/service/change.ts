@@ -20,12 +20,17 @@ export async function changeService(
 ): Promise<{ readonly text: string; readonly code: number }> {
   const request = { ...who, isUser: Boolean(flags["user"]), flags: toConfigFlags(flags) };
   const action = parseAction(flags["action"]);
+  if (flags["print"] && action !== "install")
+    throw new AppError("invalid_input", `Cannot print for "${action}": --print shows what install writes`);
   const definition = defineService(request);
-  if (flags["print"]) return { text: definition.text.trimEnd(), code: 0 };
   const show = (value: object, text: string, code = 0) => ({
     text: flags["json"] ? JSON.stringify(value) : text,
     code,
   });
+  if (flags["print"]) {
+    const { manager, path, text } = definition;
+    return show({ manager, path, text }, text.trimEnd());
+  }
   switch (action) {
     case "install": {
       checkMayChange(request);

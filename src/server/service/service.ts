@@ -63,6 +63,7 @@ export function uninstall(definition: ServiceDefinition, system: ServiceSystem):
   return { manager, path, byHand: [...before, ...runAll(forget, system, "uninstall")] };
 }
 
+/** How the service stands: its file, and what its manager says of it where that runs. */
 export function inspect(definition: ServiceDefinition, system: ServiceSystem): ServiceState {
   const { manager, path, isEnabled, isActive } = definition;
   const installed = isOurs(definition);

@@ -99,8 +99,8 @@ function parseInput<S extends v.GenericSchema>(command: string, schema: S, value
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   const path = v.getDotPath(issue);
-  throw new AppError(
-    "invalid_input",
-    `Cannot call "${command}": the input${path ? ` at "${path.slice(0, 200)}"` : ""}: ${issue.message.slice(0, 200)}`,
-  );
+  // Our own schemas say what is wrong as the rest of a sentence; valibot says it in one of its own.
+  const why = `${/^[a-z]/.test(issue.message) ? "" : "is not valid: "}${issue.message.slice(0, 200)}`;
+  const where = path ? ` at "${path.slice(0, 200)}"` : "";
+  throw new AppError("invalid_input", `Cannot call "${command}": the input${where} ${why}`);
 }

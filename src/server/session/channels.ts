@@ -6,9 +6,9 @@ import { AppError, toErrorBody } from "../../protocol/error.ts";
 import { Flight } from "../../protocol/flight.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
-import { InputChannel } from "./input-channel.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import { InputChannel } from "./input-channel.ts";
 import { OutputChannel } from "./output-channel.ts";
 
 /** Bytes that may wait in the connection before no more output is put behind them. */
@@ -52,8 +52,8 @@ export class Channels {
 
   /** Throws `protocol_error` for a number that was used, `too_many`. */
   openOutput({ channel: id, job, from, holder, hold, limit }: OpenOutput): void {
-    this.#claim(id);
     this.#dropReplaced(job, holder);
+    this.#claim(id);
     const channel = new OutputChannel({
       state: this.#options.state,
       job,
@@ -62,6 +62,8 @@ export class Channels {
       hold,
       flight: this.#flight,
       onReady: () => this.startPumping(),
+      onTaken: () =>
+        this.#break(id, new AppError("session_replaced", "This hold is another session's by now")),
     });
     channel.grant({ received: 0, limit }, performance.now());
     this.#channels.set(id, channel);
@@ -149,16 +151,17 @@ export class Channels {
     this.#channels.clear();
   }
 
-  /** Runs by itself while there is output to send and room to send it. */
+  /** Runs by itself while there is output to send and room to send it; once for all that is told of at the same time. */
   startPumping(): void {
-    const line = this.#options.line();
-    if (this.#pumping || line === undefined) return;
-    if (!this.#pump(line)) return;
+    if (this.#pumping) return;
     this.#pumping = true;
-    setImmediate(() => {
-      this.#pumping = false;
-      this.startPumping();
-    });
+    queueMicrotask(() => this.#pumpOn());
+  }
+
+  #pumpOn(): void {
+    const line = this.#options.line();
+    this.#pumping = line !== undefined && this.#pump(line);
+    if (this.#pumping) setImmediate(() => this.#pumpOn());
   }
 
   #claim(id: number): void {

@@ -19,6 +19,8 @@ export interface OutputChannelOptions {
   readonly flight: Flight;
   /** There may be something to send. */
   readonly onReady: () => void;
+  /** Another channel has taken the hold, maybe in another session. */
+  readonly onTaken: () => void;
 }
 
 /** What was sent in one frame, until the client has consumed it. */
@@ -44,9 +46,9 @@ export class OutputChannel {
     this.#options = options;
   }
 
-  /** Whether it keeps the job waiting, or did before its connection was lost. */
+  /** Whether it keeps the job waiting, or did before its connection was lost; of a job that is over nobody has a hold. */
   get isHeld(): boolean {
-    return this.#options.holder !== undefined;
+    return this.#options.holder !== undefined && this.#job?.isClosed !== true;
   }
 
   isOf(job: JobId, holder: HolderId): boolean {
@@ -55,7 +57,7 @@ export class OutputChannel {
 
   /** Begins to read; a holder's hold moves to where that is. */
   attach(job: Job): void {
-    const { from, holder, hold, onReady } = this.#options;
+    const { from, holder, hold, onReady, onTaken } = this.#options;
     this.#job = job;
     if (this.#closed === "replaced") return;
     const isHeld = holder !== undefined && job.startedFor === holder;
@@ -63,10 +65,11 @@ export class OutputChannel {
     if (this.#closed !== undefined) return this.#letGo();
     this.#reader = this.#open(job, this.#toFirst(job, from));
     if (holder !== undefined) {
+      job.holders++;
+      job.takeHold(holder, onTaken);
       this.#reader.seek(job.position);
       // A job that was started for this holder waits for it already.
       if (!isHeld) this.#send({ type: "attach", holder, position: this.#toPosition(job, hold) });
-      job.holders++;
     }
     this.#subscription = job.subscribe(onReady);
     onReady();
@@ -84,14 +87,14 @@ export class OutputChannel {
 
   /** Whether everything is sent and nothing more will come. */
   get isAtEnd(): boolean {
-    if (this.#finished || this.#reader === undefined || this.#job?.isClosed !== true) return false;
+    if (this.#isOver || this.#reader === undefined || this.#job?.isClosed !== true) return false;
     // With room for any record, a read that gave nothing has read everything.
     return this.#reader.position >= this.#job.position || this.#credit.available >= MAX_RECORD_BYTES;
   }
 
   /** Reads the next whole records that credit allows into `target`; answers their bytes. */
   read(target: Uint8Array, now: number): number {
-    if (this.#reader === undefined || this.#job === undefined || this.#finished) return 0;
+    if (this.#reader === undefined || this.#job === undefined || this.#isOver) return 0;
     const { room: left, frameBytes } = this.#options.flight;
     const flight = Math.min(frameBytes, Math.max(MAX_RECORD_BYTES, left));
     const room = Math.min(target.length, this.#credit.available, flight);
@@ -137,19 +140,27 @@ export class OutputChannel {
   replace(now: number): void {
     this.#stop(now);
     this.#closed = "replaced";
+    const { holder, onTaken } = this.#options;
+    if (holder !== undefined) this.#job?.leaveHold(holder, onTaken);
+  }
+
+  /** Whether nothing more is sent: everything was, or nobody takes it. */
+  get #isOver(): boolean {
+    return this.#finished || this.#closed !== undefined;
   }
 
   #stop(now: number): void {
     if (this.#closed !== undefined) return;
     this.#release();
     this.#options.flight.land(this.#credit.inFlight, now, true);
-    if (this.isHeld && this.#reader !== undefined && this.#job !== undefined) this.#job.holders--;
+    const { holder } = this.#options;
+    if (holder !== undefined && this.#reader !== undefined && this.#job !== undefined) this.#job.holders--;
   }
 
   #letGo(): void {
-    const { holder } = this.#options;
-    if (holder !== undefined)
-      this.#send({ type: this.#closed === "on purpose" ? "release" : "orphan", holder });
+    const { holder, onTaken } = this.#options;
+    if (holder === undefined || this.#job?.leaveHold(holder, onTaken) !== true) return;
+    this.#send({ type: this.#closed === "on purpose" ? "release" : "orphan", holder });
   }
 
   #release(): void {

@@ -499,7 +499,7 @@ describe("JobIndex", () => {
 
 /** Tells why an index cannot be opened. */
 const OPENER = `
-  const { JobIndex } = await import(${JSON.stringify(join(import.meta.dir, "../../../src/server/job-index.ts"))});
+  const { JobIndex } = await import(${JSON.stringify(join(import.meta.dir, "../../../src/server/jobs/job-index.ts"))});
   try {
     new JobIndex(process.argv[1], console);
   } catch (error) {
