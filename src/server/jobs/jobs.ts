@@ -195,7 +195,7 @@ export class Jobs {
       cancel: async (ref, name, grace) => {
         const job = await this.#resolve(ref, owner);
         const signal = parseSignal(name);
-        if (job.keeper === undefined) return await endLost(this.#toLost(job), { signal, grace });
+        if (job.keeper === undefined) return await endLost(this.#toLost(job), { signal, grace }, this.#table);
         const { job: id } = job.start;
         const reply = await job.keeper.request({ type: "cancel", job: id, signal, grace, by: owner });
         return reply.type === "reply" ? reply.ended : undefined;

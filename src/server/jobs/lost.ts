@@ -3,7 +3,7 @@ import { sessionMembers } from "../../process/identity.ts";
 import { signalGroup } from "../../process/signal.ts";
 import { type Order, Termination } from "../../process/termination.ts";
 import type { ProcessTable } from "../../process/table.ts";
-import { Tree, type TreeOptions } from "../../process/tree.ts";
+import { Tree } from "../../process/tree.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Ended, ProcessIdentity } from "../../protocol/job.ts";
 
@@ -16,7 +16,7 @@ export interface LostJob {
 
 /** Its processes that still live, or did some milliseconds ago: there may be many such jobs to tell of. */
 export function findLiving(job: LostJob, table: ProcessTable): ProcessIdentity[] {
-  const living = findTree(job, { table })?.find() ?? [];
+  const living = findTree(job, table)?.find() ?? [];
   return living.map(({ pid, startTime }) => ({ pid, startTime }));
 }
 
@@ -27,16 +27,17 @@ export function signalLost({ directory, start }: LostJob, signal: NodeJS.Signals
   throw notRunning(start);
 }
 
-/** Ends what is left of it, as its keeper would. Throws `not_running`. */
-export async function endLost(job: LostJob, order: Order): Promise<Ended> {
-  const tree = findTree(job, {});
+/** Ends what is left of it, as its keeper would; the table knows then that it is gone. Throws `not_running`. */
+export async function endLost(job: LostJob, order: Order, table: ProcessTable): Promise<Ended> {
+  await table.readSoon(performance.now()); // what was listed before is not to be told of again
+  const tree = findTree(job, table);
   if (tree === undefined || (await tree.findSoon()).length === 0) throw notRunning(job.start);
   return new Termination({ find: () => tree.findSoon(), leader: tree.leader }, order).ended;
 }
 
-function findTree({ directory, start }: LostJob, options: Pick<TreeOptions, "table">): Tree | undefined {
+function findTree({ directory, start }: LostJob, table: ProcessTable): Tree | undefined {
   const leader = findProcess(directory);
-  return leader && new Tree({ ...options, leader, mark: start.job });
+  return leader && new Tree({ leader, mark: start.job, table });
 }
 
 function notRunning({ number }: StartRecord): AppError {
