@@ -162,7 +162,7 @@ describe("kill", () => {
     await world.shell(`mkdir -p /sys/fs/cgroup/freezer/fh-${pid} && cd /sys/fs/cgroup/freezer/fh-${pid} &&
         echo ${pid} > cgroup.procs && echo FROZEN > freezer.state`);
     try {
-      const { code, stdout } = await world.farhand(["kill", "--grace", "200ms", job]);
+      const { code, stdout } = await world.farhand(["kill", "--grace", "2s", job]);
       expect(code).toBe(125);
       expect(stdout).toContain(`1 process ended by SIGTERM; left behind: pid ${pid}\n`);
     } finally {
