@@ -73,7 +73,8 @@ export class Retention {
   #swept = 0;
   /** Bytes that all ledgers together may take, as of then. */
   #budget = Number.POSITIVE_INFINITY;
-  readonly #table = new ProcessTable();
+  /** The processes that there are, as of the last sweep. */
+  #table = new ProcessTable();
   /** When the event loop last had a turn. */
   #began = 0;
 
@@ -106,6 +107,7 @@ export class Retention {
     this.#budget = limits.bytes ?? findBudget(state);
     this.#swept = live.written;
     this.#began = performance.now();
+    this.#table = new ProcessTable();
     const budget = this.#budget;
     const ended = index.listEnded();
     const found = await this.#measure(ended);
