@@ -9,8 +9,8 @@ setDefaultTimeout(120_000);
 const fault = findMachineFault();
 const testOnMachine = testIf(fault === undefined, fault ?? "");
 
-/** Runs until the file `/work/go` appears, and ends with 7. */
-const waiter = "echo $HOME; while [ ! -e /work/go ]; do sleep 0.05; done; echo done; exit 7";
+/** Runs until the file `/stage/go` appears, and ends with 7. */
+const waiter = "echo $HOME; while [ ! -e /stage/go ]; do sleep 0.05; done; echo done; exit 7";
 
 async function setup() {
   const disk = openDirectory();
@@ -76,7 +76,7 @@ testOnMachine(
     expect((await world.run("farhandd service status")).code).toBe(3);
     await world.say("farhandd service uninstall");
     expect((await world.run("ls /etc/systemd/system/farhandd.service")).code).not.toBe(0);
-    await world.say("farhandd start; touch /work/go");
+    await world.say("farhandd start; touch /stage/go");
     expect(await world.run(`farhand follow ${job}`)).toMatchObject({ code: 7, stdout: "/root\ndone\n" });
   },
 );

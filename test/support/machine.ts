@@ -36,10 +36,10 @@ export class Machine implements AsyncDisposable {
     this.#cgroup = cgroup;
   }
 
-  /** Boots a machine and resolves when systemd answers. `disk`: what it keeps over reboots, with the executables in /work. */
+  /** Boots a machine and resolves when systemd answers. `disk`: what it keeps over reboots, with the executables in /stage. */
   static async boot(disk: string): Promise<Machine> {
-    for (const name of ["root", "units", "var", "work"]) mkdirSync(join(disk, name), { recursive: true });
-    for (const path of [FARHAND, FARHANDD]) copyFileSync(path, join(disk, "work", basename(path)));
+    for (const name of ["root", "units", "var", "stage"]) mkdirSync(join(disk, name), { recursive: true });
+    for (const path of [FARHAND, FARHANDD]) copyFileSync(path, join(disk, "stage", basename(path)));
     const cgroup = join(HIERARCHY, `farhand-test-${crypto.randomUUID()}`);
     mkdirSync(cgroup);
     const boot = Bun.spawn(["bash", script, join(disk, "root"), disk, cgroup], {
@@ -64,7 +64,7 @@ export class Machine implements AsyncDisposable {
     if (init === undefined) return { code: null, stdout: "", stderr: "It has not booted" };
     const namespaces = ["--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--root", "--wd"];
     const child = Bun.spawn(["nsenter", "--target", String(init), ...namespaces, "bash", "-c", line], {
-      env: { PATH: "/work:/usr/sbin:/usr/bin", HOME: "/root" },
+      env: { PATH: "/stage:/usr/sbin:/usr/bin", HOME: "/root" },
       stdio: ["ignore", "pipe", "pipe"],
     });
     const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
