@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
+import { Random } from "../support/random.ts";
 import { isRunning, openWorld, readProcess, type World } from "../support/world.ts";
 
 setDefaultTimeout(300_000);
@@ -27,21 +28,10 @@ function toScript(round: number): string {
 }
 const said = Array.from({ length: 2_000 }, (_, i) => `${i + 1}\n`).join("");
 
-/** A generator of numbers from 0 to 1 that a seed decides (mulberry32). */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 test(`kill -9 of front or keeper at ${POINTS} points of submitting, running and ending loses no acknowledged job`, async () => {
   const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
   console.log(`seed ${seed}`);
-  const random = createRandom(seed);
+  const random = new Random(seed);
   await using world = openWorld();
   await world.start();
   const counts = { acknowledged: 0, exited: 0, lost: 0 };
@@ -50,7 +40,7 @@ test(`kill -9 of front or keeper at ${POINTS} points of submitting, running and 
     const { pid, keepers } = await world.status();
     const target = victim === "front" ? pid : keepers.findLast(({ state }) => state === "reached")?.pid;
     const client = world.open(["farhand", "exec", "-d", "--shell", toScript(round)]);
-    await Bun.sleep(((round + random()) / POINTS) * SPAN);
+    await Bun.sleep(((round + random.next()) / POINTS) * SPAN);
     await murder(target ?? 0);
     if (victim === "front") await world.start();
     const { code, stdout } = await client.ran;

@@ -6,6 +6,7 @@ import type { Faults } from "../support/proxy-connection.ts";
 import { eventually } from "../support/eventually.ts";
 import { openProxy } from "../support/proxy.ts";
 import { RawClient } from "../support/raw.ts";
+import { Random } from "../support/random.ts";
 import { isRunning, openWorld } from "../support/world.ts";
 
 setDefaultTimeout(180_000);
@@ -32,12 +33,12 @@ describe("A call whose command appends a line", () => {
     await using world = await setup();
     writeFileSync(join(world.home, "ran"), "");
     const seed = Math.floor(Math.random() * 2 ** 31);
-    const random = createRandom(seed);
+    const random = new Random(seed);
     const cut = (round: number): Faults => {
-      const cutBy = random() < 0.5 ? "fin" : "reset";
+      const cutBy = random.next() < 0.5 ? "fin" : "reset";
       return round % 2 === 0
-        ? { cutToServer: Math.floor(random() * BYTES.toServer), cutBy }
-        : { cutToClient: Math.floor(random() * BYTES.toClient), cutBy };
+        ? { cutToServer: Math.floor(random.next() * BYTES.toServer), cutBy }
+        : { cutToClient: Math.floor(random.next() * BYTES.toClient), cutBy };
     };
     let cuts = 0;
     for (let round = 0; round < 200; round++) {
@@ -164,14 +165,3 @@ describe("500 clients", () => {
     expect(states).toEqual(["reconnecting", "connected", "closed"]);
   });
 });
-
-/** A generator that a seed repeats (mulberry32, by Tommy Ettinger). */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

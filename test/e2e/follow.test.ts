@@ -11,7 +11,7 @@ async function setup() {
   const world = openWorld();
   await world.start();
   const touch = (name: string) => writeFileSync(join(world.home, name), "");
-  /** A job that has said all that it will for now; it ends with `code` once there is a file `go`. */
+  /** A job that has said what it says at first; it ends with `code` once there is a file `go`. */
   const say = async (line: string, code = 0) => {
     const job = await world.detach(
       "--shell",

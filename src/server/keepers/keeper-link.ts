@@ -195,7 +195,7 @@ export class KeeperLink {
     this.#wire?.end();
   }
 
-  /** The keeper cannot be reached for now: nobody waits for its answers, which it may give when it can. */
+  /** The keeper cannot be reached: nobody waits any more for its answers, which it may give when it can be again. */
   giveUp(): void {
     if (this.#wire !== undefined) return;
     for (const { answer } of this.#requests.values()) answer.reject(mayObey(this.#state.pid));

@@ -261,7 +261,7 @@ export class Keepers implements Disposable {
     await keeper.link.connect(this.#signal);
   }
 
-  /** One that cannot be reached for now: what waits for it is done elsewhere, or told so. */
+  /** One that cannot be reached: until it can, what waits for it is done elsewhere, or told so. */
   #giveUp(keeper: Keeper): void {
     keeper.link.giveUp();
     if (this.#current === keeper) this.#startReplacing(keeper);
