@@ -30,7 +30,7 @@ export class PrefixRenderer {
 
   render = (packet: Packet): readonly Shown[] => {
     if (packet.type === "gap" || packet.type === "closed") return this.rest();
-    if (packet.type === "exit") return [];
+    if (packet.type !== "stdout" && packet.type !== "stderr") return [];
     const { type: stream, bytes } = packet;
     const begun = this.#begun[stream];
     const parts: Uint8Array[] = [];

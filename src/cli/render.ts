@@ -70,6 +70,7 @@ function toJson(packet: Packet): object {
       const { type, number, at, outcome, totals, usage, endedAt } = packet;
       return { type, number, at, outcome, totals, usage, endedAt };
     }
+    case "value":
     case "gap":
     case "closed":
       return packet;

@@ -1,11 +1,15 @@
 import type * as v from "valibot";
-import type { JobFilter } from "../protocol/filter.ts";
-import type { JobId } from "../protocol/id.ts";
-import type { Ended, JobDetails, JobName, JobSummary } from "../protocol/job.ts";
-import type { Labels, Terms } from "../protocol/terms.ts";
+import type { Terms } from "../protocol/terms.ts";
+import type { CommandContext } from "./context.ts";
 
-/** What a caller must be allowed to. */
-export type Permission = "read" | "exec";
+/**
+ * What a caller must be allowed to: look at jobs and the machine and read files, change files and workspaces, run programs,
+ * stop the server, or restart and suspend the machine.
+ */
+export type Permission = "read" | "write" | "exec" | "control" | "power";
+
+/** The systems that Farhand runs on, as Bun names them. */
+export type System = "linux" | "darwin" | "win32";
 
 /** What a job is asked to run. */
 export interface Program {
@@ -17,78 +21,6 @@ export interface Program {
   /** Bytes of output to keep; undefined for all. */
   readonly keepBytes: number | undefined;
   readonly terms: Terms;
-}
-
-/** Which page of jobs is wanted. */
-export interface JobQuery {
-  /** Only jobs with lower numbers. */
-  readonly before: number | undefined;
-  readonly limit: number | undefined;
-  readonly filter: JobFilter | undefined;
-}
-
-export interface JobPage {
-  /** Newest first. It may be empty though there are more. */
-  readonly jobs: readonly JobSummary[];
-  /** There may be more. */
-  readonly more: boolean;
-  /** What `before` is for the next page. */
-  readonly next: number;
-}
-
-/** What happened to jobs since a moment that `cursor` named. */
-export interface JobChanges {
-  /** Names the moment of this answer. */
-  readonly cursor: string;
-  /** That moment is not known any more: nothing is told, and all jobs are to be listed anew. */
-  readonly isReset: boolean;
-  /** As they are now. `isMeant`: whether the filter matches. */
-  readonly changed: readonly { readonly job: JobSummary; readonly isMeant: boolean }[];
-  readonly removed: readonly JobId[];
-}
-
-/**
- * The jobs that a caller may see, also those that are just being started. Everything here refuses unknown and ambiguous
- * references (`not_found`, `ambiguous`).
- */
-export interface JobAccess {
-  /** A page of summaries, newest first. It looks at so many jobs at most, whether they match or not. */
-  list(query: JobQuery): Promise<JobPage>;
-  /** `ref`: a number, a UUID, a unique prefix of one, or `@last`, the caller's own last one. */
-  get(ref: string): Promise<JobSummary>;
-  show(ref: string): Promise<JobDetails>;
-  /** Sets labels and takes others away. Throws `invalid_input` when that makes too many. */
-  label(ref: string, set: Labels, unset: readonly string[]): Promise<JobSummary>;
-  /** Removes the records of ended jobs: all or, where one has not ended (`still_running`), none. */
-  remove(refs: readonly string[]): Promise<readonly JobName[]>;
-  /** Resolves when a job has changed since then; at once without a cursor. */
-  changes(
-    cursor: string | undefined,
-    filter: JobFilter | undefined,
-    signal: AbortSignal,
-  ): Promise<JobChanges>;
-  /** Resolves when the job has exited, with its outcome. */
-  wait(ref: string, signal: AbortSignal): Promise<JobSummary>;
-  /** Throws `not_running` when no process is left. */
-  signal(ref: string, name: string): Promise<void>;
-  /**
-   * Ends every process of the job: the signal, then KILL after `grace` ms. Resolves when they are gone, with what it did;
-   * at once and with nothing where a keeper of an older version does not tell. Throws `not_running` when none is left.
-   */
-  cancel(ref: string, name: string, grace: number): Promise<Ended | undefined>;
-}
-
-/** What the server gives to a command. A command takes nothing from anywhere else. */
-export interface CommandContext {
-  /** Aborted when the caller cancels or is gone; its reason says which. */
-  readonly signal: AbortSignal;
-  readonly jobs: JobAccess;
-  /** The server's own environment as jobs inherit it. */
-  readonly environment: Readonly<Record<string, string>>;
-  /** Resolves a path against the caller's working directory. */
-  resolvePath(path: string): string;
-  /** The argv by which this system runs a command line. */
-  toShell(line: string): readonly string[];
 }
 
 /** One option or argument on the command line. */
@@ -121,18 +53,29 @@ interface Face<Input> {
   readonly toInput: (values: CliValues) => Input;
 }
 
-interface Common<S extends v.GenericSchema> {
+interface Common<S extends v.GenericSchema, P extends readonly string[]> {
   readonly name: string;
   readonly summary: string;
   readonly permission: Permission;
   /** Whether repeating a call does no harm. */
   readonly idempotent: boolean;
   readonly input: S;
+  /** Fields of the input in the order in which arguments without a name fill them; the last takes all that is left if it is a list. */
+  readonly positional?: P;
+  /** Where it is offered, if not everywhere. */
+  readonly systems?: readonly System[];
 }
 
 /** A command that lives in its session and answers with a result. */
-export interface ForegroundCommand<S extends v.GenericSchema, R extends v.GenericSchema> extends Common<S> {
+export interface ForegroundCommand<
+  S extends v.GenericSchema,
+  R extends v.GenericSchema,
+  P extends readonly string[] = readonly string[],
+> extends Common<S, P> {
   readonly kind: "foreground";
+  readonly event?: undefined;
+  /** It takes bytes besides its input. */
+  readonly takesInput?: boolean;
   readonly result: R;
   run(input: v.InferOutput<S>, context: CommandContext): Promise<v.InferInput<R>>;
   readonly cli: Face<v.InferInput<S>> & {
@@ -141,23 +84,67 @@ export interface ForegroundCommand<S extends v.GenericSchema, R extends v.Generi
   };
 }
 
+/**
+ * A foreground command that says something on the way: events, and bytes, at the pace at which they are read. An event takes
+ * at most 64 KiB as JSON.
+ */
+export interface StreamCommand<
+  S extends v.GenericSchema,
+  E extends v.GenericSchema,
+  R extends v.GenericSchema,
+  P extends readonly string[] = readonly string[],
+> extends Common<S, P> {
+  readonly kind: "foreground";
+  readonly event: E;
+  readonly takesInput?: boolean;
+  readonly result: R;
+  run(
+    input: v.InferOutput<S>,
+    context: CommandContext,
+  ): AsyncGenerator<v.InferInput<E> | Uint8Array, v.InferInput<R>, void>;
+  readonly cli: Face<v.InferInput<S>> & {
+    /** One event as text; several lines are fine. */
+    readonly show: (event: v.InferOutput<E>) => string;
+    /** What is said of the result, on stderr, if anything. */
+    readonly conclude?: (result: v.InferOutput<R>) => string | undefined;
+  };
+}
+
 /** A command that becomes a job. */
-export interface BackgroundCommand<S extends v.GenericSchema> extends Common<S> {
+export interface BackgroundCommand<
+  S extends v.GenericSchema,
+  P extends readonly string[] = readonly string[],
+> extends Common<S, P> {
   readonly kind: "background";
+  readonly event?: undefined;
   toProgram(input: v.InferOutput<S>, context: CommandContext): Program;
   readonly cli: Face<v.InferInput<S>>;
 }
 
+type Fields<S extends v.GenericSchema> = readonly (keyof v.InferInput<S> & string)[];
+
 /** Adds only types. */
-export function defineForeground<S extends v.GenericSchema, R extends v.GenericSchema>(
-  command: Omit<ForegroundCommand<S, R>, "kind">,
-): ForegroundCommand<S, R> {
+export function defineForeground<
+  S extends v.GenericSchema,
+  R extends v.GenericSchema,
+  const P extends Fields<S> = readonly [],
+>(command: Omit<ForegroundCommand<S, R, P>, "kind">): ForegroundCommand<S, R, P> {
   return { ...command, kind: "foreground" };
 }
 
 /** Adds only types. */
-export function defineBackground<S extends v.GenericSchema>(
-  command: Omit<BackgroundCommand<S>, "kind">,
-): BackgroundCommand<S> {
+export function defineStream<
+  S extends v.GenericSchema,
+  E extends v.GenericSchema,
+  R extends v.GenericSchema,
+  const P extends Fields<S> = readonly [],
+>(command: Omit<StreamCommand<S, E, R, P>, "kind">): StreamCommand<S, E, R, P> {
+  return { ...command, kind: "foreground" };
+}
+
+/** Adds only types. */
+export function defineBackground<S extends v.GenericSchema, const P extends Fields<S> = readonly []>(
+  command: Omit<BackgroundCommand<S, P>, "kind">,
+): BackgroundCommand<S, P> {
   return { ...command, kind: "background" };
 }

@@ -61,8 +61,8 @@ export const exec = defineBackground({
   toProgram({ argv, shell, cwd, env, clearEnv, stdin, merge, keepOutput, ...terms }, context) {
     return {
       argv: argv ?? context.toShell(shell ?? ""),
-      cwd: context.resolvePath(cwd ?? "."),
-      env: { ...(clearEnv ? {} : context.environment), ...env },
+      cwd: context.workspace.resolve(cwd ?? "."),
+      env: { ...(clearEnv ? {} : context.workspace.environment), ...env },
       stdin,
       merge,
       keepBytes: keepOutput === "all" ? undefined : keepOutput,

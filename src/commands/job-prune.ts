@@ -2,7 +2,8 @@ import * as v from "valibot";
 import { AppError } from "../protocol/error.ts";
 import { JobFilter } from "../protocol/filter.ts";
 import { JobSummary } from "../protocol/job.ts";
-import { defineForeground, type JobAccess } from "./define.ts";
+import type { JobAccess } from "./access/jobs.ts";
+import { defineForeground } from "./define.ts";
 import { filterArgs, parseMoment, toFilter } from "./filter.ts";
 import { DEFAULT_COLUMNS, toTable } from "./table.ts";
 

@@ -4,6 +4,7 @@ import { Hello, Welcome } from "./hello.ts";
 import { HolderId, JobId, WriterId } from "./id.ts";
 import { MAX_CONTROL_FRAME_BYTES, MAX_JSON_DEPTH } from "./limits.ts";
 import { Value } from "./value.ts";
+import { WorkspaceName } from "./workspace.ts";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(64));
@@ -30,6 +31,10 @@ const Call = v.object({
   job: v.optional(JobId),
   /** Of one that waits for this client from its start: opens its output from packet 0, as `open_output` would. */
   output: v.optional(v.object({ channel: channelId, holder: HolderId, limit: count })),
+  /** Of a foreground command that says something on the way: opens that from packet 0, as `open_events` would. */
+  events: v.optional(v.object({ channel: channelId, limit: count })),
+  /** What it counts paths from, and whose environment it has. */
+  workspace: v.optional(WorkspaceName),
 });
 const Cancel = v.object({ type: v.literal("cancel"), ...sequenced, call: callId });
 const OpenOutput = v.object({
@@ -50,6 +55,22 @@ const OpenInput = v.object({
   channel: channelId,
   job: JobId,
   writer: WriterId,
+});
+/** What a foreground call says on the way, from a packet that was not consumed yet. */
+const OpenEvents = v.object({
+  type: v.literal("open_events"),
+  ...sequenced,
+  channel: channelId,
+  call: callId,
+  since: count,
+  limit: v.optional(count, 0),
+});
+/** The bytes that a foreground call takes besides its input. */
+const OpenCallInput = v.object({
+  type: v.literal("open_call_input"),
+  ...sequenced,
+  channel: channelId,
+  call: callId,
 });
 const Close = v.object({ type: v.literal("close"), ...sequenced, channel: channelId });
 const End = v.object({ type: v.literal("end"), ...sequenced, channel: channelId, position: count });
@@ -98,6 +119,8 @@ export const ClientFrame = v.variant("type", [
   Cancel,
   OpenOutput,
   OpenInput,
+  OpenEvents,
+  OpenCallInput,
   Close,
   End,
   Discard,

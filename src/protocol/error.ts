@@ -16,6 +16,7 @@ export const ErrorCode = v.picklist([
   "still_running",
   "unavailable",
   "cancelled",
+  "os_error",
   "connection_refused",
   "connection_lost",
   "peer_lost",

@@ -117,3 +117,9 @@ export const LINK_PATIENCE = 3;
 
 /** Ended jobs that a server keeps unless told otherwise. */
 export const MAX_RETAINED_JOBS = 10_000;
+
+/** Bytes of a path that a caller writes: what Linux takes at most. */
+export const MAX_PATH_BYTES = 4 * KiB;
+
+/** Bytes of a foreground call's events, and of the bytes that a caller sends to one, that may wait for their reader. */
+export const CALL_WINDOW_BYTES = 1 * MiB;

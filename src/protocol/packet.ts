@@ -11,7 +11,7 @@ import { Outcome } from "./outcome.ts";
 export const RECORD_HEADER_BYTES = 28;
 const CRC_START = 8;
 
-const KINDS = { stdout: 1, stderr: 2, gap: 7, exit: 8, closed: 9 } as const;
+const KINDS = { stdout: 1, stderr: 2, value: 3, gap: 7, exit: 8, closed: 9 } as const;
 export type PacketKind = keyof typeof KINDS;
 const KIND_NAMES = new Map<number, PacketKind>(
   Object.entries(KINDS).map(([name, kind]) => [kind, name as PacketKind]),
@@ -59,6 +59,7 @@ interface Stamp {
 export type Packet = Stamp &
   (
     | { readonly type: "stdout" | "stderr"; readonly bytes: Uint8Array }
+    | { readonly type: "value"; readonly value: unknown }
     | ({ readonly type: "gap" } & Gap)
     | ({ readonly type: "exit" } & Exit)
     | ({ readonly type: "closed" } & Closed)
@@ -79,13 +80,17 @@ export function writeRecordHeader(
   target.setUint32(4, Bun.hash.crc32(payload, Bun.hash.crc32(header.subarray(CRC_START))));
 }
 
-/** One whole record with a JSON payload: a gap, the exit or the close. */
+/** One whole record with a JSON payload: a value, a gap, the exit or the close. */
 export function encodeRecord(
-  kind: "gap" | "exit" | "closed",
+  kind: "value" | "gap" | "exit" | "closed",
   stamp: Stamp,
-  body: Gap | Exit | Closed,
+  body: unknown,
 ): Uint8Array {
-  const payload = new TextEncoder().encode(JSON.stringify(body));
+  return encodePayload(kind, stamp, new TextEncoder().encode(JSON.stringify(body)));
+}
+
+/** One whole record. */
+export function encodePayload(kind: PacketKind, stamp: Stamp, payload: Uint8Array): Uint8Array {
   const record = new Uint8Array(RECORD_HEADER_BYTES + payload.length);
   record.set(payload, RECORD_HEADER_BYTES);
   writeRecordHeader(new DataView(record.buffer), kind, stamp, payload);
@@ -169,6 +174,8 @@ export function toPacket({ kind, number, at, payload }: RawRecord): Packet | und
     case "stdout":
     case "stderr":
       return { type: kind, number, at, bytes: payload };
+    case "value":
+      return { type: kind, number, at, value: parseJson(payload) };
     case "gap":
       return { type: kind, number, at, ...parseBody(Gap, payload) };
     case "exit":
@@ -183,7 +190,7 @@ export function addRecord(totals: Totals, { kind, number, payload }: RawRecord):
   if (kind === "gap") return parseBody(Gap, payload).totals;
   return {
     packets: number + 1,
-    values: totals.values,
+    values: totals.values + (kind === "value" ? 1 : 0),
     stdoutBytes: totals.stdoutBytes + (kind === "stdout" ? payload.length : 0),
     stderrBytes: totals.stderrBytes + (kind === "stderr" ? payload.length : 0),
   };

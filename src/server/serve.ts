@@ -9,7 +9,8 @@ import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
 import { createToken, openAuthenticator } from "./auth.ts";
 import type { ServerConfig } from "./config.ts";
-import { resolveFromHome, toJobEnvironment, toShell } from "./environment.ts";
+import { createContexts } from "./context.ts";
+import { toJobEnvironment } from "./environment.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -18,6 +19,7 @@ import { listen } from "./listener.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
+import { Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
@@ -155,13 +157,7 @@ function admitClients(
     boot: readBootId(),
     log,
     grace,
-    toContext: (owner, signal) => ({
-      signal,
-      jobs: jobs.access(owner),
-      environment,
-      resolvePath: resolveFromHome,
-      toShell,
-    }),
+    toContext: createContexts({ jobs, workspaces: new Workspaces({ environment }) }),
   });
   const status = (): ServerStatus => ({
     pid: process.pid,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as v from "valibot";
-import type { CommandContext } from "../../src/commands/define.ts";
+import type { CommandContext } from "../../src/commands/context.ts";
 import { exec } from "../../src/commands/exec.ts";
 
 const argv = ["true"];
@@ -9,10 +9,13 @@ const argv = ["true"];
 function toContext(environment: Readonly<Record<string, string>>): CommandContext {
   return {
     signal: new AbortController().signal,
-    environment,
-    resolvePath: (path) => path,
+    workspace: { name: "default", cwd: "/", environment, resolve: (path) => path },
     toShell: (line) => ["sh", "-c", line],
     jobs: undefined as never,
+    files: undefined as never,
+    machine: undefined as never,
+    server: undefined as never,
+    input: undefined as never,
   };
 }
 

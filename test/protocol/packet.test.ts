@@ -31,6 +31,8 @@ function encode(packet: Packet): Uint8Array {
     case "stdout":
     case "stderr":
       return encodeOutput(packet.type, number, at, packet.bytes);
+    case "value":
+      return encodeRecord("value", { number, at }, packet.value);
     case "gap":
       return encodeRecord("gap", { number, at }, { next: packet.next, totals: packet.totals });
     case "closed":
@@ -50,6 +52,7 @@ const packets = fc.array(
       type: fc.constantFrom("stdout" as const, "stderr" as const),
       bytes: fc.uint8Array({ maxLength: 200 }),
     }),
+    fc.record({ ...stamp, type: fc.constant("value" as const), value: fc.jsonValue() }),
     fc.tuple(fc.record(stamp), anyGap).map(([own, gap]) => ({ ...own, type: "gap" as const, ...gap })),
     fc.tuple(fc.record(stamp), anyExit).map(([own, exit]) => ({ ...own, type: "exit" as const, ...exit })),
     fc.record({ ...stamp, type: fc.constant("closed" as const), totals: anyTotals, exit: anyExit }),

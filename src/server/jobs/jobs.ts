@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import type { JobAccess } from "../../commands/define.ts";
+import type { JobAccess } from "../../commands/access/jobs.ts";
 import type { Log } from "../../lib/log.ts";
 import type { JobProgress } from "../../keeper/link.ts";
 import { findStart } from "../../ledger/start.ts";

@@ -1,4 +1,4 @@
-import type { JobPage, JobQuery } from "../../commands/define.ts";
+import type { JobPage, JobQuery } from "../../commands/access/jobs.ts";
 import { turn } from "../../lib/abort.ts";
 import type { JobSummary } from "../../protocol/job.ts";
 import { toPredicate } from "./job-filter.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import * as v from "valibot";
-import type { JobChanges } from "../../commands/define.ts";
+import type { JobChanges } from "../../commands/access/jobs.ts";
 import { findEnding } from "../../ledger/ending.ts";
 import { writeLabels } from "../../ledger/labels.ts";
 import { measureLedger } from "../../ledger/segment.ts";

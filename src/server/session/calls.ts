@@ -1,18 +1,20 @@
 import * as v from "valibot";
-import type { CommandContext } from "../../commands/define.ts";
+import type { CommandContext } from "../../commands/context.ts";
 import { findCommand } from "../../commands/index.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { type ClientFrame, isSendable, type ServerMessage } from "../../protocol/control.ts";
 import { AppError, toErrorBody } from "../../protocol/error.ts";
 import { MAX_CALLS, MAX_CONTROL_FRAME_BYTES } from "../../protocol/limits.ts";
 import { toValue } from "../../protocol/value.ts";
+import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
+import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 
 export interface CallsOptions {
   readonly owner: string;
   readonly jobs: Jobs;
   readonly log: Log;
-  readonly toContext: (owner: string, signal: AbortSignal) => CommandContext;
+  readonly toContext: ToContext;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
 
@@ -54,9 +56,12 @@ export class Calls {
     this.#running.clear();
   }
 
-  async #invoke({ call, command: name, input, job, output }: Call, signal: AbortSignal) {
+  async #invoke(
+    { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE }: Call,
+    signal: AbortSignal,
+  ) {
     const { owner, jobs, toContext } = this.#options;
-    const context = toContext(owner, signal);
+    const context = toContext({ owner, workspace, signal, input: NOTHING });
     const command = findCommand(name);
     if (command === undefined)
       throw new AppError("unknown_command", `Cannot call "${name}": this server has no such command`);
@@ -93,6 +98,8 @@ export class Calls {
     return { type: "failed", call, error: toErrorBody(error) };
   }
 }
+
+const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
 
 function parseInput<S extends v.GenericSchema>(command: string, schema: S, value: unknown): v.InferOutput<S> {
   const parsed = v.safeParse(schema, value);

@@ -187,6 +187,9 @@ export class Session {
         return this.#channels.openOutput(frame);
       case "open_input":
         return this.#channels.openInput(frame);
+      case "open_events":
+      case "open_call_input":
+        throw new AppError("protocol_error", `Cannot open a channel of call ${frame.call}: it has none`);
       case "close":
         return this.#channels.close(frame.channel);
       case "end":

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { JobQuery } from "../../../src/commands/define.ts";
+import type { JobQuery } from "../../../src/commands/access/jobs.ts";
 import { Job } from "../../../src/server/jobs/job.ts";
 import type { IndexedJob } from "../../../src/server/jobs/job-index.ts";
 import { listPage, type Shelf } from "../../../src/server/jobs/listing.ts";

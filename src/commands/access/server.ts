@@ -1,0 +1,2 @@
+/** The server itself. */
+export interface ServerAccess {}

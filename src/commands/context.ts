@@ -1,0 +1,20 @@
+import type { FileAccess } from "./access/files.ts";
+import type { JobAccess } from "./access/jobs.ts";
+import type { MachineAccess } from "./access/machine.ts";
+import type { ServerAccess } from "./access/server.ts";
+import type { WorkspaceAccess } from "./access/workspace.ts";
+
+/** What the server gives to a command. A command takes nothing from anywhere else. */
+export interface CommandContext {
+  /** Aborted when the caller cancels or is gone; its reason says which. */
+  readonly signal: AbortSignal;
+  readonly workspace: WorkspaceAccess;
+  readonly files: FileAccess;
+  readonly jobs: JobAccess;
+  readonly machine: MachineAccess;
+  readonly server: ServerAccess;
+  /** The bytes that the caller sends along, if the command takes any; at its pace. */
+  readonly input: AsyncIterable<Uint8Array>;
+  /** The argv by which this system runs a command line. */
+  toShell(line: string): readonly string[];
+}

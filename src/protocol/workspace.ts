@@ -1,0 +1,15 @@
+import * as v from "valibot";
+
+/**
+ * A workspace's name. One that begins with `@` is private to whoever made it up: it is not listed, and goes when it has not
+ * been used for a day.
+ */
+export const WorkspaceName = v.pipe(
+  v.string(),
+  v.maxLength(64, "has more than 64 characters"),
+  v.regex(/^@?[A-Za-z0-9][\w.-]*$/, "is no name: letters, digits and ._- after a letter or digit"),
+);
+export type WorkspaceName = v.InferOutput<typeof WorkspaceName>;
+
+/** The one of calls that name none. */
+export const DEFAULT_WORKSPACE = "default";
