@@ -42,6 +42,9 @@ export interface CliValues {
   readonly rest: readonly string[];
 }
 
+/** Where the command line finds the bytes that a command takes: our own stdin, or a file here. */
+export type ByteSource = { readonly type: "stdin" } | { readonly type: "file"; readonly path: string };
+
 interface Face<Input> {
   readonly args: Readonly<Record<string, CliArg>>;
   /** What the rest of the command line is called in help, if there may be any. */
@@ -51,6 +54,8 @@ interface Face<Input> {
   readonly examples: readonly (readonly [line: string, what: string])[];
   /** Throws a `RangeError` or `AppError` on values that cannot be read. */
   readonly toInput: (values: CliValues) => Input;
+  /** Of one that takes bytes: where they are, unless there are none. */
+  readonly toSource?: (values: CliValues) => ByteSource | undefined;
 }
 
 interface Common<S extends v.GenericSchema, P extends readonly string[]> {
@@ -81,6 +86,8 @@ export interface ForegroundCommand<
   readonly cli: Face<v.InferInput<S>> & {
     /** Readable text of a result. */
     readonly show: (result: v.InferOutput<R>) => string;
+    /** What the command line exits with (default 0). */
+    readonly toExitCode?: (result: v.InferOutput<R>) => number;
   };
 }
 
@@ -107,6 +114,7 @@ export interface StreamCommand<
     readonly show: (event: v.InferOutput<E>) => string;
     /** What is said of the result, on stderr, if anything. */
     readonly conclude?: (result: v.InferOutput<R>) => string | undefined;
+    readonly toExitCode?: (result: v.InferOutput<R>) => number;
   };
 }
 

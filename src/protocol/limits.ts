@@ -123,3 +123,6 @@ export const MAX_PATH_BYTES = 4 * KiB;
 
 /** Bytes of a foreground call's events, and of the bytes that a caller sends to one, that may wait for their reader. */
 export const CALL_WINDOW_BYTES = 1 * MiB;
+/** Bytes that the events of all calls of a session share as their windows, and the least that each of many gets. */
+export const SESSION_EVENT_BYTES = 16 * MiB;
+export const MIN_CALL_WINDOW_BYTES = 64 * KiB;
