@@ -6,8 +6,15 @@ export class Echo {
   readonly #unread = new Set<"stdout" | "stderr">();
 
   /** Resolves once the bytes are the system's, or nobody reads ours any more. Throws a `ClientError` when they cannot be written. */
-  async write(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void> {
-    if (this.#unread.has(stream)) return;
+  async write({
+    type: stream,
+    bytes,
+  }: {
+    readonly type: string;
+    readonly bytes?: Uint8Array;
+  }): Promise<void> {
+    if ((stream !== "stdout" && stream !== "stderr") || bytes === undefined || this.#unread.has(stream))
+      return;
     try {
       // Asynchronous also where a pipe is stalled; never closed, since it is not ours alone.
       const writer = (this.#writers[stream] ??= Bun[stream].writer());
