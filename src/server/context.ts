@@ -1,6 +1,8 @@
 import type { CommandContext } from "../commands/context.ts";
+import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
 import { toShell } from "./environment.ts";
+import type { Files } from "./files/files.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Workspaces } from "./workspaces/workspaces.ts";
 
@@ -17,18 +19,22 @@ export type ToContext = (caller: Caller) => CommandContext;
 export interface ContextOptions {
   readonly jobs: Jobs;
   readonly workspaces: Workspaces;
+  readonly files: Files;
 }
 
 /** What commands are given, for each call anew. */
-export function createContexts({ jobs, workspaces }: ContextOptions): ToContext {
-  return ({ owner, workspace, signal, input }) => ({
-    signal,
-    input,
-    workspace: workspaces.access(owner, workspace),
-    jobs: jobs.access(owner),
-    files: {},
-    machine: {},
-    server: {},
-    toShell,
-  });
+export function createContexts({ jobs, workspaces, files }: ContextOptions): ToContext {
+  return ({ owner, workspace: name, signal, input }) => {
+    const workspace = workspaces.access(owner, name);
+    return {
+      signal,
+      input,
+      workspace,
+      files: files.access(toBytes(workspace.cwd)),
+      jobs: jobs.access(owner),
+      machine: {},
+      server: {},
+      toShell,
+    };
+  };
 }

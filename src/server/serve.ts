@@ -11,6 +11,7 @@ import { createToken, openAuthenticator } from "./auth.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
+import { Files } from "./files/files.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -157,7 +158,7 @@ function admitClients(
     boot: readBootId(),
     log,
     grace,
-    toContext: createContexts({ jobs, workspaces: new Workspaces({ environment }) }),
+    toContext: createContexts({ jobs, workspaces: new Workspaces({ environment }), files: new Files() }),
   });
   const status = (): ServerStatus => ({
     pid: process.pid,
