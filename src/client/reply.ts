@@ -44,16 +44,21 @@ interface JobSaid extends Said<unknown> {
 type JobPackets = readonly (Packet | ErrorPacket)[] & JobSaid;
 
 /** All that a job said, and how it ended. */
-export type JobReply = JobEnded | JobRefused;
+export type JobReply = JobEnded | JobFailed | JobRefused;
 
-export type JobEnded = JobPackets & {
+interface Ended {
   /** The job's short number on its server. */
   readonly number: number;
   readonly outcome: Outcome;
-  /** What the program threw, or why it could not be started. */
-  readonly error: AppError | undefined;
-};
+}
 
+/** A job that ran, and ended in whatever way. */
+export type JobEnded = JobPackets & Ended & { readonly error: undefined };
+
+/** A job that could not be started, or whose program threw. */
+export type JobFailed = JobPackets & Ended & { readonly error: AppError };
+
+/** A job that the server refused. */
 export type JobRefused = JobPackets & {
   readonly number: undefined;
   readonly outcome: undefined;
@@ -62,7 +67,6 @@ export type JobRefused = JobPackets & {
 
 /** A job that ended well. */
 export type JobSuccess = JobEnded & {
-  readonly error: undefined;
   readonly outcome: Extract<Outcome, { readonly type: "exited" | "returned" }>;
 };
 
@@ -74,8 +78,10 @@ export async function collectJob(listener: JobListener): Promise<JobReply> {
   const reply = withFacts(withSaid(packets, values), { job });
   const error = findError(packets);
   const outcome = packets.map(findOutcome).findLast((outcome) => outcome !== undefined);
-  if (outcome !== undefined && number !== undefined)
-    return withFacts(reply, { number, outcome, exitCode: toOwnCode(outcome), error });
+  if (outcome !== undefined && number !== undefined) {
+    const ended = withFacts(reply, { number, outcome, exitCode: toOwnCode(outcome) });
+    return error === undefined ? withFacts(ended, { error }) : withFacts(ended, { error });
+  }
   if (error === undefined) throw toIncomplete(listener, "it ended without its exit");
   return withFacts(reply, { number: undefined, outcome: undefined, exitCode: undefined, error });
 }
