@@ -11,7 +11,7 @@ import { result } from "./result.ts";
 import { wait } from "./wait.ts";
 
 /** Every built-in command. */
-const builtins = {
+export const builtins = {
   exec,
   jobs,
   wait,
@@ -24,7 +24,7 @@ const builtins = {
   "job-changes": jobChanges,
   ping,
 } as const;
-type Builtins = typeof builtins;
+export type Builtins = typeof builtins;
 
 /** The built-in command of this name, in any of its spellings (`send-input`, `send_input`). */
 export function findCommand(name: string): Builtins[keyof Builtins] | undefined {
