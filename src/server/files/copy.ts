@@ -83,8 +83,7 @@ interface Stopped {
 
 function toStopped(copying: TreeCopying, { from, goal, error }: Stopped): unknown {
   const { files, directories, links, bytes } = copying.tally;
-  if (files + directories + links === 0)
-    return toFailure(`copy "${escapeBytes(from)}" to`, goal.path, error);
+  if (files + directories + links === 0) return toFailure(`copy "${escapeBytes(from)}" to`, goal.path, error);
   const what = `${count(files, "file")} of it copied to "${escapeBytes(goal.path)}"`;
   return toPartial("copy all of", from, { error, what, details: { files, directories, links, bytes } });
 }

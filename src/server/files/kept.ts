@@ -11,7 +11,8 @@ export async function findKept(directory: Buffer): Promise<Kept> {
   let folder = await Folder.open(directory).catch(() => undefined); // one that is gone is in nothing
   while (folder !== undefined) {
     const id = await folder.identify();
-    const why = kept.size === 0 ? "it is the workspace's own directory" : "the workspace's own directory is in it";
+    const why =
+      kept.size === 0 ? "it is the workspace's own directory" : "the workspace's own directory is in it";
     const isRoot = kept.has(id);
     if (!isRoot) kept.set(id, why);
     await using left = folder;

@@ -2,8 +2,7 @@ import type { BigIntStats } from "node:fs";
 import { rename } from "node:fs/promises";
 import { count } from "../../lib/count.ts";
 import { escapeBytes } from "../../lib/escape.ts";
-import { AppError } from "../../protocol/error.ts";
-import { refusal, toFailure, toSystemCode } from "./failure.ts";
+import { refusal, toFailure } from "./failure.ts";
 import type { Goal } from "./goal.ts";
 import { toIncomplete, toPartial } from "./partial.ts";
 import { Place, systemError } from "./place.ts";
@@ -35,7 +34,8 @@ export async function moveAcross(room: Room, crossing: Crossing, signal: AbortSi
   try {
     await copyWhole(room, crossing, copy, signal);
     signal.throwIfAborted();
-    if (keep && there === undefined && (await goal.place.find()) !== undefined) return await discard(copy, true);
+    if (keep && there === undefined && (await goal.place.find()) !== undefined)
+      return await discard(copy, true);
     await rename(copy.path, goal.place.path);
   } catch (error) {
     await discard(copy, false);
@@ -56,15 +56,24 @@ async function checkPlace({ stats, goal: { place }, there }: Crossing): Promise<
 }
 
 /** All of it, or nothing is moved. */
-async function copyWhole(room: Room, { source, from }: Crossing, copy: Place, signal: AbortSignal): Promise<void> {
+async function copyWhole(
+  room: Room,
+  { source, from }: Crossing,
+  copy: Place,
+  signal: AbortSignal,
+): Promise<void> {
   const copying = new TreeCopying(room, { signal, owned: true, keep: false });
   await copying.copy({ from: source, to: copy, path: from });
   const [first] = copying.failures;
   if (first !== undefined) throw first;
-  const [skip] = copying.skips;
+  const [skip] = copying.tally.skips;
   if (skip === undefined) return;
   const what = `Cannot move "${escapeBytes(skip.path)}" to another file system`;
-  throw refusal("ENXIO", `${what}: it is a ${skip.type}, and only files, directories and links are copied (ENXIO)`, skip.path);
+  throw refusal(
+    "ENXIO",
+    `${what}: it is a ${skip.type}, and only files, directories and links are copied (ENXIO)`,
+    skip.path,
+  );
 }
 
 async function discard<T>(copy: Place, answer: T): Promise<T> {
@@ -75,12 +84,20 @@ async function discard<T>(copy: Place, answer: T): Promise<T> {
 
 async function removeSource({ source, from, goal }: Crossing, signal: AbortSignal): Promise<void> {
   const removal = new Removal({ signal, kept: new Map() });
-  const what = () => `all of it is at "${escapeBytes(goal.path)}", and ${count(removal.removed, "entry", "entries")} removed here`;
+  const what = () =>
+    `all of it is at "${escapeBytes(goal.path)}", and ${count(removal.removed, "entry", "entries")} removed here`;
   try {
     await removal.remove(source, from);
   } catch (error) {
-    throw toPartial("remove what was copied from", from, { error, what: what(), details: { removed: removal.removed } });
+    throw toPartial("remove what was copied from", from, {
+      error,
+      what: what(),
+      details: { removed: removal.removed },
+    });
   }
   if (removal.left > 0)
-    throw toIncomplete(removal.failures, from, { what: what(), details: { removed: removal.removed, left: removal.left } });
+    throw toIncomplete(removal.failures, from, {
+      what: what(),
+      details: { removed: removal.removed, left: removal.left },
+    });
 }

@@ -1,9 +1,8 @@
-import { lstat, readdir, rename, unlink } from "node:fs/promises";
 import type { BigIntStats } from "node:fs";
+import { rename, unlink } from "node:fs/promises";
 import type { Destination, Moved } from "../../commands/access/writing.ts";
-import { count } from "../../lib/count.ts";
 import { escapeBytes } from "../../lib/escape.ts";
-import { describeCode, refusal, toFailure, toSystemCode } from "./failure.ts";
+import { refusal, toFailure, toSystemCode } from "./failure.ts";
 import { type Goal, openGoal } from "./goal.ts";
 import { moveAcross } from "./move-across.ts";
 import { openPlace, type Place } from "./place.ts";
@@ -49,7 +48,8 @@ async function moveOntoItself(
   { from, goal, stats }: { readonly from: Uint8Array; readonly goal: Goal; readonly stats: BigIntStats },
 ): Promise<void> {
   const { place } = goal;
-  const isOneName = place.name.equals(source.name) && (await source.folder.identify()) === (await place.folder.identify());
+  const isOneName =
+    place.name.equals(source.name) && (await source.folder.identify()) === (await place.folder.identify());
   if (isOneName) {
     const what = `Cannot move "${escapeBytes(from)}" to "${escapeBytes(goal.path)}"`;
     throw refusal("EINVAL", `${what}: they are the same file (EINVAL)`, goal.path);
@@ -75,6 +75,11 @@ function explain(error: unknown, from: Uint8Array, { path }: Goal): unknown {
   const os = toSystemCode(error);
   const action = `move "${escapeBytes(from)}" to`;
   if (os === "EINVAL")
-    return refusal(os, `Cannot ${action} "${escapeBytes(path)}": it would be in itself (EINVAL)`, path, error);
+    return refusal(
+      os,
+      `Cannot ${action} "${escapeBytes(path)}": it would be in itself (EINVAL)`,
+      path,
+      error,
+    );
   return toFailure(action, path, error);
 }

@@ -75,7 +75,10 @@ function openLinux(): Native {
   return {
     ...toCommon(symbols, numbers, errno),
     renameNew: (from, to) =>
-      toRenamed(symbols.syscall(number, cwd, ptr(toCString(from)), cwd, ptr(toCString(to)), 1n) === 0n, errno),
+      toRenamed(
+        symbols.syscall(number, cwd, ptr(toCString(from)), cwd, ptr(toCString(to)), 1n) === 0n,
+        errno,
+      ),
   };
 }
 

@@ -24,7 +24,11 @@ export function withoutSetId(mode: number): number {
  * The mode of something new that was just made under our own umask of 0077, as the umask that the server was started with
  * would have it. Undefined where others have rights in spite of ours: a default ACL of the directory has settled them.
  */
-export function toNewMode(made: Pick<BigIntStats, "mode">, wanted: number, umask: number): number | undefined {
+export function toNewMode(
+  made: Pick<BigIntStats, "mode">,
+  wanted: number,
+  umask: number,
+): number | undefined {
   const mode = toMode(made);
   if ((mode & 0o077) !== 0) return undefined;
   return (wanted & ~umask) | (mode & SET_GROUP_ID);

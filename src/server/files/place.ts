@@ -52,7 +52,11 @@ export class Place implements AsyncDisposable {
 /** The place of an absolute path. The directory that it is in must exist. */
 export async function openPlace(path: Buffer): Promise<Place> {
   const folder = await Folder.open(toParent(path));
-  return new Place(folder, paths.split(path).names.at(-1) ?? HERE, paths.split(path.subarray(-1)).names.length === 0);
+  return new Place(
+    folder,
+    paths.split(path).names.at(-1) ?? HERE,
+    paths.split(path.subarray(-1)).names.length === 0,
+  );
 }
 
 /**
@@ -92,7 +96,8 @@ async function checkLink(folder: Folder, link: BigIntStats): Promise<void> {
   if (process.platform === "win32") return;
   const { mode, uid } = await folder.stat();
   const isShared = (mode & 0o1002n) === 0o1002n;
-  if (isShared && link.uid !== uid && link.uid !== BigInt(process.geteuid?.() ?? 0)) throw systemError("EACCES");
+  if (isShared && link.uid !== uid && link.uid !== BigInt(process.geteuid?.() ?? 0))
+    throw systemError("EACCES");
 }
 
 export function isMissing(error: unknown): boolean {

@@ -47,7 +47,7 @@ export class Removal {
 
   /** `path`: of the place, as a caller would write it. */
   async remove(place: Place, path: Uint8Array): Promise<void> {
-    if (!(await this.#removeName(place.folder, place.name, path))) await this.#removeTree(place, path);
+    if (!(await this.#removeName(place.folder, place.name))) await this.#removeTree(place, path);
   }
 
   async #removeTree(place: Place, path: Uint8Array): Promise<void> {
@@ -67,7 +67,7 @@ export class Removal {
     try {
       await trail.descend(name);
     } catch (error) {
-      const isGone = toSystemCode(error) === "ENOTDIR" && (await this.#removeName(trail.top, name, path));
+      const isGone = toSystemCode(error) === "ENOTDIR" && (await this.#removeName(trail.top, name));
       if (!isGone) this.#fail(steps, path, error);
       return;
     }
@@ -91,7 +91,7 @@ export class Removal {
       const removing = names.slice(start, start + BATCH).map(async (name) => {
         const path = paths.join(step.path, name);
         try {
-          if (!(await this.#removeName(folder, name, path))) step.left.push(name);
+          if (!(await this.#removeName(folder, name))) step.left.push(name);
         } catch (error) {
           this.#fail(steps, path, error);
         }
@@ -114,7 +114,7 @@ export class Removal {
   }
 
   /** Removes what is no directory, and answers false for one. */
-  async #removeName(folder: Folder, name: Buffer, path: Uint8Array): Promise<boolean> {
+  async #removeName(folder: Folder, name: Buffer): Promise<boolean> {
     const target = folder.at(name);
     try {
       // Only Linux can be relied on not to unlink a directory for root.

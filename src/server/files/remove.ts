@@ -20,7 +20,8 @@ export async function remove(
   const there = await place.get();
   const kept = await findKept(Buffer.from(room.directory));
   if (there.isDirectory()) checkKept(kept, `${there.dev}:${there.ino}`, path);
-  if (place.name.equals(Buffer.from(".")) || place.name.equals(Buffer.from(".."))) throw systemError("EINVAL");
+  if (place.name.equals(Buffer.from(".")) || place.name.equals(Buffer.from("..")))
+    throw systemError("EINVAL");
   if (there.isDirectory() && !recursive) return await removeEmpty(place, path);
   const removal = new Removal({ signal, kept });
   try {
@@ -48,5 +49,8 @@ async function removeEmpty(place: Place, path: Uint8Array): Promise<number> {
 
 function toLeft({ failures, left, removed }: Removal, path: Uint8Array): unknown {
   const what = `${count(left, "entry is", "entries are")} left, ${count(removed, "was", "were")} removed`;
-  return toIncomplete(failures, path, { what: `of "${escapeBytes(path)}" ${what}`, details: { removed, left } });
+  return toIncomplete(failures, path, {
+    what: `of "${escapeBytes(path)}" ${what}`,
+    details: { removed, left },
+  });
 }

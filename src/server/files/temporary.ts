@@ -35,7 +35,8 @@ export class Temporary implements AsyncDisposable {
       const handle = await open(folder.at(name), O_CREAT | O_EXCL | NO_FOLLOW | O_RDWR, mode);
       const temporary = new Temporary(handle, folder, name, native);
       // Whoever clears away what a dead server has left may have been quicker, and takes it for that.
-      if (native === undefined || (native.lock(handle.fd) && (await handle.stat()).nlink > 0)) return temporary;
+      if (native === undefined || (native.lock(handle.fd) && (await handle.stat()).nlink > 0))
+        return temporary;
       await temporary[Symbol.asyncDispose]();
     }
   }

@@ -63,7 +63,15 @@ export class TreeCopying {
   /** The first of them. */
   readonly failures: unknown[] = [];
   failed = 0;
-  readonly tally = { files: 0, directories: 0, links: 0, bytes: 0, kept: 0, skipped: 0, skips: [] as Skipped[] };
+  readonly tally = {
+    files: 0,
+    directories: 0,
+    links: 0,
+    bytes: 0,
+    kept: 0,
+    skipped: 0,
+    skips: [] as Skipped[],
+  };
 
   constructor(room: Room, options: CopyingOptions) {
     this.#room = room;
@@ -137,7 +145,11 @@ export class TreeCopying {
   async #fill({ source, target }: Folders, step: Step): Promise<void> {
     for (const name of await source.names()) {
       this.#options.signal.throwIfAborted();
-      const pair = { from: new Place(source, name), to: new Place(target, name), path: paths.join(step.path, name) };
+      const pair = {
+        from: new Place(source, name),
+        to: new Place(target, name),
+        path: paths.join(step.path, name),
+      };
       try {
         const stats = await pair.from.get();
         if (stats.isDirectory()) step.left.push(name);

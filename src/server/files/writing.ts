@@ -9,7 +9,8 @@ import { write } from "./write.ts";
 /** Everything by which calls change files. */
 export function createWriting(room: Room): FileWriting {
   return {
-    makeDirectory: (path, how) => attempt(room, "make directory", path, () => createDirectory(room, path, how)),
+    makeDirectory: (path, how) =>
+      attempt(room, "make directory", path, () => createDirectory(room, path, how)),
     touch: (path) => attempt(room, "touch", path, (absolute) => touch(room, absolute)),
     remove: (path, how, signal) => attempt(room, "remove", path, () => remove(room, path, how, signal)),
     write: (path, content, how, signal) =>
