@@ -16,7 +16,7 @@ import { stat } from "./stat.ts";
 import { wait } from "./wait.ts";
 
 /** Every built-in command. */
-const builtins = {
+export const builtins = {
   exec,
   jobs,
   wait,
@@ -34,7 +34,7 @@ const builtins = {
   df,
   ping,
 } as const;
-type Builtins = typeof builtins;
+export type Builtins = typeof builtins;
 
 /** The built-in command of this name, in any of its spellings (`send-input`, `send_input`). */
 export function findCommand(name: string): Builtins[keyof Builtins] | undefined {
