@@ -29,7 +29,9 @@ export const exec: Verb = { ...command.cli, summary: command.summary, run };
 
 async function run(values: Arguments, context: Context): Promise<number> {
   const isDetached = values.flag("detach");
-  const input = { ...command.cli.toInput(values), stdin: values.choice("stdin") ?? !isDetached };
+  const isOpen = values.flag("open-stdin");
+  const stdin = isOpen || (values.choice("stdin") ?? !isDetached);
+  const input = { ...command.cli.toInput(values), stdin };
   await using session = await openSession(context);
   return await (isDetached ? startDetached(session, input, context) : runAttached(session, input, context));
 }
