@@ -13,7 +13,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const source = typeof text === "string" ? text : context.stdin();
   await using session = await openSession(context);
   const { signal } = context;
-  const sent = await abortable(send(session, job, source, { newline, eof, signal }), signal);
+  const sent = await abortable(send(session, String(job), source, { newline, eof, signal }), signal);
   print(context, sent, () => command.cli.show(sent));
   return 0;
 }

@@ -144,7 +144,8 @@ export class Input {
   #keep(bytes: Uint8Array): void {
     const begin = this.#written;
     this.#written += bytes.length;
-    if (this.#written > this.#held) this.#kept.push(bytes.slice(Math.max(0, this.#held - begin)));
+    if (this.#written > this.#held)
+      this.#kept.push(new Uint8Array(bytes.subarray(Math.max(0, this.#held - begin))));
   }
 
   /** Drops what the server holds. */

@@ -81,11 +81,12 @@ export interface ForegroundCommand<
   S extends v.GenericSchema,
   R extends v.GenericSchema,
   P extends readonly string[] = readonly string[],
+  T extends boolean = boolean,
 > extends Common<S, P> {
   readonly kind: "foreground";
   readonly event?: undefined;
   /** It takes bytes besides its input. */
-  readonly takesInput?: boolean;
+  readonly takesInput?: T;
   readonly result: R;
   run(input: v.InferOutput<S>, context: CommandContext): Promise<v.InferInput<R>>;
   readonly cli: Face<v.InferInput<S>> & {
@@ -105,10 +106,11 @@ export interface StreamCommand<
   E extends v.GenericSchema,
   R extends v.GenericSchema,
   P extends readonly string[] = readonly string[],
+  T extends boolean = boolean,
 > extends Common<S, P> {
   readonly kind: "foreground";
   readonly event: E;
-  readonly takesInput?: boolean;
+  readonly takesInput?: T;
   readonly result: R;
   run(
     input: v.InferOutput<S>,
@@ -143,7 +145,8 @@ export function defineForeground<
   S extends v.GenericSchema,
   R extends v.GenericSchema,
   const P extends Fields<S> = readonly [],
->(command: Omit<ForegroundCommand<S, R, P>, "kind">): ForegroundCommand<S, R, P> {
+  const T extends boolean = false,
+>(command: Omit<ForegroundCommand<S, R, P, T>, "kind">): ForegroundCommand<S, R, P, T> {
   return { ...command, kind: "foreground" };
 }
 
@@ -153,7 +156,8 @@ export function defineStream<
   E extends v.GenericSchema,
   R extends v.GenericSchema,
   const P extends Fields<S> = readonly [],
->(command: Omit<StreamCommand<S, E, R, P>, "kind">): StreamCommand<S, E, R, P> {
+  const T extends boolean = false,
+>(command: Omit<StreamCommand<S, E, R, P, T>, "kind">): StreamCommand<S, E, R, P, T> {
   return { ...command, kind: "foreground" };
 }
 

@@ -1,6 +1,8 @@
 import { closeServer } from "./close-server.ts";
 import { commands } from "./commands.ts";
+import { df } from "./df.ts";
 import { exec } from "./exec.ts";
+import { find } from "./find.ts";
 import { isAlive } from "./is-alive.ts";
 import { jobChanges } from "./job-changes.ts";
 import { jobLabel } from "./job-label.ts";
@@ -9,20 +11,23 @@ import { jobRemove } from "./job-remove.ts";
 import { jobShow } from "./job-show.ts";
 import { jobs } from "./jobs.ts";
 import { kill } from "./kill.ts";
+import { ls } from "./ls.ts";
 import { osInfo } from "./os-info.ts";
 import { ping } from "./ping.ts";
 import { ps } from "./ps.ts";
+import { rdfile } from "./rdfile.ts";
 import { reboot } from "./reboot.ts";
 import { result } from "./result.ts";
 import { sendInput } from "./send-input.ts";
 import { shutdown } from "./shutdown.ts";
 import { sleep } from "./sleep.ts";
+import { stat } from "./stat.ts";
 import { userName } from "./user-name.ts";
 import { wait } from "./wait.ts";
 import { which } from "./which.ts";
 
 /** Every built-in command. */
-const builtins = {
+export const builtins = {
   exec,
   jobs,
   wait,
@@ -35,6 +40,11 @@ const builtins = {
   "job-remove": jobRemove,
   "job-prune": jobPrune,
   "job-changes": jobChanges,
+  ls,
+  stat,
+  find,
+  rdfile,
+  df,
   ps,
   which,
   "os-info": osInfo,
@@ -46,7 +56,7 @@ const builtins = {
   "close-server": closeServer,
   ping,
 } as const;
-type Builtins = typeof builtins;
+export type Builtins = typeof builtins;
 
 /** Any built-in command. */
 export type Builtin = Builtins[keyof Builtins];

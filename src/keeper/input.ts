@@ -68,7 +68,7 @@ export class JobInput {
     if (fresh.length === 0) return;
     writer.held += fresh.length;
     this.#queued += fresh.length;
-    this.#queue.push({ id, writer, bytes: fresh.slice() });
+    this.#queue.push({ id, writer, bytes: new Uint8Array(fresh) });
     this.#grant(id, writer);
     this.#startDraining();
   }

@@ -140,7 +140,8 @@ export class LinkDecoder {
 
   /** The frames that are whole now. Throws `protocol_error` on a frame beyond all bounds. */
   *push(chunk: Uint8Array): Generator<LinkFrame, void, void> {
-    this.#pending = this.#pending.length === 0 ? chunk.slice() : Buffer.concat([this.#pending, chunk]);
+    this.#pending =
+      this.#pending.length === 0 ? new Uint8Array(chunk) : Buffer.concat([this.#pending, chunk]);
     for (;;) {
       if (this.#pending.length < FRAME_HEADER_BYTES) return;
       const view = new DataView(this.#pending.buffer, this.#pending.byteOffset);

@@ -62,7 +62,7 @@ function toDescription(
     summary,
     permission,
     idempotent,
-    takesInput: "takesInput" in command && command.takesInput === true,
+    takesInput: "takesInput" in command && Boolean(command.takesInput),
     positional: [...positional],
     input: convert(input),
     ...(event && { event: convert(event) }),

@@ -13,6 +13,7 @@ import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
+import { Files } from "./files/files.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -170,6 +171,7 @@ function admitClients(
     toContext: createContexts({
       jobs,
       workspaces: new Workspaces({ environment }),
+      files: new Files(),
       machine,
       catalogue,
       close: (request, owner) => shutdown.close(request, owner),

@@ -44,7 +44,9 @@ export interface Status {
 }
 
 /** Every process that /proc shows, in the order of their numbers; one that ends meanwhile is passed over. */
-export function* walkLinux(users: ReadonlyMap<number, User>): Generator<FoundProcess | undefined, void, void> {
+export function* walkLinux(
+  users: ReadonlyMap<number, User>,
+): Generator<FoundProcess | undefined, void, void> {
   const boot = readBootId();
   const bootTime = parseBootTime(readFileSync("/proc/stat", "latin1"));
   const names = readdirSync("/proc").filter((name) => /^\d+$/.test(name));

@@ -37,13 +37,13 @@ export class Machine {
   }
 
   /** What commands may do with it, in this workspace. */
-  access(workspace: () => WorkspaceAccess, signal: AbortSignal): MachineAccess {
+  access(workspace: WorkspaceAccess, signal: AbortSignal): MachineAccess {
     const { environment } = this.#options;
     return {
       info: () => readInfo(signal),
       account: () => readAccount(signal),
       processes: (signal) => this.#listProcesses(signal),
-      findProgram: (name) => find(name, workspace()),
+      findProgram: (name) => find(name, workspace),
       planPower: (action) => planPower(action, readPowerFacts(), environment["PATH"]),
       runPower: (argv) => runPower(argv, environment),
     };

@@ -33,7 +33,7 @@ export class CallInput implements InputSink, AsyncIterable<Uint8Array> {
   write(offset: number, bytes: Uint8Array): void {
     if (this.#state !== "open") return;
     // The frame's memory is not ours to keep. What came before over another channel is not taken again.
-    this.#chunks.push(bytes.slice(this.#arrived - offset));
+    this.#chunks.push(new Uint8Array(bytes.subarray(this.#arrived - offset)));
     this.#arrived = offset + bytes.length;
     this.#bell.ring();
   }

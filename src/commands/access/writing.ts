@@ -1,0 +1,2 @@
+/** What can be changed of files. */
+export interface FileWriting {}
