@@ -55,7 +55,8 @@ function notRunning({ start }: Job): AppError {
 }
 
 function toClosed({ start }: Job): AppError {
-  const why = "its input is closed; it was started without one (exec --stdin), or somebody has ended it";
+  const why =
+    "its input is closed; it was started without one that stays open (exec --open-stdin), or somebody has ended it";
   return new AppError("input_closed", `Cannot send input to job ${start.number}: ${why}`);
 }
 
