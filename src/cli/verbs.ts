@@ -9,6 +9,11 @@ export const verbs = {
   wait: async () => (await import("./wait.ts")).wait,
   result: async () => (await import("./result.ts")).result,
   kill: async () => (await import("./kill.ts")).kill,
+  ls: async () => (await import("./files.ts")).ls,
+  stat: async () => (await import("./files.ts")).stat,
+  find: async () => (await import("./files.ts")).find,
+  rdfile: async () => (await import("./files.ts")).rdfile,
+  df: async () => (await import("./files.ts")).df,
   ping: async () => (await import("./ping.ts")).ping,
 } as const satisfies Record<string, () => Promise<Verb | Group>>;
 

@@ -1,4 +1,6 @@
+import { df } from "./df.ts";
 import { exec } from "./exec.ts";
+import { find } from "./find.ts";
 import { jobChanges } from "./job-changes.ts";
 import { jobLabel } from "./job-label.ts";
 import { jobPrune } from "./job-prune.ts";
@@ -6,8 +8,11 @@ import { jobRemove } from "./job-remove.ts";
 import { jobShow } from "./job-show.ts";
 import { jobs } from "./jobs.ts";
 import { kill } from "./kill.ts";
+import { ls } from "./ls.ts";
 import { ping } from "./ping.ts";
+import { rdfile } from "./rdfile.ts";
 import { result } from "./result.ts";
+import { stat } from "./stat.ts";
 import { wait } from "./wait.ts";
 
 /** Every built-in command. */
@@ -22,6 +27,11 @@ export const builtins = {
   "job-remove": jobRemove,
   "job-prune": jobPrune,
   "job-changes": jobChanges,
+  ls,
+  stat,
+  find,
+  rdfile,
+  df,
   ping,
 } as const;
 export type Builtins = typeof builtins;

@@ -43,7 +43,7 @@ function toText(job: JobDetails): string {
 }
 
 function toLines(job: JobDetails): (readonly [name: string, value: string | undefined])[] {
-  const { limits, usage, totals, ledger } = job;
+  const { limits, usage, totals, ledger, terminal } = job;
   return [
     ["job", String(job.number)],
     ["id", job.id],
@@ -52,6 +52,7 @@ function toLines(job: JobDetails): (readonly [name: string, value: string | unde
     ["program", job.argv.map(quote).join(" ")],
     ["directory", job.cwd],
     ["owner", job.owner],
+    ["terminal", terminal && `${terminal.term}, ${terminal.columns} × ${terminal.rows} at first`],
     ["labels", toLabels(job.labels)],
     ["info", job.info === undefined ? undefined : JSON.stringify(job.info)],
     ["key", job.key],

@@ -7,7 +7,7 @@ import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
-import { createToken, openAuthenticator } from "./auth.ts";
+import { createToken, findPermissions, openAuthenticator } from "./auth.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
@@ -17,6 +17,7 @@ import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
 import { listen } from "./listener.ts";
+import { demand } from "./permission.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
@@ -179,7 +180,10 @@ function admitClients(
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status,
-        stop: (request, owner) => shutdown.stop(request, owner),
+        stop: async (request, owner) => {
+          demand(findPermissions(owner), ["control"], "stop the server");
+          return await shutdown.stop(request, owner);
+        },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
       },
     }),

@@ -1,4 +1,5 @@
 import type { FileAccess } from "../../commands/access/files.ts";
+import { createMountAccess, Mounts } from "./mounts.ts";
 import { openOwners } from "./owners.ts";
 import { createReading } from "./reading.ts";
 import type { Room } from "./room.ts";
@@ -6,11 +7,11 @@ import { createWriting } from "./writing.ts";
 
 /** The server's files, and what all calls know of them together. */
 export class Files {
-  readonly #shared = { owners: openOwners() };
+  readonly #shared = { owners: openOwners(), mounts: new Mounts() };
 
   /** The files of one call, whose relative paths count from an absolute directory. */
   access(directory: Uint8Array): FileAccess {
     const room: Room = { ...this.#shared, directory };
-    return { ...createReading(room), ...createWriting(room) };
+    return { ...createReading(room), ...createWriting(room), ...createMountAccess(room) };
   }
 }

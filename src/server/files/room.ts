@@ -1,6 +1,7 @@
 import { lstat } from "node:fs/promises";
 import { escapeBytes } from "../../lib/escape.ts";
 import { refusal, toFailure, toSystemCode } from "./failure.ts";
+import type { Mounts } from "./mounts.ts";
 import type { Owners } from "./owners.ts";
 import { paths } from "./path.ts";
 
@@ -9,6 +10,7 @@ export interface Room {
   /** Absolute: what relative paths count from. */
   readonly directory: Uint8Array;
   readonly owners: Owners;
+  readonly mounts: Mounts;
 }
 
 /** The absolute path of one that a caller wrote. */

@@ -16,6 +16,7 @@ import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import { demand, type Permissions } from "../permission.ts";
 import { CallInput } from "./call-input.ts";
 import { CallOutput } from "./call-output.ts";
 import type { CallStreams } from "./channels.ts";
@@ -25,6 +26,7 @@ const MAX_BUSY = 5;
 
 export interface CallsOptions {
   readonly owner: string;
+  readonly permissions: Permissions;
   readonly jobs: Jobs;
   readonly log: Log;
   readonly toContext: ToContext;
@@ -100,11 +102,12 @@ export class Calls implements CallStreams {
     { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE }: Call,
     running: Running,
   ) {
-    const { owner, jobs, toContext } = this.#options;
+    const { owner, permissions, jobs, toContext } = this.#options;
     const { signal } = running.controller;
     const command = findCommand(name);
     if (command === undefined)
       throw new AppError("unknown_command", `Cannot call "${name}": this server has no such command`);
+    demand(permissions, [command.permission], `call "${command.name}"`);
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
     const context = toContext({ owner, workspace, signal, input: running.input ?? NOTHING });
     if (command.kind === "foreground") {
