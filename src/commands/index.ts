@@ -1,3 +1,4 @@
+import { cp } from "./cp.ts";
 import { df } from "./df.ts";
 import { exec } from "./exec.ts";
 import { find } from "./find.ts";
@@ -9,11 +10,16 @@ import { jobShow } from "./job-show.ts";
 import { jobs } from "./jobs.ts";
 import { kill } from "./kill.ts";
 import { ls } from "./ls.ts";
+import { mkdir, mkdirs } from "./mkdir.ts";
+import { mv } from "./mv.ts";
 import { ping } from "./ping.ts";
 import { rdfile } from "./rdfile.ts";
 import { result } from "./result.ts";
+import { rm } from "./rm.ts";
 import { stat } from "./stat.ts";
+import { touch } from "./touch.ts";
 import { wait } from "./wait.ts";
+import { wrfile } from "./wrfile.ts";
 
 /** Every built-in command. */
 export const builtins = {
@@ -31,6 +37,13 @@ export const builtins = {
   stat,
   find,
   rdfile,
+  mkdir,
+  mkdirs,
+  rm,
+  mv,
+  cp,
+  touch,
+  wrfile,
   df,
   ping,
 } as const;
