@@ -74,6 +74,9 @@ export const RUN_AHEAD_BYTES = 4 * MiB;
 export const DEFAULT_KEEP_BYTES = 64 * MiB;
 export const MIN_KEEP_BYTES = 1 * MiB;
 
+/** Bytes that one `send-input` gives in one piece. */
+export const MAX_SEND_BYTES = 256 * KiB;
+
 /** Bytes of a ledger segment: an eighth of the budget, within these bounds. */
 export const MIN_SEGMENT_BYTES = 256 * KiB;
 export const MAX_SEGMENT_BYTES = 8 * MiB;
@@ -123,3 +126,6 @@ export const MAX_PATH_BYTES = 4 * KiB;
 
 /** Bytes of a foreground call's events, and of the bytes that a caller sends to one, that may wait for their reader. */
 export const CALL_WINDOW_BYTES = 1 * MiB;
+/** Bytes that the events of all calls of a session share as their windows, and the least that each of many gets. */
+export const SESSION_EVENT_BYTES = 16 * MiB;
+export const MIN_CALL_WINDOW_BYTES = 64 * KiB;

@@ -103,7 +103,7 @@ const token = fc.oneof(
   fc
     .tuple(fc.constantFrom(1, 6, 7, 25, 66, 1000, 1002, 1004, 1006, 2004), fc.constantFrom("h", "l"))
     .map(([mode, isOn]) => `\x1b[?${mode}${isOn}`),
-  fc.constantFrom("\x1b[r\x1b[?1049h", "\x1b[r\x1b[?1049l\x1b(B\x1b)B\x0f"),
+  fc.constantFrom("\x1b[m\x1b[r\x1b[?1049h", "\x1b[r\x1b[?1049l\x1b(B\x1b)B\x0f"),
   fc.constantFrom(
     "\x1bc",
     "\x1b[?2004l\x1b[?1004l\x1b[!p",

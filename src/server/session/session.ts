@@ -72,6 +72,7 @@ export class Session {
       ...options,
       line: () => this.#connection,
       send: (message) => this.#send(message),
+      calls: this.#calls,
     });
   }
 
@@ -180,6 +181,8 @@ export class Session {
             job: frame.job,
             from: { type: "since", number: 0 },
           });
+        if (frame.events !== undefined)
+          this.#channels.openEvents({ ...frame.events, call: frame.call, since: 0 });
         return;
       case "cancel":
         return this.#calls.cancel(frame.call);
@@ -188,8 +191,9 @@ export class Session {
       case "open_input":
         return this.#channels.openInput(frame);
       case "open_events":
+        return this.#channels.openEvents(frame);
       case "open_call_input":
-        throw new AppError("protocol_error", `Cannot open a channel of call ${frame.call}: it has none`);
+        return this.#channels.openCallInput(frame);
       case "close":
         return this.#channels.close(frame.channel);
       case "end":
