@@ -7,6 +7,7 @@ import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
 import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import { toValue } from "../protocol/value.ts";
 import { Attachment, toAppError } from "./attachment.ts";
 import { type Answer, Calls } from "./calls.ts";
@@ -149,6 +150,11 @@ export class Session implements AsyncDisposable {
     } finally {
       signal?.removeEventListener("abort", cancel);
     }
+  }
+
+  /** Gives the terminal of a job another size. To be said again after a server was restarted, which may not have it. */
+  resize(job: JobId, { columns, rows }: TerminalSize): void {
+    if (!this.ended.aborted) this.#send({ type: "resize", job, columns, rows });
   }
 
   /** Calls a background command whose job nobody waits for. Resolves when the job is accepted, running or not. */

@@ -14,6 +14,8 @@ export type System = "linux" | "darwin" | "win32";
 /** What a job is asked to run. */
 export interface Program {
   readonly argv: readonly string[];
+  /** What is run, where its argv[0] does not name it. */
+  readonly file?: string;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: boolean;

@@ -1,6 +1,6 @@
 import type { CommandContext } from "../commands/context.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
-import { toShell } from "./environment.ts";
+import { toLoginShell, toShell } from "./environment.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Workspaces } from "./workspaces/workspaces.ts";
 
@@ -30,5 +30,6 @@ export function createContexts({ jobs, workspaces }: ContextOptions): ToContext 
     machine: {},
     server: {},
     toShell,
+    toLoginShell,
   });
 }
