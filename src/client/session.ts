@@ -7,6 +7,7 @@ import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
 import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import { toValue } from "../protocol/value.ts";
 import { DEFAULT_WORKSPACE, WORKSPACES_SINCE } from "../protocol/workspace.ts";
 import { Attachment, toAppError } from "./attachment.ts";
@@ -185,6 +186,11 @@ export class Session implements AsyncDisposable {
     if (call.input !== undefined) this.#channels.openInput(call.input, source);
     call.answer.catch(() => call.input?.close()); // whoever asks for the answer is told
     return call;
+  }
+
+  /** Gives the terminal of a job another size. To be said again after a server was restarted, which may not have it. */
+  resize(job: JobId, { columns, rows }: TerminalSize): void {
+    if (!this.ended.aborted) this.#send({ type: "resize", job, columns, rows });
   }
 
   /** Calls a background command whose job nobody waits for. Resolves when the job is accepted, running or not. */

@@ -37,6 +37,8 @@ export const exec = defineBackground({
       ),
       /** A command line for the system's shell, instead of `argv`. */
       shell: v.optional(text),
+      /** The user's login shell, instead of `argv`. */
+      login: v.optional(v.boolean(), false),
       cwd: v.optional(text),
       env: v.optional(v.pipe(Environment, v.maxEntries(MAX_ENV), variables), {}),
       /** Start from an empty environment. */
@@ -53,17 +55,24 @@ export const exec = defineBackground({
       ...Terms.entries,
     }),
     v.check(
-      ({ argv, shell }) => (argv === undefined) !== (shell === undefined),
-      "must have either argv or shell",
+      ({ argv, shell, login }) =>
+        [argv !== undefined, shell !== undefined, login].filter(Boolean).length === 1,
+      "must have either argv, shell or login",
     ),
   ),
 
-  toProgram({ argv, shell, cwd, env, clearEnv, stdin, merge, keepOutput, ...terms }, context) {
+  toProgram({ argv, shell, login, cwd, env, clearEnv, stdin, merge, keepOutput, ...terms }, context) {
+    const { terminal } = terms;
+    const what = login ? context.toLoginShell() : { argv: argv ?? context.toShell(shell ?? "") };
     return {
-      argv: argv ?? context.toShell(shell ?? ""),
+      ...what,
       cwd: context.workspace.resolve(cwd ?? "."),
-      env: { ...(clearEnv ? {} : context.workspace.environment), ...env },
-      stdin,
+      env: {
+        ...(clearEnv ? {} : context.workspace.environment),
+        ...(terminal && { TERM: terminal.term }),
+        ...env,
+      },
+      stdin: stdin || terminal !== undefined,
       merge,
       keepBytes: keepOutput === "all" ? undefined : keepOutput,
       terms,

@@ -140,7 +140,9 @@ export class JobInput {
       this.#grant(id, writer);
       if (wasFull && this.#queued < JOB_INPUT_BYTES) this.#grantStarved();
     }
-    if (this.#ending) this.close();
+    if (!this.#ending) return;
+    await this.#pipe?.finish?.();
+    this.close();
   }
 }
 

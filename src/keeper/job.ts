@@ -10,9 +10,15 @@ import type { Child, ProcessExit } from "../process/spawn.ts";
 import type { Order } from "../process/termination.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
-import { DEFAULT_GRACE, MAX_PAYLOAD_BYTES, RUN_AHEAD_BYTES } from "../protocol/limits.ts";
+import {
+  DEFAULT_GRACE,
+  MAX_PAYLOAD_BYTES,
+  RUN_AHEAD_BYTES,
+  TERMINAL_RUN_AHEAD_BYTES,
+} from "../protocol/limits.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 import type { Exit } from "../protocol/packet.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import { Holds } from "./holds.ts";
 import { JobInput, type JobInputOptions } from "./input.ts";
 import { Limits, type ReachedLimit } from "./limits.ts";
@@ -94,7 +100,8 @@ export class Job {
     });
     const spawned = this.#spawn();
     this.#process = spawned instanceof StartError ? undefined : spawned;
-    this.#runAhead = Math.min(RUN_AHEAD_BYTES, (start.keepBytes ?? Number.POSITIVE_INFINITY) / 2);
+    const runAhead = start.terminal === undefined ? RUN_AHEAD_BYTES : TERMINAL_RUN_AHEAD_BYTES;
+    this.#runAhead = Math.min(runAhead, (start.keepBytes ?? Number.POSITIVE_INFINITY) / 2);
     this.#input = new JobInput(this.#process?.child.stdin, options.input);
     this.#limits = new Limits({
       limits: start.limits ?? {},
@@ -126,6 +133,19 @@ export class Job {
     } catch (error) {
       // There may be no room for a new segment; the front asks again.
       this.#options.log.warn("output not trimmed", { error: describeError(error) });
+    }
+  }
+
+  /** Gives its terminal another size, and notes where in the output that is; nothing for a job without one. */
+  resize(size: TerminalSize): void {
+    const resize = this.#process?.child.resize;
+    if (resize === undefined || this.#exit !== undefined) return;
+    resize(size);
+    try {
+      this.#ledger.resize(size);
+      this.#tell();
+    } catch (error) {
+      this.#noteFailure(error); // a full disk: only who plays it back will miss this
     }
   }
 

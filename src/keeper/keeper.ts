@@ -14,6 +14,7 @@ import { AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import { Job, type JobOptions } from "./job.ts";
 import {
   encodeLinkFrame,
@@ -222,6 +223,8 @@ class Keeper {
       }
       case "ping":
         return this.#send({ type: "reply", request: message.request });
+      case "resize":
+        return this.#jobs.get(message.job)?.resize(toSize(message));
       case "trim":
         return this.#jobs.get(message.job)?.trim(message.bytes);
       case "retire":
@@ -251,7 +254,7 @@ class Keeper {
     });
   }
 
-  #spawn({ request, start, env, umask, stdin, holder }: FrontMessage & { type: "spawn" }): void {
+  #spawn({ request, start, env, umask, stdin, holder, file }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
     if (libc?.hasRoom(this.#jobs.size) === false)
@@ -270,6 +273,7 @@ class Keeper {
       env,
       umask,
       stdin,
+      file,
       holder,
       grace: () => this.#grace,
       libc,
@@ -364,6 +368,10 @@ class Keeper {
   #send(message: KeeperMessage): void {
     if (this.#front?.greeted) this.#front.writer.write(encodeLinkFrame(message));
   }
+}
+
+function toSize({ columns, rows }: TerminalSize): TerminalSize {
+  return { columns, rows };
 }
 
 function notRunning(): AppError {

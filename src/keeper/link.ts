@@ -5,6 +5,7 @@ import { AppError, ErrorBody } from "../protocol/error.ts";
 import { HolderId, JobId, KeeperId, WriterId } from "../protocol/id.ts";
 import { Ended } from "../protocol/job.ts";
 import { Exit } from "../protocol/packet.ts";
+import { TerminalSize } from "../protocol/terminal.ts";
 
 /** The link's version. Within a major version it only grows: unknown verbs are answered, unknown fields ignored. */
 export const LINK_VERSION = { major: 1, minor: 2 } as const;
@@ -34,6 +35,8 @@ export const FrontMessage = v.variant("type", [
     umask: count,
     stdin: v.boolean(),
     holder: v.optional(HolderId),
+    /** What is run, where its argv[0] does not name it (since 1.2). */
+    file: v.optional(v.string()),
   }),
   /** Holds the job at `position` of its ledger; a hold of the same id is replaced. */
   v.object({ type: v.literal("attach"), ...held, position: count }),
@@ -66,6 +69,8 @@ export const FrontMessage = v.variant("type", [
   v.object({ type: v.literal("cancel"), request: count, job: JobId, signal, grace: count, by: v.string() }),
   /** Asks for a sign of life (since 1.1; a refusal is one too). */
   v.object({ type: v.literal("ping"), request: count }),
+  /** Gives the job's terminal another size (since 1.2). */
+  v.object({ type: v.literal("resize"), job: JobId, ...TerminalSize.entries }),
   /** Drop the oldest output until at most `bytes` are kept, as far as no holder needs it. */
   v.object({ type: v.literal("trim"), job: JobId, bytes: count }),
   /** Take no new jobs, and end with the last one. */

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import type { JobId } from "../protocol/id.ts";
 import { MAX_RECORD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from "../protocol/limits.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import {
   type Closed,
   type Exit,
@@ -147,17 +148,25 @@ export class LedgerWriter implements Disposable {
     this.#totals = said(this.#totals, stream, bytes.length);
   }
 
+  /** Appends the mark of a terminal's new size. */
+  resize(size: TerminalSize): void {
+    this.#mark("resize", () => size);
+  }
+
   /** Appends the exit, and answers it with what was said before it. */
   exit(body: Omit<Exit, "totals">): Exit {
-    return this.#end("exit", (totals) => ({ ...body, totals }));
+    return this.#mark("exit", (totals) => ({ ...body, totals }));
   }
 
   /** Appends the close, after which nothing may follow. */
   close(exit: Exit): void {
-    this.#end("closed", (totals) => ({ exit, totals }));
+    this.#mark("closed", (totals) => ({ exit, totals }));
   }
 
-  #end<const B extends Exit | Closed>(kind: "exit" | "closed", toBody: (totals: Totals) => B): B {
+  #mark<const B extends Exit | Closed | TerminalSize>(
+    kind: "exit" | "closed" | "resize",
+    toBody: (totals: Totals) => B,
+  ): B {
     this.#markGap();
     const body = toBody(this.#totals);
     const record = encodeRecord(kind, this.#stamp(), body);

@@ -1,6 +1,7 @@
 import { closeSync } from "node:fs";
 import { delay, turn } from "../lib/abort.ts";
 import type { Libc } from "./libc.ts";
+import { errorCode } from "./program.ts";
 
 /** Bytes that Bun reads ahead of a stream's reader at most: two chunks (measured). */
 const READ_AHEAD_BYTES = 512 * 1024;
@@ -23,12 +24,14 @@ export interface InputPipe {
   write(bytes: Uint8Array): Promise<void>;
   /** The program sees the end of its input. Call it after the last `write` has settled. */
   end(): void;
+  /** Tells whoever reads that nothing more comes, where `end` alone does not: on a terminal. */
+  finish?(): Promise<void>;
 }
 
-/** Reads a stream; `fd` is its descriptor where that is a real pipe of ours. */
+/** Reads a stream; `fd` is its descriptor where that is a real pipe or a terminal of ours. */
 export function openOutput(
   stream: ReadableStream<Uint8Array>,
-  fd?: { libc: Libc; number: number },
+  fd?: { libc: Pick<Libc, "pending">; number: number },
 ): OutputPipe {
   const reader = stream.getReader();
   let total = 0;
@@ -52,7 +55,7 @@ export function openOutput(
       settled = total;
       if (ended) return undefined;
       waiting = true;
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch(toEnd);
       waiting = false;
       if (done) return end();
       total += value.length;
@@ -74,6 +77,12 @@ export function openOutput(
       end();
     },
   };
+}
+
+/** A terminal whose last program has gone says so by an error (EIO), once everything was read. */
+function toEnd(error: unknown): { readonly value?: undefined; readonly done: true } {
+  if (errorCode(error) === "EIO") return { done: true };
+  throw error;
 }
 
 /**

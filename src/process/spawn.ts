@@ -1,6 +1,8 @@
 import { closeSync, fstatSync } from "node:fs";
 import { setPriority } from "node:os";
 import { toSignalName } from "../lib/signal.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
+import { openPty } from "./pty.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
 import type { Confinement } from "./confinement.ts";
 import { type Launched, type Launcher, openLauncherPipes } from "./launcher.ts";
@@ -12,7 +14,7 @@ import {
   explainRefusal,
   findProgram,
   refuseBatchFile,
-  type StartError,
+  StartError,
 } from "./program.ts";
 
 /** The soft limit of open descriptors that programs expect; Bun raises its own, and children inherit it. */
@@ -24,6 +26,10 @@ export interface SpawnOptions {
   /** The whole environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
+  /** What is run, where its argv[0] does not name it. */
+  readonly file?: string | undefined;
+  /** Runs it on a terminal of this size, its controlling one, instead of pipes. */
+  readonly terminal?: TerminalSize | undefined;
   /** One pipe for stdout and stderr. */
   readonly merge: boolean;
   /** Whether stdin is a pipe; otherwise it is empty. */
@@ -55,6 +61,8 @@ export interface Child {
   readonly stdin: InputPipe | undefined;
   readonly stdout: OutputPipe;
   readonly stderr: OutputPipe | undefined;
+  /** Gives its terminal another size, if it has one. */
+  readonly resize?: (size: TerminalSize) => void;
   /** Inodes of these pipes, where they have any. */
   readonly pipes: readonly number[];
   /** Resolves once the process is reaped. */
@@ -64,8 +72,13 @@ export interface Child {
 /** Starts a program on real pipes. Throws a `StartError` that says what is wrong with which path. */
 export function spawnProgram(options: SpawnOptions): Child {
   checkDirectory(options.cwd);
-  const file = findProgram(options.argv[0] ?? "", options.cwd, options.env["PATH"] ?? options.env["Path"]);
+  const file = findProgram(
+    options.file ?? options.argv[0] ?? "",
+    options.cwd,
+    options.env["PATH"] ?? options.env["Path"],
+  );
   refuseBatchFile(file);
+  if (options.terminal !== undefined) return spawnOnTerminal(file, options, options.terminal);
   return options.libc ? spawnOnPipes(file, options, options.libc) : spawnOnStreams(file, options);
 }
 
@@ -107,6 +120,38 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
   }
 }
 
+/** Everything that it writes is stdout. That it is the controlling terminal is the launcher's doing. */
+function spawnOnTerminal(file: string, options: SpawnOptions, size: TerminalSize): Child {
+  const { libc, launcher } = options;
+  if (process.platform !== "linux" || libc === undefined || launcher === undefined)
+    throw new StartError("start_failed", "Cannot run on a terminal: this system's server offers none");
+  const pty = openPty(size);
+  const opened = [pty.master, pty.slave];
+  const pipe = () => {
+    const [read, write] = libc.pipe();
+    opened.push(read, write);
+    return { read, write };
+  };
+  try {
+    const stdio: Stdio = [pty.slave, pty.slave, pty.slave];
+    const { child, keep, conclude } = startOnPipes(file, options, stdio, { libc, pipe });
+    const inherited = findInheritedRss();
+    for (const fd of opened.splice(0)) if (fd !== pty.master && !keep.includes(fd)) closeSync(fd);
+    return {
+      pid: child.pid,
+      stdin: pty.openInput(),
+      stdout: openOutput(Bun.file(pty.master).stream(), { libc: pty, number: pty.master }),
+      stderr: undefined,
+      resize: (size) => pty.resize(size),
+      pipes: [],
+      exited: exitOf(child, inherited, conclude),
+    };
+  } catch (error) {
+    for (const fd of opened) closeSync(fd);
+    throw error;
+  }
+}
+
 interface Started {
   readonly child: Bun.Subprocess;
   /** Descriptors that stay open besides the program's. */
@@ -121,15 +166,16 @@ interface Pipes {
 
 /** Starts the program, or a launcher that becomes it. */
 function startOnPipes(file: string, options: SpawnOptions, stdio: Stdio, { libc, pipe }: Pipes): Started {
-  const { confinement, launcher, argv, env } = options;
-  if (confinement === undefined) return { child: start(file, options, stdio), keep: [] };
+  const { confinement, launcher, argv, env, terminal } = options;
+  if (confinement === undefined && terminal === undefined)
+    return { child: start(file, options, stdio), keep: [] };
   if (launcher === undefined) return { child: startWrapped(file, options, stdio), keep: [] };
   const [order, report] = [pipe(), pipe()];
   const [self = "", ...flags] = launcher.argv;
   const itself = { ...options, argv: [launcher.argv0, ...flags], env: {} };
   const child = start(self, itself, [...stdio, order.read, report.write]);
   const pipes = openLauncherPipes(libc, order.write, report.read);
-  const { nice, memoryBytes, processes, group } = confinement;
+  const { nice, memoryBytes, processes, group } = confinement ?? {};
   pipes.send({
     file,
     argv: [...argv],
@@ -138,12 +184,13 @@ function startOnPipes(file: string, options: SpawnOptions, stdio: Stdio, { libc,
     ...(nice !== undefined && { nice }),
     ...(memoryBytes !== undefined && { memoryBytes }),
     ...(processes !== undefined && { processes }),
+    ...(terminal !== undefined && { terminal: true }),
     doors: group?.doors ?? [],
   });
   return {
     child,
     keep: [order.write, report.read],
-    conclude: () => pipes.conclude(argv[0] ?? "", file, confinement),
+    conclude: () => pipes.conclude(argv[0] ?? "", file, nice),
   };
 }
 

@@ -3,6 +3,7 @@ import { AppError, ErrorBody } from "./error.ts";
 import { Hello, Welcome } from "./hello.ts";
 import { HolderId, JobId, WriterId } from "./id.ts";
 import { MAX_CONTROL_FRAME_BYTES, MAX_JSON_DEPTH } from "./limits.ts";
+import { TerminalSize } from "./terminal.ts";
 import { Value } from "./value.ts";
 import { WorkspaceName } from "./workspace.ts";
 
@@ -74,6 +75,8 @@ const OpenCallInput = v.object({
 });
 const Close = v.object({ type: v.literal("close"), ...sequenced, channel: channelId });
 const End = v.object({ type: v.literal("end"), ...sequenced, channel: channelId, position: count });
+/** The job's terminal has this size from now on: whoever shows it says so last. */
+const Resize = v.object({ type: v.literal("resize"), ...sequenced, job: JobId, ...TerminalSize.entries });
 const Discard = v.object({
   type: v.literal("discard"),
   ...sequenced,
@@ -124,6 +127,7 @@ export const ClientFrame = v.variant("type", [
   Close,
   End,
   Discard,
+  Resize,
   Credit,
   Ack,
   Beat,

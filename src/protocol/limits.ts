@@ -70,6 +70,9 @@ export const MAX_DESERTED_SESSIONS = 4_096;
 /** Bytes an attached job runs ahead of its slowest holder at most (or half its budget, if that is less). */
 export const RUN_AHEAD_BYTES = 4 * MiB;
 
+/** The same of a job on a terminal: what still comes after Ctrl-C. */
+export const TERMINAL_RUN_AHEAD_BYTES = 256 * KiB;
+
 /** Bytes of output kept per job unless told otherwise, and the least that may be asked for. */
 export const DEFAULT_KEEP_BYTES = 64 * MiB;
 export const MIN_KEEP_BYTES = 1 * MiB;

@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import * as v from "valibot";
 import { after } from "../../lib/abort.ts";
+import { describeError } from "../../lib/log.ts";
 import type { Beat, ClientFrame, ServerMessage } from "../../protocol/control.ts";
 import type { DataFrame } from "../../protocol/data.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -200,6 +201,8 @@ export class Session {
         return this.#channels.end(frame.channel, frame.position);
       case "discard":
         return this.#channels.discard(frame.channel, frame.stream);
+      case "resize":
+        return this.#startResizing(frame);
       case "credit":
         return this.#channels.grant(frame.channel, frame);
       case "ack":
@@ -209,6 +212,15 @@ export class Session {
       case "goodbye":
         return connection.leave();
     }
+  }
+
+  /** Runs by itself: the job may be one that is just being started. */
+  #startResizing({ job: id, columns, rows }: Extract<ClientFrame, { type: "resize" }>): void {
+    const { jobs, log } = this.#options;
+    jobs
+      .findSoon(id)
+      .then((job) => job?.keeper?.send({ type: "resize", job: job.start.job, columns, rows }))
+      .catch((error: unknown) => log.error("resizing failed", { job: id, error: describeError(error) }));
   }
 
   /** What we have sent. What we have taken is said again too, in case that was lost. */
