@@ -1,4 +1,7 @@
+import { cd } from "./cd.ts";
+import { cwd } from "./cwd.ts";
 import { df } from "./df.ts";
+import { env } from "./env.ts";
 import { exec } from "./exec.ts";
 import { find } from "./find.ts";
 import { jobChanges } from "./job-changes.ts";
@@ -14,6 +17,8 @@ import { rdfile } from "./rdfile.ts";
 import { result } from "./result.ts";
 import { stat } from "./stat.ts";
 import { wait } from "./wait.ts";
+import { workspaceList } from "./workspace-list.ts";
+import { workspaceRemove } from "./workspace-remove.ts";
 
 /** Every built-in command. */
 export const builtins = {
@@ -27,6 +32,11 @@ export const builtins = {
   "job-remove": jobRemove,
   "job-prune": jobPrune,
   "job-changes": jobChanges,
+  cd,
+  cwd,
+  env,
+  "workspace-list": workspaceList,
+  "workspace-remove": workspaceRemove,
   ls,
   stat,
   find,

@@ -21,7 +21,7 @@ import { demand } from "./permission.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
-import { Workspaces } from "./workspaces/workspaces.ts";
+import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
@@ -61,10 +61,10 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
 
 /** What a server is made of, besides those who talk to it. */
 interface Core {
-  readonly environment: Readonly<Record<string, string>>;
   readonly jobs: Jobs;
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
+  readonly workspaces: Workspaces;
 }
 
 type CoreOptions = ServeOptions & { readonly log: Log; readonly umask: number };
@@ -81,6 +81,9 @@ async function openCore(
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
   const environment = toJobEnvironment(options.env);
+  const directory = join(state, "workspaces");
+  const workspaces = new Workspaces({ directory, environment, log, now: () => Date.now() });
+  tend(workspaces, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   const keepers = stack.use(openKeepers(options, environment, () => jobs, stopped.signal));
   const jobs: Jobs = new Jobs({
     state,
@@ -104,7 +107,7 @@ async function openCore(
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  return { environment, jobs, keepers, shutdown };
+  return { workspaces, jobs, keepers, shutdown };
 }
 
 /** `jobs`: asked once keepers are adopted. */
@@ -146,7 +149,7 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 /** Listens, and leaves word of where for clients of this machine. */
 function admitClients(
   { config, version, log }: ServeOptions & { readonly log: Log },
-  { environment, jobs, keepers, shutdown }: Core,
+  { workspaces, jobs, keepers, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
@@ -159,7 +162,8 @@ function admitClients(
     boot: readBootId(),
     log,
     grace,
-    toContext: createContexts({ jobs, workspaces: new Workspaces({ environment }), files: new Files() }),
+    workspaces,
+    toContext: createContexts({ jobs, workspaces, files: new Files() }),
   });
   const status = (): ServerStatus => ({
     pid: process.pid,
