@@ -12,8 +12,9 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const input = command.cli.toInput(values);
   await using session = await openSession(context);
   const answer = await invoke(session, command, input, context.signal);
-  const { names = [] } = input;
-  const isOnlyAsked = names.length > 0 && names.length === values.rest.length;
+  const { names = [], unset = [], inherit = [] } = input;
+  const changes = values.rest.length - names.length + unset.length + inherit.length;
+  const isOnlyAsked = names.length > 0 && changes === 0;
   const shown = values.flag("changed") ? toChanged(answer) : answer;
   print(context, shown, () =>
     isOnlyAsked ? names.map((name) => answer.variables[name] ?? "").join("\n") : command.cli.show(shown),
