@@ -192,7 +192,7 @@ export class Connection implements AsyncDisposable {
       : this.#run(command.name, { input, options });
   }
 
-  async #ask<E, R>(command: Callable<E, R>, input: unknown, options: CallOptions): Promise<unknown> {
+  async #ask(command: Callable<unknown, unknown>, input: unknown, options: CallOptions): Promise<unknown> {
     const listener = openCall(this.#session, command, input, options);
     return options.complete === false ? listener : await collectCall(listener);
   }

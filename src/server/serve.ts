@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { System } from "../commands/define.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
 import { openLibc } from "../process/libc.ts";
@@ -8,6 +9,7 @@ import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
 import { createToken, findPermissions, openAuthenticator } from "./auth.ts";
+import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
@@ -17,6 +19,7 @@ import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
 import { listen } from "./listener.ts";
+import { Machine } from "./machine/machine.ts";
 import { demand } from "./permission.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
@@ -61,6 +64,9 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
 
 /** What a server is made of, besides those who talk to it. */
 interface Core {
+  readonly environment: Readonly<Record<string, string>>;
+  /** That of our start, which is the user's; our own is 0077. */
+  readonly umask: number;
   readonly jobs: Jobs;
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
@@ -107,7 +113,7 @@ async function openCore(
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  return { workspaces, jobs, keepers, shutdown };
+  return { environment, workspaces, umask, jobs, keepers, shutdown };
 }
 
 /** `jobs`: asked once keepers are adopted. */
@@ -149,12 +155,17 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 /** Listens, and leaves word of where for clients of this machine. */
 function admitClients(
   { config, version, log }: ServeOptions & { readonly log: Log },
-  { workspaces, jobs, keepers, shutdown }: Core,
+  { environment, workspaces, umask, jobs, keepers, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
   const token = createToken();
   const connections = new Set<Connection>();
+  const machine = new Machine({ jobs, environment });
+  const catalogue = new Catalogue({
+    system: process.platform as System, // it runs on no other
+    isAble: (ability) => machine.isAble(ability),
+  });
   const sessions = new Sessions({
     jobs,
     state,
@@ -163,7 +174,15 @@ function admitClients(
     log,
     grace,
     workspaces,
-    toContext: createContexts({ jobs, workspaces, files: new Files() }),
+    catalogue,
+    toContext: createContexts({
+      jobs,
+      workspaces,
+      files: new Files({ umask }),
+      machine,
+      catalogue,
+      close: (request, owner) => shutdown.close(request, owner),
+    }),
   });
   const status = (): ServerStatus => ({
     pid: process.pid,
