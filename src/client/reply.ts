@@ -139,7 +139,7 @@ function withSaid<P extends Collected, E>(
   });
 }
 
-/** An array with properties, which are not among what is shown of it. */
+/** An array with properties, which are not among its keys: it compares and copies as its packets alone. */
 function withFacts<T extends object, F extends object>(target: T, facts: F): T & F {
   addFacts(target, facts);
   return target;
