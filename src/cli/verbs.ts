@@ -21,6 +21,17 @@ export const verbs = {
   touch: async () => (await import("./changes.ts")).touch,
   wrfile: async () => (await import("./changes.ts")).wrfile,
   df: async () => (await import("./files.ts")).df,
+  "is-alive": async () => (await import("./is-alive.ts")).isAlive,
+  "send-input": async () => (await import("./send-input.ts")).sendInput,
+  ps: async () => (await import("./ps.ts")).ps,
+  which: async () => (await import("./which.ts")).which,
+  "os-info": async () => (await import("./os-info.ts")).osInfo,
+  "user-name": async () => (await import("./user-name.ts")).userName,
+  reboot: async () => (await import("./reboot.ts")).reboot,
+  shutdown: async () => (await import("./shutdown.ts")).shutdown,
+  sleep: async () => (await import("./sleep.ts")).sleep,
+  commands: async () => (await import("./commands.ts")).commands,
+  "close-server": async () => (await import("./close-server.ts")).closeServer,
   ping: async () => (await import("./ping.ts")).ping,
 } as const satisfies Record<string, () => Promise<Verb | Group>>;
 

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { System } from "../commands/define.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
 import { openLibc } from "../process/libc.ts";
@@ -8,6 +9,7 @@ import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
 import { createToken, findPermissions, openAuthenticator } from "./auth.ts";
+import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
@@ -17,6 +19,7 @@ import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
 import { listen } from "./listener.ts";
+import { Machine } from "./machine/machine.ts";
 import { demand } from "./permission.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
@@ -154,6 +157,11 @@ function admitClients(
   const { state, grace } = config;
   const token = createToken();
   const connections = new Set<Connection>();
+  const machine = new Machine({ jobs, environment });
+  const catalogue = new Catalogue({
+    system: process.platform as System, // it runs on no other
+    isAble: (ability) => machine.isAble(ability),
+  });
   const sessions = new Sessions({
     jobs,
     state,
@@ -161,10 +169,14 @@ function admitClients(
     boot: readBootId(),
     log,
     grace,
+    catalogue,
     toContext: createContexts({
       jobs,
       workspaces: new Workspaces({ environment }),
       files: new Files({ umask }),
+      machine,
+      catalogue,
+      close: (request, owner) => shutdown.close(request, owner),
     }),
   });
   const status = (): ServerStatus => ({
