@@ -172,7 +172,7 @@ export class Connection implements AsyncDisposable {
   async #callAny(name: string, [input = {}, how = {}]: readonly unknown[]): Promise<unknown> {
     const options = parseOptions(name, how);
     const command = findCommand(name) ?? toCustom(name, options);
-    if (command.kind === "foreground") return await this.#ask<unknown, unknown>(command, input, options);
+    if (command.kind === "foreground") return await this.#ask(command, input, options);
     return await this.#run(command.name, {
       input: v.parse(v.record(v.string(), v.unknown()), input),
       options,
@@ -188,11 +188,11 @@ export class Connection implements AsyncDisposable {
 
   #invoke(command: Builtins[keyof Builtins], { input, options }: Asked): Promise<unknown> {
     return command.kind === "foreground"
-      ? this.#ask<unknown, unknown>(command, input, options)
+      ? this.#ask(command, input, options)
       : this.#run(command.name, { input, options });
   }
 
-  async #ask<E, R>(command: Callable<E, R>, input: unknown, options: CallOptions): Promise<unknown> {
+  async #ask(command: Callable<unknown, unknown>, input: unknown, options: CallOptions): Promise<unknown> {
     const listener = openCall(this.#session, command, input, options);
     return options.complete === false ? listener : await collectCall(listener);
   }

@@ -89,30 +89,6 @@ export class JobReading implements Reading<Packet, Outcome, JobId> {
   }
 }
 
-/** A job that the server refused, by the id that was asked for. */
-export function refuse(job: JobId, error: AppError): Reading<Packet, Outcome, JobId> {
-  async function* say(): AsyncGenerator<Packet, Ending<Outcome>, void> {
-    return { outcome: undefined, error, failure: error };
-  }
-  const refused = async (): Promise<never> => {
-    throw error;
-  };
-  const nothing = () => {};
-  const name = `job ${job}`;
-  const packets = say();
-  return {
-    id: job,
-    job,
-    number: undefined,
-    name,
-    packets,
-    consumed: nothing,
-    close: nothing,
-    send: refused,
-    kill: refused,
-  };
-}
-
 /** Sends all of it. Throws `input_closed` when nobody takes it. */
 export async function sendOrThrow(input: Input, bytes: Uint8Array, name: string): Promise<void> {
   const isTaken = bytes.length === 0 ? !input.closed.aborted : await input.write(bytes);

@@ -44,3 +44,26 @@ export interface Reading<P, O extends Outcome, J extends JobId | undefined> {
   send(bytes: Uint8Array, end: boolean): Promise<void>;
   kill(options: KillOptions): Promise<Ended | undefined>;
 }
+
+/** A call that was refused before it began. */
+export function refuse<P, O extends Outcome, J extends JobId | undefined>(
+  named: Pick<Reading<P, O, J>, "id" | "job" | "name">,
+  error: AppError,
+  outcome: O | undefined,
+): Reading<P, O, J> {
+  const reject = () => Promise.reject(error);
+  const nothing = () => {};
+  return {
+    ...named,
+    number: undefined,
+    packets: say(),
+    consumed: nothing,
+    close: nothing,
+    send: reject,
+    kill: reject,
+  };
+
+  async function* say(): AsyncGenerator<P, Ending<O>, void> {
+    return { outcome, error, failure: error };
+  }
+}

@@ -1,5 +1,6 @@
 import { closeServer } from "./close-server.ts";
 import { commands } from "./commands.ts";
+import { cp } from "./cp.ts";
 import { df } from "./df.ts";
 import { exec } from "./exec.ts";
 import { find } from "./find.ts";
@@ -12,19 +13,24 @@ import { jobShow } from "./job-show.ts";
 import { jobs } from "./jobs.ts";
 import { kill } from "./kill.ts";
 import { ls } from "./ls.ts";
+import { mkdir, mkdirs } from "./mkdir.ts";
+import { mv } from "./mv.ts";
 import { osInfo } from "./os-info.ts";
 import { ping } from "./ping.ts";
 import { ps } from "./ps.ts";
 import { rdfile } from "./rdfile.ts";
 import { reboot } from "./reboot.ts";
 import { result } from "./result.ts";
+import { rm } from "./rm.ts";
 import { sendInput } from "./send-input.ts";
 import { shutdown } from "./shutdown.ts";
 import { sleep } from "./sleep.ts";
 import { stat } from "./stat.ts";
+import { touch } from "./touch.ts";
 import { userName } from "./user-name.ts";
 import { wait } from "./wait.ts";
 import { which } from "./which.ts";
+import { wrfile } from "./wrfile.ts";
 
 /** Every built-in command. */
 export const builtins = {
@@ -44,6 +50,13 @@ export const builtins = {
   stat,
   find,
   rdfile,
+  mkdir,
+  mkdirs,
+  rm,
+  mv,
+  cp,
+  touch,
+  wrfile,
   df,
   ps,
   which,

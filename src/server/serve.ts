@@ -65,6 +65,8 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
 /** What a server is made of, besides those who talk to it. */
 interface Core {
   readonly environment: Readonly<Record<string, string>>;
+  /** That of our start, which is the user's; our own is 0077. */
+  readonly umask: number;
   readonly jobs: Jobs;
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
@@ -107,7 +109,7 @@ async function openCore(
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  return { environment, jobs, keepers, shutdown };
+  return { environment, umask, jobs, keepers, shutdown };
 }
 
 /** `jobs`: asked once keepers are adopted. */
@@ -149,7 +151,7 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 /** Listens, and leaves word of where for clients of this machine. */
 function admitClients(
   { config, version, log }: ServeOptions & { readonly log: Log },
-  { environment, jobs, keepers, shutdown }: Core,
+  { environment, umask, jobs, keepers, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
@@ -171,7 +173,7 @@ function admitClients(
     toContext: createContexts({
       jobs,
       workspaces: new Workspaces({ environment }),
-      files: new Files(),
+      files: new Files({ umask }),
       machine,
       catalogue,
       close: (request, owner) => shutdown.close(request, owner),
