@@ -1,6 +1,7 @@
 import { findTarget, type Environment } from "../client/config.ts";
 import { dial } from "../client/dial.ts";
 import type { Session } from "../client/session.ts";
+import { findWorkspace, type Workspace } from "../client/workspace.ts";
 import { escapeControls, escapeLines, toJsonLine } from "../lib/escape.ts";
 import type { Log } from "../lib/log.ts";
 import type { Globals } from "./globals.ts";
@@ -37,14 +38,18 @@ export interface Context extends Surroundings {
   readonly signal: AbortSignal;
 }
 
-/** Connects as the options and the environment say. It does not wait for the server's welcome. */
-export async function openSession(context: Context): Promise<Session> {
+/** Connects as the options and the environment say. It does not wait for the server's welcome unless a workspace is named. */
+export async function openSession(
+  context: Context,
+  workspace: Workspace | undefined = findWorkspace(context.globals.workspace, context.env),
+): Promise<Session> {
   const { globals, env, log, signal, sinks, isStderrTerminal } = context;
   const { connectTimeout: timeout, reconnectTimeout: reconnect, heartbeat } = globals;
   const session = await dial(() => findTarget(globals, env), {
     timeout,
     reconnect,
     heartbeat,
+    workspace,
     signal,
     onRetry: ({ message }) => log.info("Trying again", { reason: message }),
   });

@@ -1,7 +1,7 @@
 import { type ArgsDef, defineCommand, renderUsage, type SubCommandsDef } from "citty";
 import { VERSION } from "../lib/version.ts";
 import type { ArgSpecs } from "./arguments.ts";
-import { globalArgs } from "./globals.ts";
+import { globalArgs, withGlobals } from "./globals.ts";
 import { type Group, isGroup, type Verb } from "./verb.ts";
 import { findTopic, verbs } from "./verbs.ts";
 
@@ -52,7 +52,7 @@ async function renderVerb(name: string, { summary, args, rest, examples }: Verb)
   const usage = await renderUsage(
     defineCommand({
       meta: { name, description: summary },
-      args: { ...toArgs(args), ...toArgs({ ...globalArgs, ...args }) },
+      args: { ...toArgs(args), ...toArgs(withGlobals(args)) },
     }),
     PARENT,
   );

@@ -5,7 +5,7 @@ import { AppError } from "../protocol/error.ts";
 import { Arguments, parseArguments, type Syntax } from "./arguments.ts";
 import { complain, type Context, type Surroundings } from "./context.ts";
 import { FAILURE, toSignalCode, WRITE_FAILURE } from "./exit.ts";
-import { globalArgs, toGlobals } from "./globals.ts";
+import { globalArgs, toGlobals, withGlobals } from "./globals.ts";
 import type { Interrupt } from "./interrupts.ts";
 import { WriteFailure } from "./sink.ts";
 import { type Group, isGroup, type Verb } from "./verb.ts";
@@ -72,7 +72,7 @@ async function descend(
   const name = path.join(" ");
   if (!isGroup(topic)) {
     const { args, rest, takesRest = false } = topic;
-    const syntax = { args: { ...globalArgs, ...args }, rest: rest !== undefined, takesRest };
+    const syntax = { args: withGlobals(args), rest: rest !== undefined, takesRest };
     const own = parseArguments(words, syntax);
     const hidden = Object.keys(args).filter((name) => Object.hasOwn(globalArgs, name));
     return {

@@ -8,6 +8,7 @@ import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
 import { toValue } from "../protocol/value.ts";
+import { DEFAULT_WORKSPACE, WORKSPACES_SINCE } from "../protocol/workspace.ts";
 import { Attachment, toAppError } from "./attachment.ts";
 import { type Answer, Calls } from "./calls.ts";
 import { Channels } from "./channels.ts";
@@ -16,6 +17,7 @@ import { Link } from "./link.ts";
 import type { Output } from "./output.ts";
 import { isPassing, retry, toPauses } from "./retry.ts";
 import type { Transport } from "./transport.ts";
+import type { Workspace } from "./workspace.ts";
 
 const FROM_START: From = { type: "since", number: 0 };
 
@@ -29,6 +31,8 @@ export interface SessionOptions {
   readonly patience: number;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
+  /** Where it is neither `default` nor this session's own, calls wait for the welcome: an older server runs them elsewhere. */
+  readonly workspace?: Workspace | undefined;
 }
 
 /** How a connection that was lost is restored. */
@@ -284,9 +288,10 @@ export class Session implements AsyncDisposable {
   }
 
   /** Throws `invalid_input` for a call that no frame has room for. The answer must be awaited: it may reject. */
-  #ask(...asked: Parameters<Calls["ask"]>): ReturnType<Calls["ask"]> {
+  #ask(...[call, ...rest]: Parameters<Calls["ask"]>): ReturnType<Calls["ask"]> {
     this.ended.throwIfAborted();
-    return this.#calls.ask(...asked);
+    const workspace = this.#options.workspace?.name ?? DEFAULT_WORKSPACE;
+    return this.#calls.ask({ ...call, ...(workspace !== DEFAULT_WORKSPACE && { workspace }) }, ...rest);
   }
 
   #send(message: ClientMessage): void {
@@ -313,7 +318,7 @@ export class Session implements AsyncDisposable {
   }
 
   #toHello(heartbeat: number): Hello {
-    const known = this.#welcome;
+    const [known, { workspace }] = [this.#welcome, this.#options];
     // An older server knows no sessions that outlive their connections.
     const resume =
       known === undefined || known.version.minor < 1
@@ -326,6 +331,7 @@ export class Session implements AsyncDisposable {
       heartbeat,
       received: resume === undefined ? 0 : this.#link.received,
       ...(resume && { resume }),
+      ...(workspace?.isOwn === true && { workspace: workspace.name }),
     };
   }
 
@@ -381,8 +387,9 @@ export class Session implements AsyncDisposable {
 
   /** The first greeting, one that came twice, or that of a new connection: of this session, or of another. */
   #greeted(welcome: Welcome, attachment: Attachment): void {
-    attachment.greeted(welcome);
     const before = this.#welcome;
+    checkWorkspace(welcome, before, this.#options.workspace);
+    attachment.greeted(welcome);
     if (before?.session === welcome.session && before.generation === welcome.generation) return;
     this.#welcome = welcome;
     this.#firstWelcome.resolve(welcome);
@@ -487,6 +494,20 @@ export class Session implements AsyncDisposable {
 /** The stdin that a job was started with: the job's own id names the writer. */
 export function toStdin(job: JobId) {
   return { type: "job", job, writer: job as string as WriterId } as const;
+}
+
+/**
+ * A server that knows no workspaces would silently run everything in the home. That is where a session's own one is too, as
+ * long as it was never with a server that let it be changed. Throws `unsupported_version`.
+ */
+function checkWorkspace({ version }: Welcome, before: Welcome | undefined, workspace?: Workspace): void {
+  if (workspace === undefined || workspace.name === DEFAULT_WORKSPACE) return;
+  const isUnchanged = workspace.isOwn && (before?.version.minor ?? 0) < WORKSPACES_SINCE;
+  if (version.major !== PROTOCOL_VERSION.major || version.minor >= WORKSPACES_SINCE || isUnchanged) return;
+  throw new AppError(
+    "unsupported_version",
+    `Cannot use workspace "${workspace.name}": this server is too old to know workspaces; upgrade it, or name none`,
+  );
 }
 
 /** What a server says of itself when it ends a connection. */

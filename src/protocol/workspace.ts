@@ -13,3 +13,10 @@ export type WorkspaceName = v.InferOutput<typeof WorkspaceName>;
 
 /** The one of calls that name none. */
 export const DEFAULT_WORKSPACE = "default";
+
+export function isPrivate(name: WorkspaceName): boolean {
+  return name.startsWith("@");
+}
+
+/** The minor version of the protocol from which on a server knows workspaces; an older one runs everything in the home. */
+export const WORKSPACES_SINCE = 2;
