@@ -28,10 +28,16 @@ import type { Verb } from "./verb.ts";
 export const exec: Verb = { ...command.cli, summary: command.summary, run };
 
 async function run(values: Arguments, context: Context): Promise<number> {
+  const { isConsole = false } = context;
   const isDetached = values.flag("detach");
-  const input = { ...command.cli.toInput(values), stdin: values.choice("stdin") ?? !isDetached };
+  const input = {
+    ...command.cli.toInput(values),
+    stdin: values.choice("stdin") ?? (!isDetached && !isConsole),
+  };
   await using session = await openSession(context);
-  return await (isDetached ? startDetached(session, input, context) : runAttached(session, input, context));
+  return await (isDetached
+    ? startDetached(session, input, context)
+    : attend(session, launchAttached(session, input), context));
 }
 
 async function startDetached(session: Session, asked: ExecInput, context: Context): Promise<number> {
@@ -63,8 +69,8 @@ async function feedOrCancel(
   }
 }
 
-async function runAttached(session: Session, asked: ExecInput, context: Context): Promise<number> {
-  const attached = launchAttached(session, asked);
+/** Shows what a job writes that waits for us, passes on our stdin and signals, and answers the code that says how it ended. */
+export async function attend(session: Session, attached: Attached, context: Context): Promise<number> {
   const relay = new Relay(session, attached, context.globals);
   using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
   const broken = startFeeding(attached, relay, context);

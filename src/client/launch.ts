@@ -48,10 +48,10 @@ function openStdin(
   return session.openInput(target.job, target.writer);
 }
 
-function createJobId(): JobId {
+export function createJobId(): JobId {
   return Bun.randomUUIDv7() as JobId;
 }
 
-function createHolderId(): HolderId {
+export function createHolderId(): HolderId {
   return crypto.randomUUID() as HolderId;
 }
