@@ -69,7 +69,8 @@ async function runStream<S extends v.GenericSchema, E extends v.GenericSchema, R
     const event = toEvent(command, packet);
     return globals.json ? toJsonLine(event) : escapeLines(command.cli.show(event));
   };
-  const render = createRenderer(show, globals.json);
+  const { heading } = command.cli;
+  const render = createRenderer(withHeading(show, globals.json ? undefined : heading), globals.json);
   await play(output, { sinks, render, isShared: false, unread: "stop", until: "closed" });
   if (sinks.stdout.isUnread) {
     unread.abort(new AppError("cancelled", "Nobody reads what it says"));
@@ -81,11 +82,20 @@ async function runStream<S extends v.GenericSchema, E extends v.GenericSchema, R
   return command.cli.toExitCode?.(answer) ?? 0;
 }
 
+type Show = (packet: Extract<Packet, { type: "value" }>) => string;
+
+/** What stands above the first event, if there is one. */
+function withHeading(show: Show, heading: string | undefined): Show {
+  let above = heading === undefined ? "" : `${heading}\n`;
+  return (packet) => {
+    const text = above + show(packet);
+    above = "";
+    return text;
+  };
+}
+
 /** Events as lines, bytes as they are or, among JSON, as text or base64. */
-function createRenderer(
-  show: (packet: Extract<Packet, { type: "value" }>) => string,
-  isJson: boolean,
-): Renderer {
+function createRenderer(show: Show, isJson: boolean): Renderer {
   return (packet) => {
     if (packet.type === "value") return [{ stream: "stdout", bytes: `${show(packet)}\n` }];
     if (packet.type !== "stdout") return [];

@@ -30,18 +30,23 @@ export const exec: Verb = { ...command.cli, summary: command.summary, run };
 async function run(values: Arguments, context: Context): Promise<number> {
   const { isConsole = false } = context;
   const isDetached = values.flag("detach");
-  const input = {
-    ...command.cli.toInput(values),
-    stdin: values.choice("stdin") ?? (!isDetached && !isConsole),
-  };
+  const isOpen = values.flag("open-stdin");
+  const stdin = isOpen || (values.choice("stdin") ?? (!isDetached && !isConsole));
+  const input = { ...command.cli.toInput(values), stdin };
   await using session = await openSession(context);
-  return await (isDetached
-    ? startDetached(session, input, context)
-    : attend(session, launchAttached(session, input), context));
+  const asked = { input, feeds: !isOpen };
+  if (isDetached) return await startDetached(session, asked, context);
+  return await attend(session, launchAttached(session, input, undefined, asked), context);
 }
 
-async function startDetached(session: Session, asked: ExecInput, context: Context): Promise<number> {
-  const launched = launchDetached(session, asked);
+interface Asked {
+  readonly input: ExecInput;
+  /** Whether it gets our stdin. */
+  readonly feeds: boolean;
+}
+
+async function startDetached(session: Session, { input, feeds }: Asked, context: Context): Promise<number> {
+  const launched = launchDetached(session, input, { feeds });
   const { job, number } = await abortable(launched.accepted, context.signal).catch((error: unknown) => {
     throw adviseLookingUp(error, launched.job, context.globals);
   });

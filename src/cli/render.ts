@@ -71,6 +71,7 @@ function toJson(packet: Packet): object {
       return { type, number, at, outcome, totals, usage, endedAt };
     }
     case "value":
+    case "resize":
     case "gap":
     case "closed":
       return packet;

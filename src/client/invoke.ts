@@ -74,7 +74,8 @@ function open(
   return call;
 }
 
-function toResult<R extends v.GenericSchema>(
+/** The result of a command, as its answer carries it. Throws `protocol_error`. */
+export function toResult<R extends v.GenericSchema>(
   { name, result }: { readonly name: string; readonly result: R },
   value: unknown,
 ): v.InferOutput<R> {

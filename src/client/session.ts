@@ -178,7 +178,7 @@ export class Session implements AsyncDisposable {
       output,
       input: takes ? this.#channels.createInput() : undefined,
       answer: this.#answer(command, asked, signal, () => {
-        output?.close(toAppError(signal?.reason));
+        output?.close(signal?.reason);
         call.input?.close();
       }),
     };

@@ -11,6 +11,9 @@ export type Permission = "read" | "write" | "exec" | "control" | "power";
 /** The systems that Farhand runs on, as Bun names them. */
 export type System = "linux" | "darwin" | "win32";
 
+/** What a machine may be able to, whatever its system. */
+export type Ability = "suspend";
+
 /** What a job is asked to run. */
 export interface Program {
   readonly argv: readonly string[];
@@ -71,6 +74,8 @@ interface Common<S extends v.GenericSchema, P extends readonly string[]> {
   readonly positional?: P;
   /** Where it is offered, if not everywhere. */
   readonly systems?: readonly System[];
+  /** What the machine must be able to, where the system alone does not tell. */
+  readonly ability?: Ability;
 }
 
 /** A command that lives in its session and answers with a result. */
@@ -78,11 +83,12 @@ export interface ForegroundCommand<
   S extends v.GenericSchema,
   R extends v.GenericSchema,
   P extends readonly string[] = readonly string[],
+  T extends boolean = boolean,
 > extends Common<S, P> {
   readonly kind: "foreground";
   readonly event?: undefined;
   /** It takes bytes besides its input. */
-  readonly takesInput?: boolean;
+  readonly takesInput?: T;
   readonly result: R;
   run(input: v.InferOutput<S>, context: CommandContext): Promise<v.InferInput<R>>;
   readonly cli: Face<v.InferInput<S>> & {
@@ -102,16 +108,19 @@ export interface StreamCommand<
   E extends v.GenericSchema,
   R extends v.GenericSchema,
   P extends readonly string[] = readonly string[],
+  T extends boolean = boolean,
 > extends Common<S, P> {
   readonly kind: "foreground";
   readonly event: E;
-  readonly takesInput?: boolean;
+  readonly takesInput?: T;
   readonly result: R;
   run(
     input: v.InferOutput<S>,
     context: CommandContext,
   ): AsyncGenerator<v.InferInput<E> | Uint8Array, v.InferInput<R>, void>;
   readonly cli: Face<v.InferInput<S>> & {
+    /** What stands above the first event. */
+    readonly heading?: string;
     /** One event as text; several lines are fine. */
     readonly show: (event: v.InferOutput<E>) => string;
     /** What is said of the result, on stderr, if anything. */
@@ -138,7 +147,8 @@ export function defineForeground<
   S extends v.GenericSchema,
   R extends v.GenericSchema,
   const P extends Fields<S> = readonly [],
->(command: Omit<ForegroundCommand<S, R, P>, "kind">): ForegroundCommand<S, R, P> {
+  const T extends boolean = false,
+>(command: Omit<ForegroundCommand<S, R, P, T>, "kind">): ForegroundCommand<S, R, P, T> {
   return { ...command, kind: "foreground" };
 }
 
@@ -148,7 +158,8 @@ export function defineStream<
   E extends v.GenericSchema,
   R extends v.GenericSchema,
   const P extends Fields<S> = readonly [],
->(command: Omit<StreamCommand<S, E, R, P>, "kind">): StreamCommand<S, E, R, P> {
+  const T extends boolean = false,
+>(command: Omit<StreamCommand<S, E, R, P, T>, "kind">): StreamCommand<S, E, R, P, T> {
   return { ...command, kind: "foreground" };
 }
 

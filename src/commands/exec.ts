@@ -95,6 +95,10 @@ export const exec = defineBackground({
         type: "boolean",
         description: "Read stdin (the default unless detached); --no-stdin gives an empty one",
       },
+      "open-stdin": {
+        type: "boolean",
+        description: "Leave its input open for send-input, and do not read ours",
+      },
       merge: { type: "boolean", description: "One pipe for stdout and stderr: exact order, all on stdout" },
       "keep-output": {
         type: "string",

@@ -16,6 +16,7 @@ export const jobShow = defineForeground({
   permission: "read",
   idempotent: true,
   input: v.object({ job: JobRef }),
+  positional: ["job"],
   result: JobDetails,
 
   run: ({ job }, { jobs }) => jobs.show(job),
@@ -42,7 +43,7 @@ function toText(job: JobDetails): string {
 }
 
 function toLines(job: JobDetails): (readonly [name: string, value: string | undefined])[] {
-  const { limits, usage, totals, ledger } = job;
+  const { limits, usage, totals, ledger, terminal } = job;
   return [
     ["job", String(job.number)],
     ["id", job.id],
@@ -51,6 +52,7 @@ function toLines(job: JobDetails): (readonly [name: string, value: string | unde
     ["program", job.argv.map(quote).join(" ")],
     ["directory", job.cwd],
     ["owner", job.owner],
+    ["terminal", terminal && `${terminal.term}, ${terminal.columns} × ${terminal.rows} at first`],
     ["labels", toLabels(job.labels)],
     ["info", job.info === undefined ? undefined : JSON.stringify(job.info)],
     ["key", job.key],

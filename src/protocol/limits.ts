@@ -74,6 +74,9 @@ export const RUN_AHEAD_BYTES = 4 * MiB;
 export const DEFAULT_KEEP_BYTES = 64 * MiB;
 export const MIN_KEEP_BYTES = 1 * MiB;
 
+/** Bytes that one `send-input` gives in one piece. */
+export const MAX_SEND_BYTES = 256 * KiB;
+
 /** Bytes of a ledger segment: an eighth of the budget, within these bounds. */
 export const MIN_SEGMENT_BYTES = 256 * KiB;
 export const MAX_SEGMENT_BYTES = 8 * MiB;

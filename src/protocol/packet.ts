@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { AppError } from "./error.ts";
 import { MAX_PAYLOAD_BYTES } from "./limits.ts";
 import { Outcome } from "./outcome.ts";
+import { TerminalSize } from "./terminal.ts";
 
 /**
  * A record, in a ledger and in a data frame alike, all integers big-endian:
@@ -11,7 +12,7 @@ import { Outcome } from "./outcome.ts";
 export const RECORD_HEADER_BYTES = 28;
 const CRC_START = 8;
 
-const KINDS = { stdout: 1, stderr: 2, value: 3, gap: 7, exit: 8, closed: 9 } as const;
+const KINDS = { stdout: 1, stderr: 2, value: 3, resize: 4, gap: 7, exit: 8, closed: 9 } as const;
 export type PacketKind = keyof typeof KINDS;
 const KIND_NAMES = new Map<number, PacketKind>(
   Object.entries(KINDS).map(([name, kind]) => [kind, name as PacketKind]),
@@ -60,6 +61,7 @@ export type Packet = Stamp &
   (
     | { readonly type: "stdout" | "stderr"; readonly bytes: Uint8Array }
     | { readonly type: "value"; readonly value: unknown }
+    | ({ readonly type: "resize" } & TerminalSize)
     | ({ readonly type: "gap" } & Gap)
     | ({ readonly type: "exit" } & Exit)
     | ({ readonly type: "closed" } & Closed)
@@ -80,9 +82,9 @@ export function writeRecordHeader(
   target.setUint32(4, Bun.hash.crc32(payload, Bun.hash.crc32(header.subarray(CRC_START))));
 }
 
-/** One whole record with a JSON payload: a value, a gap, the exit or the close. */
+/** One whole record with a JSON payload: a value, a new size of the terminal, a gap, the exit or the close. */
 export function encodeRecord(
-  kind: "value" | "gap" | "exit" | "closed",
+  kind: "value" | "resize" | "gap" | "exit" | "closed",
   stamp: Stamp,
   body: unknown,
 ): Uint8Array {
@@ -176,6 +178,8 @@ export function toPacket({ kind, number, at, payload }: RawRecord): Packet | und
       return { type: kind, number, at, bytes: payload };
     case "value":
       return { type: kind, number, at, value: parseJson(payload) };
+    case "resize":
+      return { type: kind, number, at, ...parseBody(TerminalSize, payload) };
     case "gap":
       return { type: kind, number, at, ...parseBody(Gap, payload) };
     case "exit":

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { Environment } from "./environment.ts";
 import { MAX_GRACE, MAX_INFO_BYTES, MAX_KEY, MAX_LABEL_NAME, MAX_LABEL_VALUE, MAX_LABELS } from "./limits.ts";
+import { Terminal } from "./terminal.ts";
 
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
@@ -67,5 +68,7 @@ export const Terms = v.object({
   /** What becomes of the job when its last holder's client has been gone for the grace (default `keep`). */
   onDisconnect: v.optional(v.picklist(["keep", "kill"])),
   limits: v.optional(JobLimits),
+  /** The terminal that it runs on; pipes without. */
+  terminal: v.optional(Terminal),
 });
 export type Terms = v.InferOutput<typeof Terms>;

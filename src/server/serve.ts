@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { System } from "../commands/define.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
 import { openLibc } from "../process/libc.ts";
@@ -7,7 +8,8 @@ import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
-import { createToken, openAuthenticator } from "./auth.ts";
+import { createToken, findPermissions, openAuthenticator } from "./auth.ts";
+import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
@@ -17,6 +19,8 @@ import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
 import { listen } from "./listener.ts";
+import { Machine } from "./machine/machine.ts";
+import { demand } from "./permission.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
@@ -61,6 +65,8 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
 /** What a server is made of, besides those who talk to it. */
 interface Core {
   readonly environment: Readonly<Record<string, string>>;
+  /** That of our start, which is the user's; our own is 0077. */
+  readonly umask: number;
   readonly jobs: Jobs;
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
@@ -103,7 +109,7 @@ async function openCore(
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  return { environment, jobs, keepers, shutdown };
+  return { environment, umask, jobs, keepers, shutdown };
 }
 
 /** `jobs`: asked once keepers are adopted. */
@@ -145,12 +151,17 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 /** Listens, and leaves word of where for clients of this machine. */
 function admitClients(
   { config, version, log }: ServeOptions & { readonly log: Log },
-  { environment, jobs, keepers, shutdown }: Core,
+  { environment, umask, jobs, keepers, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
   const token = createToken();
   const connections = new Set<Connection>();
+  const machine = new Machine({ jobs, environment });
+  const catalogue = new Catalogue({
+    system: process.platform as System, // it runs on no other
+    isAble: (ability) => machine.isAble(ability),
+  });
   const sessions = new Sessions({
     jobs,
     state,
@@ -158,7 +169,15 @@ function admitClients(
     boot: readBootId(),
     log,
     grace,
-    toContext: createContexts({ jobs, workspaces: new Workspaces({ environment }), files: new Files() }),
+    catalogue,
+    toContext: createContexts({
+      jobs,
+      workspaces: new Workspaces({ environment }),
+      files: new Files({ umask }),
+      machine,
+      catalogue,
+      close: (request, owner) => shutdown.close(request, owner),
+    }),
   });
   const status = (): ServerStatus => ({
     pid: process.pid,
@@ -179,7 +198,10 @@ function admitClients(
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status,
-        stop: (request, owner) => shutdown.stop(request, owner),
+        stop: async (request, owner) => {
+          demand(findPermissions(owner), ["control"], "stop the server");
+          return await shutdown.stop(request, owner);
+        },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
       },
     }),

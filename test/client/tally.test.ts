@@ -48,6 +48,14 @@ describe("Tally", () => {
     );
   });
 
+  test("counts a new size of the terminal as a packet without bytes", () => {
+    const tally = new Tally(0);
+    tally.add(stdout(0, 3));
+    tally.add({ type: "resize", number: 1, at: 0, columns: 80, rows: 24 });
+    tally.add(exit(2, totals(2, 3)));
+    expect(tally.next).toBe(3);
+  });
+
   test("refuses a packet out of turn", () => {
     const tally = new Tally(0);
     tally.add(stdout(0, 1));

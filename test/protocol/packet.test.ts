@@ -33,6 +33,8 @@ function encode(packet: Packet): Uint8Array {
       return encodeOutput(packet.type, number, at, packet.bytes);
     case "value":
       return encodeRecord("value", { number, at }, packet.value);
+    case "resize":
+      return encodeRecord("resize", { number, at }, { columns: packet.columns, rows: packet.rows });
     case "gap":
       return encodeRecord("gap", { number, at }, { next: packet.next, totals: packet.totals });
     case "closed":
@@ -45,6 +47,7 @@ function encode(packet: Packet): Uint8Array {
 }
 
 const stamp = { number: anyCount, at: anyCount };
+const anyCells = fc.integer({ min: 1, max: 10_000 });
 const packets = fc.array(
   fc.oneof<fc.Arbitrary<Packet>[]>(
     fc.record({
@@ -53,6 +56,7 @@ const packets = fc.array(
       bytes: fc.uint8Array({ maxLength: 200 }),
     }),
     fc.record({ ...stamp, type: fc.constant("value" as const), value: fc.jsonValue() }),
+    fc.record({ ...stamp, type: fc.constant("resize" as const), columns: anyCells, rows: anyCells }),
     fc.tuple(fc.record(stamp), anyGap).map(([own, gap]) => ({ ...own, type: "gap" as const, ...gap })),
     fc.tuple(fc.record(stamp), anyExit).map(([own, exit]) => ({ ...own, type: "exit" as const, ...exit })),
     fc.record({ ...stamp, type: fc.constant("closed" as const), totals: anyTotals, exit: anyExit }),
@@ -183,6 +187,14 @@ test.each([
   expect(() => raw && toPacket(raw)).toThrow(expect.objectContaining({ code: "protocol_error" }));
 });
 
+test.each(['{"columns":80}', '{"columns":0,"rows":24}', '{"columns":80,"rows":1.5}'])(
+  "toPacket refuses a terminal of size %s",
+  (text) => {
+    const [raw] = decodeRecords(forge(4, new TextEncoder().encode(text)));
+    expect(() => raw && toPacket(raw)).toThrow(expect.objectContaining({ code: "protocol_error" }));
+  },
+);
+
 test("addRecord counts packets and the bytes of each stream, and takes the totals of a gap", () => {
   const totals = { packets: 9, values: 1, stdoutBytes: 90, stderrBytes: 80 };
   const records = [
@@ -190,7 +202,8 @@ test("addRecord counts packets and the bytes of each stream, and takes the total
     encodeOutput("stderr", 1, 0, new Uint8Array(7)),
     encodeRecord("gap", { number: 2, at: 0 }, { next: 9, totals }),
     encodeOutput("stdout", 9, 0, new Uint8Array(1)),
-    encodeRecord("closed", { number: 10, at: 0 }, { totals, exit: SOME_EXIT }),
+    encodeRecord("resize", { number: 10, at: 0 }, { columns: 80, rows: 24 }),
+    encodeRecord("closed", { number: 11, at: 0 }, { totals, exit: SOME_EXIT }),
   ];
   const steps = [...decodeRecords(Buffer.concat(records))].map(
     (
@@ -204,6 +217,7 @@ test("addRecord counts packets and the bytes of each stream, and takes the total
     totals,
     { ...totals, packets: 10, stdoutBytes: 91 },
     { ...totals, packets: 11, stdoutBytes: 91 },
+    { ...totals, packets: 12, stdoutBytes: 91 },
   ]);
 });
 

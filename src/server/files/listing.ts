@@ -2,6 +2,7 @@ import type { Dirent } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import type { Entry } from "../../commands/access/reading.ts";
 import { abortable } from "../../lib/abort.ts";
+import { Pace } from "../../lib/pace.ts";
 import { sortInTurns } from "../../lib/sort.ts";
 import type { FileType } from "../../protocol/file.ts";
 import { paths } from "./path.ts";
@@ -21,7 +22,9 @@ export async function* list(room: Room, directory: Uint8Array, signal: AbortSign
   );
   const sorted = await sortInTurns(entries, compareNames, signal);
   const absolute = locate(room, directory);
+  const pace = new Pace(signal);
   for (const entry of sorted) {
+    if (pace.isDue) await pace.rest();
     const name = Buffer.from(entry.name, ENCODING);
     yield { name, type: await findType(entry, paths.join(absolute, name)) };
   }

@@ -1,14 +1,22 @@
 import { lstat } from "node:fs/promises";
 import { escapeBytes } from "../../lib/escape.ts";
 import { refusal, toFailure, toSystemCode } from "./failure.ts";
+import type { Mounts } from "./mounts.ts";
+import type { Native } from "./native.ts";
 import type { Owners } from "./owners.ts";
 import { paths } from "./path.ts";
+import type { Sweeper } from "./temporary.ts";
 
 /** Where the files of one call are looked for, and what all calls share. */
 export interface Room {
   /** Absolute: what relative paths count from. */
   readonly directory: Uint8Array;
   readonly owners: Owners;
+  readonly mounts: Mounts;
+  /** That of the server's start: what new files and directories do not let others do. */
+  readonly umask: number;
+  readonly native: Native | undefined;
+  readonly sweeper: Sweeper;
 }
 
 /** The absolute path of one that a caller wrote. */

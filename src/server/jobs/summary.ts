@@ -11,7 +11,7 @@ export function toSummary(
   findLiving: () => readonly ProcessIdentity[],
 ): JobSummary {
   const { job: id, number, command, argv, cwd, owner, startedAt } = start;
-  const { labels, info, key, onDisconnect, limits } = start;
+  const { labels, info, key, onDisconnect, limits, terminal } = start;
   const isLost = exit?.outcome.type === "lost";
   return {
     id,
@@ -28,6 +28,7 @@ export function toSummary(
     ...(key !== undefined && { key }),
     ...(onDisconnect && { onDisconnect }),
     ...(limits && { limits }),
+    ...(terminal && { terminal }),
     ...(exit && { endedAt: exit.endedAt, outcome: exit.outcome, totals: exit.totals }),
     ...(isLost && { processes: [...findLiving()] }),
   };

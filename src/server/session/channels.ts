@@ -8,6 +8,7 @@ import type { JobId } from "../../protocol/id.ts";
 import { MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import { demand, type Permissions } from "../permission.ts";
 import type { CallInput } from "./call-input.ts";
 import type { CallOutput } from "./call-output.ts";
 import { EventChannel } from "./event-channel.ts";
@@ -28,6 +29,7 @@ export interface Line {
 
 export interface ChannelsOptions {
   readonly state: string;
+  readonly permissions: Permissions;
   readonly jobs: Jobs;
   readonly log: Log;
   /** The connection at the moment. */
@@ -82,13 +84,18 @@ export class Channels {
     });
     channel.grant({ received: 0, limit }, performance.now());
     this.#channels.set(id, channel);
-    this.#startAttaching(id, job, (found) => channel.attach(found));
+    this.#startAttaching(id, job, (found) => {
+      // Whoever may run programs may read what they say.
+      demand(this.#options.permissions, ["read", "exec"], `read job ${job}`);
+      channel.attach(found);
+    });
   }
 
   /** Throws as `openOutput` does. */
   openInput({ channel: id, job, writer }: OpenInput): void {
     const channel = this.#createInput(id);
     this.#startAttaching(id, job, (found) => {
+      demand(this.#options.permissions, ["exec"], `write to job ${job}`);
       // Not if it was closed meanwhile.
       if (this.#channels.get(id) === channel) channel.attach(toJobSink(found, writer));
     });
