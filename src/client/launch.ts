@@ -65,7 +65,7 @@ function openStdin(
   return session.openInput(target.job, target.writer);
 }
 
-function createJobId(): JobId {
+export function createJobId(): JobId {
   return Bun.randomUUIDv7() as JobId;
 }
 
