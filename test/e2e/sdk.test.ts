@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { AppError, ClientError } from "../../src/sdk.ts";
 import { openConnected } from "../support/connected.ts";
 import { eventually } from "../support/eventually.ts";
+
+setDefaultTimeout(60_000);
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -141,7 +143,9 @@ describe("a listener", () => {
     await listener.sendInput("go", { newline: true });
     expect(await listener.next()).toMatchObject({ type: "stdout", bytes: bytes("two\n") });
     expect(await listener.next()).toMatchObject({ type: "exit" });
-    expect([await listener.next(), await listener.next(), listener.done]).toEqual([null, null, true]);
+    expect(listener.done).toBe(true);
+    listener.detach(); // changes nothing any more
+    expect([await listener.next(), await listener.next()]).toEqual([null, null]);
     expect([await listener.exitCode, await listener.outcome]).toEqual([4, { type: "exited", code: 4 }]);
   });
 
