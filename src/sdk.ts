@@ -1,4 +1,5 @@
-export type { Completed } from "./client/collect.ts";
+export type { CallOutcome, CallPacket } from "./client/call-reading.ts";
+export { ClientError } from "./client/client-error.ts";
 export type {
   Command,
   Connection,
@@ -8,9 +9,11 @@ export type {
   StartOptions,
 } from "./client/connection.ts";
 export type { Source } from "./client/feed.ts";
-export type { JobsInput, JobsPage } from "./client/listing.ts";
 export type { Accepted, ConnectionState } from "./client/session.ts";
-export type { Listener } from "./client/listener.ts";
+export type { CallListener, JobListener, Listener, SendInputOptions } from "./client/listener.ts";
+export type { CallOptions } from "./client/options.ts";
+export type { ErrorPacket, KillOptions } from "./client/reading.ts";
+export type { CallReply, CallSuccess, JobReply, JobSuccess, Said } from "./client/reply.ts";
 export { type AddOptions, type ConnectOptions, type Member, Pool } from "./client/pool.ts";
 export type { JobEvent } from "./client/watch.ts";
 export { AppError, type ErrorCode } from "./protocol/error.ts";

@@ -2,6 +2,7 @@ import { parseDuration } from "../lib/duration.ts";
 import { LOG_LEVELS, type LogLevel } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
 import { MAX_HEARTBEAT_INTERVAL, MIN_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
+import type { CliArg } from "../commands/define.ts";
 import type { ArgSpecs, Arguments } from "./arguments.ts";
 
 /** Options of every verb, accepted before and after it. */
@@ -11,6 +12,12 @@ export const globalArgs = {
     alias: "H",
     valueHint: "host",
     description: "Server: host, host:port or URL (default: FARHAND_HOST, else this machine's own)",
+  },
+  workspace: {
+    type: "string",
+    alias: "w",
+    valueHint: "name",
+    description: "Working directory and environment of this name (default: FARHAND_WORKSPACE, else default)",
   },
   state: { type: "string", valueHint: "dir", description: "Where this machine's server leaves its address" },
   "connect-timeout": {
@@ -40,6 +47,7 @@ export const globalArgs = {
 
 export interface Globals {
   readonly host: string | undefined;
+  readonly workspace: string | undefined;
   readonly state: string | undefined;
   /** Milliseconds. */
   readonly connectTimeout: number | undefined;
@@ -51,10 +59,21 @@ export interface Globals {
   readonly logLevel: LogLevel;
 }
 
+/** The options of a verb with those that every verb has. What it calls by a name or a letter of its own, it means itself. */
+export function withGlobals(args: ArgSpecs): ArgSpecs {
+  const letters = Object.values(args).flatMap(({ alias }) => alias ?? []);
+  const globals = Object.entries<CliArg>(globalArgs).map(([name, { alias, ...arg }]) => [
+    name,
+    alias === undefined || letters.includes(alias) ? arg : { ...arg, alias },
+  ]);
+  return { ...Object.fromEntries(globals), ...args };
+}
+
 /** Throws a `RangeError` or `invalid_input` on what cannot be read. */
 export function toGlobals(values: Arguments): Globals {
   return {
     host: values.text("host"),
+    workspace: values.text("workspace"),
     state: values.text("state"),
     connectTimeout: toDuration(values.text("connect-timeout")),
     reconnectTimeout: toDuration(values.text("reconnect-timeout")),

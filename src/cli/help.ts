@@ -1,15 +1,20 @@
 import { type ArgsDef, defineCommand, renderUsage, type SubCommandsDef } from "citty";
 import { VERSION } from "../lib/version.ts";
 import type { ArgSpecs } from "./arguments.ts";
-import { globalArgs } from "./globals.ts";
+import { globalArgs, withGlobals } from "./globals.ts";
 import { type Group, isGroup, type Verb } from "./verb.ts";
-import { findTopic, verbs } from "./verbs.ts";
+import { verbs } from "./verbs.ts";
 
 const PARENT = defineCommand({ meta: { name: "farhand", version: VERSION } });
 
+interface Helped {
+  readonly name: string | undefined;
+  readonly topic: Verb | Group | undefined;
+}
+
 /** Help for one verb (`exec`, `job show`), for the verbs of a group, or for all of them. */
-export async function renderHelp(name: string | undefined, hasColors: boolean): Promise<string> {
-  const text = await renderTopic(name, name === undefined ? undefined : await findTopic(name.split(" ")));
+export async function renderHelp({ name, topic }: Helped, hasColors: boolean): Promise<string> {
+  const text = await renderTopic(name, topic);
   const trimmed = text.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
   return hasColors ? trimmed : Bun.stripANSI(trimmed).replace(/[ \t]+$/gm, "");
 }
@@ -52,7 +57,7 @@ async function renderVerb(name: string, { summary, args, rest, examples }: Verb)
   const usage = await renderUsage(
     defineCommand({
       meta: { name, description: summary },
-      args: { ...toArgs(args), ...toArgs({ ...globalArgs, ...args }) },
+      args: { ...toArgs(args), ...toArgs(withGlobals(args)) },
     }),
     PARENT,
   );

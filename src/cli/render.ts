@@ -78,7 +78,8 @@ function toJson(packet: Packet): object {
   }
 }
 
-function toText(bytes: Uint8Array): { text: string } | { bytes: string } {
+/** Bytes for JSON: text where they are UTF-8, otherwise base64. */
+export function toText(bytes: Uint8Array): { text: string } | { bytes: string } {
   try {
     return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes) };
   } catch {

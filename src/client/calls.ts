@@ -14,7 +14,7 @@ interface Pending {
   readonly isRepeatable: boolean;
   /** Wall clock, in milliseconds. */
   readonly askedAt: number;
-  /** What its job writes, if this reader waits for that. */
+  /** What its job writes, if this reader waits for that, or what the call itself says on the way. */
   readonly output: Output | undefined;
 }
 
@@ -28,13 +28,18 @@ export class Calls {
     this.#send = send;
   }
 
+  /** The number of the next call. */
+  get next(): number {
+    return this.#last + 1;
+  }
+
   /** Throws `invalid_input` for a call that no frame has room for. The answer must be awaited: it may reject. */
   ask(
     asked: Omit<Call, "type" | "call">,
     isRepeatable: boolean,
     output?: Output,
   ): { readonly call: number; readonly answer: Promise<Answer> } {
-    const call = ++this.#last;
+    const call = this.next;
     const message: Call = { type: "call", call, ...asked };
     if (!isSendable(message)) {
       throw new AppError(
@@ -42,16 +47,19 @@ export class Calls {
         `Cannot call "${asked.command}": the call takes more than ${MAX_CONTROL_FRAME_BYTES} bytes`,
       );
     }
+    this.#last = call;
     const answer = Promise.withResolvers<Answer>();
     this.#pending.set(call, { message, answer, isRepeatable, askedAt: Date.now(), output });
     this.#send(message);
     return { call, answer: answer.promise };
   }
 
-  /** What is read of jobs whose calls are not answered yet. */
-  outputs(): ReadonlySet<Output> {
+  /** What is read of jobs, or of foreground calls too, that are not answered yet. */
+  outputs(of: "jobs" | "all"): ReadonlySet<Output> {
     return new Set(
-      [...this.#pending.values()].flatMap(({ output }) => (output?.isOpen === true ? [output] : [])),
+      [...this.#pending.values()].flatMap(({ output, message }) =>
+        output?.isOpen === true && (of === "all" || message.job !== undefined) ? [output] : [],
+      ),
     );
   }
 
@@ -79,8 +87,12 @@ export class Calls {
       const { message, isRepeatable, askedAt, output } = pending;
       const isForgotten = Date.now() - askedAt > REMOVED_JOB_MEMORY;
       const isLostJob = message.job !== undefined && (isRebooted || isForgotten);
-      if (!unsent.has(message) && (!isRepeatable || isLostJob)) {
-        this.fail(call, toUnknown(message));
+      // What a foreground call has said cannot be taken back, and might be something else the next time.
+      const hasSaid = message.job === undefined && output?.hasBegun === true;
+      if (!unsent.has(message) && (!isRepeatable || isLostJob || hasSaid)) {
+        const error = toUnknown(message);
+        if (message.job === undefined) output?.failed(error);
+        this.fail(call, error);
         continue;
       }
       pending.message = withOutput(message, output);
@@ -104,7 +116,11 @@ export class Calls {
  * The call with the channel that its job's output has now; without one, if nobody reads that any more, or some of it has
  * come: it is then read on from there.
  */
-function withOutput({ output: first, ...message }: Call, output: Output | undefined): Call {
+function withOutput({ output: first, events, ...message }: Call, output: Output | undefined): Call {
+  if (events !== undefined)
+    return output?.isOpen === true
+      ? { ...message, events: { channel: output.channel, limit: output.takeFirstLimit() } }
+      : message;
   if (first === undefined || output?.isOpen !== true || output.isLost) return message;
   const { channel } = output;
   return { ...message, output: { ...first, channel, limit: output.takeFirstLimit() } };

@@ -1,10 +1,9 @@
 import type { From, ServerFrame } from "../protocol/control.ts";
 import type { DataFrame } from "../protocol/data.ts";
 import { AppError, fromErrorBody } from "../protocol/error.ts";
-import type { HolderId, JobId } from "../protocol/id.ts";
 import { Input, type InputTarget } from "./input.ts";
 import type { Link } from "./link.ts";
-import { Output } from "./output.ts";
+import { Output, type OutputSource } from "./output.ts";
 
 /** The channels of one session, which end with each connection and are opened anew over the next. */
 export class Channels {
@@ -20,10 +19,10 @@ export class Channels {
     this.#onProgress = onProgress;
   }
 
-  /** A reader of a job's output, which is not asked for yet. */
-  createOutput(job: JobId, from: From, holder: HolderId | undefined): Output {
+  /** A reader of packets, which are not asked for yet. */
+  createOutput(source: OutputSource, from: From): Output {
     const forget = (channel: number) => this.#outputs.delete(channel);
-    const output = new Output(++this.#last, { link: this.#link, job, from, holder, forget });
+    const output = new Output(++this.#last, { link: this.#link, source, from, forget });
     this.#outputs.set(output.channel, output);
     return output;
   }
@@ -104,7 +103,7 @@ export class Channels {
   }
 
   /**
-   * Goes on with everything over other channels, but for outputs whose calls are not answered, and for what is `opened` over
+   * Goes on with everything over other channels, but for `pending` outputs, which their calls open, and for what is `opened` over
    * this connection as it was to be over an earlier one: so no more is asked for at once, however often connections break.
    */
   reopenAll(pending: ReadonlySet<Output>, opened: ReadonlySet<number>): void {

@@ -1,56 +1,75 @@
-import type * as v from "valibot";
-import { jobLabel } from "../commands/job-label.ts";
-import { jobRemove } from "../commands/job-remove.ts";
-import { jobShow } from "../commands/job-show.ts";
-import { kill } from "../commands/kill.ts";
+import * as v from "valibot";
+import { builtins, type Builtins, findCommand } from "../commands/index.ts";
+import { exec } from "../commands/exec.ts";
+import { commands as describeCommands } from "../commands/commands.ts";
 import { ping } from "../commands/ping.ts";
-import { result } from "../commands/result.ts";
-import { wait } from "../commands/wait.ts";
 import type { From } from "../protocol/control.ts";
+import type { CommandDescription } from "../protocol/description.ts";
 import { AppError } from "../protocol/error.ts";
-import type { Welcome } from "../protocol/hello.ts";
 import type { JobFilter } from "../protocol/filter.ts";
-import type { JobDetails, JobName, JobResult, JobSummary } from "../protocol/job.ts";
-import { DEFAULT_GRACE } from "../protocol/limits.ts";
-import { type Completed, collect } from "./collect.ts";
-import { feed, type Source } from "./feed.ts";
+import type { Welcome } from "../protocol/hello.ts";
+import type { HolderId } from "../protocol/id.ts";
+import type { JobSummary } from "../protocol/job.ts";
+import { type Asked, parseArguments, parseOptions } from "./arguments.ts";
+import type { Callable } from "./call-reading.ts";
+import { ClientError } from "./client-error.ts";
+import { createLimit, openCall, openJob, toListening } from "./calling.ts";
+import { createCommands, toCamelCase, toCustom } from "./custom.ts";
 import { invoke } from "./invoke.ts";
-import { type Attached, type ExecInput, launchAttached, launchDetached } from "./launch.ts";
-import { Listener } from "./listener.ts";
-import { type JobsInput, type JobsPage, listJobs, listPage, pruneJobs } from "./listing.ts";
+import { JobReading } from "./job-reading.ts";
+import { createHolderId, type ExecInput, launchDetached } from "./launch.ts";
+import { type JobListener, Listener } from "./listener.ts";
+import { findJobs, listJobs, pruneJobs } from "./listing.ts";
+import type { AnyName, CallArguments, CalledAnswer, CommandMethods, Commands } from "./methods.ts";
+import type { CallOptions } from "./options.ts";
+import { collectCall, collectJob, type JobReply, type JobSuccess } from "./reply.ts";
 import type { Accepted, ConnectionState, Session } from "./session.ts";
 import { type JobEvent, watchJobs } from "./watch.ts";
 
-/** A program with its arguments, or a line for the server's shell. */
-export type Command = readonly string[] | { readonly shell: string };
+/** The input of any command that becomes a job. */
+const Fields = v.record(v.string(), v.unknown());
 
-export interface ExecOptions extends Omit<ExecInput, "argv" | "shell" | "stdin"> {
-  /** What the program reads as its stdin, which is empty otherwise. */
-  readonly stdin?: Source;
-  /** False: answer a listener at once, instead of everything at the end. */
-  readonly complete?: boolean;
-  /** Milliseconds without a packet after which listening throws `timed_out`. The job goes on. */
-  readonly maxInterval?: number;
-}
+/** A program with its arguments, or a line for the server's shell, as it is or named. */
+export type Command = readonly string[] | string | { readonly shell: string };
 
-export type StartOptions = Omit<ExecOptions, "stdin" | "complete" | "maxInterval">;
+/** How a program is run, and how the call for it is made. */
+export interface ExecOptions extends Omit<ExecInput, "argv" | "shell" | "stdin">, CallOptions {}
 
-export interface FollowOptions {
+export type StartOptions = Omit<ExecInput, "argv" | "shell" | "stdin">;
+
+export interface FollowOptions extends Omit<CallOptions, "complete" | "stdin"> {
   /** The first packet wanted (default 0). */
   readonly since?: number;
   /** The last so many packets, instead. */
   readonly recent?: number;
-  /** Milliseconds without a packet after which listening throws `timed_out`. */
-  readonly maxInterval?: number;
 }
 
 /** A reference to a job: its number, its id, a unique prefix of that, or `@last`. */
 export type JobRef = string | number;
 
+/** Every command as a method, apart from those with more to them: `exec`, `ping` and `commands` stand in the class. */
+export interface Connection extends Omit<CommandMethods, "exec" | "ping" | "commands"> {}
+
 /** An open connection to a server. Disposing it closes it; jobs go on. */
 export class Connection implements AsyncDisposable {
   readonly #session: Session;
+  readonly #described = new Map<string, CommandDescription>();
   readonly welcome: Welcome;
+  /** Custom commands by their names: none hides a method of this class. */
+  readonly commands: Commands = createCommands((name, args) =>
+    name === "commands" ? this.#callMethod(name, args) : this.#callAny(name, args),
+  );
+
+  static {
+    for (const command of Object.values(builtins)) {
+      const method = toCamelCase(command.name);
+      if (method in this.prototype || method === "commands") continue;
+      const value = async function (this: Connection, ...args: readonly unknown[]) {
+        return await this.#callMethod(command.name, args);
+      };
+      Object.defineProperty(this.prototype, method, { value, writable: true, configurable: true });
+    }
+  }
 
   /** `welcome`: what the server said of itself. */
   constructor(session: Session, welcome: Welcome) {
@@ -74,20 +93,22 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Runs a program. Answers when it has exited and every byte that it wrote is here, or with `complete: false` a
-   * listener at once. A failing program is an outcome; throws `incomplete_output`, `connection_lost` and the like.
+   * Runs a program. Answers when it has exited and every byte that it wrote is here, or with `complete: false` a listener at
+   * once. A failing program is an outcome. Throws a `ClientError` when it cannot be known what came of it.
    */
-  exec(command: Command, options: ExecOptions & { readonly complete: false }): Promise<Listener>;
-  exec(command: Command, options?: ExecOptions & { readonly complete?: true }): Promise<Completed>;
-  async exec(command: Command, options: ExecOptions = {}): Promise<Listener | Completed> {
-    const { stdin, complete, maxInterval, ...rest } = options;
-    const asked = { ...rest, ...toProgram(command), stdin: stdin !== undefined };
-    const attached = launchAttached(this.#session, asked);
-    const { output } = attached;
-    const { job, number } = await attached.accepted;
-    if (stdin !== undefined) feedOrFail(this.#session, attached, stdin);
-    const listener = new Listener({ job, number, output, until: "exit", maxInterval });
-    return complete === false ? listener : collect(listener);
+  exec(command: Command, options: ExecOptions & { readonly complete: false }): Promise<JobListener>;
+  exec(
+    command: Command,
+    options: ExecOptions & { readonly complete?: true; readonly raiseError: true },
+  ): Promise<JobSuccess>;
+  exec(
+    command: Command,
+    options?: ExecOptions & { readonly complete?: true; readonly raiseError?: false },
+  ): Promise<JobReply>;
+  exec(command: Command, options?: ExecOptions): Promise<JobListener | JobReply>;
+  async exec(command: Command, { stdin, ...options }: ExecOptions = {}): Promise<JobListener | JobReply> {
+    const { input, options: how } = parseArguments(exec, [{ ...options, ...toProgram(command) }]);
+    return await this.#run(exec.name, { input, options: { ...how, stdin } });
   }
 
   /** Starts a program that nobody waits for, and answers which job it is. */
@@ -97,18 +118,14 @@ export class Connection implements AsyncDisposable {
     return { job, number };
   }
 
-  /** Reads a job's output from its first packet, or where told, until its end. The job does not wait for this. */
-  async follow(ref: JobRef, { since, recent, maxInterval }: FollowOptions = {}): Promise<Listener> {
-    const { id: job, number } = await this.#find(ref);
-    const from: From =
-      recent === undefined ? { type: "since", number: since ?? 0 } : { type: "recent", count: recent };
-    const output = this.#session.openOutput(job, from);
-    return new Listener({ job, number, output, until: "closed", maxInterval });
+  /** Reads a job's output from its first packet, or where told, until nobody can add to it. The job does not wait for this. */
+  follow(ref: JobRef, options: FollowOptions = {}): Promise<JobListener> {
+    return this.#listen(ref, options, "closed");
   }
 
-  /** A page of jobs, newest first: those that the filter means, or with references only those. `next` is `before` for the next page. */
-  jobs(input: JobsInput = {}): Promise<JobsPage> {
-    return listPage(this.#session, input);
+  /** Reads a job's output until it exits, as the listener does that `exec` answers: the job waits for this. */
+  attach(ref: JobRef, options: FollowOptions = {}): Promise<JobListener> {
+    return this.#listen(ref, options, "exit", createHolderId());
   }
 
   /** All jobs that a filter means, newest first. */
@@ -124,51 +141,9 @@ export class Connection implements AsyncDisposable {
     return watchJobs(this.#session, filter, signal);
   }
 
-  /** Everything that is known of a job. */
-  show(ref: JobRef): Promise<JobDetails> {
-    return invoke(this.#session, jobShow, { job: String(ref) });
-  }
-
-  /** What came of a job, as it is now or, with `wait`, once it has ended. */
-  result(
-    ref: JobRef,
-    { wait = false, signal }: { readonly wait?: boolean; readonly signal?: AbortSignal } = {},
-  ): Promise<JobResult> {
-    return invoke(this.#session, result, { job: String(ref), wait }, signal);
-  }
-
-  /** Sets labels of a job and takes others away. */
-  label(
-    ref: JobRef,
-    changes: { readonly set?: Readonly<Record<string, string>>; readonly unset?: string[] },
-  ): Promise<JobSummary> {
-    return invoke(this.#session, jobLabel, { job: String(ref), ...changes });
-  }
-
-  /** Removes the records of at most 100 ended jobs: all or, where one has not ended (`still_running`), none. */
-  async remove(...refs: readonly JobRef[]): Promise<readonly JobName[]> {
-    return (await invoke(this.#session, jobRemove, { jobs: refs.map(String) })).removed;
-  }
-
-  /** Removes all ended jobs that a filter means, or only tells which. */
+  /** Removes all ended jobs that a filter means, page after page, or only tells which. */
   prune(filter: JobFilter, { dryRun = false } = {}): Promise<readonly JobSummary[]> {
     return pruneJobs(this.#session, { filter, dryRun });
-  }
-
-  /** Waits until a job has exited. */
-  wait(ref: JobRef, { signal }: { readonly signal?: AbortSignal } = {}): Promise<JobSummary> {
-    return invoke(this.#session, wait, { job: String(ref) }, signal);
-  }
-
-  /**
-   * Ends a job with all that came of it and answers when that is gone, or with `signal` alone only sends it. `grace` (ms) is
-   * the time to KILL. What could not be ended stands in `ended.leftBehind`.
-   */
-  kill(
-    ref: JobRef,
-    options: Omit<v.InferInput<typeof kill.input>, "job"> = {},
-  ): Promise<v.InferOutput<typeof kill.result>> {
-    return invoke(this.#session, kill, { job: String(ref), ...options });
   }
 
   /** Measures a round trip, in milliseconds. */
@@ -188,27 +163,91 @@ export class Connection implements AsyncDisposable {
     }
   }
 
+  /** Calls any command by its name, in any of its spellings: a built-in one with its own types, a custom one with anything. */
+  call<N extends AnyName, C extends boolean = true, T extends boolean = false>(
+    name: N,
+    ...args: CallArguments<N, C, T>
+  ): Promise<CalledAnswer<N, C, T>>;
+  call(name: string, ...args: readonly unknown[]): Promise<unknown> {
+    return this.#callAny(name, args);
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.#session[Symbol.asyncDispose]();
   }
 
+  async #callAny(name: string, [input = {}, how = {}]: readonly unknown[]): Promise<unknown> {
+    const asked = parseOptions(name, how);
+    const known = findCommand(name);
+    const options = known === undefined ? await this.#learn(name, asked) : asked;
+    const command = known ?? toCustom(name, this.#described.get(name), options);
+    if (command.kind === "foreground") return await this.#ask(command, input, options);
+    if (!v.is(Fields, input))
+      throw new ClientError("invalid_input", `Cannot call "${name}": its input is no object`);
+    return await this.#run(command.name, { input, options });
+  }
+
+  /** Has the server describe a custom command, once; answers the options with the time that is left of them. */
+  async #learn(name: string, options: CallOptions): Promise<CallOptions> {
+    if (this.#described.has(name)) return options;
+    const begun = performance.now();
+    using limit = createLimit(options, `"${name}"`);
+    const asked = invoke(this.#session, describeCommands, { names: [name] }, limit.signal);
+    const [description] = await asked.catch(() => []); // the call itself will be refused
+    limit.signal.throwIfAborted();
+    if (description !== undefined) this.#described.set(name, description);
+    const { timeout } = options;
+    return { ...options, timeout: timeout && Math.max(0, timeout - (performance.now() - begun)) };
+  }
+
+  #callMethod(name: string, args: readonly unknown[]): Promise<unknown> {
+    const command = findCommand(name);
+    return command === undefined
+      ? this.#callAny(name, args)
+      : this.#invoke(command, parseArguments(command, args));
+  }
+
+  #invoke(command: Builtins[keyof Builtins], { input, options }: Asked): Promise<unknown> {
+    return command.kind === "foreground"
+      ? this.#ask(command, input, options)
+      : this.#run(command.name, { input, options });
+  }
+
+  async #ask(command: Callable<unknown, unknown>, input: unknown, options: CallOptions): Promise<unknown> {
+    const listener = openCall(this.#session, command, input, options);
+    return options.complete === false ? listener : await collectCall(listener);
+  }
+
+  async #run(command: string, { input, options }: Asked): Promise<JobListener | JobReply> {
+    const listener = await openJob(this.#session, command, input, options);
+    return options.complete === false ? listener : await collectJob(listener);
+  }
+
+  async #listen(
+    ref: JobRef,
+    { since = 0, recent, ...options }: FollowOptions,
+    until: "exit" | "closed",
+    holder?: HolderId,
+  ): Promise<JobListener> {
+    const { id: job, number } = await this.#find(ref);
+    const from: From =
+      recent === undefined ? { type: "since", number: since } : { type: "recent", count: recent };
+    const limit = createLimit(options, `job ${number}`, job);
+    const output = this.#session.openOutput(job, from, holder);
+    return new Listener(
+      new JobReading(this.#session, { job, number, output, until }),
+      toListening(options, limit),
+    );
+  }
+
   async #find(ref: JobRef): Promise<JobSummary> {
-    const [summary] = (await this.jobs({ refs: [String(ref)] })).jobs;
+    const [summary] = await findJobs(this.#session, [ref]);
     if (summary === undefined) throw new AppError("not_found", `No job is known as "${ref}"`);
     return summary;
   }
 }
 
 function toProgram(command: Command): Pick<ExecInput, "argv" | "shell"> {
+  if (typeof command === "string") return { shell: command };
   return "shell" in command ? { shell: command.shell } : { argv: [...command] };
-}
-
-/** Feeds on its own. When the source fails, so does reading the job's output, and the job, which has no end of input, is cancelled. */
-function feedOrFail(session: Session, { accepted, input, output }: Attached, source: Source): void {
-  if (input === undefined) return;
-  feed(input, source).catch((error: AppError) => {
-    // As it was accepted, since another may have had its key. It may have ended meanwhile, or the connection has.
-    accepted.then(({ job }) => invoke(session, kill, { job, grace: DEFAULT_GRACE })).catch(() => {});
-    output.close(error);
-  });
 }

@@ -2,10 +2,12 @@ import { abortable } from "../lib/abort.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import { HEARTBEAT_INTERVAL, RECONNECT_WINDOW } from "../protocol/limits.ts";
+import { DEFAULT_WORKSPACE } from "../protocol/workspace.ts";
 import type { Target } from "./config.ts";
 import { retry } from "./retry.ts";
 import { Session } from "./session.ts";
 import { openTransport, type Transport } from "./transport.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** Milliseconds that one attempt may take. */
 const ATTEMPT_TIMEOUT = 10_000;
@@ -19,6 +21,8 @@ export interface DialOptions {
   readonly patience?: number | undefined;
   /** Milliseconds for which to try to restore a connection that was lost (default two minutes); 0: not at all. */
   readonly reconnect?: number | undefined;
+  /** What calls count paths from (default: the one that is called so). */
+  readonly workspace?: Workspace | undefined;
   readonly signal: AbortSignal;
   /** Told of each attempt that failed and is followed by another. */
   readonly onRetry?: (error: AppError) => void;
@@ -26,8 +30,8 @@ export interface DialOptions {
 
 /**
  * Opens a session with the server that `find` names, which is asked before each attempt, also later when the connection is
- * lost. One attempt resolves before the welcome, so that calls may travel with the hello. With a time limit it waits for the
- * welcome and keeps trying until it comes, also while the port refuses.
+ * lost. One attempt resolves before the welcome, so that calls may travel with the hello, unless a workspace is named. With a
+ * time limit it waits for the welcome and keeps trying until it comes, also while the port refuses.
  */
 export async function dial(find: () => Target, options: DialOptions): Promise<Session> {
   const { timeout, signal, onRetry } = options;
@@ -38,15 +42,16 @@ export async function dial(find: () => Target, options: DialOptions): Promise<Se
 
 /** One attempt, within so many milliseconds. */
 async function attempt(find: () => Target, ms: number, options: DialOptions): Promise<Session> {
-  const { heartbeat, patience, reconnect, timeout } = options;
+  const { heartbeat, patience, reconnect, timeout, workspace } = options;
   const target = find();
   const session = await limited(target, ms, options.signal, async (stop) => {
     const session = new Session(await openTransport(target, stop), {
       heartbeat: heartbeat ?? HEARTBEAT_INTERVAL,
       patience: patience ?? ATTEMPT_TIMEOUT,
       now: () => performance.now(),
+      workspace,
     });
-    if (timeout !== undefined) await welcomed(session, stop);
+    if (timeout !== undefined || isNamed(workspace)) await welcomed(session, stop);
     return session;
   });
   session.persist({ window: reconnect ?? RECONNECT_WINDOW, open: (ms, signal) => reopen(find, ms, signal) });
@@ -56,6 +61,10 @@ async function attempt(find: () => Target, ms: number, options: DialOptions): Pr
 async function reopen(find: () => Target, ms: number, signal: AbortSignal): Promise<Transport> {
   const target = find();
   return limited(target, Math.min(ms, ATTEMPT_TIMEOUT), signal, (stop) => openTransport(target, stop));
+}
+
+function isNamed(workspace: Workspace | undefined): boolean {
+  return workspace !== undefined && !workspace.isOwn && workspace.name !== DEFAULT_WORKSPACE;
 }
 
 /** Works towards a server within so many milliseconds. Throws `timed_out`, naming it. */

@@ -1,4 +1,5 @@
 import { Bell } from "../lib/bell.ts";
+import type { ClientMessage } from "../protocol/control.ts";
 import type { CreditCounts } from "../protocol/credit.ts";
 import { DATA_HEADER_BYTES, writeDataHeader } from "../protocol/data.ts";
 import { AppError } from "../protocol/error.ts";
@@ -6,11 +7,10 @@ import type { JobId, WriterId } from "../protocol/id.ts";
 import { MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
 import type { Link } from "./link.ts";
 
-/** Whose input it is, and which of its streams. */
-export interface InputTarget {
-  readonly job: JobId;
-  readonly writer: WriterId;
-}
+/** Whose input it is: a job's, and which of its streams, or a foreground call's. */
+export type InputTarget =
+  | { readonly type: "job"; readonly job: JobId; readonly writer: WriterId }
+  | { readonly type: "call"; readonly call: number };
 
 export interface InputOptions {
   readonly link: Link;
@@ -94,7 +94,7 @@ export class Input {
     if (target === undefined) return;
     this.#target = target;
     this.#channel = channel;
-    this.#options.link.send({ type: "open_input", channel, ...target });
+    this.#options.link.send(toRequest(channel, target));
     if (this.#ended) this.#sendEnd();
   }
 
@@ -144,7 +144,8 @@ export class Input {
   #keep(bytes: Uint8Array): void {
     const begin = this.#written;
     this.#written += bytes.length;
-    if (this.#written > this.#held) this.#kept.push(bytes.slice(Math.max(0, this.#held - begin)));
+    if (this.#written > this.#held)
+      this.#kept.push(new Uint8Array(bytes.subarray(Math.max(0, this.#held - begin))));
   }
 
   /** Drops what the server holds. */
@@ -183,4 +184,9 @@ export class Input {
     if (this.#target === undefined) return; // it is said when the channel is opened
     this.#options.link.send({ type: "end", channel: this.#channel, position: this.#written });
   }
+}
+
+function toRequest(channel: number, target: InputTarget): ClientMessage {
+  if (target.type === "call") return { type: "open_call_input", channel, call: target.call };
+  return { type: "open_input", channel, job: target.job, writer: target.writer };
 }

@@ -1,23 +1,94 @@
 import * as v from "valibot";
-import type { ForegroundCommand } from "../commands/define.ts";
+import type { ForegroundCommand, StreamCommand } from "../commands/define.ts";
 import { AppError } from "../protocol/error.ts";
-import type { Session } from "./session.ts";
+import type { Packet } from "../protocol/packet.ts";
+import { feed, type Source } from "./feed.ts";
+import type { Output } from "./output.ts";
+import type { OpenCall, Session } from "./session.ts";
+
+export interface InvokeOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** The bytes that the command takes besides its input (default: none). */
+  readonly source?: Source | undefined;
+}
+
+/** A foreground command under way that says something. */
+export interface Invocation<Result> {
+  /** What it says, in packets of values and bytes; each must be reported `consumed`. */
+  readonly output: Output;
+  /** Settles when it is over, whether or not all that it said is read by then. */
+  readonly result: Promise<Result>;
+}
 
 /** Calls a foreground command and checks what comes back. Throws as the command fails, or the signal's reason. */
 export async function invoke<S extends v.GenericSchema, R extends v.GenericSchema>(
   session: Session,
-  command: ForegroundCommand<S, R>,
+  command: Omit<ForegroundCommand<S, R>, "run" | "permission" | "cli">,
   input: v.InferInput<S>,
   signal?: AbortSignal,
+  source?: Source,
 ): Promise<v.InferOutput<R>> {
-  const parsed = v.safeParse(
-    command.result,
-    await session.call(command.name, input, { signal, isIdempotent: command.idempotent }),
-  );
+  const call = open(session, command, input, { signal, source, says: false });
+  return toResult(command, await call.answer);
+}
+
+/** Calls a foreground command that says something on the way. */
+export function invokeStream<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema>(
+  session: Session,
+  command: Omit<StreamCommand<S, E, R>, "run" | "permission" | "cli">,
+  input: v.InferInput<S>,
+  options: InvokeOptions = {},
+): Invocation<v.InferOutput<R>> {
+  const { output, answer } = open(session, command, input, { ...options, says: true });
+  if (output === undefined) throw new AppError("internal", `Nothing is read of "${command.name}"`);
+  const result = answer.then((value) => toResult(command, value));
+  result.catch(() => {}); // whoever asks for it is told
+  return { output, result };
+}
+
+/** An event of a command, as its packet carries it. Throws `protocol_error`. */
+export function toEvent<E extends v.GenericSchema>(
+  { name, event }: { readonly name: string; readonly event: E },
+  { value }: Extract<Packet, { type: "value" }>,
+): v.InferOutput<E> {
+  return check(event, value, `an event of "${name}"`);
+}
+
+type Known = Pick<
+  ForegroundCommand<v.GenericSchema, v.GenericSchema>,
+  "name" | "idempotent" | "takesInput" | "result"
+>;
+
+function open(
+  session: Session,
+  { name, idempotent, takesInput = false }: Known,
+  input: unknown,
+  { signal, source, says }: InvokeOptions & { readonly says: boolean },
+): OpenCall {
+  if (!takesInput) return session.open(name, input, { signal, isIdempotent: idempotent, says });
+  // A source that fails must not pass for one that ended; and what one gave cannot be asked for again.
+  const failed = new AbortController();
+  const either = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
+  const call = session.open(name, input, { signal: either, isIdempotent: false, says, takes: true });
+  if (call.input !== undefined) feed(call.input, source ?? "").catch((error) => failed.abort(error));
+  return call;
+}
+
+/** The result of a command, as its answer carries it. Throws `protocol_error`. */
+export function toResult<R extends v.GenericSchema>(
+  { name, result }: { readonly name: string; readonly result: R },
+  value: unknown,
+): v.InferOutput<R> {
+  return check(result, value, `the result of "${name}"`);
+}
+
+function check<T extends v.GenericSchema>(schema: T, value: unknown, what: string): v.InferOutput<T> {
+  const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
+  const where = v.getDotPath(issue) ?? ".";
   throw new AppError(
     "protocol_error",
-    `Cannot accept the result of "${command.name}": it is not valid at "${v.getDotPath(issue) ?? "."}": ${issue.message}`,
+    `Cannot accept ${what}: it is not valid at "${where}": ${issue.message}`,
   );
 }

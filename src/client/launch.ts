@@ -7,6 +7,9 @@ import { type Accepted, type Session, toStdin } from "./session.ts";
 
 export type ExecInput = v.InferInput<typeof exec.input>;
 
+/** The input of a command that becomes a job. */
+export type JobInput = Readonly<Record<string, unknown>> & Pick<ExecInput, "stdin" | "key">;
+
 /** A job that was asked for. */
 export interface Launched {
   /** The id that was asked for; what `accepted` tells is another's where a job of the same key was there. */
@@ -22,25 +25,39 @@ export interface Attached extends Launched {
   readonly output: Output;
 }
 
+export interface LaunchOptions {
+  /** Whether we write to its stdin; otherwise it is left to others. */
+  readonly feeds?: boolean;
+}
+
 /** Starts a job that this session holds. All is asked for in one go: a cold start costs one round trip. */
-export function launchAttached(session: Session, input: ExecInput): Attached {
+export function launchAttached(
+  session: Session,
+  input: JobInput,
+  command: string = exec.name,
+  { feeds = true }: LaunchOptions = {},
+): Attached {
   const [job, holder] = [createJobId(), createHolderId()];
-  const { accepted, output } = session.startHeld({ command: exec.name, input, job }, holder);
-  return { job, accepted, output, input: openStdin(session, { job, accepted }, input) };
+  const { accepted, output } = session.startHeld({ command, input, job }, holder);
+  return { job, accepted, output, input: feeds ? openStdin(session, { job, accepted }, input) : undefined };
 }
 
 /** Starts a job that nobody waits for. */
-export function launchDetached(session: Session, input: ExecInput): Launched {
+export function launchDetached(
+  session: Session,
+  input: ExecInput,
+  { feeds = true }: LaunchOptions = {},
+): Launched {
   const job = createJobId();
   const accepted = session.start({ command: exec.name, input, job });
   accepted.catch(() => {}); // whoever asks for it is told
-  return { job, accepted, input: openStdin(session, { job, accepted }, input) };
+  return { job, accepted, input: feeds ? openStdin(session, { job, accepted }, input) : undefined };
 }
 
 function openStdin(
   session: Session,
   { job, accepted }: Pick<Launched, "job" | "accepted">,
-  { stdin, key }: ExecInput,
+  { stdin, key }: JobInput,
 ): Input | undefined {
   if (!stdin) return undefined;
   if (key !== undefined) return session.openStdin(accepted);
@@ -48,10 +65,12 @@ function openStdin(
   return session.openInput(target.job, target.writer);
 }
 
-function createJobId(): JobId {
+/** Names a job before it is there. */
+export function createJobId(): JobId {
   return Bun.randomUUIDv7() as JobId;
 }
 
-function createHolderId(): HolderId {
+/** Names a reader that a job is to wait for. */
+export function createHolderId(): HolderId {
   return crypto.randomUUID() as HolderId;
 }

@@ -140,11 +140,21 @@ export class Link implements Disposable {
   }
 }
 
-/** The channels that are opened by themselves, and not by the call for their job. */
+/** The channels that are opened by themselves, or by a foreground call, and not by the call for their job. */
 function toOpened(frames: readonly (ClientMessage | Credit)[]): ReadonlySet<number> {
-  return new Set(
-    frames.flatMap((frame) =>
-      frame.type === "open_output" || frame.type === "open_input" ? [frame.channel] : [],
-    ),
-  );
+  return new Set(frames.flatMap((frame) => findOpened(frame) ?? []));
+}
+
+function findOpened(frame: ClientMessage | Credit): number | undefined {
+  switch (frame.type) {
+    case "open_output":
+    case "open_input":
+    case "open_events":
+    case "open_call_input":
+      return frame.channel;
+    case "call":
+      return frame.events?.channel;
+    default:
+      return undefined;
+  }
 }

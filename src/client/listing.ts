@@ -41,7 +41,7 @@ export async function listJobs(
 /** The jobs that references mean, in their order. Throws when one means none, or several. */
 export async function findJobs(
   session: Session,
-  refs: readonly string[],
+  refs: readonly (string | number)[],
   signal?: AbortSignal,
 ): Promise<readonly JobSummary[]> {
   const found: JobSummary[] = [];

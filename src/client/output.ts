@@ -22,18 +22,21 @@ interface Delivery {
   consumed: boolean;
 }
 
+/** Whose packets are read: a job's, which waits for this reader if that has a hold, or a foreground call's. */
+export type OutputSource =
+  | { readonly type: "job"; readonly job: JobId; readonly holder: HolderId | undefined }
+  | { readonly type: "call"; readonly call: number };
+
 export interface OutputOptions {
   readonly link: Link;
+  readonly source: OutputSource;
   readonly from: From;
-  readonly job: JobId;
-  /** With one, the job waits for this reader. */
-  readonly holder: HolderId | undefined;
   /** Takes a channel off its session's list. */
   readonly forget: (channel: number) => void;
 }
 
 /**
- * The receiving half of a job's output: packets in order, checked against their numbers and counts, over one channel after
+ * The receiving half of a job's output, or of what a foreground call says: packets in order, checked against their numbers and counts, over one channel after
  * another. It holds at most the window that it granted; more is granted as packets are reported consumed, which also moves
  * the job's hold.
  */
@@ -44,7 +47,7 @@ export class Output implements AsyncIterable<Packet> {
   readonly #deliveries = new Map<number, Delivery>();
   readonly #discarded = new Set<"stdout" | "stderr" | undefined>();
   readonly #tally: Tally;
-  #job: JobId;
+  #source: OutputSource;
   #channel: number;
   #next: number | undefined;
   #isOpen = true;
@@ -55,10 +58,10 @@ export class Output implements AsyncIterable<Packet> {
   #delayed: Disposable | undefined;
 
   constructor(channel: number, options: OutputOptions) {
-    const { from, job } = options;
+    const { from, source } = options;
     this.#options = options;
     this.#channel = channel;
-    this.#job = job;
+    this.#source = source;
     this.#next = from.type === "since" ? from.number : undefined;
     this.#tally = new Tally(this.#next);
   }
@@ -94,7 +97,7 @@ export class Output implements AsyncIterable<Packet> {
 
   /** The job is this one: another that has the same key may have been there. */
   isOf(job: JobId): void {
-    this.#job = job;
+    if (this.#source.type === "job") this.#source = { ...this.#source, job };
   }
 
   /** Gives packets as they come, until the job's last one; each must be reported `consumed`. */
@@ -154,19 +157,7 @@ export class Output implements AsyncIterable<Packet> {
 
   /** Asks for what has not come yet, over the channel that it has now. */
   reopen(): void {
-    const { link, from, holder } = this.#options;
-    const wanted = this.#tally.next;
-    const hold = holder === undefined || this.#next === wanted ? undefined : this.#next;
-    const message: ClientMessage = {
-      type: "open_output",
-      channel: this.#channel,
-      job: this.#job,
-      from: wanted === undefined ? from : { type: "since", number: wanted },
-      limit: this.takeFirstLimit(),
-      ...(holder !== undefined && { holder }),
-      ...(hold !== undefined && { hold }),
-    };
-    link.send(message);
+    this.#options.link.send(this.#toRequest(this.#source));
     this.repeatDiscards();
   }
 
@@ -210,6 +201,23 @@ export class Output implements AsyncIterable<Packet> {
   failed(error: AppError): void {
     this.#finish();
     this.#packets.fail(error);
+  }
+
+  #toRequest(source: OutputSource): ClientMessage {
+    const wanted = this.#tally.next;
+    const opened = { channel: this.#channel, limit: this.takeFirstLimit() };
+    if (source.type === "call")
+      return { type: "open_events", ...opened, call: source.call, since: wanted ?? 0 };
+    const { job, holder } = source;
+    const hold = holder === undefined || this.#next === wanted ? undefined : this.#next;
+    return {
+      type: "open_output",
+      ...opened,
+      job,
+      from: wanted === undefined ? this.#options.from : { type: "since", number: wanted },
+      ...(holder !== undefined && { holder }),
+      ...(hold !== undefined && { hold }),
+    };
   }
 
   #deliver(record: RawRecord): void {

@@ -1,15 +1,23 @@
 import { abortable } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
+import { toClientError } from "./client-error.ts";
 import { type Environment, findTarget, type Place } from "./config.ts";
 import { Connection } from "./connection.ts";
 import { dial } from "./dial.ts";
 import { DEFAULT_PORT, parseHost } from "./host.ts";
+import type { Session } from "./session.ts";
+import { createWorkspace, findWorkspace, type Workspace } from "./workspace.ts";
 
 export interface AddOptions {
   /** Of a host without one (default 9922). */
   readonly port?: number;
   /** Without, the environment's, or a local server's own. */
   readonly token?: string;
+  /**
+   * Names a workspace: the directory and environment that `cd` and `env` change and everything else runs in. Without, each
+   * connection has one of its own, which begins at the server user's home.
+   */
+  readonly workspace?: string;
 }
 
 export interface ConnectOptions {
@@ -26,15 +34,23 @@ export interface ConnectOptions {
 export class Member implements AsyncDisposable {
   readonly url: string;
   readonly #place: Place;
+  readonly #workspace: Workspace | undefined;
   readonly #env: Environment;
   readonly #closing = new AbortController();
   readonly #forget: () => void;
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
 
-  constructor(url: string, place: Place, env: Environment, forget: () => void) {
+  /** `workspace`: undefined for one of each connection's own. */
+  constructor(
+    url: string,
+    { workspace, ...place }: Place & { readonly workspace: Workspace | undefined },
+    env: Environment,
+    forget: () => void,
+  ) {
     this.url = url;
     this.#place = place;
+    this.#workspace = workspace;
     this.#env = env;
     this.#forget = forget;
   }
@@ -50,7 +66,7 @@ export class Member implements AsyncDisposable {
     return this.#connection?.ended.aborted === false ? this.#connection : undefined;
   }
 
-  /** Answers the open connection, or opens one. Throws `connection_refused`, `timed_out`, `unauthenticated`. */
+  /** Answers the open connection, or opens one. Throws a `ClientError`: `connection_refused`, `timed_out`, `unauthenticated`. */
   async connect(options: ConnectOptions = {}): Promise<Connection> {
     this.#closing.signal.throwIfAborted();
     if (this.connection !== undefined) return this.connection;
@@ -78,19 +94,28 @@ export class Member implements AsyncDisposable {
   async #open({ timeout, heartbeat, reconnect, signal }: ConnectOptions): Promise<Connection> {
     const { signal: closing } = this.#closing;
     const stop = signal === undefined ? closing : AbortSignal.any([closing, signal]);
-    const session = await dial(() => findTarget(this.#place, this.#env), {
-      timeout,
-      heartbeat,
-      reconnect,
-      signal: stop,
-    });
     try {
-      this.#connection = new Connection(session, await abortable(session.welcome, stop));
+      const session = await dial(() => findTarget(this.#place, this.#env), {
+        timeout,
+        heartbeat,
+        reconnect,
+        workspace: this.#workspace ?? createWorkspace(),
+        signal: stop,
+      });
+      return (this.#connection = await greet(session, stop));
     } catch (error) {
-      await session[Symbol.asyncDispose]();
-      throw error;
+      throw stop.aborted ? stop.reason : toClientError(error);
     }
-    return this.#connection;
+  }
+}
+
+/** Resolves with the welcome; without it, nothing is left of the session. */
+async function greet(session: Session, signal: AbortSignal): Promise<Connection> {
+  try {
+    return new Connection(session, await abortable(session.welcome, signal));
+  } catch (error) {
+    await session[Symbol.asyncDispose]();
+    throw error;
   }
 }
 
@@ -105,15 +130,18 @@ export class Pool implements AsyncDisposable {
   }
 
   /**
-   * Makes a server known by name, `name:port` or URL; the same address twice is the same member. Throws `invalid_input`,
-   * `already_exists` for another token.
+   * Makes a server known by name, `name:port` or URL; the same address twice is the same member, unless the workspace is
+   * another. Throws `invalid_input`, `already_exists` for another token.
    */
-  add(host: string, { port = DEFAULT_PORT, token }: AddOptions = {}): Member {
+  add(host: string, { port = DEFAULT_PORT, token, workspace: name }: AddOptions = {}): Member {
     const { url } = parseHost(host, port);
-    const known = this.#members.get(url);
+    const workspace = name === undefined ? undefined : findWorkspace(name, {});
+    const key = `${url} ${name ?? ""}`;
+    const known = this.#members.get(key);
     if (known !== undefined) return known.withToken(token);
-    const member = new Member(url, { host: url, token }, this.#env, () => this.#members.delete(url));
-    this.#members.set(url, member);
+    const forget = () => this.#members.delete(key);
+    const member = new Member(url, { host: url, token, workspace }, this.#env, forget);
+    this.#members.set(key, member);
     return member;
   }
 

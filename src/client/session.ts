@@ -9,14 +9,18 @@ import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
 import { toValue } from "../protocol/value.ts";
+import { DEFAULT_WORKSPACE, WORKSPACES_SINCE } from "../protocol/workspace.ts";
 import { Attachment, toAppError } from "./attachment.ts";
 import { type Answer, Calls } from "./calls.ts";
 import { Channels } from "./channels.ts";
-import type { Input, InputTarget } from "./input.ts";
+import type { Input } from "./input.ts";
 import { Link } from "./link.ts";
 import type { Output } from "./output.ts";
 import { isPassing, retry, toPauses } from "./retry.ts";
 import type { Transport } from "./transport.ts";
+import type { Workspace } from "./workspace.ts";
+
+const FROM_START: From = { type: "since", number: 0 };
 
 /** Milliseconds after which a connection counts as a good one. */
 const HEALTHY = 5_000;
@@ -28,6 +32,8 @@ export interface SessionOptions {
   readonly patience: number;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
+  /** Where it is neither `default` nor this session's own, calls wait for the welcome: an older server runs them elsewhere. */
+  readonly workspace?: Workspace | undefined;
 }
 
 /** How a connection that was lost is restored. */
@@ -49,6 +55,26 @@ export type ConnectionState =
 export interface Accepted {
   readonly job: JobId;
   readonly number: number;
+}
+
+/** How a foreground command is called. */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Whether a server that does not know of the call may be asked again, as long as it has said nothing. */
+  readonly isIdempotent?: boolean;
+  /** Whether what it says on the way is read. */
+  readonly says?: boolean;
+  /** Whether it is sent bytes. */
+  readonly takes?: boolean;
+}
+
+/** A foreground call under way. */
+export interface OpenCall {
+  readonly answer: Promise<unknown>;
+  /** What it says on the way, if that is read. */
+  readonly output: Output | undefined;
+  /** The bytes that it takes, if it is sent any. */
+  readonly input: Input | undefined;
 }
 
 /** A background call. */
@@ -133,23 +159,33 @@ export class Session implements AsyncDisposable {
   async call(
     command: string,
     input: unknown,
-    { signal, isIdempotent = false }: { signal?: AbortSignal | undefined; isIdempotent?: boolean } = {},
+    options: Omit<CallOptions, "says" | "takes"> = {},
   ): Promise<unknown> {
+    return await this.open(command, input, options).answer;
+  }
+
+  /**
+   * Calls a foreground command that says something on the way, or takes bytes. Its answer settles as that of `call` does,
+   * whether or not all that it said is read by then; what it said before it failed can be read.
+   */
+  open(command: string, input: unknown, options: CallOptions): OpenCall {
+    const { signal, isIdempotent = false, says = false, takes = false } = options;
     signal?.throwIfAborted();
-    const asked = this.#ask({ command, input: toValue(input) }, isIdempotent);
-    const cancel = () => {
-      if (this.ended.aborted) return;
-      this.#send({ type: "cancel", call: asked.call });
-      this.#calls.fail(asked.call, signal?.reason);
+    this.ended.throwIfAborted();
+    const source = { type: "call", call: this.#calls.next } as const;
+    const output = says ? this.#channels.createOutput(source, FROM_START) : undefined;
+    const asked = this.#askForeground(command, input, { isIdempotent, output });
+    const call: OpenCall = {
+      output,
+      input: takes ? this.#channels.createInput() : undefined,
+      answer: this.#answer(command, asked, signal, () => {
+        output?.close(signal?.reason);
+        call.input?.close();
+      }),
     };
-    signal?.addEventListener("abort", cancel, { once: true });
-    try {
-      const frame = await asked.answer;
-      if (frame.type === "result") return frame.result.value;
-      throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started a job`);
-    } finally {
-      signal?.removeEventListener("abort", cancel);
-    }
+    if (call.input !== undefined) this.#channels.openInput(call.input, source);
+    call.answer.catch(() => call.input?.close()); // whoever asks for the answer is told
+    return call;
   }
 
   /** Gives the terminal of a job another size. To be said again after a server was restarted, which may not have it. */
@@ -167,7 +203,7 @@ export class Session implements AsyncDisposable {
     start: Start,
     holder: HolderId,
   ): { readonly accepted: Promise<Accepted>; readonly output: Output } {
-    const output = this.#channels.createOutput(start.job, { type: "since", number: 0 }, holder);
+    const output = this.#channels.createOutput({ type: "job", job: start.job, holder }, FROM_START);
     const accepted = this.#start(start, { output, holder });
     accepted.catch((error: unknown) => output.failed(toAppError(error)));
     return { accepted, output };
@@ -176,7 +212,7 @@ export class Session implements AsyncDisposable {
   /** Reads a job's output; with a holder, the job waits for this reader. */
   openOutput(job: JobId, from: From, holder?: HolderId): Output {
     this.ended.throwIfAborted();
-    const output = this.#channels.createOutput(job, from, holder);
+    const output = this.#channels.createOutput({ type: "job", job, holder }, from);
     output.reopen();
     return output;
   }
@@ -185,7 +221,7 @@ export class Session implements AsyncDisposable {
   openInput(job: JobId, writer: WriterId): Input {
     this.ended.throwIfAborted();
     const input = this.#channels.createInput();
-    this.#channels.openInput(input, { job, writer });
+    this.#channels.openInput(input, { type: "job", job, writer });
     return input;
   }
 
@@ -221,10 +257,47 @@ export class Session implements AsyncDisposable {
     throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started no job`);
   }
 
+  #askForeground(
+    command: string,
+    input: unknown,
+    { isIdempotent, output }: { isIdempotent: boolean; output: Output | undefined },
+  ): ReturnType<Calls["ask"]> {
+    const events = output && { channel: output.channel, limit: output.takeFirstLimit() };
+    try {
+      return this.#ask({ command, input: toValue(input), ...(events && { events }) }, isIdempotent, output);
+    } catch (error) {
+      output?.failed(toAppError(error));
+      throw error;
+    }
+  }
+
+  async #answer(
+    command: string,
+    { call, answer }: ReturnType<Calls["ask"]>,
+    signal: AbortSignal | undefined,
+    onCancel: () => void,
+  ): Promise<unknown> {
+    const cancel = () => {
+      if (this.ended.aborted) return;
+      this.#send({ type: "cancel", call });
+      this.#calls.fail(call, signal?.reason);
+      onCancel();
+    };
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      const frame = await answer;
+      if (frame.type === "result") return frame.result.value;
+      throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started a job`);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+  }
+
   /** Throws `invalid_input` for a call that no frame has room for. The answer must be awaited: it may reject. */
-  #ask(...asked: Parameters<Calls["ask"]>): ReturnType<Calls["ask"]> {
+  #ask(...[call, ...rest]: Parameters<Calls["ask"]>): ReturnType<Calls["ask"]> {
     this.ended.throwIfAborted();
-    return this.#calls.ask(...asked);
+    const workspace = this.#options.workspace?.name ?? DEFAULT_WORKSPACE;
+    return this.#calls.ask({ ...call, ...(workspace !== DEFAULT_WORKSPACE && { workspace }) }, ...rest);
   }
 
   #send(message: ClientMessage): void {
@@ -251,7 +324,7 @@ export class Session implements AsyncDisposable {
   }
 
   #toHello(heartbeat: number): Hello {
-    const known = this.#welcome;
+    const [known, { workspace }] = [this.#welcome, this.#options];
     // An older server knows no sessions that outlive their connections.
     const resume =
       known === undefined || known.version.minor < 1
@@ -264,6 +337,7 @@ export class Session implements AsyncDisposable {
       heartbeat,
       received: resume === undefined ? 0 : this.#link.received,
       ...(resume && { resume }),
+      ...(workspace?.isOwn === true && { workspace: workspace.name }),
     };
   }
 
@@ -319,8 +393,9 @@ export class Session implements AsyncDisposable {
 
   /** The first greeting, one that came twice, or that of a new connection: of this session, or of another. */
   #greeted(welcome: Welcome, attachment: Attachment): void {
-    attachment.greeted(welcome);
     const before = this.#welcome;
+    checkWorkspace(welcome, before, this.#options.workspace);
+    attachment.greeted(welcome);
     if (before?.session === welcome.session && before.generation === welcome.generation) return;
     this.#welcome = welcome;
     this.#firstWelcome.resolve(welcome);
@@ -335,7 +410,7 @@ export class Session implements AsyncDisposable {
 
   /** Goes on with the session: what the last connection lost is sent again, and channels go on where they were. */
   #resume({ received }: Welcome): void {
-    const pending = this.#calls.outputs();
+    const pending = this.#calls.outputs("jobs");
     const opened = this.#link.resume(this.#attachment, received);
     this.#channels.reopenAll(pending, opened);
   }
@@ -343,7 +418,7 @@ export class Session implements AsyncDisposable {
   /** The session is gone, with the server that had it or by its age: everything is asked for again that may be. */
   #startOver(isRebooted: boolean): void {
     const unsent = new Set(this.#link.open(this.#attachment));
-    const pending = this.#calls.outputs();
+    const pending = this.#calls.outputs("all");
     for (const output of pending) if (!output.hasBegun) this.#channels.renumber(output);
     this.#calls.repeat(unsent, isRebooted);
     this.#channels.reopenAll(pending, new Set());
@@ -423,8 +498,22 @@ export class Session implements AsyncDisposable {
 }
 
 /** The stdin that a job was started with: the job's own id names the writer. */
-export function toStdin(job: JobId): InputTarget {
-  return { job, writer: job as string as WriterId };
+export function toStdin(job: JobId) {
+  return { type: "job", job, writer: job as string as WriterId } as const;
+}
+
+/**
+ * A server that knows no workspaces would silently run everything in the home. That is where a session's own one is too, as
+ * long as it was never with a server that let it be changed. Throws `unsupported_version`.
+ */
+function checkWorkspace({ version }: Welcome, before: Welcome | undefined, workspace?: Workspace): void {
+  if (workspace === undefined || workspace.name === DEFAULT_WORKSPACE) return;
+  const isUnchanged = workspace.isOwn && (before?.version.minor ?? 0) < WORKSPACES_SINCE;
+  if (version.major !== PROTOCOL_VERSION.major || version.minor >= WORKSPACES_SINCE || isUnchanged) return;
+  throw new AppError(
+    "unsupported_version",
+    `Cannot use workspace "${workspace.name}": this server is too old to know workspaces; upgrade it, or name none`,
+  );
 }
 
 /** What a server says of itself when it ends a connection. */

@@ -11,6 +11,9 @@ export type Permission = "read" | "write" | "exec" | "control" | "power";
 /** The systems that Farhand runs on, as Bun names them. */
 export type System = "linux" | "darwin" | "win32";
 
+/** What a machine may be able to, whatever its system. */
+export type Ability = "suspend";
+
 /** What a job is asked to run. */
 export interface Program {
   readonly argv: readonly string[];
@@ -39,10 +42,15 @@ export interface CliArg {
 /** Arguments as they were typed: flags, values, and positionals by name; `rest` holds what no name takes. */
 export interface CliValues {
   readonly flag: (name: string) => boolean;
+  /** True for `--name`, false for `--no-name`, undefined for neither. */
+  readonly choice: (name: string) => boolean | undefined;
   readonly text: (name: string) => string | undefined;
   readonly list: (name: string) => readonly string[];
   readonly rest: readonly string[];
 }
+
+/** Where the command line finds the bytes that a command takes: our own stdin, or a file here. */
+export type ByteSource = { readonly type: "stdin" } | { readonly type: "file"; readonly path: string };
 
 interface Face<Input> {
   readonly args: Readonly<Record<string, CliArg>>;
@@ -53,6 +61,8 @@ interface Face<Input> {
   readonly examples: readonly (readonly [line: string, what: string])[];
   /** Throws a `RangeError` or `AppError` on values that cannot be read. */
   readonly toInput: (values: CliValues) => Input;
+  /** Of one that takes bytes: where they are, unless there are none. */
+  readonly toSource?: (values: CliValues) => ByteSource | undefined;
 }
 
 interface Common<S extends v.GenericSchema, P extends readonly string[]> {
@@ -66,6 +76,8 @@ interface Common<S extends v.GenericSchema, P extends readonly string[]> {
   readonly positional?: P;
   /** Where it is offered, if not everywhere. */
   readonly systems?: readonly System[];
+  /** What the machine must be able to, where the system alone does not tell. */
+  readonly ability?: Ability;
 }
 
 /** A command that lives in its session and answers with a result. */
@@ -73,16 +85,19 @@ export interface ForegroundCommand<
   S extends v.GenericSchema,
   R extends v.GenericSchema,
   P extends readonly string[] = readonly string[],
+  T extends boolean = boolean,
 > extends Common<S, P> {
   readonly kind: "foreground";
   readonly event?: undefined;
   /** It takes bytes besides its input. */
-  readonly takesInput?: boolean;
+  readonly takesInput?: T;
   readonly result: R;
   run(input: v.InferOutput<S>, context: CommandContext): Promise<v.InferInput<R>>;
   readonly cli: Face<v.InferInput<S>> & {
     /** Readable text of a result. */
     readonly show: (result: v.InferOutput<R>) => string;
+    /** What the command line exits with (default 0). */
+    readonly toExitCode?: (result: v.InferOutput<R>) => number;
   };
 }
 
@@ -95,20 +110,24 @@ export interface StreamCommand<
   E extends v.GenericSchema,
   R extends v.GenericSchema,
   P extends readonly string[] = readonly string[],
+  T extends boolean = boolean,
 > extends Common<S, P> {
   readonly kind: "foreground";
   readonly event: E;
-  readonly takesInput?: boolean;
+  readonly takesInput?: T;
   readonly result: R;
   run(
     input: v.InferOutput<S>,
     context: CommandContext,
   ): AsyncGenerator<v.InferInput<E> | Uint8Array, v.InferInput<R>, void>;
   readonly cli: Face<v.InferInput<S>> & {
+    /** What stands above the first event. */
+    readonly heading?: string;
     /** One event as text; several lines are fine. */
     readonly show: (event: v.InferOutput<E>) => string;
     /** What is said of the result, on stderr, if anything. */
     readonly conclude?: (result: v.InferOutput<R>) => string | undefined;
+    readonly toExitCode?: (result: v.InferOutput<R>) => number;
   };
 }
 
@@ -130,7 +149,8 @@ export function defineForeground<
   S extends v.GenericSchema,
   R extends v.GenericSchema,
   const P extends Fields<S> = readonly [],
->(command: Omit<ForegroundCommand<S, R, P>, "kind">): ForegroundCommand<S, R, P> {
+  const T extends boolean = false,
+>(command: Omit<ForegroundCommand<S, R, P, T>, "kind">): ForegroundCommand<S, R, P, T> {
   return { ...command, kind: "foreground" };
 }
 
@@ -140,7 +160,8 @@ export function defineStream<
   E extends v.GenericSchema,
   R extends v.GenericSchema,
   const P extends Fields<S> = readonly [],
->(command: Omit<StreamCommand<S, E, R, P>, "kind">): StreamCommand<S, E, R, P> {
+  const T extends boolean = false,
+>(command: Omit<StreamCommand<S, E, R, P, T>, "kind">): StreamCommand<S, E, R, P, T> {
   return { ...command, kind: "foreground" };
 }
 

@@ -22,6 +22,7 @@ export const jobLabel = defineForeground({
       [],
     ),
   }),
+  positional: ["job"],
   result: JobSummary,
 
   run: ({ job, set, unset }, { jobs }) => jobs.label(job, set, unset),

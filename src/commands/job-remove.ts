@@ -9,6 +9,7 @@ export const jobRemove = defineForeground({
   permission: "exec",
   idempotent: false,
   input: v.object({ jobs: v.pipe(v.array(JobRef), v.minLength(1), v.maxLength(100)) }),
+  positional: ["jobs"],
   result: v.object({ removed: v.array(JobName) }),
 
   run: async ({ jobs: refs }, { jobs }) => ({ removed: [...(await jobs.remove(refs))] }),

@@ -16,6 +16,7 @@ export const jobShow = defineForeground({
   permission: "read",
   idempotent: true,
   input: v.object({ job: JobRef }),
+  positional: ["job"],
   result: JobDetails,
 
   run: ({ job }, { jobs }) => jobs.show(job),

@@ -22,6 +22,7 @@ export const jobs = defineForeground({
     limit: v.optional(v.pipe(count, v.minValue(1))),
     filter: v.optional(JobFilter),
   }),
+  positional: ["refs"],
   result: v.object({
     /** Newest first, and with a filter perhaps none though there are more. */
     jobs: v.array(JobSummary),

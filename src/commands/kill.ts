@@ -23,6 +23,7 @@ export const kill = defineForeground({
     /** Milliseconds from the signal to KILL. */
     grace: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_GRACE))),
   }),
+  positional: ["job"],
   /** `ended`: what became of its processes; absent when only a signal was sent. */
   result: v.object({ ...JobSummary.entries, ended: v.optional(Ended) }),
 

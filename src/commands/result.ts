@@ -14,6 +14,7 @@ export const result = defineForeground({
     /** Answer only when the job has ended. */
     wait: v.optional(v.boolean(), false),
   }),
+  positional: ["job"],
   result: JobResult,
 
   async run({ job, wait }, { jobs, signal }) {

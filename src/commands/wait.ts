@@ -10,6 +10,7 @@ export const wait = defineForeground({
   permission: "read",
   idempotent: true,
   input: v.object({ job: JobRef }),
+  positional: ["job"],
   result: JobSummary,
 
   run: ({ job }, { jobs, signal }) => jobs.wait(job, signal),

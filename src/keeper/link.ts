@@ -49,8 +49,17 @@ export const FrontMessage = v.variant("type", [
   v.object({ type: v.literal("discard"), ...held, stream }),
   /** Asks for the writer's state, which arrives as `taken` or `input_closed`. */
   v.object({ type: v.literal("writer"), job: JobId, writer: WriterId }),
-  /** Carries bytes behind the message. */
-  v.object({ type: v.literal("input"), job: JobId, writer: WriterId, offset: count }),
+  /**
+   * Carries bytes behind the message. `whole` (since 1.2): they are one piece, which a writer that may send anything at all
+   * may send however long it is; if there is no room any more it is left, and `taken` says when there is again.
+   */
+  v.object({
+    type: v.literal("input"),
+    job: JobId,
+    writer: WriterId,
+    offset: count,
+    whole: v.optional(v.boolean()),
+  }),
   v.object({ type: v.literal("end_input"), job: JobId, writer: WriterId, offset: count }),
   v.object({ type: v.literal("signal"), request: count, job: JobId, signal }),
   /**
@@ -136,7 +145,8 @@ export class LinkDecoder {
 
   /** The frames that are whole now. Throws `protocol_error` on a frame beyond all bounds. */
   *push(chunk: Uint8Array): Generator<LinkFrame, void, void> {
-    this.#pending = this.#pending.length === 0 ? chunk.slice() : Buffer.concat([this.#pending, chunk]);
+    this.#pending =
+      this.#pending.length === 0 ? new Uint8Array(chunk) : Buffer.concat([this.#pending, chunk]);
     for (;;) {
       if (this.#pending.length < FRAME_HEADER_BYTES) return;
       const view = new DataView(this.#pending.buffer, this.#pending.byteOffset);

@@ -1,3 +1,5 @@
+import { FIRST_BYTE, toUnits } from "./utf8.ts";
+
 /** What a terminal obeys instead of showing it: controls, and marks that turn the direction of writing. */
 const CONTROLS = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 const CONTROLS_BUT_NEWLINE = new RegExp(
@@ -15,6 +17,16 @@ export function escapeLines(text: string): string {
   return text.replace(CONTROLS_BUT_NEWLINE, toVisible);
 }
 
+/** A name of any bytes on one line: what is UTF-8 as text, harmless on a terminal, and every other byte as `\xff`. */
+export function escapeBytes(bytes: Uint8Array): string {
+  return toUnits(bytes)
+    .map((unit) => {
+      if (unit >= FIRST_BYTE) return toVisibleByte(unit - FIRST_BYTE);
+      return escapeControls(String.fromCodePoint(unit));
+    })
+    .join("");
+}
+
 /** JSON on one line, in which controls that JSON itself lets through are written as escapes. */
 export function toJsonLine(value: unknown): string {
   return JSON.stringify(value).replace(CONTROLS, toUnicodeEscape);
@@ -25,7 +37,11 @@ function toVisible(control: string): string {
   if (control === "\n") return "\\n";
   if (control === "\t") return "\\t";
   if (control === "\r") return "\\r";
-  return code > 0xff ? toUnicodeEscape(control) : `\\x${code.toString(16).padStart(2, "0")}`;
+  return code > 0xff ? toUnicodeEscape(control) : toVisibleByte(code);
+}
+
+function toVisibleByte(byte: number): string {
+  return `\\x${byte.toString(16).padStart(2, "0")}`;
 }
 
 function toUnicodeEscape(control: string): string {

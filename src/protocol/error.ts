@@ -21,6 +21,9 @@ export const ErrorCode = v.picklist([
   "connection_lost",
   "peer_lost",
   "timed_out",
+  "timeout",
+  "listener_timeout",
+  "job_failed",
   "outcome_unknown",
   "key_conflict",
   "session_replaced",
@@ -39,22 +42,28 @@ export const ErrorBody = v.object({
   code: ErrorCode,
   message: v.string(),
   details: v.optional(v.record(v.string(), v.unknown())),
+  /** The class of an error that a program of the user's threw. */
+  name: v.optional(v.string()),
 });
 export type ErrorBody = v.InferOutput<typeof ErrorBody>;
 
 export interface AppErrorOptions {
-  readonly details?: Record<string, unknown>;
+  readonly details?: Record<string, unknown> | undefined;
   readonly cause?: unknown;
+  /** The class that it had where it was thrown (default: ours). */
+  readonly name?: string | undefined;
 }
+
+const NAME = "AppError";
 
 /** The only error that crosses the wire. The message is for people; the code is for programs and stable. */
 export class AppError extends Error {
   readonly code: ErrorCode;
   readonly details: Record<string, unknown> | undefined;
 
-  constructor(code: ErrorCode, message: string, { details, cause }: AppErrorOptions = {}) {
+  constructor(code: ErrorCode, message: string, { details, cause, name = NAME }: AppErrorOptions = {}) {
     super(message, { cause });
-    this.name = "AppError";
+    this.name = name;
     this.code = code;
     this.details = details;
   }
@@ -65,10 +74,10 @@ export function toErrorBody(error: unknown): ErrorBody {
   if (!(error instanceof AppError)) {
     return { code: "internal", message: "The server failed unexpectedly: its log says why" };
   }
-  const { code, message, details } = error;
-  return details === undefined ? { code, message } : { code, message, details };
+  const { code, message, details, name } = error;
+  return { code, message, ...(details && { details }), ...(name !== NAME && { name }) };
 }
 
-export function fromErrorBody({ code, message, details }: ErrorBody): AppError {
-  return new AppError(code, message, details === undefined ? {} : { details });
+export function fromErrorBody({ code, message, details, name }: ErrorBody): AppError {
+  return new AppError(code, message, { details, name });
 }

@@ -1,11 +1,12 @@
 import * as v from "valibot";
 import { SessionId } from "./id.ts";
 import { MAX_HEARTBEAT_INTERVAL } from "./limits.ts";
+import { WorkspaceName } from "./workspace.ts";
 
 /** The WebSocket subprotocol; its number is the protocol's major version. */
 export const SUBPROTOCOL = "farhand.v1";
 /** The minor version: raised with each addition that an older peer may ignore. */
-export const PROTOCOL_VERSION = { major: 1, minor: 1 } as const;
+export const PROTOCOL_VERSION = { major: 1, minor: 2 } as const;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });
@@ -28,6 +29,8 @@ export const Hello = v.object({
   /** The highest sequence number received in the session; 0 in a new one. */
   received: count,
   resume: v.optional(v.object({ session: SessionId, generation: count, token: v.string() })),
+  /** A private workspace that was made up for this session: kept as long as that, and gone with the client's goodbye. */
+  workspace: v.optional(WorkspaceName),
 });
 export type Hello = v.InferOutput<typeof Hello>;
 

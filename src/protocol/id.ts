@@ -11,7 +11,8 @@ export type JobId = v.InferOutput<typeof JobId>;
 
 /** How people name a job: its number, its id, a unique prefix of that, or `@last`, the caller's own last one. */
 export const JobRef = v.pipe(
-  v.string(),
+  v.union([v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(0))]),
+  v.transform(String),
   v.maxLength(64, "is no reference to a job: it has more than 64 characters"),
 );
 export type JobRef = v.InferOutput<typeof JobRef>;

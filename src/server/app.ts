@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import { createMiddleware } from "hono/factory";
 import * as v from "valibot";
-import type { ErrorCode } from "../protocol/error.ts";
+import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import { toBearer } from "./auth.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
@@ -24,7 +24,7 @@ export interface AppOptions {
   /** Whether nothing new is accepted any more. */
   readonly isStopping: () => boolean;
   readonly status: () => ServerStatus;
-  /** Stops the server on behalf of this owner; resolves when what it should do first is done. */
+  /** Stops the server on behalf of this owner; resolves when what it should do first is done. Throws `forbidden`. */
   readonly stop: (request: StopRequest, owner: string) => Promise<StopReport>;
   /** Lets a request's answer take as long as it may need. */
   readonly hold: (request: Request) => void;
@@ -105,6 +105,8 @@ export function createApp({
     refuse(context, 404, "not_found", "Cannot answer: there is nothing at this address"),
   );
   app.onError((error, context) => {
+    if (error instanceof AppError && error.code === "forbidden")
+      return refuse(context, 403, error.code, error.message);
     onError(error);
     return refuse(context, 500, "internal", "The server failed unexpectedly: its log says why");
   });

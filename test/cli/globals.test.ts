@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseArguments } from "../../src/cli/arguments.ts";
-import { globalArgs, toGlobals } from "../../src/cli/globals.ts";
+import { globalArgs, toGlobals, withGlobals } from "../../src/cli/globals.ts";
 
 const read = (...words: string[]) =>
   toGlobals(parseArguments(words, { args: globalArgs, rest: false, takesRest: false }));
@@ -30,5 +30,22 @@ describe("toGlobals", () => {
         message: `Cannot use --heartbeat "${text}": choose one from 1s to 1h`,
       }),
     );
+  });
+});
+
+describe("withGlobals()", () => {
+  const args = { watch: { type: "boolean", alias: "w", description: "Watch" } } as const;
+  const read = (...words: string[]) =>
+    parseArguments(words, { args: withGlobals(args), rest: false, takesRest: false });
+
+  test("gives a letter to the verb that has it itself", () => {
+    expect(read("-w").flag("watch")).toBe(true);
+    expect(read("-w").text("workspace")).toBeUndefined();
+    expect(read("--workspace", "build", "-H", "web1").text("workspace")).toBe("build");
+  });
+
+  test("leaves every other letter to the global options", () => {
+    const other = parseArguments(["-wbuild"], { args: withGlobals({}), rest: false, takesRest: false });
+    expect(other.text("workspace")).toBe("build");
   });
 });

@@ -137,6 +137,18 @@ describe("dial()", () => {
     expect(server.peers).toHaveLength(1);
   });
 
+  test("tells an older server that it cannot have the workspace before it has asked it anything", async () => {
+    await using server = openFakeServer({
+      answer: (_frame, peer) => peer.welcome({ version: { major: 1, minor: 1 } }),
+    });
+    const workspace = { name: "build", isOwn: false };
+    const dialling = dial(() => toTarget(server.url), { signal: never, workspace });
+    await expect(dialling).rejects.toMatchObject({ code: "unsupported_version" });
+    expect(server.peers[0]?.heard.map(({ type }) => type)).toEqual(["hello"]);
+    const options = { signal: never, workspace: { name: "default", isOwn: false } };
+    await using _session = await dial(() => toTarget(server.url), options);
+  });
+
   test("gives up at its limit on a server that never welcomes it, and leaves no connection behind", async () => {
     await using server = openFakeServer({ answer: () => {} });
     const dialling = dial(() => toTarget(server.url), { signal: never, timeout: 200 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { launchAttached } from "../../src/client/launch.ts";
 import { Session } from "../../src/client/session.ts";
+import type { Workspace } from "../../src/client/workspace.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import type { SessionId } from "../../src/protocol/id.ts";
 import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
@@ -12,12 +13,13 @@ const OTHER = "0f2d4e61-0000-4000-8000-000000000002" as SessionId;
 const BROKEN = new AppError("connection_lost", "Connection lost: it broke off");
 
 /** A session whose next connections lead to further peers, as they are opened. */
-async function setup({ window = 10_000 } = {}) {
+async function setup({ window = 10_000, workspace }: { window?: number; workspace?: Workspace } = {}) {
   const peers = [new ServerPeer()];
   const session = new Session(peers[0] as ServerPeer, {
     heartbeat: 15_000,
     patience: 10_000,
     now: () => performance.now(),
+    workspace,
   });
   session.persist({
     window,
@@ -62,6 +64,19 @@ describe("A session whose connection is lost", () => {
       next.sayBare({ type: "result", seq: call, call, result: { encoding: "json", value: call } });
     expect(await Promise.all([...calls, late])).toEqual([1, 2, 3, 4]);
   });
+
+  test.each([true, false])(
+    "ends where an older server took over that knows no workspace (own: %j)",
+    async (isOwn) => {
+      const { session, cut } = await setup({ workspace: { name: "@x", isOwn } });
+      const call = session.call("ls", {}, { isIdempotent: true });
+      const next = await cut();
+      next.welcome({ session: OTHER, version: { major: 1, minor: 1 } });
+      await expect(call).rejects.toMatchObject({ code: "unsupported_version" });
+      expect(next.of("call")).toEqual([]);
+      expect(session.state).toMatchObject({ state: "closed", reason: { code: "unsupported_version" } });
+    },
+  );
 
   test("tells each change of its state", async () => {
     const { session, first, cut } = await setup();

@@ -1,7 +1,7 @@
 import { describe, expect, jest, test } from "bun:test";
 import { feed } from "../../src/client/feed.ts";
 import { launchAttached, launchDetached } from "../../src/client/launch.ts";
-import { Session } from "../../src/client/session.ts";
+import { Session, type SessionOptions } from "../../src/client/session.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import type { JobId } from "../../src/protocol/id.ts";
 import { CREDIT_DELAY, MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
@@ -13,9 +13,13 @@ import { turn } from "../../src/lib/abort.ts";
 
 const job = "01a1fc9b-3803-738e-b699-a640b92559cc" as JobId;
 
-function setup({ patience = 10_000, heartbeat = 15_000 } = {}) {
+function setup({
+  patience = 10_000,
+  heartbeat = 15_000,
+  workspace,
+}: Partial<Pick<SessionOptions, "patience" | "heartbeat" | "workspace">> = {}) {
   const peer = new ServerPeer();
-  const session = new Session(peer, { heartbeat, patience, now: () => performance.now() });
+  const session = new Session(peer, { heartbeat, patience, now: () => performance.now(), workspace });
   return { peer, session };
 }
 
@@ -117,6 +121,37 @@ describe("Session", () => {
     peer.welcome({ version: { major: 2, minor: 0 } });
     expect(session.ended.reason).toMatchObject({ code: "unsupported_version" });
     expect(peer.closed?.code).toBe(4426);
+  });
+
+  const old = { major: 1, minor: 1 };
+  const workspace = { name: "build", isOwn: false };
+
+  test("sends its workspace with every call, unless that is the default one", () => {
+    const { peer, session } = setup({ workspace });
+    session.call("ping", {}).catch(() => {});
+    launchAttached(session, { argv: ["true"] });
+    launchDetached(session, { argv: ["true"] });
+    expect(peer.of("call").map(({ workspace }) => workspace)).toEqual(["build", "build", "build"]);
+    expect(peer.of("hello")[0]).not.toHaveProperty("workspace");
+    const plain = setup({ workspace: { name: "default", isOwn: false } });
+    plain.session.call("ping", {}).catch(() => {});
+    expect(plain.peer.of("call")[0]).not.toHaveProperty("workspace");
+  });
+
+  test("refuses a server that would not know its workspace, but needs none for what was made up for it", () => {
+    const named = setup({ workspace });
+    named.peer.welcome({ version: old });
+    expect(named.session.ended.reason).toMatchObject({
+      code: "unsupported_version",
+      message: expect.stringMatching(/^Cannot use workspace "build": .*; upgrade it, or name none$/),
+    });
+    const own = setup({ workspace: { name: "@own", isOwn: true } });
+    own.peer.welcome({ version: old });
+    expect(own.session.ended.aborted).toBe(false);
+    expect(own.peer.of("hello")).toMatchObject([{ workspace: "@own" }]);
+    const none = setup();
+    none.peer.welcome({ version: old });
+    expect(none.session.ended.aborted).toBe(false);
   });
 
   test("ends everything in it with the reason for which its connection is gone", async () => {

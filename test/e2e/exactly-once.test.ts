@@ -152,14 +152,16 @@ describe("500 clients", () => {
     const [watched] = connections;
     watched?.onState(({ state }) => states.push(state));
     const job = await watched?.start({ shell: "while [ ! -e go ]; do sleep 0.02; done; exit 6" });
-    const waiting = connections.map((connection) => connection.wait(String(job?.job)));
+    const waiting = connections.map((connection) => connection.wait(job?.job ?? ""));
     await world.killFront();
     const answers = connections.map((connection) => connection.ping());
     await world.start("--listen", world.address);
     await Promise.all(answers);
     writeFileSync(join(world.home, "go"), "");
     const outcomes = await Promise.all(waiting);
-    expect(outcomes.every(({ outcome }) => outcome?.type === "exited" && outcome.code === 6)).toBe(true);
+    expect(outcomes.map(({ result }) => result?.outcome)).toEqual(
+      outcomes.map(() => ({ type: "exited", code: 6 })),
+    );
     expect(states).toEqual(["reconnecting", "connected"]);
     await Promise.all(connections.map((connection) => connection[Symbol.asyncDispose]()));
     expect(states).toEqual(["reconnecting", "connected", "closed"]);

@@ -39,8 +39,8 @@ test("the SDK works with two servers from one process", async () => {
   }
   expect(seen).toEqual(["begun\n"]);
   expect(await listener.outcome).toMatchObject({ type: "cancelled" });
-  expect((await again.wait(number)).outcome).toMatchObject({ type: "cancelled" });
-  expect((await second.jobs()).jobs).toHaveLength(1);
+  expect((await again.wait(number)).result?.outcome).toMatchObject({ type: "cancelled" });
+  expect((await second.jobs()).result?.jobs).toHaveLength(1);
   expect(await again.heartbeat({ timeout: 5_000 })).toBe(true);
 }, 60_000);
 

@@ -168,11 +168,11 @@ describe("farhand result", () => {
     const { url, token } = world.local();
     await using pool = new Pool();
     const connection = await pool.add(url, { token }).connect({ timeout: 10_000 });
-    expect(await connection.result("@last")).toMatchObject({ type: "not_finished" });
+    expect((await connection.result("@last")).result).toMatchObject({ type: "not_finished" });
     const waiting = connection.result(1, { wait: true });
     world.touch("go");
-    expect(await waiting).toMatchObject({ type: "failed", outcome: { type: "exited", code: 3 } });
-    expect(await connection.result("@last")).toMatchObject({ type: "failed" });
+    expect((await waiting).result).toMatchObject({ type: "failed", outcome: { type: "exited", code: 3 } });
+    expect((await connection.result("@last")).result).toMatchObject({ type: "failed" });
   });
 });
 

@@ -169,7 +169,7 @@ test("watch() of the SDK tells of what there is at once, and ends with the reaso
     for await (const batch of connection.watch({ labels: ["a"] }, stop.signal)) batches.push([...batch]);
   })();
   await eventually(() => batches.length === 1, 30_000);
-  await connection.label(1, { unset: ["a"] });
+  await connection.jobLabel(1, { unset: ["a"], raiseError: true });
   await eventually(() => batches.length === 2, 30_000);
   expect(batches.map((batch) => batch.map(describeEvent))).toEqual([
     [["job", 1, "running"]],
@@ -177,9 +177,9 @@ test("watch() of the SDK tells of what there is at once, and ends with the reaso
   ]);
   stop.abort(new Error("enough"));
   await expect(watching).rejects.toThrow("enough");
-  expect((await connection.show(1)).labels).toEqual({});
+  expect((await connection.jobShow(1)).result?.labels).toEqual({});
   expect(await connection.prune({}, { dryRun: true })).toEqual([]);
   expect((await connection.allJobs({ command: "sleep" })).map(({ number }) => number)).toEqual([2, 1]);
   await connection.kill(1);
-  expect(await connection.remove(1)).toMatchObject([{ number: 1 }]);
+  expect((await connection.jobRemove(1)).result?.removed).toMatchObject([{ number: 1 }]);
 });

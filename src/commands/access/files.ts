@@ -1,5 +1,9 @@
+import type { MountAccess } from "./mounts.ts";
+import type { FileReading } from "./reading.ts";
+import type { FileWriting } from "./writing.ts";
+
 /**
- * The server's files. Every path is one as callers write it, and counts from the call's workspace. What the system refuses
- * is an `os_error`.
+ * The server's files. A path is the bytes that a caller wrote, and counts from the directory of the call's workspace. What the
+ * system refuses is an `os_error`, whose details hold its code and the path as it was written.
  */
-export interface FileAccess {}
+export interface FileAccess extends FileReading, FileWriting, MountAccess {}

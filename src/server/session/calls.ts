@@ -1,29 +1,55 @@
 import * as v from "valibot";
 import type { CommandContext } from "../../commands/context.ts";
-import { findCommand } from "../../commands/index.ts";
+import { turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { type ClientFrame, isSendable, type ServerMessage } from "../../protocol/control.ts";
 import { AppError, toErrorBody } from "../../protocol/error.ts";
-import { MAX_CALLS, MAX_CONTROL_FRAME_BYTES } from "../../protocol/limits.ts";
+import {
+  CALL_WINDOW_BYTES,
+  MAX_CALLS,
+  MAX_CONTROL_FRAME_BYTES,
+  MIN_CALL_WINDOW_BYTES,
+  SESSION_EVENT_BYTES,
+} from "../../protocol/limits.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
+import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import { demand, type Permissions } from "../permission.ts";
+import { CallInput } from "./call-input.ts";
+import { CallOutput } from "./call-output.ts";
+import type { CallStreams } from "./channels.ts";
+
+/** Milliseconds after which a command that says one thing after another lets others have their turn. */
+const MAX_BUSY = 5;
 
 export interface CallsOptions {
   readonly owner: string;
+  readonly permissions: Permissions;
   readonly jobs: Jobs;
   readonly log: Log;
+  readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
 
+type Stream = AsyncGenerator<unknown, unknown, void>;
+
 export type Call = Extract<ClientFrame, { type: "call" }>;
 
+interface Running {
+  readonly controller: AbortController;
+  /** What its caller sends besides its input, if it takes that. */
+  input: CallInput | undefined;
+}
+
 /** The calls of one session that are not answered yet. Each is answered exactly once, unless all are aborted. */
-export class Calls {
+export class Calls implements CallStreams {
   readonly #options: CallsOptions;
-  readonly #running = new Map<number, AbortController>();
+  readonly #running = new Map<number, Running>();
+  /** What calls have said, as long as it is not all read: also of those that are answered. */
+  readonly #outputs = new Map<number, CallOutput>();
   #last = 0;
 
   constructor(options: CallsOptions) {
@@ -34,42 +60,61 @@ export class Calls {
   start(frame: Call): void {
     if (frame.call <= this.#last)
       throw new AppError("protocol_error", `Cannot accept call ${frame.call}: its id was used`);
-    if (this.#running.size >= MAX_CALLS)
+    if (this.#running.size >= MAX_CALLS || this.#outputs.size >= MAX_CALLS)
       throw new AppError("too_many", `Cannot accept more than ${MAX_CALLS} calls at once`);
     this.#last = frame.call;
-    const call = new AbortController();
-    this.#running.set(frame.call, call);
-    this.#invoke(frame, call.signal)
+    const running: Running = { controller: new AbortController(), input: undefined };
+    this.#running.set(frame.call, running);
+    if (frame.events !== undefined) this.#outputs.set(frame.call, new CallOutput(() => this.#window));
+    this.#invoke(frame, running)
       .catch((error: unknown): ServerMessage => this.#toFailure(frame, error))
       .then((answer) => {
+        running.input?.close();
+        this.#outputs.get(frame.call)?.end();
         if (this.#running.delete(frame.call)) this.#answer(frame, answer);
       });
   }
 
   cancel(call: number): void {
-    this.#running.get(call)?.abort(new AppError("cancelled", "The caller cancelled"));
+    this.#running.get(call)?.controller.abort(new AppError("cancelled", "The caller cancelled"));
+  }
+
+  findOutput(call: number): CallOutput | undefined {
+    return this.#outputs.get(call);
+  }
+
+  findInput(call: number): CallInput | undefined {
+    return this.#running.get(call)?.input;
+  }
+
+  forgetOutput(call: number): void {
+    this.#outputs.get(call)?.abandon();
+    this.#outputs.delete(call);
   }
 
   /** Nobody waits for any of them any more. */
   abortAll(reason: AppError): void {
-    for (const call of this.#running.values()) call.abort(reason);
+    for (const { controller } of this.#running.values()) controller.abort(reason);
     this.#running.clear();
+    for (const call of [...this.#outputs.keys()]) this.forgetOutput(call);
   }
 
   async #invoke(
     { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE }: Call,
-    signal: AbortSignal,
+    running: Running,
   ) {
-    const { owner, jobs, toContext } = this.#options;
-    const context = toContext({ owner, workspace, signal, input: NOTHING });
-    const command = findCommand(name);
-    if (command === undefined)
-      throw new AppError("unknown_command", `Cannot call "${name}": this server has no such command`);
+    const { owner, permissions, jobs, catalogue, toContext } = this.#options;
+    const { signal } = running.controller;
+    const command = catalogue.get(name);
+    demand(permissions, [command.permission], `call "${command.name}"`);
+    if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
+    const context = toContext({ owner, workspace, signal, input: running.input ?? NOTHING });
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
       // The one place where a command's types are not known: its own schema has just checked the input.
-      const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown>;
-      return { type: "result", call, result: toValue(await run(parsed, context)) } as const;
+      const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
+      const result = await finish(run(parsed, context), this.#outputs.get(call), signal);
+      return { type: "result", call, result: toValue(result) } as const;
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
@@ -84,6 +129,12 @@ export class Calls {
     return { type: "accepted", call, job: start.job, number: start.number } as const;
   }
 
+  /** Bytes that each call may have said and its caller not consumed. */
+  get #window(): number {
+    const share = SESSION_EVENT_BYTES / Math.max(1, this.#outputs.size);
+    return Math.min(CALL_WINDOW_BYTES, Math.max(MIN_CALL_WINDOW_BYTES, share));
+  }
+
   /** What the client would close the connection on is refused here instead. */
   #answer(frame: Call, answer: ServerMessage): void {
     if (isSendable(answer)) return this.#options.onAnswer(answer);
@@ -96,6 +147,28 @@ export class Calls {
     if (!(error instanceof AppError))
       this.#options.log.error("call failed", { command, error: describeError(error) });
     return { type: "failed", call, error: toErrorBody(error) };
+  }
+}
+
+/** The result of a command, once it has said all that it says on the way. */
+async function finish(
+  run: Promise<unknown> | Stream,
+  output: CallOutput | undefined,
+  signal: AbortSignal,
+): Promise<unknown> {
+  if (!(Symbol.asyncIterator in run)) return await run;
+  try {
+    for (let since = performance.now(); ;) {
+      const { done, value } = await run.next();
+      if (done) return value;
+      await output?.put(value, signal);
+      if (performance.now() - since < MAX_BUSY) continue;
+      await turn();
+      signal.throwIfAborted();
+      since = performance.now();
+    }
+  } finally {
+    await run.return(undefined);
   }
 }
 

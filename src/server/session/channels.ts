@@ -8,7 +8,11 @@ import type { JobId } from "../../protocol/id.ts";
 import { MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
-import { InputChannel } from "./input-channel.ts";
+import { demand, type Permissions } from "../permission.ts";
+import type { CallInput } from "./call-input.ts";
+import type { CallOutput } from "./call-output.ts";
+import { EventChannel } from "./event-channel.ts";
+import { InputChannel, toJobSink } from "./input-channel.ts";
 import { OutputChannel } from "./output-channel.ts";
 
 /** Bytes that may wait in the connection before no more output is put behind them. */
@@ -25,16 +29,29 @@ export interface Line {
 
 export interface ChannelsOptions {
   readonly state: string;
+  readonly permissions: Permissions;
   readonly jobs: Jobs;
   readonly log: Log;
   /** The connection at the moment. */
   readonly line: () => Line | undefined;
   readonly send: (message: ServerMessage) => void;
+  readonly calls: CallStreams;
+}
+
+/** What foreground calls say and take, as long as there is anything of it. */
+export interface CallStreams {
+  findOutput(call: number): CallOutput | undefined;
+  findInput(call: number): CallInput | undefined;
+  /** Nobody reads what a call says any more. */
+  forgetOutput(call: number): void;
 }
 
 export type OpenOutput = Omit<Extract<ClientFrame, { type: "open_output" }>, "type" | "seq" | "ack">;
 type OpenInput = Extract<ClientFrame, { type: "open_input" }>;
-type Channel = OutputChannel | InputChannel;
+type OpenEvents = Omit<Extract<ClientFrame, { type: "open_events" }>, "type" | "seq" | "ack">;
+type OpenCallInput = Extract<ClientFrame, { type: "open_call_input" }>;
+type Sender = OutputChannel | EventChannel;
+type Channel = Sender | InputChannel;
 
 /** The channels of one session. */
 export class Channels {
@@ -67,26 +84,47 @@ export class Channels {
     });
     channel.grant({ received: 0, limit }, performance.now());
     this.#channels.set(id, channel);
-    this.#startAttaching(id, job, (found) => channel.attach(found));
+    this.#startAttaching(id, job, (found) => {
+      // Whoever may run programs may read what they say.
+      demand(this.#options.permissions, ["read", "exec"], `read job ${job}`);
+      channel.attach(found);
+    });
   }
 
   /** Throws as `openOutput` does. */
   openInput({ channel: id, job, writer }: OpenInput): void {
-    this.#claim(id);
-    const { send, line } = this.#options;
-    const channel = new InputChannel({
-      writer,
-      onCredit: (counts) => line()?.send({ type: "credit", channel: id, ...counts }),
-      onDiscard: () => {
-        this.close(id);
-        send({ type: "discard", channel: id });
-      },
-      onBroken: (error) => this.#break(id, error),
-    });
-    this.#channels.set(id, channel);
+    const channel = this.#createInput(id);
     this.#startAttaching(id, job, (found) => {
-      if (this.#channels.get(id) === channel) channel.attach(found); // not if it was closed meanwhile
+      demand(this.#options.permissions, ["exec"], `write to job ${job}`);
+      // Not if it was closed meanwhile.
+      if (this.#channels.get(id) === channel) channel.attach(toJobSink(found, writer));
     });
+  }
+
+  /** Of a call that is over, the channel breaks. Throws as `openOutput` does. */
+  openEvents({ channel: id, call, since, limit }: OpenEvents): void {
+    this.#claim(id);
+    const { calls, send } = this.#options;
+    const output = calls.findOutput(call);
+    if (output === undefined) {
+      const error = toErrorBody(new AppError("not_found", `Cannot read on: call ${call} says nothing more`));
+      return send({ type: "broken", channel: id, error });
+    }
+    const channel = new EventChannel({
+      output,
+      since,
+      flight: this.#flight,
+      onReady: () => this.startPumping(),
+      onDone: () => calls.forgetOutput(call),
+    });
+    channel.grant({ received: 0, limit }, performance.now());
+    this.#channels.set(id, channel);
+    this.startPumping();
+  }
+
+  /** Throws as `openOutput` does. */
+  openCallInput({ channel: id, call }: OpenCallInput): void {
+    this.#createInput(id).attach(this.#options.calls.findInput(call));
   }
 
   close(id: number): void {
@@ -104,28 +142,28 @@ export class Channels {
   }
 
   end(id: number, position: number): void {
-    this.#find(id, InputChannel)?.end(position);
+    this.#findInput(id)?.end(position);
   }
 
   discard(id: number, stream: "stdout" | "stderr" | undefined): void {
-    this.#find(id, OutputChannel)?.discard(stream);
+    this.#findSender(id)?.discard(stream);
   }
 
   grant(id: number, credit: CreditCounts & { readonly next?: number | undefined }): void {
-    this.#find(id, OutputChannel)?.grant(credit, performance.now());
+    this.#findSender(id)?.grant(credit, performance.now());
     this.startPumping();
   }
 
   /** Of each channel on which output is under way, what was sent. */
   positions(): [channel: number, position: number][] {
     return [...this.#channels].flatMap(([id, channel]) =>
-      channel instanceof OutputChannel && channel.inFlight > 0 ? [[id, channel.position]] : [],
+      isSender(channel) && channel.inFlight > 0 ? [[id, channel.position]] : [],
     );
   }
 
   /** Throws `sequence_gap` when so much was sent on a channel of input, and did not come. */
   expect(id: number, position: number): void {
-    this.#find(id, InputChannel)?.expect(position);
+    this.#findInput(id)?.expect(position);
   }
 
   repeatCredit(): void {
@@ -140,7 +178,7 @@ export class Channels {
   suspend(): void {
     for (const [id, channel] of this.#channels) {
       channel.close(false, performance.now());
-      if (!(channel instanceof OutputChannel && channel.isHeld)) this.#channels.delete(id);
+      if (!(isSender(channel) && channel.isHeld)) this.#channels.delete(id);
     }
     this.#flight = new Flight();
   }
@@ -202,11 +240,37 @@ export class Channels {
     this.#options.send({ type: "broken", channel: id, error: toErrorBody(error) });
   }
 
-  #find<C extends Channel>(id: number, kind: abstract new (...args: never[]) => C): C | undefined {
-    const channel = this.#channels.get(id);
-    if (channel === undefined && id <= this.#last) return undefined; // closed meanwhile
-    if (channel instanceof kind) return channel;
-    throw new AppError("protocol_error", `Cannot accept a frame: channel ${id} is none of its kind`);
+  #createInput(id: number): InputChannel {
+    this.#claim(id);
+    const { send, line } = this.#options;
+    const channel = new InputChannel({
+      onCredit: (counts) => line()?.send({ type: "credit", channel: id, ...counts }),
+      onDiscard: () => {
+        this.close(id);
+        send({ type: "discard", channel: id });
+      },
+      onBroken: (error) => this.#break(id, error),
+    });
+    this.#channels.set(id, channel);
+    return channel;
+  }
+
+  #findInput(id: number): InputChannel | undefined {
+    const channel = this.#find(id);
+    if (channel === undefined || channel instanceof InputChannel) return channel;
+    throw toWrongKind(id);
+  }
+
+  #findSender(id: number): Sender | undefined {
+    const channel = this.#find(id);
+    if (channel === undefined || isSender(channel)) return channel;
+    throw toWrongKind(id);
+  }
+
+  /** Undefined for one that was closed meanwhile. */
+  #find(id: number): Channel | undefined {
+    if (id > this.#last) throw toWrongKind(id);
+    return this.#channels.get(id);
   }
 
   /** Sends from each channel in turn. Answers whether there is more to send at once. */
@@ -215,7 +279,7 @@ export class Channels {
     for (let progress = true; progress;) {
       progress = false;
       for (const [id, channel] of this.#channels) {
-        if (!(channel instanceof OutputChannel)) continue;
+        if (!isSender(channel)) continue;
         if (this.#flight.room <= 0 || line.queued > MAX_QUEUED_BYTES) return false;
         if (sent >= FRAMES_PER_TURN) return true;
         if (!this.#pumpOne(id, channel, line)) continue;
@@ -226,7 +290,7 @@ export class Channels {
     return false;
   }
 
-  #pumpOne(id: number, channel: OutputChannel, line: Line): boolean {
+  #pumpOne(id: number, channel: Sender, line: Line): boolean {
     try {
       const position = channel.position;
       const frame = (this.#frame ??= new Uint8Array(DATA_HEADER_BYTES + MAX_DATA_BYTES));
@@ -245,4 +309,12 @@ export class Channels {
     }
     return false;
   }
+}
+
+function isSender(channel: Channel): channel is Sender {
+  return !(channel instanceof InputChannel);
+}
+
+function toWrongKind(id: number): AppError {
+  return new AppError("protocol_error", `Cannot accept a frame: channel ${id} is none of its kind`);
 }

@@ -1,9 +1,30 @@
 import { AppError } from "../../protocol/error.ts";
 import type { WriterId } from "../../protocol/id.ts";
 import type { Job } from "../jobs/job.ts";
+import type { InputListener } from "../keepers/keeper-link.ts";
+
+/** Who takes a stream of input; offsets are bytes from its beginning. */
+export interface InputSink {
+  /** Says at once, or soon, what is held. */
+  listen(listener: InputListener): Disposable;
+  write(offset: number, bytes: Uint8Array): void;
+  end(offset: number): void;
+}
+
+/** A job's keeper as one; undefined for a job that takes no input any more. */
+export function toJobSink(job: Job, writer: WriterId): InputSink | undefined {
+  const { keeper } = job;
+  const { job: id } = job.start;
+  return (
+    keeper && {
+      listen: (listener) => keeper.listen(id, writer, listener),
+      write: (offset, bytes) => job.keeper?.send({ type: "input", job: id, writer, offset }, bytes),
+      end: (offset) => job.keeper?.send({ type: "end_input", job: id, writer, offset }),
+    }
+  );
+}
 
 export interface InputChannelOptions {
-  readonly writer: WriterId;
   /** More may be sent. */
   readonly onCredit: (counts: { received: number; limit: number }) => void;
   /** Nobody reads what is sent any more. */
@@ -12,14 +33,14 @@ export interface InputChannelOptions {
   readonly onBroken: (error: AppError) => void;
 }
 
-/** The server's half of a stream of input to a job: bytes go on to the keeper, whose credit comes back. */
+/** The server's half of a stream of input: bytes go on to whoever takes them, whose credit comes back. */
 export class InputChannel {
   readonly #options: InputChannelOptions;
-  #job: Job | undefined;
+  #sink: InputSink | undefined;
   #listening: Disposable | undefined;
   #arrived = 0;
   #limit = 0;
-  /** What the keeper holds, as it said last. */
+  /** What the sink holds, as it said last. */
   #held = 0;
   /** Where the input ends, once that is known; it takes effect when so much has arrived. */
   #end: number | undefined;
@@ -30,10 +51,11 @@ export class InputChannel {
     this.#options = options;
   }
 
-  attach(job: Job): void {
-    if (job.keeper === undefined) return this.#discard();
-    this.#job = job;
-    this.#listening = job.keeper.listen(job.start.job, this.#options.writer, {
+  /** Undefined where nobody takes input any more. */
+  attach(sink: InputSink | undefined): void {
+    if (sink === undefined) return this.#discard();
+    this.#sink = sink;
+    this.#listening = sink.listen({
       taken: (held, limit) => {
         this.#held = held;
         this.#limit = limit;
@@ -56,9 +78,7 @@ export class InputChannel {
       );
     }
     this.#arrived += bytes.length;
-    this.#forward((job, keeper) =>
-      keeper.send({ type: "input", job, writer: this.#options.writer, offset: position }, bytes),
-    );
+    this.#sink?.write(position, bytes);
     this.#endWhenReached();
   }
 
@@ -88,7 +108,7 @@ export class InputChannel {
     this.#listening?.[Symbol.dispose]();
   }
 
-  /** The keeper has said what it holds of this writer's input already. */
+  /** The sink has said what it holds of this stream already. */
   #begin(held: number): void {
     this.#started = true;
     this.#arrived = held;
@@ -99,14 +119,7 @@ export class InputChannel {
   }
 
   #endWhenReached(): void {
-    const { writer } = this.#options;
-    if (!this.#started || this.#end !== this.#arrived) return;
-    const offset = this.#arrived;
-    this.#forward((job, keeper) => keeper.send({ type: "end_input", job, writer, offset }));
-  }
-
-  #forward(send: (job: Job["start"]["job"], keeper: NonNullable<Job["keeper"]>) => void): void {
-    if (this.#job?.keeper !== undefined) send(this.#job.start.job, this.#job.keeper);
+    if (this.#started && this.#end === this.#arrived) this.#sink?.end(this.#arrived);
   }
 
   #discard(): void {

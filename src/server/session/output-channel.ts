@@ -2,11 +2,11 @@ import { join } from "node:path";
 import { findEnding } from "../../ledger/ending.ts";
 import { LedgerReader } from "../../ledger/reader.ts";
 import type { From } from "../../protocol/control.ts";
-import { type CreditCounts, SendCredit } from "../../protocol/credit.ts";
+import type { CreditCounts } from "../../protocol/credit.ts";
 import type { Flight } from "../../protocol/flight.ts";
 import type { HolderId, JobId } from "../../protocol/id.ts";
-import { MAX_RECORD_BYTES } from "../../protocol/limits.ts";
 import type { Job } from "../jobs/job.ts";
+import { Sending } from "./sending.ts";
 
 export interface OutputChannelOptions {
   readonly state: string;
@@ -32,7 +32,7 @@ interface Mark {
 /** The server's half of a stream of a job's output: whole records from the ledger, as far as credit goes. */
 export class OutputChannel {
   readonly #options: OutputChannelOptions;
-  readonly #credit = new SendCredit();
+  readonly #sending: Sending;
   /** Frames that the client has not consumed, oldest first. */
   readonly #marks: Mark[] = [];
   #job: Job | undefined;
@@ -44,6 +44,7 @@ export class OutputChannel {
 
   constructor(options: OutputChannelOptions) {
     this.#options = options;
+    this.#sending = new Sending(options.flight);
   }
 
   /** Whether it keeps the job waiting, or did before its connection was lost; of a job that is over nobody has a hold. */
@@ -77,38 +78,35 @@ export class OutputChannel {
 
   /** Bytes sent so far. */
   get position(): number {
-    return this.#credit.sent;
+    return this.#sending.position;
   }
 
   /** Bytes sent that the client has not consumed, as far as it has said. */
   get inFlight(): number {
-    return this.#closed === undefined ? this.#credit.inFlight : 0;
+    return this.#closed === undefined ? this.#sending.inFlight : 0;
   }
 
   /** Whether everything is sent and nothing more will come. */
   get isAtEnd(): boolean {
     if (this.#isOver || this.#reader === undefined || this.#job?.isClosed !== true) return false;
     // With room for any record, a read that gave nothing has read everything.
-    return this.#reader.position >= this.#job.position || this.#credit.available >= MAX_RECORD_BYTES;
+    return this.#reader.position >= this.#job.position || this.#sending.hasRoomForAny;
   }
 
   /** Reads the next whole records that credit allows into `target`; answers their bytes. */
   read(target: Uint8Array, now: number): number {
     if (this.#reader === undefined || this.#job === undefined || this.#isOver) return 0;
-    const { room: left, frameBytes } = this.#options.flight;
-    const flight = Math.min(frameBytes, Math.max(MAX_RECORD_BYTES, left));
-    const room = Math.min(target.length, this.#credit.available, flight);
-    const bytes = room <= 0 ? 0 : this.#reader.read(target.subarray(0, room), this.#job.position);
+    const room = this.#sending.fit(target);
+    const bytes = room.length === 0 ? 0 : this.#reader.read(room, this.#job.position);
     if (bytes === 0) return 0;
-    this.#credit.send(bytes);
-    this.#options.flight.send(bytes, now);
+    this.#sending.sent(bytes, now);
     this.#marks.push({ next: this.#reader.next, ledgerPosition: this.#reader.position });
     return bytes;
   }
 
   /** Takes the client's credit; what it has consumed moves its hold. Throws `protocol_error`. */
   grant({ next, ...counts }: CreditCounts & { readonly next?: number | undefined }, now: number): void {
-    this.#options.flight.land(this.#credit.grant(counts), now);
+    this.#sending.grant(counts, now);
     let reached: Mark | undefined;
     while (next !== undefined && this.#marks[0] !== undefined && this.#marks[0].next <= next)
       reached = this.#marks.shift();
@@ -152,7 +150,7 @@ export class OutputChannel {
   #stop(now: number): void {
     if (this.#closed !== undefined) return;
     this.#release();
-    this.#options.flight.land(this.#credit.inFlight, now, true);
+    this.#sending.stop(now);
     const { holder } = this.#options;
     if (holder !== undefined && this.#reader !== undefined && this.#job !== undefined) this.#job.holders--;
   }

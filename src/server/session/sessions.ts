@@ -3,9 +3,13 @@ import { AppError } from "../../protocol/error.ts";
 import { type Hello, PROTOCOL_VERSION } from "../../protocol/hello.ts";
 import type { SessionId } from "../../protocol/id.ts";
 import { MAX_DESERTED_SESSIONS } from "../../protocol/limits.ts";
+import { findPermissions } from "../auth.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
-export interface SessionsOptions extends Omit<SessionOptions, "owner" | "onDeserted" | "onEnd"> {
+export interface SessionsOptions extends Omit<
+  SessionOptions,
+  "owner" | "permissions" | "onDeserted" | "onEnd"
+> {
   readonly log: Log;
 }
 
@@ -52,6 +56,7 @@ export class Sessions {
     const session = new Session({
       ...this.#options,
       owner,
+      permissions: findPermissions(owner),
       onDeserted: () => this.#desert(session),
       onEnd: () => {
         this.#sessions.delete(session.id);

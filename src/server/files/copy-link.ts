@@ -1,0 +1,29 @@
+import type { BigIntStats } from "node:fs";
+import { lchown, lutimes, readlink, rename, symlink, unlink } from "node:fs/promises";
+import type { Place } from "./place.ts";
+import type { Room } from "./room.ts";
+import { createName } from "./temporary.ts";
+
+export interface LinkCopying {
+  readonly stats: BigIntStats;
+  /** Whether the copy belongs to whom the link belonged. */
+  readonly owned: boolean;
+}
+
+/** Makes a link that says the same, in place of whatever is there. */
+export async function copyLink(
+  { native }: Pick<Room, "native">,
+  { from, to }: { readonly from: Place; readonly to: Place },
+  { stats, owned }: LinkCopying,
+): Promise<void> {
+  const path = to.folder.at(createName());
+  await symlink(await readlink(from.path, { encoding: "buffer" }), path);
+  try {
+    if (owned) await lchown(path, Number(stats.uid), Number(stats.gid)).catch(() => {}); // only root may
+    if (!native?.setLinkTimes(path, stats)) await lutimes(path, stats.atime, stats.mtime);
+    await rename(path, to.path);
+  } catch (error) {
+    await unlink(path);
+    throw error;
+  }
+}

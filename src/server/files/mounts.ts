@@ -1,0 +1,69 @@
+import { statfs } from "node:fs/promises";
+import type { Mount, MountAccess, Usage } from "../../commands/access/mounts.ts";
+import { abortable, after } from "../../lib/abort.ts";
+import { escapeBytes } from "../../lib/escape.ts";
+import { refusal, toFailure } from "./failure.ts";
+import { findLinuxMount, listLinuxMounts } from "./mounts-linux.ts";
+import { attempt, type Room } from "./room.ts";
+
+/** Milliseconds for which a file system may keep us waiting; one over a network that is gone never answers. */
+const PATIENCE = 5_000;
+
+/** How a system tells of its mounts. */
+export interface MountTable {
+  list(): Promise<readonly Mount[]>;
+  /** Rejects as the system refuses the path. */
+  find(absolute: Buffer): Promise<Mount>;
+}
+
+/** What calls know of mounts together: who does not answer is asked once, and not by every call that comes. */
+export class Mounts {
+  readonly #asked = new Map<string, Promise<Usage>>();
+  #table: Promise<MountTable> | undefined;
+
+  table(): Promise<MountTable> {
+    return (this.#table ??= openTable());
+  }
+
+  async measure({ path }: Mount, signal: AbortSignal): Promise<Usage> {
+    const silent = new AbortController();
+    const late = `Cannot measure "${escapeBytes(path)}": it has not answered for ${PATIENCE / 1_000} s (ETIMEDOUT)`;
+    using _timer = after(PATIENCE, () => silent.abort(refusal("ETIMEDOUT", late, path)));
+    try {
+      return await abortable(this.#ask(Buffer.from(path)), AbortSignal.any([silent.signal, signal]));
+    } catch (error) {
+      throw toFailure("measure", path, error);
+    }
+  }
+
+  #ask(path: Buffer): Promise<Usage> {
+    const key = path.toString("latin1");
+    const asked = this.#asked.get(key) ?? measure(path).finally(() => this.#asked.delete(key));
+    this.#asked.set(key, asked);
+    return asked;
+  }
+}
+
+/** Everything by which calls learn of mounts. */
+export function createMountAccess(room: Room): MountAccess {
+  const { mounts } = room;
+  return {
+    listMounts: async () => (await mounts.table()).list(),
+    findMount: async (path) => {
+      const table = await mounts.table();
+      return await attempt(room, "look at", path, (absolute) => table.find(absolute));
+    },
+    measureMount: (mount, signal) => mounts.measure(mount, signal),
+  };
+}
+
+async function measure(path: Buffer): Promise<Usage> {
+  const { bsize, blocks, bfree, bavail } = await statfs(path);
+  return { size: blocks * bsize, used: (blocks - bfree) * bsize, available: bavail * bsize };
+}
+
+async function openTable(): Promise<MountTable> {
+  if (process.platform === "darwin") return (await import("./mounts-darwin.ts")).openDarwinMounts();
+  if (process.platform === "win32") return (await import("./mounts-windows.ts")).openWindowsMounts();
+  return { list: listLinuxMounts, find: findLinuxMount };
+}

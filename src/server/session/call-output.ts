@@ -1,0 +1,104 @@
+import { abortable } from "../../lib/abort.ts";
+import { Bell } from "../../lib/bell.ts";
+import { AppError } from "../../protocol/error.ts";
+import { MAX_PAYLOAD_BYTES } from "../../protocol/limits.ts";
+import { encodePayload, type PacketKind } from "../../protocol/packet.ts";
+
+/** What a foreground call says on the way, in packets, until its caller has consumed them: at most a window of it. */
+export class CallOutput {
+  readonly #window: () => number;
+  readonly #bell = new Bell();
+  readonly #start = performance.now();
+  /** Whole records that are not consumed, oldest first; the first has number `#first`. */
+  readonly #records: Uint8Array[] = [];
+  #first = 0;
+  /** Bytes of all of them. */
+  #bytes = 0;
+  #state: "open" | "ended" | "unread" = "open";
+  /** There is something to read. */
+  onReady: () => void = () => {};
+
+  /** `window`: bytes that may wait to be consumed, as things are. */
+  constructor(window: () => number) {
+    this.#window = window;
+  }
+
+  /** Whether all was said, or nobody reads it. */
+  get isEnded(): boolean {
+    return this.#state !== "open";
+  }
+
+  /** The number of the next packet. */
+  get next(): number {
+    return this.#first + this.#records.length;
+  }
+
+  /**
+   * Says an event or bytes, and resolves when there is room for more; at once where nobody reads. Throws `too_many` for an
+   * event that no packet has room for, and the signal's reason.
+   */
+  async put(said: unknown, signal: AbortSignal): Promise<void> {
+    if (!(said instanceof Uint8Array)) return await this.#append("value", toJson(said), signal);
+    for (let start = 0; start < said.length; start += MAX_PAYLOAD_BYTES)
+      await this.#append("stdout", said.subarray(start, start + MAX_PAYLOAD_BYTES), signal);
+  }
+
+  /** All was said. */
+  end(): void {
+    if (this.#state === "open") this.#state = "ended";
+    this.onReady();
+  }
+
+  /** Nobody will read it any more. */
+  abandon(): void {
+    this.#state = "unread";
+    this.consumed(this.next);
+  }
+
+  /** Packets before this one are consumed. */
+  consumed(next: number): void {
+    while (this.#first < next && this.#records[0] !== undefined) {
+      this.#bytes -= this.#records[0].length;
+      this.#records.shift();
+      this.#first++;
+    }
+    this.#bell.ring();
+  }
+
+  /** Copies whole records from packet `number` on into `target`. Throws `not_found` for a packet that was consumed. */
+  read(number: number, target: Uint8Array): { readonly bytes: number; readonly next: number } {
+    if (number < this.#first || number > this.next)
+      throw new AppError(
+        "not_found",
+        `Cannot read packet ${number} of a call: ${this.#first} is the first left`,
+      );
+    let bytes = 0;
+    let next = number;
+    for (const record of this.#records.slice(number - this.#first)) {
+      if (bytes + record.length > target.length) break;
+      target.set(record, bytes);
+      bytes += record.length;
+      next++;
+    }
+    return { bytes, next };
+  }
+
+  async #append(kind: PacketKind, payload: Uint8Array, signal: AbortSignal): Promise<void> {
+    if (this.#state === "unread") return;
+    const at = Math.round((performance.now() - this.#start) * 1_000);
+    const record = encodePayload(kind, { number: this.next, at }, payload);
+    this.#records.push(record);
+    this.#bytes += record.length;
+    this.onReady();
+    while (this.#bytes >= this.#window()) await abortable(this.#bell.wait(), signal);
+  }
+}
+
+function toJson(event: unknown): Uint8Array {
+  const payload = new TextEncoder().encode(JSON.stringify(event));
+  if (payload.length <= MAX_PAYLOAD_BYTES) return payload;
+  throw new AppError(
+    "too_many",
+    `Cannot say an event of ${payload.length} bytes: the most is ${MAX_PAYLOAD_BYTES}`,
+  );
+}

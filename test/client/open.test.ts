@@ -1,0 +1,238 @@
+import { describe, expect, test } from "bun:test";
+import * as v from "valibot";
+import { invoke, invokeStream, toEvent } from "../../src/client/invoke.ts";
+import { Session } from "../../src/client/session.ts";
+import { defineForeground, defineStream } from "../../src/commands/define.ts";
+import { AppError } from "../../src/protocol/error.ts";
+import type { SessionId } from "../../src/protocol/id.ts";
+import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
+import { eventually } from "../support/eventually.ts";
+import { ServerPeer, toRecord } from "../support/server-peer.ts";
+
+const SESSION = "0f2d4e61-0000-4000-8000-000000000001" as SessionId;
+const OTHER = "0f2d4e61-0000-4000-8000-000000000002" as SessionId;
+const BROKEN = new AppError("connection_lost", "Connection lost: it broke off");
+const face = { args: {}, examples: [], toInput: () => ({}), show: String };
+
+const count = defineStream({
+  name: "count",
+  summary: "",
+  permission: "read",
+  idempotent: true,
+  input: v.object({}),
+  event: v.number(),
+  result: v.object({ sum: v.number() }),
+  async *run() {
+    return { sum: 0 };
+  },
+  cli: face,
+});
+
+const put = defineForeground({
+  name: "put",
+  summary: "",
+  permission: "write",
+  idempotent: true,
+  takesInput: true,
+  input: v.object({}),
+  result: v.object({ bytes: v.number() }),
+  run: async () => ({ bytes: 0 }),
+  cli: face,
+});
+
+/** A session whose next connections lead to further peers, as they are opened. */
+async function setup() {
+  const peers = [new ServerPeer()];
+  const [first] = peers as [ServerPeer];
+  const session = new Session(first, { heartbeat: 15_000, patience: 10_000, now: () => performance.now() });
+  session.persist({
+    window: 10_000,
+    async open() {
+      const peer = new ServerPeer();
+      peers.push(peer);
+      return peer;
+    },
+  });
+  first.welcome({ session: SESSION });
+  await session.welcome;
+  const cut = async (): Promise<ServerPeer> => {
+    const before = peers.length;
+    peers.at(-1)?.cut(BROKEN);
+    await eventually(() => peers.length > before && (peers.at(-1)?.heard.length ?? 0) > 0);
+    return peers.at(-1) as ServerPeer;
+  };
+  return { session, first, cut };
+}
+
+/** The values that come, each reported consumed. */
+async function* readValues(output: ReturnType<typeof invokeStream>["output"]) {
+  for await (const packet of output) {
+    if (packet.type === "value") yield toEvent(count, packet);
+    output.consumed(packet);
+  }
+}
+
+const answer = (sum: number) => ({ encoding: "json", value: { sum } }) as const;
+
+describe("invokeStream()", () => {
+  test("asks for everything in one frame, and gives events to their end and then the result", async () => {
+    const { session, first } = await setup();
+    const { output, result } = invokeStream(session, count, {});
+    const [call] = first.of("call");
+    expect(call?.events).toEqual({ channel: 1, limit: OUTPUT_WINDOW_BYTES });
+    first.say({ type: "result", call: 1, result: answer(3) });
+    first.data(1, toRecord("value", 0, "1"), toRecord("value", 1, "2"));
+    first.end(1);
+    expect(await Array.fromAsync(readValues(output))).toEqual([1, 2]);
+    expect(await result).toEqual({ sum: 3 });
+  });
+
+  test("gives what was said before a failure, and then the failure", async () => {
+    const { session, first } = await setup();
+    const { output, result } = invokeStream(session, count, {});
+    first.say({ type: "failed", call: 1, error: { code: "os_error", message: "No" } });
+    first.data(1, toRecord("value", 0, "1"));
+    first.end(1);
+    expect(await Array.fromAsync(readValues(output))).toEqual([1]);
+    await expect(result).rejects.toMatchObject({ code: "os_error" });
+  });
+
+  test("refuses an event and a result that are not what the command says", async () => {
+    const { session, first } = await setup();
+    const { output, result } = invokeStream(session, count, {});
+    first.say({ type: "result", call: 1, result: { encoding: "json", value: { sum: "x" } } });
+    first.data(1, toRecord("value", 0, '"one"'));
+    first.end(1);
+    await expect(Array.fromAsync(readValues(output))).rejects.toMatchObject({ code: "protocol_error" });
+    await expect(result).rejects.toThrow('at "sum"');
+  });
+
+  test("cancels, and ends what reads, when its signal is aborted", async () => {
+    const { session, first } = await setup();
+    const stop = new AbortController();
+    const { output, result } = invokeStream(session, count, {}, { signal: stop.signal });
+    stop.abort(new AppError("cancelled", "Enough"));
+    expect(first.of("cancel")).toMatchObject([{ call: 1 }]);
+    expect(first.of("close")).toMatchObject([{ channel: 1 }]);
+    await expect(Array.fromAsync(readValues(output))).rejects.toThrow("Enough");
+    await expect(result).rejects.toThrow("Enough");
+  });
+
+  test("goes on over the next connection, from the packet that did not come", async () => {
+    const { session, first, cut } = await setup();
+    const { output, result } = invokeStream(session, count, {});
+    first.data(1, toRecord("value", 0, "1"));
+    const second = await cut();
+    second.welcome({ session: SESSION, generation: 2, received: 1 });
+    await eventually(() => second.of("open_events").length > 0);
+    expect(second.of("open_events")).toMatchObject([{ channel: 2, call: 1, since: 1 }]);
+    expect(second.of("close")).toMatchObject([{ channel: 1 }]);
+    second.data(2, toRecord("value", 1, "2"));
+    second.end(2);
+    second.say({ type: "result", call: 1, result: answer(3) });
+    expect(await Array.fromAsync(readValues(output))).toEqual([1, 2]);
+    expect(await result).toEqual({ sum: 3 });
+  });
+
+  test("opens nothing twice where the call itself did not come", async () => {
+    const { session, cut } = await setup();
+    invokeStream(session, count, {});
+    const second = await cut();
+    second.welcome({ session: SESSION, generation: 2, received: 0 });
+    await eventually(() => second.of("call").length > 0);
+    expect(second.of("call")).toMatchObject([{ call: 1, events: { channel: 1 } }]);
+    expect(second.of("open_events")).toEqual([]);
+  });
+
+  test("asks a server that was restarted again, as long as nothing was said", async () => {
+    const { session, cut } = await setup();
+    const { output, result } = invokeStream(session, count, {});
+    const second = await cut();
+    second.welcome({ session: OTHER });
+    await eventually(() => second.of("call").length > 0);
+    expect(second.of("call")).toMatchObject([{ call: 1, events: { channel: 2 } }]);
+    second.data(2, toRecord("value", 0, "5"));
+    second.end(2);
+    second.say({ type: "result", call: 1, result: answer(5) });
+    expect(await Array.fromAsync(readValues(output))).toEqual([5]);
+    expect(await result).toEqual({ sum: 5 });
+  });
+
+  test("does not ask again once something was said: its outcome is unknown", async () => {
+    const { session, first, cut } = await setup();
+    const { output, result } = invokeStream(session, count, {});
+    first.data(1, toRecord("value", 0, "1"));
+    const second = await cut();
+    second.welcome({ session: OTHER });
+    await expect(result).rejects.toMatchObject({ code: "outcome_unknown" });
+    await expect(Array.fromAsync(readValues(output))).rejects.toMatchObject({ code: "outcome_unknown" });
+    expect(second.of("call")).toEqual([]);
+  });
+});
+
+describe("invoke() of a command that takes bytes", () => {
+  test("sends them behind the call, to their end", async () => {
+    const { session, first } = await setup();
+    const result = invoke(session, put, {}, undefined, "hello");
+    expect(first.heard.map(({ type }) => type)).toEqual(["hello", "call", "open_call_input"]);
+    first.sayBare({ type: "credit", channel: 1, received: 0, limit: 100 });
+    await eventually(() => first.of("end").length > 0);
+    expect(first.of("data").map(({ bytes }) => Buffer.from(bytes).toString())).toEqual(["hello"]);
+    first.say({ type: "result", call: 1, result: { encoding: "json", value: { bytes: 5 } } });
+    expect(await result).toEqual({ bytes: 5 });
+  });
+
+  test("gives the call up with the reason for which the source failed, and sends no end", async () => {
+    const { session, first } = await setup();
+    async function* broken() {
+      yield Buffer.from("half");
+      throw new Error("disk on fire");
+    }
+    const result = invoke(session, put, {}, undefined, broken());
+    first.sayBare({ type: "credit", channel: 1, received: 0, limit: 100 });
+    await expect(result).rejects.toThrow("disk on fire");
+    expect(first.of("cancel")).toHaveLength(1);
+    expect(first.of("end")).toEqual([]);
+  });
+
+  test("keeps what it sends, whatever becomes of the buffer that it was given", async () => {
+    const { session, first, cut } = await setup();
+    const buffer = Buffer.from("hello");
+    const input = session.open("put", {}, { takes: true }).input;
+    first.sayBare({ type: "credit", channel: 1, received: 0, limit: 100 });
+    await input?.write(buffer);
+    buffer.fill(0);
+    const second = await cut();
+    second.welcome({ session: SESSION, generation: 2, received: 2 });
+    await eventually(() => second.of("open_call_input").length > 0);
+    const channel = second.of("open_call_input").at(-1)?.channel ?? 0;
+    second.sayBare({ type: "credit", channel, received: 0, limit: 100 });
+    await eventually(() => second.of("data").length > 0);
+    expect(second.of("data").map(({ bytes }) => Buffer.from(bytes).toString())).toEqual(["hello"]);
+  });
+
+  test("goes on over the next connection from what the server holds", async () => {
+    const { session, first, cut } = await setup();
+    const result = invoke(session, put, {}, undefined, "hello");
+    first.sayBare({ type: "credit", channel: 1, received: 0, limit: 100 });
+    await eventually(() => first.of("end").length > 0);
+    const second = await cut();
+    second.welcome({ session: SESSION, generation: 2, received: 2 });
+    await eventually(() => second.of("open_call_input").length > 0);
+    const channel = second.of("open_call_input").at(-1)?.channel ?? 0;
+    second.sayBare({ type: "credit", channel, received: 2, limit: 100 });
+    await eventually(() => second.of("data").length > 0);
+    expect(second.of("data").map(({ bytes }) => Buffer.from(bytes).toString())).toEqual(["llo"]);
+    second.say({ type: "result", call: 1, result: { encoding: "json", value: { bytes: 5 } } });
+    expect(await result).toEqual({ bytes: 5 });
+  });
+
+  test("is asked of no other server again", async () => {
+    const { session, first, cut } = await setup();
+    const result = invoke(session, put, {}, undefined, "hello");
+    first.sayBare({ type: "credit", channel: 1, received: 0, limit: 100 });
+    const second = await cut();
+    second.welcome({ session: OTHER });
+    await expect(result).rejects.toMatchObject({ code: "outcome_unknown" });
+  });
+});

@@ -1,0 +1,97 @@
+import { describe, expect, test } from "bun:test";
+import type { Permission } from "../../../src/commands/define.ts";
+import type { CommandContext } from "../../../src/commands/context.ts";
+import { findCommand } from "../../../src/commands/index.ts";
+import type { ServerMessage } from "../../../src/protocol/control.ts";
+import type { JobId } from "../../../src/protocol/id.ts";
+import { toValue } from "../../../src/protocol/value.ts";
+import { findPermissions } from "../../../src/server/auth.ts";
+import { Catalogue } from "../../../src/server/catalogue.ts";
+import type { Jobs } from "../../../src/server/jobs/jobs.ts";
+import { Calls } from "../../../src/server/session/calls.ts";
+import { eventually } from "../../support/eventually.ts";
+
+const log = { error() {}, warn() {}, info() {}, debug() {} };
+
+/** Calls of somebody who may do so much. What a command would do is told instead. */
+function setup(permissions: ReadonlySet<Permission>) {
+  const answers: ServerMessage[] = [];
+  const reached: string[] = [];
+  const access = (room: string) =>
+    new Proxy({}, { get: (_, verb) => (reached.push(`${room}.${String(verb)}`), () => Promise.resolve({})) });
+  const jobs = access("jobs");
+  const context = { jobs, machine: access("machine"), server: access("server") };
+  const calls = new Calls({
+    owner: "somebody",
+    permissions,
+    jobs: jobs as Jobs,
+    log,
+    catalogue: new Catalogue({ system: "linux", isAble: () => false }),
+    toContext: () => context as unknown as CommandContext,
+    onAnswer: (answer) => answers.push(answer),
+  });
+  let last = 0;
+  const call = async (command: string, input: unknown, job?: string) => {
+    calls.start({
+      type: "call",
+      seq: ++last,
+      call: last,
+      command,
+      input: toValue(input),
+      ...(job !== undefined && { job: job as JobId }),
+    });
+    await eventually(() => answers.length === last);
+    return answers.at(-1);
+  };
+  return { call, reached };
+}
+
+describe("A caller without a permission", () => {
+  const cases = [
+    ["read", "jobs", {}],
+    ["read", "wait", { job: "1" }],
+    ["exec", "kill", { job: "1" }],
+    ["exec", "exec", { argv: ["true"] }],
+  ] as const;
+
+  test.each(cases)("%s is refused %s, which does nothing", async (permission, command, input) => {
+    const others = (["read", "write", "exec", "control", "power"] as const).filter((p) => p !== permission);
+    const { call, reached } = setup(new Set(others));
+    expect(await call(command, input, crypto.randomUUID())).toMatchObject({
+      type: "failed",
+      error: {
+        code: "forbidden",
+        message: `Cannot call "${command}": you lack the permission "${permission}"`,
+        details: { permission },
+      },
+    });
+    expect(reached).toEqual([]);
+  });
+
+  test("is refused before the input is looked at, under any spelling of the name", async () => {
+    const { call } = setup(new Set(["exec"]));
+    expect(await call("job_show", { nonsense: 1 })).toMatchObject({ error: { code: "forbidden" } });
+  });
+
+  test("may still do what the others are for", async () => {
+    const { call } = setup(new Set(["read"]));
+    expect(await call("ping", {})).toMatchObject({ type: "result" });
+  });
+
+  test("of whom nothing is known may do nothing at all", async () => {
+    const { call } = setup(findPermissions("stranger"));
+    expect(await call("ping", {})).toMatchObject({ type: "failed", error: { code: "forbidden" } });
+  });
+});
+
+test("The holder of the server's own token may do everything", async () => {
+  const { call } = setup(findPermissions("local"));
+  expect(await call("ping", {})).toMatchObject({ type: "result" });
+  const needed = ["exec", "jobs", "kill", "ping"].map((name) => findCommand(name)?.permission);
+  for (const permission of needed) expect(findPermissions("local").has(permission ?? "power")).toBe(true);
+});
+
+test("A name that no command has is unknown, whatever the caller may do", async () => {
+  const { call } = setup(new Set());
+  expect(await call("no-such", {})).toMatchObject({ type: "failed", error: { code: "unknown_command" } });
+});
