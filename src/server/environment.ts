@@ -1,5 +1,5 @@
-import { homedir, userInfo } from "node:os";
-import { basename, resolve } from "node:path";
+import { userInfo } from "node:os";
+import { basename } from "node:path";
 
 /** The environment that jobs and keepers inherit: the server's own, less what steers Bun or Farhand itself. */
 export function toJobEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
@@ -8,11 +8,6 @@ export function toJobEnvironment(env: Readonly<Record<string, string | undefined
       value === undefined || /^(?:BUN|FARHAND)_/i.test(name) ? [] : [[name, value] as const],
     ),
   );
-}
-
-/** A job's directory: relative ones count from the user's home. */
-export function resolveFromHome(path: string): string {
-  return resolve(homedir(), path);
 }
 
 /** The argv by which this system runs a command line. */
