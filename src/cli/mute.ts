@@ -1,11 +1,8 @@
 import { type Control, type Part, Sequences } from "./sequences.ts";
+import { Traces } from "./traces.ts";
 
 /** Private modes in which a terminal sends what nobody has typed: mouse, focus, colours, its size. */
 const SENDING = [9, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2031, 2048];
-/** Private modes that are on unless a program switches them off: wrapping, the cursor. */
-const ON_AT_FIRST = [7, 25];
-/** What switches to the other screen; leaving it puts the cursor elsewhere, so that it is only left if it was entered. */
-const SCREENS = [47, 1047, 1049];
 /** Window operations that answer. */
 const REPORTS = [11, 13, 14, 15, 16, 18, 19, 20, 21];
 
@@ -17,63 +14,36 @@ const ENQ = 0x05;
  */
 export class Mute {
   readonly #sequences = new Sequences();
-  /** Private modes that the program has changed. */
-  readonly #changed = new Map<number, boolean>();
-  #others = new Set<string>();
+  readonly #traces = new Traces();
 
   /** What may be shown of these bytes and those before them. */
   pass(bytes: Uint8Array): Uint8Array {
     const shown: Uint8Array[] = [];
     for (const part of this.#sequences.push(bytes)) {
-      this.#note(part);
       const passed = toShown(part);
-      if (passed !== undefined) shown.push(passed);
+      if (passed === undefined) continue;
+      this.#traces.note(passed);
+      shown.push(passed.bytes);
     }
     return shown.length === 1 && shown[0] !== undefined ? shown[0] : Buffer.concat(shown);
   }
 
   /** What brings the terminal back to where it was, whatever the program left it in. */
   restore(): string {
-    const changed = [...this.#changed].filter(([mode, isOn]) => isOn !== ON_AT_FIRST.includes(mode));
-    const screens = changed.filter(([mode]) => SCREENS.includes(mode));
-    const modes = changed.filter(([mode]) => !SCREENS.includes(mode));
-    return [
-      ...(this.#others.has("region") ? ["\x1b7\x1b[r\x1b8"] : []),
-      ...screens.map(([mode]) => `\x1b[?${mode}l`),
-      ...modes.map(([mode, isOn]) => `\x1b[?${mode}${isOn ? "l" : "h"}`),
-      ...(this.#others.has("insert") ? ["\x1b[4l"] : []),
-      ...(this.#others.has("keypad") ? ["\x1b>"] : []),
-      ...(this.#others.has("shape") ? ["\x1b[0 q"] : []),
-      ...(this.#others.has("charset") ? ["\x1b(B\x0f"] : []),
-      "\x1b[m",
-    ].join("");
-  }
-
-  #note(part: Part): void {
-    if (part.type === "escape" && part.final === "=" && part.intermediates === "") this.#others.add("keypad");
-    if (part.type === "escape" && "()".includes(part.intermediates) && part.intermediates !== "")
-      this.#others.add("charset");
-    if (part.type !== "control") return;
-    const { prefix, params, intermediates, final } = part;
-    const isOn = final === "h";
-    if (prefix === "?" && (isOn || final === "l"))
-      for (const mode of params.map(Number)) if (!SENDING.includes(mode)) this.#changed.set(mode, isOn);
-    if (prefix === "" && isOn && params.includes("4")) this.#others.add("insert");
-    if (prefix === "" && final === "r") this.#others.add("region");
-    if (intermediates === " " && final === "q") this.#others.add("shape");
+    return this.#traces.restore();
   }
 }
 
-function toShown(part: Part): Uint8Array | undefined {
+function toShown(part: Part): Part | undefined {
   switch (part.type) {
     case "text":
-      return part.bytes.includes(ENQ) ? part.bytes.filter((byte) => byte !== ENQ) : part.bytes;
+      return part.bytes.includes(ENQ) ? { ...part, bytes: part.bytes.filter((byte) => byte !== ENQ) } : part;
     case "escape":
-      return part.final === "Z" && part.intermediates === "" ? undefined : part.bytes;
+      return part.final === "Z" && part.intermediates === "" ? undefined : part;
     case "control":
       return isQuestion(part) ? undefined : toQuiet(part);
     case "string":
-      return isHarmless(part) ? part.bytes : undefined;
+      return isHarmless(part) ? part : undefined;
     case "c1":
     case "broken":
       return undefined;
@@ -111,11 +81,13 @@ function isQuestion({ prefix, params, intermediates, final }: Control): boolean 
 }
 
 /** Without modes in which it sends. */
-function toQuiet({ bytes, prefix, params, intermediates, final }: Control): Uint8Array | undefined {
-  if (prefix !== "?" || intermediates !== "" || final !== "h") return bytes;
+function toQuiet(control: Control): Control | undefined {
+  const { prefix, params, intermediates, final } = control;
+  if (prefix !== "?" || intermediates !== "" || final !== "h") return control;
   const quiet = params.filter((mode) => !SENDING.includes(Number(mode)));
-  if (quiet.length === params.length) return bytes;
-  return quiet.length === 0 ? undefined : Buffer.from(`\x1b[?${quiet.join(";")}h`);
+  if (quiet.length === params.length) return control;
+  if (quiet.length === 0) return undefined;
+  return { ...control, params: quiet, bytes: Buffer.from(`\x1b[?${quiet.join(";")}h`) };
 }
 
 /** Not a question, nor something that is for other eyes: the clipboard, or a sequence for a terminal around this one. */

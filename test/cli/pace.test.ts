@@ -7,7 +7,12 @@ const MINUTE = 60_000_000;
 function setup(times: readonly number[], pace: Partial<Pace> = {}) {
   const stop = new AbortController();
   const consumed: number[] = [];
-  const packets = times.map((at, number): Packet => ({ type: "stdout", number, at, bytes: new Uint8Array(1) }));
+  const packets = times.map((at, number): Packet => ({
+    type: "stdout",
+    number,
+    at,
+    bytes: new Uint8Array(1),
+  }));
   const source = {
     missing: undefined,
     next: 0,
