@@ -1,12 +1,6 @@
-import type { Output } from "../client/output.ts";
+import type { Readable } from "../client/output.ts";
 import { delay } from "../lib/abort.ts";
 import type { Packet } from "../protocol/packet.ts";
-
-/** What is read of a job's output. */
-export type Readable = Pick<
-  Output,
-  typeof Symbol.asyncIterator | "consumed" | "discard" | "close" | "missing" | "next"
->;
 
 export interface Pace {
   /** How many times as fast as it was written. */

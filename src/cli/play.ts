@@ -1,6 +1,6 @@
+import type { Readable } from "../client/output.ts";
 import type { Missing } from "../client/tally.ts";
 import type { Exit, Packet } from "../protocol/packet.ts";
-import type { Readable } from "./pace.ts";
 import type { Renderer } from "./render.ts";
 import type { Sink } from "./sink.ts";
 

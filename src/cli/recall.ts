@@ -1,13 +1,16 @@
+import type { Readable } from "../client/output.ts";
 import { delay } from "../lib/abort.ts";
 import type { Packet } from "../protocol/packet.ts";
 import type { Terminal, TerminalSize } from "../protocol/terminal.ts";
-import type { Readable } from "./pace.ts";
 import { Screen } from "./screen.ts";
 
 /** Milliseconds that a program has to paint itself anew for a size that it is given for that alone. */
 const REPAINT = 100;
 /** Milliseconds within which a new size must be in force; a keeper of an older version knows none. */
 const PATIENCE = 3_000;
+
+/** The number of a packet that is none of the job's. */
+const PAINTED = -1;
 
 export interface RecallOptions {
   readonly output: Readable;
@@ -23,14 +26,35 @@ export interface RecallOptions {
 }
 
 /** What stands on a job's terminal, and what comes after it. */
-export interface Recalled {
-  /** What brings a terminal of that size into the same state. */
+interface Recalled {
+  /** What brings a terminal of the same size into the same state. */
   readonly painting: string;
-  readonly size: TerminalSize;
-  /** Whether all of the screen is known: else the program has been made to paint what it would not have. */
-  readonly isWhole: boolean;
   /** Packets that are not in the painting. */
   readonly rest: AsyncGenerator<Packet, void, void>;
+}
+
+/**
+ * The output of a job as somebody reads it who comes back to its terminal: first what paints all that stands there, then
+ * what is written from now on. What is missing of the past is no loss to him.
+ */
+export function toRecalled(options: RecallOptions): Readable {
+  const { output } = options;
+  return {
+    missing: undefined,
+    get next() {
+      return output.next;
+    },
+    consumed(packet) {
+      if (packet.number !== PAINTED) output.consumed(packet);
+    },
+    discard: (stream) => output.discard(stream),
+    close: (error) => output.close(error),
+    async *[Symbol.asyncIterator]() {
+      const { painting, rest } = await recall(options);
+      yield { type: "stdout", number: PAINTED, at: 0, bytes: new TextEncoder().encode(painting) };
+      yield* rest;
+    },
+  };
 }
 
 /**
@@ -38,15 +62,13 @@ export interface Recalled {
  * is in force: whoever is shown the painting then is where the program believes its terminal to be. What has ended stays as
  * it is.
  */
-export async function recall(options: RecallOptions): Promise<Recalled> {
+async function recall(options: RecallOptions): Promise<Recalled> {
   using screen = await Screen.open(options.terminal);
   const reading = new Reading(options.output, screen);
   await reading.readTo(options.next, options.signal);
-  const { isWhole } = reading;
   if (options.size !== undefined && !reading.isOver)
     await adopt(reading, screen, { ...options, size: options.size });
-  const { size } = screen;
-  return { painting: screen.paint(), size, isWhole, rest: reading.rest() };
+  return { painting: screen.paint(), rest: reading.rest() };
 }
 
 /** A program that paints only what changes would leave holes: for a row more and back again it paints everything. */
