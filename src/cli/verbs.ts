@@ -37,6 +37,8 @@ export const verbs = {
   commands: async () => (await import("./commands.ts")).commands,
   "close-server": async () => (await import("./close-server.ts")).closeServer,
   ping: async () => (await import("./ping.ts")).ping,
+  console: async () => (await import("./console.ts")).consoleVerb,
+  completion: async () => (await import("./completion.ts")).completion,
 } as const satisfies Record<string, () => Promise<Verb | Group>>;
 
 /** What one word, or a group's and one of its verbs', mean, in any of their spellings (`send-input`, `send_input`). */
