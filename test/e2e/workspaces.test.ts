@@ -233,7 +233,8 @@ describe("Workspaces", () => {
     await world.restart();
     expect((await world.farhand(["-w", "build", "cwd"])).stderr).toContain("farhand workspace remove build");
     expect(await Bun.file(path).text()).toBe("{}");
-    await world.say("workspace", "remove", "build");
+    // Also where the call that removes it is in it.
+    await world.say("-w", "build", "workspace", "remove", "build");
     expect(await world.say("-w", "build", "cwd")).toBe(world.home);
   });
 });
