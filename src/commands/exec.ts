@@ -20,6 +20,8 @@ export const exec = defineBackground({
       ),
       /** A command line for the system's shell, instead of `argv`. */
       shell: v.optional(Text),
+      /** The user's login shell, instead of `argv`. */
+      login: v.optional(v.boolean(), false),
       cwd: v.optional(Text),
       env: v.optional(Variables, {}),
       /** Start from an empty environment. */
@@ -36,21 +38,24 @@ export const exec = defineBackground({
       ...Terms.entries,
     }),
     v.check(
-      ({ argv, shell }) => (argv === undefined) !== (shell === undefined),
-      "must have either argv or shell",
+      ({ argv, shell, login }) =>
+        [argv !== undefined, shell !== undefined, login].filter(Boolean).length === 1,
+      "must have either argv, shell or login",
     ),
   ),
 
-  toProgram({ argv, shell, cwd, env, clearEnv, stdin, merge, keepOutput, ...terms }, context) {
+  toProgram({ argv, shell, login, cwd, env, clearEnv, stdin, merge, keepOutput, ...terms }, context) {
+    const { terminal } = terms;
+    const what = login ? context.toLoginShell() : { argv: argv ?? context.toShell(shell ?? "") };
     return {
-      argv: argv ?? context.toShell(shell ?? ""),
+      ...what,
       cwd: context.workspace.resolve(cwd ?? "."),
       env: {
         ...(clearEnv ? {} : context.workspace.environment),
-        ...(terms.terminal && { TERM: terms.terminal.term }),
+        ...(terminal && { TERM: terminal.term }),
         ...env,
       },
-      stdin: stdin || terms.terminal !== undefined,
+      stdin: stdin || terminal !== undefined,
       merge,
       keepBytes: keepOutput === "all" ? undefined : keepOutput,
       terms,

@@ -8,7 +8,7 @@ import { openPtyCalls } from "./pty.ts";
 import type { Child, SpawnOptions } from "./spawn.ts";
 import { exitOf, findInheritedRss, start, startLauncher } from "./start.ts";
 
-/** What is typed for the end of input: Ctrl-D, which programs that read lines take for it. */
+/** What is typed for the end of input where that cannot be asked: Ctrl-D. */
 const END_OF_FILE = Uint8Array.of(4);
 
 /** Starts a program on a terminal of its own, which is its stdin, stdout and stderr. Throws a `StartError`. */
@@ -45,7 +45,7 @@ function spawnOnPty(file: string, options: PtyOptions): Child {
     for (const fd of opened.splice(0)) if (!ours.includes(fd)) closeSync(fd);
     return {
       pid: child.pid,
-      stdin: { ...openInput(keyboard), endOfFile: END_OF_FILE },
+      stdin: { ...openInput(keyboard), endOfFile: () => calls.endOfFile(master) },
       stdout: openOutput(Bun.file(master).stream(), { number: master, pending: calls.pending }),
       stderr: undefined,
       pipes: [],
@@ -70,7 +70,7 @@ function spawnOnHostTerminal(
   child.exited.then(close, close);
   return {
     pid: child.pid,
-    stdin: { ...toKeyboard(host), endOfFile: END_OF_FILE },
+    stdin: { ...toKeyboard(host), endOfFile: () => END_OF_FILE },
     stdout: openOutput(host.output),
     stderr: undefined,
     pipes: [],
