@@ -81,7 +81,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
       workspace: workspace.isOwn ? undefined : workspace.name,
     },
     history: new History(join(globals.state ?? defaultState(env), "console-history")),
-    complete: createCompleter({ catalogue, lend }),
+    complete: createCompleter({ catalogue, lend, env }),
     signal: stop.signal,
   });
 }

@@ -65,6 +65,7 @@ function openStdin(
   return session.openInput(target.job, target.writer);
 }
 
+/** Names a job before it is there. */
 export function createJobId(): JobId {
   return Bun.randomUUIDv7() as JobId;
 }

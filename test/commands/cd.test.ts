@@ -29,7 +29,13 @@ describe("cd", () => {
 
   test("takes one directory, by its name or its bytes", () => {
     const read = (rest: string[], list: string[] = []) =>
-      cd.cli.toInput({ flag: () => false, text: () => undefined, list: () => list, rest });
+      cd.cli.toInput({
+        flag: () => false,
+        choice: () => undefined,
+        text: () => undefined,
+        list: () => list,
+        rest,
+      });
     expect([read([]), read(["-"]), read([], [bytes])]).toEqual([{}, { path: "-" }, { path: { bytes } }]);
     expect(() => read(["a", "b"])).toThrow(/several directories/);
   });

@@ -64,7 +64,13 @@ describe("env", () => {
 
   test("reads words as names and assignments", () => {
     const list = (name: string) => (name === "unset" ? ["X"] : []);
-    const values = { flag: () => false, text: () => undefined, list, rest: ["PATH", "A=1=2", "B="] };
+    const values = {
+      flag: () => false,
+      choice: () => undefined,
+      text: () => undefined,
+      list,
+      rest: ["PATH", "A=1=2", "B="],
+    };
     expect(env.cli.toInput(values)).toEqual({
       names: ["PATH"],
       set: { A: "1=2", B: "" },

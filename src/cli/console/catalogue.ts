@@ -10,6 +10,9 @@ import { nameFields } from "./fields.ts";
 /** What only a shell can make use of. */
 const OUTSIDE = ["console", "completion"];
 
+/** What only a console understands. */
+const WORDS = ["help", "exit", "quit"];
+
 export type Topic = Verb | Group;
 
 /** Everything that a console can do: the client's own verbs, and whatever else its server offers. */
@@ -26,19 +29,21 @@ export class Catalogue {
   async find(words: readonly string[], signal: AbortSignal): Promise<Topic | undefined> {
     const [first = ""] = words;
     if (OUTSIDE.includes(first)) return undefined;
-    const topic = await findTopic(words);
+    const topic =
+      (await findTopic(words)) ?? (words.length === 1 ? await findTopic(first.split(/[-_]/, 2)) : undefined);
     if (topic !== undefined) return isGroup(topic) ? topic : nameFields(topic, toFields(words));
     const name = first.replaceAll("_", "-");
     if (words.length > 1 || !/^\w/.test(name)) return undefined;
     const isMeant = (definition: Definition) => definition.name === name || definition.name === first;
-    const known = this.#definitions.find(isMeant) ?? (await this.list(signal)).find(isMeant);
+    if (!this.#definitions.some(isMeant)) await this.list(signal);
+    const known = this.#definitions.find(isMeant);
     return known && toVerb(known);
   }
 
-  /** The names of everything. */
+  /** Every word that a line may begin with. */
   async names(signal: AbortSignal): Promise<readonly string[]> {
     const custom = (await this.list(signal).catch(() => this.#definitions)).map(({ name }) => name);
-    return [...new Set([...this.verbs(), ...custom])];
+    return [...new Set([...this.verbs(), ...custom, ...WORDS])];
   }
 
   /** The client's own verbs and groups. */
@@ -50,14 +55,11 @@ export class Catalogue {
   async list(signal: AbortSignal): Promise<readonly Definition[]> {
     await using session = await this.#open(signal);
     try {
-      const all = await listDefinitions(session, signal);
-      this.#definitions = all.filter(
-        ({ name }) => findCommand(name) === undefined || !Object.hasOwn(verbs, name),
-      );
+      this.#definitions = await listDefinitions(session, signal);
     } catch (error) {
       if (!(error instanceof AppError && error.code === "unknown_command")) throw error;
     }
-    return this.#definitions;
+    return this.#definitions.filter(({ name }) => findCommand(name) === undefined);
   }
 }
 

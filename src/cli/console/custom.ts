@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { createHolderId, createJobId } from "../../client/launch.ts";
+import { createJobId, launchAttached } from "../../client/launch.ts";
 import type { ByteSource, CliValues } from "../../commands/define.ts";
 import { abortable } from "../../lib/abort.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -23,7 +23,7 @@ export function toVerb(definition: Definition): Verb {
 }
 
 type Face = Omit<Verb, "summary" | "run"> & {
-  readonly toInput: (values: CliValues) => unknown;
+  readonly toInput: (values: CliValues) => Readonly<Record<string, unknown>>;
   readonly toSource?: () => ByteSource;
 };
 
@@ -51,12 +51,11 @@ function toBackground({ name, summary }: Definition, face: Face): Verb {
     summary,
     args: { detach, ...face.args },
     async run(values, context) {
-      const start = { command: name, input: face.toInput(values.without(["detach"])), job: createJobId() };
+      const input = face.toInput(values.without(["detach"]));
       await using session = await openSession(context);
-      if (!values.flag("detach")) {
-        const { accepted, output } = session.startHeld(start, createHolderId());
-        return await attend(session, { job: start.job, accepted, output, input: undefined }, context);
-      }
+      if (!values.flag("detach"))
+        return await attend(session, launchAttached(session, input, name, { feeds: false }), context);
+      const start = { command: name, input, job: createJobId() };
       const { job, number } = await abortable(session.start(start), context.signal);
       print(context, { job, number }, () => job);
       return 0;
@@ -83,7 +82,7 @@ function toPlace(
 }
 
 /** What was typed as the command's input. Throws `invalid_input` for a word that no field takes, or that its field cannot have. */
-function toInput(values: CliValues, definition: Definition): unknown {
+function toInput(values: CliValues, definition: Definition): Record<string, unknown> {
   const { properties = {} } = definition.input;
   const named = Object.entries(properties).flatMap(([name, schema]): [string, unknown][] => {
     const isOn = values.choice(name);

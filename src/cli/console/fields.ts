@@ -9,7 +9,7 @@ import type { Word } from "./words.ts";
  * those that words without a name fill. One whose words are a program's takes them as they are.
  */
 export function nameFields(verb: Verb, fields: readonly string[]): Verb {
-  if (verb.takesRest === true) return verb;
+  if (!isNamed(verb)) return verb;
   const places = Object.keys(verb.args).filter((name) => verb.args[name]?.type === "positional");
   const left = verb.rest === undefined ? [] : fields.filter((field) => !Object.hasOwn(verb.args, field));
   const names = [...places, ...left].flatMap(toSpellings);
@@ -25,11 +25,16 @@ export function nameFields(verb: Verb, fields: readonly string[]): Verb {
 /** Writes `name=value` as the option of that name where the verb has one. A quote in the word keeps it as it is. */
 export function toOptions(
   words: readonly Word[],
-  { args, takesRest = false }: Pick<Verb, "args" | "takesRest">,
+  verb: Pick<Verb, "args" | "rest" | "takesRest">,
 ): readonly string[] {
   const end = words.findIndex(({ text, isBare }) => isBare && text === "--");
-  const before = takesRest ? 0 : end < 0 ? words.length : end;
-  return words.map((word, index) => (index < before ? toOptionWord(word, args) : word.text));
+  const before = !isNamed(verb) ? 0 : end < 0 ? words.length : end;
+  return words.map((word, index) => (index < before ? toOptionWord(word, verb.args) : word.text));
+}
+
+/** Whether `name=value` can be anything else than a word: not where it is a program's, a label or a variable. */
+export function isNamed({ rest = "", takesRest = false }: Pick<Verb, "rest" | "takesRest">): boolean {
+  return !takesRest && !rest.includes("=");
 }
 
 function toOptionWord({ text, isBare }: Word, args: ArgSpecs): string {
@@ -56,8 +61,8 @@ function fill(values: Arguments, verb: Verb, { places, left }: Places): Argument
   for (const [name, value] of given)
     if (value === undefined && verb.args[name]?.required === true)
       throw refused(`${name.toUpperCase()} is missing`);
-  const isNamed = left.some((name) => valueOf(values, name) !== undefined);
-  const rest = isNamed ? left.flatMap((name) => take(name) ?? []) : [];
+  const isGiven = left.some((name) => valueOf(values, name) !== undefined);
+  const rest = isGiven ? left.flatMap((name) => take(name) ?? []) : [];
   rest.push(...words);
   if (verb.rest === undefined && rest.length > 0) throw refused(`there is no place for "${rest[0]}"`);
   const filled = given.flatMap(([name, value]): [string, readonly string[]][] =>

@@ -4,10 +4,10 @@ import type { Context } from "../context.ts";
 import { isGroup } from "../verb.ts";
 import type { Catalogue, Topic } from "./catalogue.ts";
 
-const HINTS = `name a b key=value        words fill a command's fields in their order, key=value names one, -x and --flag are its options
-'a b'  "a b"  a\\ b         one word; nothing else is evaluated
-help NAME                 all of one command
-exit [CODE], quit, Ctrl-D leave; Ctrl-C ends a command, or clears the line`;
+const HINTS = `name a b key=value   words fill a command's fields in their order, key=value names one
+'a b' "a b" a\\ b      one word; nothing else is evaluated
+help NAME            all of one command, with its options
+exit [CODE], Ctrl-D  leave; Ctrl-C ends a command, or clears the line`;
 
 /** Lists what can be done in a console, with what only its server offers at the end. */
 export async function showCommands(

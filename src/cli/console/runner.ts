@@ -93,7 +93,7 @@ export class Runner {
   }
 
   async #unknown(name: string, signal: AbortSignal): Promise<AppError> {
-    const near = findNear(name, [...(await this.#options.catalogue.names(signal)), "help", "exit", "quit"]);
+    const near = findNear(name, await this.#options.catalogue.names(signal));
     const advice = near.length === 0 ? "help lists them" : `did you mean ${near.join(" or ")}?`;
     return new AppError("unknown_command", `Cannot do "${name}": there is no such command; ${advice}`);
   }
