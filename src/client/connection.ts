@@ -12,7 +12,7 @@ import type { HolderId } from "../protocol/id.ts";
 import type { JobSummary } from "../protocol/job.ts";
 import { type Asked, parseArguments, parseOptions } from "./arguments.ts";
 import type { Callable } from "./call-reading.ts";
-import { ClientError } from "./client-error.ts";
+import { answered, ClientError } from "./client-error.ts";
 import { createLimit, openCall, openJob, toListening } from "./calling.ts";
 import { createCommands, toCamelCase, toCustom } from "./custom.ts";
 import { invoke } from "./invoke.ts";
@@ -35,7 +35,10 @@ export type Command = readonly string[] | string | { readonly shell: string };
 /** How a program is run, and how the call for it is made. */
 export interface ExecOptions extends Omit<ExecInput, "argv" | "shell" | "stdin">, CallOptions {}
 
-export type StartOptions = Omit<ExecInput, "argv" | "shell" | "stdin">;
+export interface StartOptions extends Omit<ExecInput, "argv" | "shell" | "stdin"> {
+  /** Leave its stdin open, for `sendInput`; else it is empty. */
+  readonly stdin?: boolean;
+}
 
 export interface FollowOptions extends Omit<CallOptions, "complete" | "stdin"> {
   /** The first packet wanted (default 0). */
@@ -114,7 +117,8 @@ export class Connection implements AsyncDisposable {
   /** Starts a program that nobody waits for, and answers which job it is. */
   async start(command: Command, options: StartOptions = {}): Promise<Accepted> {
     const asked = { ...options, ...toProgram(command) };
-    const { job, number } = await launchDetached(this.#session, asked).accepted;
+    const { accepted } = launchDetached(this.#session, asked, { feeds: false });
+    const { job, number } = await answered(accepted, this.#session);
     return { job, number };
   }
 
@@ -130,26 +134,27 @@ export class Connection implements AsyncDisposable {
 
   /** All jobs that a filter means, newest first. */
   async allJobs(filter: JobFilter = {}): Promise<readonly JobSummary[]> {
-    return (await listJobs(this.#session, { filter })).jobs;
+    return (await answered(listJobs(this.#session, { filter }), this.#session)).jobs;
   }
 
   /** Tells of the jobs that a filter means, in one batch, and then of every change. Ends only by throwing the signal's reason. */
-  watch(
+  async *watch(
     filter: JobFilter | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<readonly JobEvent[], never, void> {
-    return watchJobs(this.#session, filter, signal);
+    const events = watchJobs(this.#session, filter, signal);
+    for (;;) yield (await answered(events.next(), this.#session, signal)).value;
   }
 
   /** Removes all ended jobs that a filter means, page after page, or only tells which. */
   prune(filter: JobFilter, { dryRun = false } = {}): Promise<readonly JobSummary[]> {
-    return pruneJobs(this.#session, { filter, dryRun });
+    return answered(pruneJobs(this.#session, { filter, dryRun }), this.#session);
   }
 
   /** Measures a round trip, in milliseconds. */
   async ping({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
     const start = performance.now();
-    await invoke(this.#session, ping, {}, signal);
+    await answered(invoke(this.#session, ping, {}, signal), this.#session, signal);
     return performance.now() - start;
   }
 
@@ -241,7 +246,7 @@ export class Connection implements AsyncDisposable {
   }
 
   async #find(ref: JobRef): Promise<JobSummary> {
-    const [summary] = await findJobs(this.#session, [ref]);
+    const [summary] = await answered(findJobs(this.#session, [ref]), this.#session);
     if (summary === undefined) throw new AppError("not_found", `No job is known as "${ref}"`);
     return summary;
   }

@@ -311,6 +311,43 @@ test("every command of the server is a method, with arguments in their order and
   expect(await listener.outcome).toMatchObject({ type: "returned", value: { bytes: 8 } });
 });
 
+test("start leaves a job to itself, and its stdin open if told", async () => {
+  await using stage = await openConnected();
+  const { web1 } = stage;
+  const { job, number } = await web1.start("read name; echo hello $name", { stdin: true });
+  expect((await web1.jobShow(job)).result).toMatchObject({ number, attached: false, state: "running" });
+  expect((await web1.sendInput(number, "Ada", { newline: true })).result).toMatchObject({ bytes: 4 });
+  const listener = await web1.attach(job); // also when it may have ended
+  expect((await Array.fromAsync(listener)).map(({ type }) => type)).toEqual(["stdout", "exit"]);
+  expect((await web1.attach(job)).number).toBe(number);
+  const stop = new AbortController();
+  const watching = web1.watch({}, stop.signal);
+  expect((await watching.next()).value).toMatchObject([{ type: "job" }]);
+  const next = caught(watching.next());
+  stop.abort(new AppError("cancelled", "Seen enough"));
+  expect(await next).toBe(stop.signal.reason);
+});
+
+test("what a helper cannot learn is a ClientError too", async () => {
+  await using stage = await openConnected();
+  expect(await caught(stage.web1.follow(99))).not.toBeInstanceOf(ClientError);
+  await stage.member.disconnect();
+  const { web1 } = stage;
+  const asked = [
+    web1.ping(),
+    web1.follow(1),
+    web1.allJobs(),
+    web1.prune({}),
+    web1.start("true"),
+    web1.exec("true"),
+    web1.ls(),
+  ];
+  for (const error of await Promise.all(asked.map(caught))) {
+    expect(error).toBeInstanceOf(ClientError);
+    expect(error).toMatchObject({ code: "cancelled", message: "The connection is closed" });
+  }
+});
+
 test("what is not taken as stdin is refused, and not dropped", async () => {
   await using stage = await openConnected();
   const asked: object = { stdin: "text" };
