@@ -45,8 +45,12 @@ export const exec = defineBackground({
     return {
       argv: argv ?? context.toShell(shell ?? ""),
       cwd: context.workspace.resolve(cwd ?? "."),
-      env: { ...(clearEnv ? {} : context.workspace.environment), ...env },
-      stdin,
+      env: {
+        ...(clearEnv ? {} : context.workspace.environment),
+        ...(terms.terminal && { TERM: terms.terminal.term }),
+        ...env,
+      },
+      stdin: stdin || terms.terminal !== undefined,
       merge,
       keepBytes: keepOutput === "all" ? undefined : keepOutput,
       terms,
