@@ -12,12 +12,14 @@ import { play } from "./play.ts";
 import { type Renderer, toText } from "./render.ts";
 import type { Verb } from "./verb.ts";
 
-type Plain<S extends v.GenericSchema, R extends v.GenericSchema> = ForegroundCommand<S, R>;
-type Streaming<
-  S extends v.GenericSchema,
-  E extends v.GenericSchema,
-  R extends v.GenericSchema,
-> = StreamCommand<S, E, R>;
+type Plain<S extends v.GenericSchema, R extends v.GenericSchema> = Omit<
+  ForegroundCommand<S, R>,
+  "run" | "permission"
+>;
+type Streaming<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema> = Omit<
+  StreamCommand<S, E, R>,
+  "run" | "permission"
+>;
 
 /** A verb that is one call of a foreground command, whose answer it shows, and what it says on the way. */
 export function toCall<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema>(
@@ -30,7 +32,7 @@ export function toCall<S extends v.GenericSchema, E extends v.GenericSchema, R e
       const input = command.cli.toInput(values);
       const source = toSource(command.cli.toSource?.(values), context);
       await using session = await openSession(context);
-      return isStreaming(command)
+      return isStreaming<S, E, R>(command)
         ? await runStream(session, command, { input, source }, context)
         : await runPlain(session, command, { input, source }, context);
     },

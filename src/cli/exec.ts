@@ -28,13 +28,15 @@ import type { Verb } from "./verb.ts";
 export const exec: Verb = { ...command.cli, summary: command.summary, run };
 
 async function run(values: Arguments, context: Context): Promise<number> {
+  const { isConsole = false } = context;
   const isDetached = values.flag("detach");
   const isOpen = values.flag("open-stdin");
-  const stdin = isOpen || (values.choice("stdin") ?? !isDetached);
+  const stdin = isOpen || (values.choice("stdin") ?? (!isDetached && !isConsole));
   const input = { ...command.cli.toInput(values), stdin };
   await using session = await openSession(context);
   const asked = { input, feeds: !isOpen };
-  return await (isDetached ? startDetached(session, asked, context) : runAttached(session, asked, context));
+  if (isDetached) return await startDetached(session, asked, context);
+  return await attend(session, launchAttached(session, input, undefined, asked), context);
 }
 
 interface Asked {
@@ -72,8 +74,8 @@ async function feedOrCancel(
   }
 }
 
-async function runAttached(session: Session, { input, feeds }: Asked, context: Context): Promise<number> {
-  const attached = launchAttached(session, input, undefined, { feeds });
+/** Shows what a job writes that waits for us, passes on our stdin and signals, and answers the code that says how it ended. */
+export async function attend(session: Session, attached: Attached, context: Context): Promise<number> {
   const relay = new Relay(session, attached, context.globals);
   using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
   const broken = startFeeding(attached, relay, context);

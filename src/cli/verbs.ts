@@ -9,6 +9,10 @@ export const verbs = {
   wait: async () => (await import("./wait.ts")).wait,
   result: async () => (await import("./result.ts")).result,
   kill: async () => (await import("./kill.ts")).kill,
+  cd: async () => (await import("./workspace.ts")).cd,
+  cwd: async () => (await import("./workspace.ts")).cwd,
+  env: async () => (await import("./env.ts")).env,
+  workspace: async () => (await import("./workspace.ts")).workspace,
   ls: async () => (await import("./files.ts")).ls,
   stat: async () => (await import("./files.ts")).stat,
   find: async () => (await import("./files.ts")).find,
@@ -33,6 +37,8 @@ export const verbs = {
   commands: async () => (await import("./commands.ts")).commands,
   "close-server": async () => (await import("./close-server.ts")).closeServer,
   ping: async () => (await import("./ping.ts")).ping,
+  console: async () => (await import("./console.ts")).consoleVerb,
+  completion: async () => (await import("./completion.ts")).completion,
 } as const satisfies Record<string, () => Promise<Verb | Group>>;
 
 /** What one word, or a group's and one of its verbs', mean, in any of their spellings (`send-input`, `send_input`). */

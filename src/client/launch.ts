@@ -65,7 +65,8 @@ function openStdin(
   return session.openInput(target.job, target.writer);
 }
 
-function createJobId(): JobId {
+/** Names a job before it is there. */
+export function createJobId(): JobId {
   return Bun.randomUUIDv7() as JobId;
 }
 

@@ -40,6 +40,8 @@ export interface CliArg {
 /** Arguments as they were typed: flags, values, and positionals by name; `rest` holds what no name takes. */
 export interface CliValues {
   readonly flag: (name: string) => boolean;
+  /** True for `--name`, false for `--no-name`, undefined for neither. */
+  readonly choice: (name: string) => boolean | undefined;
   readonly text: (name: string) => string | undefined;
   readonly list: (name: string) => readonly string[];
   readonly rest: readonly string[];

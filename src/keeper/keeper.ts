@@ -213,6 +213,10 @@ class Keeper {
       }
       case "end_input":
         return this.#jobs.get(message.job)?.input.end(message.writer, message.offset);
+      case "resize": {
+        const { job, columns, rows } = message;
+        return this.#jobs.get(job)?.resize({ columns, rows });
+      }
       case "signal":
         return this.#answer(message, this.#jobs.get(message.job)?.signal(message.signal));
       case "cancel": {
