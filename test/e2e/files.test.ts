@@ -176,30 +176,33 @@ linux("a find over 200,000 entries keeps no other call waiting, and finds them a
   expect(percentile(during, 0.99)).toBeLessThan(10 * PROMISED);
 });
 
-linux("a cancelled rdfile of far more than 1 GB stops at once, and keeps no other call waiting meanwhile", async () => {
-  const { world, pid, at } = await setup();
-  await using _ = world;
-  writeFileSync(at("huge"), "");
-  truncateSync(at("huge"), 64 * GiB);
-  const pings = startPings(world);
-  await eventually(() => pings.times().length > 0);
-  const before = pings.times().length;
-  // More than a client could take in the time that this test has.
-  const reading = world.open(["bash", "-c", `exec ${FARHAND} rdfile huge > /dev/null`]);
-  await eventually(() => countOpen(pid, at("huge")) === 1);
-  await eventually(() => pings.times().length > before + 50, 60_000);
-  const during = pings.times().slice(before);
-  reading.kill("SIGINT");
-  expect(await reading.ran).toMatchObject({ code: 130 });
-  await eventually(() => countOpen(pid, at("huge")) === 0);
-  pings.stop();
-  expect(percentile(during, 0.99)).toBeLessThan(10 * PROMISED);
+linux(
+  "a cancelled rdfile of far more than 1 GB stops at once, and keeps no other call waiting meanwhile",
+  async () => {
+    const { world, pid, at } = await setup();
+    await using _ = world;
+    writeFileSync(at("huge"), "");
+    truncateSync(at("huge"), 64 * GiB);
+    const pings = startPings(world);
+    await eventually(() => pings.times().length > 0);
+    const before = pings.times().length;
+    // More than a client could take in the time that this test has.
+    const reading = world.open(["bash", "-c", `exec ${FARHAND} rdfile huge > /dev/null`]);
+    await eventually(() => countOpen(pid, at("huge")) === 1);
+    await eventually(() => pings.times().length > before + 50, 60_000);
+    const during = pings.times().slice(before);
+    reading.kill("SIGINT");
+    expect(await reading.ran).toMatchObject({ code: 130 });
+    await eventually(() => countOpen(pid, at("huge")) === 0);
+    pings.stop();
+    expect(percentile(during, 0.99)).toBeLessThan(10 * PROMISED);
 
-  // A reader that has enough ends it as well, and without a word.
-  const { stdout, stderr } = await world.shell("farhand rdfile huge | head -c 1000 | wc -c");
-  expect([stdout.trim(), stderr]).toEqual(["1000", ""]);
-  await eventually(() => countOpen(pid, at("huge")) === 0);
-});
+    // A reader that has enough ends it as well, and without a word.
+    const { stdout, stderr } = await world.shell("farhand rdfile huge | head -c 1000 | wc -c");
+    expect([stdout.trim(), stderr]).toEqual(["1000", ""]);
+    await eventually(() => countOpen(pid, at("huge")) === 0);
+  },
+);
 
 /** Calls one after the other from a client of their own. */
 function startPings(world: World) {
