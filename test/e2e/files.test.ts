@@ -95,7 +95,7 @@ linux("each error has the system's code, the path, and a sentence, on stderr and
     [
       ["stat", "file/x"],
       "ENOTDIR",
-      'Cannot look at "file/x": something on the way is no directory (ENOTDIR)',
+      'Cannot look at "file/x": it, or something on the way to it, is no directory (ENOTDIR)',
     ],
     [["find", "gone"], "ENOENT", 'Cannot look at "gone": no such file or directory (ENOENT)'],
     [["df", "gone"], "ENOENT", 'Cannot look at "gone": no such file or directory (ENOENT)'],
