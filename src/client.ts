@@ -14,6 +14,7 @@ const running = main(process.argv.slice(2), {
   hasColors: (stream) => Bun.enableANSIColors && process[stream].isTTY === true,
   isStderrTerminal: () => process.stderr.isTTY === true,
   screen: findScreen,
+  terminal: findTerminal,
 });
 // Once it is on its way: a short command should not wait for this.
 const ignored = findIgnored();
@@ -24,6 +25,11 @@ INTERRUPTS.forEach((name) => {
 const code = await running;
 // All output is written; a pending read of a stdin that stays open must not hold us up.
 process.exit(code);
+
+function findTerminal() {
+  const { stdin, stdout } = process;
+  return stdin.isTTY && stdout.isTTY ? { input: stdin, output: stdout } : undefined;
+}
 
 /** Bun tells the size that a terminal had at first until it is asked to look again. */
 function findScreen() {

@@ -22,18 +22,16 @@ export class Arguments implements CliValues {
   }
 
   flag = (name: string): boolean => this.#given.get(name) === true;
+  choice = (name: string): boolean | undefined => {
+    const given = this.#given.get(name);
+    return typeof given === "boolean" ? given : undefined;
+  };
   /** Of one that was given several times, the last. */
   text = (name: string): string | undefined => this.list(name).at(-1);
   list = (name: string): readonly string[] => {
     const given = this.#given.get(name);
     return typeof given === "object" ? given : [];
   };
-
-  /** True for `--name`, false for `--no-name`, undefined for neither. */
-  choice(name: string): boolean | undefined {
-    const given = this.#given.get(name);
-    return typeof given === "boolean" ? given : undefined;
-  }
 
   /** These, apart from some options. */
   without(names: readonly string[]): Arguments {

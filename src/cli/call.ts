@@ -12,12 +12,14 @@ import { play } from "./play.ts";
 import { type Renderer, toText } from "./render.ts";
 import type { Verb } from "./verb.ts";
 
-type Plain<S extends v.GenericSchema, R extends v.GenericSchema> = ForegroundCommand<S, R>;
-type Streaming<
-  S extends v.GenericSchema,
-  E extends v.GenericSchema,
-  R extends v.GenericSchema,
-> = StreamCommand<S, E, R>;
+type Plain<S extends v.GenericSchema, R extends v.GenericSchema> = Omit<
+  ForegroundCommand<S, R>,
+  "run" | "permission"
+>;
+type Streaming<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema> = Omit<
+  StreamCommand<S, E, R>,
+  "run" | "permission"
+>;
 
 /** A verb that is one call of a foreground command, whose answer it shows, and what it says on the way. */
 export function toCall<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema>(
@@ -30,7 +32,7 @@ export function toCall<S extends v.GenericSchema, E extends v.GenericSchema, R e
       const input = command.cli.toInput(values);
       const source = toSource(command.cli.toSource?.(values), context);
       await using session = await openSession(context);
-      return isStreaming(command)
+      return isStreaming<S, E, R>(command)
         ? await runStream(session, command, { input, source }, context)
         : await runPlain(session, command, { input, source }, context);
     },
@@ -67,7 +69,8 @@ async function runStream<S extends v.GenericSchema, E extends v.GenericSchema, R
     const event = toEvent(command, packet);
     return globals.json ? toJsonLine(event) : escapeLines(command.cli.show(event));
   };
-  const render = createRenderer(show, globals.json);
+  const { heading } = command.cli;
+  const render = createRenderer(withHeading(show, globals.json ? undefined : heading), globals.json);
   await play(output, { sinks, render, isShared: false, unread: "stop", until: "closed" });
   if (sinks.stdout.isUnread) {
     unread.abort(new AppError("cancelled", "Nobody reads what it says"));
@@ -79,11 +82,20 @@ async function runStream<S extends v.GenericSchema, E extends v.GenericSchema, R
   return command.cli.toExitCode?.(answer) ?? 0;
 }
 
+type Show = (packet: Extract<Packet, { type: "value" }>) => string;
+
+/** What stands above the first event, if there is one. */
+function withHeading(show: Show, heading: string | undefined): Show {
+  let above = heading === undefined ? "" : `${heading}\n`;
+  return (packet) => {
+    const text = above + show(packet);
+    above = "";
+    return text;
+  };
+}
+
 /** Events as lines, bytes as they are or, among JSON, as text or base64. */
-function createRenderer(
-  show: (packet: Extract<Packet, { type: "value" }>) => string,
-  isJson: boolean,
-): Renderer {
+function createRenderer(show: Show, isJson: boolean): Renderer {
   return (packet) => {
     if (packet.type === "value") return [{ stream: "stdout", bytes: `${show(packet)}\n` }];
     if (packet.type !== "stdout") return [];

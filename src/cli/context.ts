@@ -8,6 +8,7 @@ import type { Globals } from "./globals.ts";
 import type { Interrupts } from "./interrupts.ts";
 import type { Sinks } from "./play.ts";
 import { announceReconnecting } from "./reconnecting.ts";
+import type { StandingSession } from "./standing.ts";
 
 /** What the process has around it. */
 export interface Surroundings {
@@ -22,6 +23,16 @@ export interface Surroundings {
   readonly isStderrTerminal: () => boolean;
   /** The size of stdout as it is now, if that is a terminal; asked only when it matters. */
   readonly screen: () => Screen | undefined;
+  /** Stdin and stdout, if both are a terminal, for whoever asks for lines there; asked only when it matters. */
+  readonly terminal: () => LineTerminal | undefined;
+  /** In a console: what runs there gets our stdin only where that is asked for. */
+  readonly isConsole?: boolean;
+}
+
+/** A terminal on which lines are written. */
+export interface LineTerminal {
+  readonly input: NodeJS.ReadStream;
+  readonly output: NodeJS.WriteStream;
 }
 
 /** A terminal's size in characters. */
@@ -36,6 +47,8 @@ export interface Context extends Surroundings {
   readonly log: Log;
   /** Aborted by the first signal, unless somebody else deals with signals then. */
   readonly signal: AbortSignal;
+  /** In a console: the session that its commands share. */
+  readonly standing?: StandingSession | undefined;
 }
 
 /** Connects as the options and the environment say. It does not wait for the server's welcome unless a workspace is named. */
@@ -43,7 +56,8 @@ export async function openSession(
   context: Context,
   workspace: Workspace | undefined = findWorkspace(context.globals.workspace, context.env),
 ): Promise<Session> {
-  const { globals, env, log, signal, sinks, isStderrTerminal } = context;
+  const { globals, env, log, signal, sinks, isStderrTerminal, standing } = context;
+  if (standing !== undefined) return await standing.lend(signal);
   const { connectTimeout: timeout, reconnectTimeout: reconnect, heartbeat } = globals;
   const session = await dial(() => findTarget(globals, env), {
     timeout,

@@ -28,14 +28,25 @@ import type { Verb } from "./verb.ts";
 export const exec: Verb = { ...command.cli, summary: command.summary, run };
 
 async function run(values: Arguments, context: Context): Promise<number> {
+  const { isConsole = false } = context;
   const isDetached = values.flag("detach");
-  const input = { ...command.cli.toInput(values), stdin: values.choice("stdin") ?? !isDetached };
+  const isOpen = values.flag("open-stdin");
+  const stdin = isOpen || (values.choice("stdin") ?? (!isDetached && !isConsole));
+  const input = { ...command.cli.toInput(values), stdin };
   await using session = await openSession(context);
-  return await (isDetached ? startDetached(session, input, context) : runAttached(session, input, context));
+  const asked = { input, feeds: !isOpen };
+  if (isDetached) return await startDetached(session, asked, context);
+  return await attend(session, launchAttached(session, input, undefined, asked), context);
 }
 
-async function startDetached(session: Session, asked: ExecInput, context: Context): Promise<number> {
-  const launched = launchDetached(session, asked);
+interface Asked {
+  readonly input: ExecInput;
+  /** Whether it gets our stdin. */
+  readonly feeds: boolean;
+}
+
+async function startDetached(session: Session, { input, feeds }: Asked, context: Context): Promise<number> {
+  const launched = launchDetached(session, input, { feeds });
   const { job, number } = await abortable(launched.accepted, context.signal).catch((error: unknown) => {
     throw adviseLookingUp(error, launched.job, context.globals);
   });
@@ -63,8 +74,8 @@ async function feedOrCancel(
   }
 }
 
-async function runAttached(session: Session, asked: ExecInput, context: Context): Promise<number> {
-  const attached = launchAttached(session, asked);
+/** Shows what a job writes that waits for us, passes on our stdin and signals, and answers the code that says how it ended. */
+export async function attend(session: Session, attached: Attached, context: Context): Promise<number> {
   const relay = new Relay(session, attached, context.globals);
   using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
   const broken = startFeeding(attached, relay, context);

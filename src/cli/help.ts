@@ -3,13 +3,18 @@ import { VERSION } from "../lib/version.ts";
 import type { ArgSpecs } from "./arguments.ts";
 import { globalArgs, withGlobals } from "./globals.ts";
 import { type Group, isGroup, type Verb } from "./verb.ts";
-import { findTopic, verbs } from "./verbs.ts";
+import { verbs } from "./verbs.ts";
 
 const PARENT = defineCommand({ meta: { name: "farhand", version: VERSION } });
 
+interface Helped {
+  readonly name: string | undefined;
+  readonly topic: Verb | Group | undefined;
+}
+
 /** Help for one verb (`exec`, `job show`), for the verbs of a group, or for all of them. */
-export async function renderHelp(name: string | undefined, hasColors: boolean): Promise<string> {
-  const text = await renderTopic(name, name === undefined ? undefined : await findTopic(name.split(" ")));
+export async function renderHelp({ name, topic }: Helped, hasColors: boolean): Promise<string> {
+  const text = await renderTopic(name, topic);
   const trimmed = text.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
   return hasColors ? trimmed : Bun.stripANSI(trimmed).replace(/[ \t]+$/gm, "");
 }

@@ -29,19 +29,22 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   try {
     checkUtf8(words);
     const asked = await parse(words);
-    const { name, values, globals } = asked;
-    isJson = values.flag("json");
-    const context = toContext(globals, surroundings, stop.signal);
-    if (values.flag("help")) return await showHelp(name, surroundings);
-    if (values.flag("version")) return await (await import("./version.ts")).runVersion(context);
-    return await expectVerb(asked).run(values, context);
+    isJson = asked.values.flag("json");
+    return await act(asked, toContext(asked.globals, surroundings, stop.signal));
   } catch (error) {
     return fail(error, isJson, surroundings);
   }
 }
 
+/** Does what was asked for. Throws what goes wrong. */
+export async function act(asked: Asked, context: Context): Promise<number> {
+  if (asked.values.flag("help")) return await showHelp(asked, context);
+  if (asked.values.flag("version")) return await (await import("./version.ts")).runVersion(context);
+  return await expectVerb(asked).run(asked.values, context);
+}
+
 /** What was asked for: a topic, or undefined where help or the version is asked for of all. */
-interface Asked {
+export interface Asked {
   /** As it was typed, the group's and the verb's word with a space between them. */
   readonly name: string | undefined;
   readonly topic: Verb | Group | undefined;
@@ -52,12 +55,15 @@ interface Asked {
 
 const GLOBAL_SYNTAX: Syntax = { args: globalArgs, rest: true, takesRest: true };
 
-async function parse(words: readonly string[]): Promise<Asked> {
+type Find = typeof findTopic;
+
+/** Reads a command line. `find`: what its first words mean. Throws `invalid_input`, `unknown_command`. */
+export async function parse(words: readonly string[], find: Find = findTopic): Promise<Asked> {
   const root = parseArguments(words, GLOBAL_SYNTAX);
   const [first, ...rest] = root.rest;
   if (first === undefined) return { name: undefined, topic: undefined, values: root, globals: root };
-  if (first !== "help") return await descend([first], rest, root);
-  const topic = rest.length === 0 ? undefined : await getTopic(rest);
+  if (first !== "help") return await descend([first], rest, { earlier: root, find });
+  const topic = rest.length === 0 ? undefined : await getTopic(rest, find);
   const values = new Arguments(new Map([["help", true]]), []);
   return { name: rest.length === 0 ? undefined : rest.join(" "), topic, values, globals: values };
 }
@@ -66,9 +72,9 @@ async function parse(words: readonly string[]): Promise<Asked> {
 async function descend(
   path: readonly string[],
   words: readonly string[],
-  earlier: Arguments,
+  { earlier, find }: { readonly earlier: Arguments; readonly find: Find },
 ): Promise<Asked> {
-  const topic = await getTopic(path);
+  const topic = await getTopic(path, find);
   const name = path.join(" ");
   if (!isGroup(topic)) {
     const { args, rest, takesRest = false } = topic;
@@ -86,11 +92,11 @@ async function descend(
   const [first, ...rest] = values.rest;
   return first === undefined
     ? { name, topic, values, globals: values }
-    : await descend([...path, first], rest, values);
+    : await descend([...path, first], rest, { earlier: values, find });
 }
 
-async function getTopic(words: readonly string[]): Promise<Verb | Group> {
-  const topic = await findTopic(words);
+async function getTopic(words: readonly string[], find: Find): Promise<Verb | Group> {
+  const topic = await find(words);
   if (topic !== undefined) return topic;
   throw new AppError(
     "unknown_command",
@@ -106,13 +112,14 @@ function expectVerb({ name, topic }: Asked): Verb {
   throw new AppError("invalid_input", `Cannot do "${name}" alone: say what, one of ${choices}`);
 }
 
-async function showHelp(topic: string | undefined, { sinks, hasColors }: Surroundings): Promise<number> {
+async function showHelp(asked: Asked, { sinks, hasColors }: Surroundings): Promise<number> {
   const { renderHelp } = await import("./help.ts");
-  sinks.stdout.writeLine(await renderHelp(topic, hasColors("stdout")));
+  sinks.stdout.writeLine(await renderHelp(asked, hasColors("stdout")));
   return 0;
 }
 
-function toContext(values: Arguments, surroundings: Surroundings, signal: AbortSignal): Context {
+/** What a verb works with, as the options of every verb say. Throws `invalid_input`. */
+export function toContext(values: Arguments, surroundings: Surroundings, signal: AbortSignal): Context {
   const globals = toGlobals(values);
   const write = (line: string) => surroundings.sinks.stderr.writeLine(line);
   const log = createLog({ level: globals.logLevel, format: "text", write, now: () => new Date() });
@@ -120,7 +127,7 @@ function toContext(values: Arguments, surroundings: Surroundings, signal: AbortS
 }
 
 /** A signal stopped us where there was nobody to pass it on to. */
-class Interrupted extends Error {
+export class Interrupted extends Error {
   readonly interrupt: Interrupt;
 
   constructor(interrupt: Interrupt) {
@@ -129,7 +136,8 @@ class Interrupted extends Error {
   }
 }
 
-function fail(error: unknown, isJson: boolean, surroundings: Surroundings): number {
+/** Tells what went wrong, in a line, and answers the exit code for it. */
+export function fail(error: unknown, isJson: boolean, surroundings: Surroundings): number {
   if (error instanceof Interrupted) return toSignalCode(error.interrupt);
   if (error instanceof WriteFailure) {
     complain(surroundings, error.message);

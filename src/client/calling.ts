@@ -1,19 +1,22 @@
 import { kill } from "../commands/kill.ts";
 import { abortable } from "../lib/abort.ts";
 import { formatDuration } from "../lib/duration.ts";
-import type { AppError } from "../protocol/error.ts";
+import { type AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
-import { type Callable, CallReading } from "./call-reading.ts";
+import type { Outcome } from "../protocol/outcome.ts";
+import type { Packet } from "../protocol/packet.ts";
+import { type Callable, type CallOutcome, type CallPacket, CallReading } from "./call-reading.ts";
 import { ClientError, isAnswer, toClientError } from "./client-error.ts";
 import { Echo } from "./echo.ts";
 import { feed, type Source } from "./feed.ts";
 import { invoke } from "./invoke.ts";
-import { JobReading, refuse } from "./job-reading.ts";
+import { JobReading } from "./job-reading.ts";
 import { type Attached, type JobInput, launchAttached } from "./launch.ts";
 import { Limit } from "./limit.ts";
 import { type CallListener, type JobListener, Listener, type ListenerOptions } from "./listener.ts";
 import type { CallOptions } from "./options.ts";
+import { type Reading, refuse } from "./reading.ts";
 import type { Session } from "./session.ts";
 
 /** Calls a foreground command and answers the listener to it. */
@@ -57,7 +60,9 @@ export async function openJob(
     limit[Symbol.dispose]();
     limit.signal.throwIfAborted();
     if (!isAnswer(error, session)) throw toClientError(error);
-    return new Listener(refuse(attached.job, error), { raiseError: options.raiseError });
+    const { job } = attached;
+    const refused = refuse<Packet, Outcome, JobId>({ id: job, job, name: `job ${job}` }, error, undefined);
+    return new Listener(refused, { raiseError: options.raiseError });
   }
 }
 
@@ -85,11 +90,13 @@ function readCall<Event, Result>(
   session: Session,
   command: Callable<Event, Result>,
   asked: { readonly input: unknown; readonly stdin: CallOptions["stdin"] },
-): CallReading<Event, Result> {
+): Reading<CallPacket<Event, Result>, CallOutcome<Result>, undefined> {
   try {
     return new CallReading(session, command, asked);
   } catch (error) {
-    throw toClientError(error);
+    if (!isAnswer(error, session)) throw toClientError(error);
+    const named = { id: Bun.randomUUIDv7(), job: undefined, name: `"${command.name}"` };
+    return refuse(named, error, { type: "threw", error: toErrorBody(error) });
   }
 }
 

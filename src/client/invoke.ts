@@ -23,7 +23,7 @@ export interface Invocation<Result> {
 /** Calls a foreground command and checks what comes back. Throws as the command fails, or the signal's reason. */
 export async function invoke<S extends v.GenericSchema, R extends v.GenericSchema>(
   session: Session,
-  command: ForegroundCommand<S, R>,
+  command: Omit<ForegroundCommand<S, R>, "run" | "permission" | "cli">,
   input: v.InferInput<S>,
   signal?: AbortSignal,
   source?: Source,
@@ -35,7 +35,7 @@ export async function invoke<S extends v.GenericSchema, R extends v.GenericSchem
 /** Calls a foreground command that says something on the way. */
 export function invokeStream<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema>(
   session: Session,
-  command: StreamCommand<S, E, R>,
+  command: Omit<StreamCommand<S, E, R>, "run" | "permission" | "cli">,
   input: v.InferInput<S>,
   options: InvokeOptions = {},
 ): Invocation<v.InferOutput<R>> {

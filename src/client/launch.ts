@@ -25,19 +25,33 @@ export interface Attached extends Launched {
   readonly output: Output;
 }
 
+export interface LaunchOptions {
+  /** Whether we write to its stdin; otherwise it is left to others. */
+  readonly feeds?: boolean;
+}
+
 /** Starts a job that this session holds. All is asked for in one go: a cold start costs one round trip. */
-export function launchAttached(session: Session, input: JobInput, command: string = exec.name): Attached {
+export function launchAttached(
+  session: Session,
+  input: JobInput,
+  command: string = exec.name,
+  { feeds = true }: LaunchOptions = {},
+): Attached {
   const [job, holder] = [createJobId(), createHolderId()];
   const { accepted, output } = session.startHeld({ command, input, job }, holder);
-  return { job, accepted, output, input: openStdin(session, { job, accepted }, input) };
+  return { job, accepted, output, input: feeds ? openStdin(session, { job, accepted }, input) : undefined };
 }
 
 /** Starts a job that nobody waits for. */
-export function launchDetached(session: Session, input: ExecInput): Launched {
+export function launchDetached(
+  session: Session,
+  input: ExecInput,
+  { feeds = true }: LaunchOptions = {},
+): Launched {
   const job = createJobId();
   const accepted = session.start({ command: exec.name, input, job });
   accepted.catch(() => {}); // whoever asks for it is told
-  return { job, accepted, input: openStdin(session, { job, accepted }, input) };
+  return { job, accepted, input: feeds ? openStdin(session, { job, accepted }, input) : undefined };
 }
 
 function openStdin(
@@ -51,7 +65,8 @@ function openStdin(
   return session.openInput(target.job, target.writer);
 }
 
-function createJobId(): JobId {
+/** Names a job before it is there. */
+export function createJobId(): JobId {
   return Bun.randomUUIDv7() as JobId;
 }
 

@@ -36,6 +36,8 @@ export interface Reading<P, O extends Outcome, J extends JobId | undefined> {
   readonly name: string;
   /** Throws when it cannot be known what else was said. */
   readonly packets: AsyncGenerator<P, Ending<O>, void>;
+  /** What `packets` will end with, once they have given the last one. */
+  readonly ending: Ending<O> | undefined;
   /** The packet is where it should go. */
   consumed(packet: P): void;
   /** Nobody reads on: a job goes on alone, a foreground call is cancelled. */
@@ -43,4 +45,28 @@ export interface Reading<P, O extends Outcome, J extends JobId | undefined> {
   /** Sends bytes to its stdin, and with `end` no more. Throws `input_closed`. */
   send(bytes: Uint8Array, end: boolean): Promise<void>;
   kill(options: KillOptions): Promise<Ended | undefined>;
+}
+
+/** A call that was refused before it began. */
+export function refuse<P, O extends Outcome, J extends JobId | undefined>(
+  named: Pick<Reading<P, O, J>, "id" | "job" | "name">,
+  error: AppError,
+  outcome: O | undefined,
+): Reading<P, O, J> {
+  const reject = () => Promise.reject(error);
+  const nothing = () => {};
+  return {
+    ...named,
+    number: undefined,
+    ending: undefined,
+    packets: say(),
+    consumed: nothing,
+    close: nothing,
+    send: reject,
+    kill: reject,
+  };
+
+  async function* say(): AsyncGenerator<P, Ending<O>, void> {
+    return { outcome, error, failure: error };
+  }
 }

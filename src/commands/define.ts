@@ -11,6 +11,9 @@ export type Permission = "read" | "write" | "exec" | "control" | "power";
 /** The systems that Farhand runs on, as Bun names them. */
 export type System = "linux" | "darwin" | "win32";
 
+/** What a machine may be able to, whatever its system. */
+export type Ability = "suspend";
+
 /** What a job is asked to run. */
 export interface Program {
   readonly argv: readonly string[];
@@ -37,6 +40,8 @@ export interface CliArg {
 /** Arguments as they were typed: flags, values, and positionals by name; `rest` holds what no name takes. */
 export interface CliValues {
   readonly flag: (name: string) => boolean;
+  /** True for `--name`, false for `--no-name`, undefined for neither. */
+  readonly choice: (name: string) => boolean | undefined;
   readonly text: (name: string) => string | undefined;
   readonly list: (name: string) => readonly string[];
   readonly rest: readonly string[];
@@ -69,6 +74,8 @@ interface Common<S extends v.GenericSchema, P extends readonly string[]> {
   readonly positional?: P;
   /** Where it is offered, if not everywhere. */
   readonly systems?: readonly System[];
+  /** What the machine must be able to, where the system alone does not tell. */
+  readonly ability?: Ability;
 }
 
 /** A command that lives in its session and answers with a result. */
@@ -112,6 +119,8 @@ export interface StreamCommand<
     context: CommandContext,
   ): AsyncGenerator<v.InferInput<E> | Uint8Array, v.InferInput<R>, void>;
   readonly cli: Face<v.InferInput<S>> & {
+    /** What stands above the first event. */
+    readonly heading?: string;
     /** One event as text; several lines are fine. */
     readonly show: (event: v.InferOutput<E>) => string;
     /** What is said of the result, on stderr, if anything. */

@@ -49,12 +49,21 @@ export class JobInput {
     this.#grant(id, this.#writer(id));
   }
 
-  /** Takes bytes at `offset` of the writer's stream. Throws `protocol_error` for a gap before them, or beyond its limit. */
-  write(id: WriterId, offset: number, bytes: Uint8Array): void {
+  /**
+   * Takes bytes at `offset` of the writer's stream. Throws `protocol_error` for a gap before them, or beyond its limit. What
+   * is to come as a whole may go beyond; without room it is left, and the writer told when there is some.
+   */
+  write(id: WriterId, offset: number, bytes: Uint8Array, isWhole = false): void {
     if (this.#pipe === undefined || this.#ending) return this.#options.onClosed(id);
     const writer = this.#writer(id);
     if (offset > writer.held) throw missing(offset, writer.held);
-    if (offset + bytes.length > writer.limit) throw exceeding(offset + bytes.length, writer.limit);
+    if (offset + bytes.length > writer.limit) {
+      if (!isWhole) throw exceeding(offset + bytes.length, writer.limit);
+      if (this.#queued >= JOB_INPUT_BYTES) {
+        writer.limit = writer.held;
+        return;
+      }
+    }
     const fresh = bytes.subarray(writer.held - offset);
     if (fresh.length === 0) return;
     writer.held += fresh.length;

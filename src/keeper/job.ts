@@ -13,6 +13,7 @@ import type { Ended } from "../protocol/job.ts";
 import { DEFAULT_GRACE, MAX_PAYLOAD_BYTES, RUN_AHEAD_BYTES } from "../protocol/limits.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 import type { Exit } from "../protocol/packet.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import { Holds } from "./holds.ts";
 import { JobInput, type JobInputOptions } from "./input.ts";
 import { Limits, type ReachedLimit } from "./limits.ts";
@@ -126,6 +127,19 @@ export class Job {
     } catch (error) {
       // There may be no room for a new segment; the front asks again.
       this.#options.log.warn("output not trimmed", { error: describeError(error) });
+    }
+  }
+
+  /** Gives the job's terminal, if it has one, another size; its readers learn where in its output that was. */
+  resize(size: TerminalSize): void {
+    const terminal = this.#process?.child.terminal;
+    if (terminal === undefined || this.#exit !== undefined) return;
+    terminal.resize(size);
+    try {
+      this.#ledger.resize(size);
+      this.#tell();
+    } catch (error) {
+      this.#noteFailure(error); // the screen is as large as it is, written down or not
     }
   }
 

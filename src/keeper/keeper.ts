@@ -207,10 +207,16 @@ class Keeper {
         const input = this.#jobs.get(job)?.input;
         return input ? input.open(writer) : this.#send({ type: "input_closed", job, writer });
       }
-      case "input":
-        return this.#jobs.get(message.job)?.input.write(message.writer, message.offset, bytes);
+      case "input": {
+        const { job, writer, offset, whole } = message;
+        return this.#jobs.get(job)?.input.write(writer, offset, bytes, whole);
+      }
       case "end_input":
         return this.#jobs.get(message.job)?.input.end(message.writer, message.offset);
+      case "resize": {
+        const { job, columns, rows } = message;
+        return this.#jobs.get(job)?.resize({ columns, rows });
+      }
       case "signal":
         return this.#answer(message, this.#jobs.get(message.job)?.signal(message.signal));
       case "cancel": {

@@ -5,9 +5,10 @@ import { AppError, ErrorBody } from "../protocol/error.ts";
 import { HolderId, JobId, KeeperId, WriterId } from "../protocol/id.ts";
 import { Ended } from "../protocol/job.ts";
 import { Exit } from "../protocol/packet.ts";
+import { TerminalSize } from "../protocol/terminal.ts";
 
 /** The link's version. Within a major version it only grows: unknown verbs are answered, unknown fields ignored. */
-export const LINK_VERSION = { major: 1, minor: 1 } as const;
+export const LINK_VERSION = { major: 1, minor: 3 } as const;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });
@@ -46,9 +47,20 @@ export const FrontMessage = v.variant("type", [
   v.object({ type: v.literal("discard"), ...held, stream }),
   /** Asks for the writer's state, which arrives as `taken` or `input_closed`. */
   v.object({ type: v.literal("writer"), job: JobId, writer: WriterId }),
-  /** Carries bytes behind the message. */
-  v.object({ type: v.literal("input"), job: JobId, writer: WriterId, offset: count }),
+  /**
+   * Carries bytes behind the message. `whole` (since 1.2): they are one piece, which a writer that may send anything at all
+   * may send however long it is; if there is no room any more it is left, and `taken` says when there is again.
+   */
+  v.object({
+    type: v.literal("input"),
+    job: JobId,
+    writer: WriterId,
+    offset: count,
+    whole: v.optional(v.boolean()),
+  }),
   v.object({ type: v.literal("end_input"), job: JobId, writer: WriterId, offset: count }),
+  /** The job's terminal has this size from now on (since 1.3, as jobs with terminals are). */
+  v.object({ type: v.literal("resize"), job: JobId, ...TerminalSize.entries }),
   v.object({ type: v.literal("signal"), request: count, job: JobId, signal }),
   /**
    * Ends all processes of the job by `signal`, and by KILL after `grace` (ms); answered when they are gone. Its outcome is

@@ -90,7 +90,7 @@ export function isOf(pid: number, mark: string, pipes: readonly number[]): boole
 }
 
 /** Which jobs a process says it is of; a program may have put more than one into its environment. */
-function findMarks(pid: number): string[] {
+export function findMarks(pid: number): string[] {
   try {
     const prefix = `${MARK}=`;
     const variables = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");

@@ -1,4 +1,5 @@
 import { accessSync, constants, statSync } from "node:fs";
+import { access, stat } from "node:fs/promises";
 import { delimiter, extname, isAbsolute, join, resolve } from "node:path";
 import { AppError } from "../protocol/error.ts";
 import type { StartFailure } from "../protocol/outcome.ts";
@@ -27,7 +28,10 @@ export class StartError extends Error {
 /** Throws `bad_directory` unless `cwd` is a directory that may be entered; the OS would blame the program instead. */
 export function checkDirectory(cwd: string): void {
   const refuse = (why: string) =>
-    new StartError("bad_directory", `Cannot start in directory ${quote(cwd)}: ${why}`);
+    new StartError(
+      "bad_directory",
+      `Cannot start in directory ${quote(cwd)}: ${why}; choose another with --cwd, or farhand cd`,
+    );
   try {
     if (!statSync(cwd).isDirectory()) throw refuse("it is not a directory (ENOTDIR)");
     accessSync(cwd, constants.X_OK);
@@ -40,17 +44,37 @@ export function checkDirectory(cwd: string): void {
 
 /** The file that a program's name means in this directory and PATH. Throws why there is none that can run. */
 export function findProgram(name: string, cwd: string, path: string | undefined): string {
+  const search = searchProgram(name, cwd, path);
+  let step = search.next();
+  while (!step.done) step = search.next(findObstacle(step.value));
+  return step.value;
+}
+
+/** The same; a directory that takes long to answer, such as another machine's, holds up nothing else. */
+export async function findProgramSoon(name: string, cwd: string, path: string | undefined): Promise<string> {
+  const search = searchProgram(name, cwd, path);
+  let step = search.next();
+  while (!step.done) step = search.next(await findObstacleSoon(step.value));
+  return step.value;
+}
+
+/** Asks of one file after another why it cannot be run, until one can. */
+function* searchProgram(
+  name: string,
+  cwd: string,
+  path: string | undefined,
+): Generator<string, string, string | undefined> {
   if (name === "") throw new StartError("program_not_found", `Cannot run "": the program's name is empty`);
   if (/[/\\]/.test(name) && (process.platform === "win32" || name.includes("/"))) {
     const file = resolve(cwd, name);
-    const obstacle = findObstacle(file);
+    const obstacle = yield file;
     if (obstacle === undefined) return file;
     throw toStartError(name, file, obstacle);
   }
   let blocked: StartError | undefined;
   for (const directory of (path ?? DEFAULT_PATH).split(delimiter)) {
     for (const file of candidates(join(isAbsolute(directory) ? directory : resolve(cwd, directory), name))) {
-      const obstacle = findObstacle(file);
+      const obstacle = yield file;
       if (obstacle === undefined) return file;
       if (!isAbsence(obstacle)) blocked ??= toStartError(name, file, obstacle);
     }
@@ -115,6 +139,16 @@ function findObstacle(file: string): string | undefined {
     if (found === undefined) return "ENOENT";
     if (found.isDirectory()) return "EISDIR";
     accessSync(file, constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return errorCode(error);
+  }
+}
+
+async function findObstacleSoon(file: string): Promise<string | undefined> {
+  try {
+    if ((await stat(file)).isDirectory()) return "EISDIR";
+    await access(file, constants.X_OK);
     return undefined;
   } catch (error) {
     return errorCode(error);

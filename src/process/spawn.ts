@@ -2,6 +2,7 @@ import { closeSync, fstatSync } from "node:fs";
 import { setPriority } from "node:os";
 import { toSignalName } from "../lib/signal.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import type { Confinement } from "./confinement.ts";
 import { type Launched, type Launcher, openLauncherPipes } from "./launcher.ts";
 import type { Libc } from "./libc.ts";
@@ -57,6 +58,8 @@ export interface Child {
   readonly stderr: OutputPipe | undefined;
   /** Inodes of these pipes, where they have any. */
   readonly pipes: readonly number[];
+  /** Of a program that runs on one; its output is all `stdout`. */
+  readonly terminal?: { resize(size: TerminalSize): void };
   /** Resolves once the process is reaped. */
   readonly exited: Promise<ProcessExit>;
 }

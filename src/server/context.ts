@@ -1,9 +1,13 @@
+import type { FileAccess } from "../commands/access/files.ts";
 import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
+import type { Catalogue } from "./catalogue.ts";
 import { toShell } from "./environment.ts";
 import type { Files } from "./files/files.ts";
 import type { Jobs } from "./jobs/jobs.ts";
+import type { Machine } from "./machine/machine.ts";
+import type { StopReport, StopRequest } from "./shutdown.ts";
 import type { Workspaces } from "./workspaces/workspaces.ts";
 
 /** Who calls, in what, and what he sends along. */
@@ -20,20 +24,39 @@ export interface ContextOptions {
   readonly jobs: Jobs;
   readonly workspaces: Workspaces;
   readonly files: Files;
+  readonly machine: Machine;
+  readonly catalogue: Catalogue;
+  /** Ends jobs if it should, and then the server, as soon as the answer is sent. */
+  readonly close: (request: StopRequest, owner: string) => Promise<StopReport>;
 }
 
 /** What commands are given, for each call anew. */
-export function createContexts({ jobs, workspaces, files }: ContextOptions): ToContext {
+export function createContexts({
+  jobs,
+  workspaces,
+  files,
+  machine,
+  catalogue,
+  close,
+}: ContextOptions): ToContext {
   return ({ owner, workspace: name, signal, input }) => {
     const workspace = workspaces.access(owner, name);
+    let room: FileAccess | undefined;
     return {
       signal,
       input,
       workspace,
-      files: files.access(toBytes(workspace.cwd)),
+      workspaces: workspaces.accessAll(owner),
+      // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
+      get files() {
+        return (room ??= files.access(toBytes(workspace.cwd)));
+      },
       jobs: jobs.access(owner),
-      machine: {},
-      server: {},
+      machine: machine.access(workspace, signal),
+      server: {
+        describe: (names) => catalogue.describe(names),
+        close: (jobs) => close({ jobs }, owner),
+      },
       toShell,
     };
   };

@@ -22,14 +22,17 @@ const REASON_BYTES = 4_096;
 /** Milliseconds after the grace for which the answer of a server that ends its jobs is waited for. */
 const END_PATIENCE = 30_000;
 
+/** A running server, and what it says of itself. */
+interface Found {
+  readonly local: LocalServer;
+  readonly status: ServerStatus;
+}
+
 /**
  * The running server of a state directory and what it says of itself, or undefined when there is none. Throws `timed_out`
  * when there is one that does not answer.
  */
-export async function findServer(
-  state: string,
-  signal: AbortSignal,
-): Promise<{ readonly local: LocalServer; readonly status: ServerStatus } | undefined> {
+export async function findServer(state: string, signal: AbortSignal): Promise<Found | undefined> {
   const local = findLocalServer(state);
   if (local === undefined) return undefined;
   const limit = answerLimit(local);
@@ -42,6 +45,31 @@ export async function findServer(
     // What was left by a server that is dead may lead to somebody else, who does not answer either.
     if (signal.aborted || (limit.aborted && isStateLocked(state))) throw error;
     return undefined;
+  }
+}
+
+/** The same, once it is not about to stop: then there will be none. Throws `timed_out` when it does not end. */
+async function findStaying(state: string, signal: AbortSignal): Promise<Found | undefined> {
+  const late = `Cannot start: another farhandd is stopping, and holds "${state}" for more than ${PATIENCE / 1_000} s`;
+  const limited = AbortSignal.any([signal, timeLimit(PATIENCE, late)]);
+  for (;;) {
+    const found = await findServer(state, limited);
+    if (found !== undefined && !(await isStopping(found.local, limited))) return found;
+    // At its end it takes its address back a moment before it lets go of the state.
+    const isEnding = found !== undefined || findLocalServer(state) === undefined;
+    if (!isEnding || !isStateLocked(state)) return undefined;
+    await delay(POLL, limited);
+  }
+}
+
+/** Whether a server takes nothing new any more. One that has gone meanwhile has stopped. */
+async function isStopping({ url }: LocalServer, signal: AbortSignal): Promise<boolean> {
+  try {
+    const response = await fetch(`${url}/readyz`, { redirect: "error", timeout: false, signal });
+    return (await response.text()) === "stopping\n";
+  } catch {
+    signal.throwIfAborted();
+    return true;
   }
 }
 
@@ -62,7 +90,7 @@ export async function start(
   patience: number = PATIENCE,
 ): Promise<ServerStatus> {
   prepareState(state);
-  const running = await findServer(state, signal);
+  const running = await findStaying(state, signal);
   if (running !== undefined) {
     throw new AppError(
       "already_exists",

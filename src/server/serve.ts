@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { System } from "../commands/define.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { readBootId } from "../process/boot.ts";
 import { openLibc } from "../process/libc.ts";
@@ -8,6 +9,7 @@ import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
 import { createToken, findPermissions, openAuthenticator } from "./auth.ts";
+import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
@@ -17,11 +19,12 @@ import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
 import { listen } from "./listener.ts";
+import { Machine } from "./machine/machine.ts";
 import { demand } from "./permission.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
-import { Workspaces } from "./workspaces/workspaces.ts";
+import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
@@ -67,6 +70,7 @@ interface Core {
   readonly jobs: Jobs;
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
+  readonly workspaces: Workspaces;
 }
 
 type CoreOptions = ServeOptions & { readonly log: Log; readonly umask: number };
@@ -83,6 +87,9 @@ async function openCore(
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
   const environment = toJobEnvironment(options.env);
+  const directory = join(state, "workspaces");
+  const workspaces = new Workspaces({ directory, environment, log, now: () => Date.now() });
+  tend(workspaces, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   const keepers = stack.use(openKeepers(options, environment, () => jobs, stopped.signal));
   const jobs: Jobs = new Jobs({
     state,
@@ -106,7 +113,7 @@ async function openCore(
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  return { environment, umask, jobs, keepers, shutdown };
+  return { environment, workspaces, umask, jobs, keepers, shutdown };
 }
 
 /** `jobs`: asked once keepers are adopted. */
@@ -148,12 +155,17 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 /** Listens, and leaves word of where for clients of this machine. */
 function admitClients(
   { config, version, log }: ServeOptions & { readonly log: Log },
-  { environment, umask, jobs, keepers, shutdown }: Core,
+  { environment, workspaces, umask, jobs, keepers, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
   const token = createToken();
   const connections = new Set<Connection>();
+  const machine = new Machine({ jobs, environment });
+  const catalogue = new Catalogue({
+    system: process.platform as System, // it runs on no other
+    isAble: (ability) => machine.isAble(ability),
+  });
   const sessions = new Sessions({
     jobs,
     state,
@@ -161,10 +173,15 @@ function admitClients(
     boot: readBootId(),
     log,
     grace,
+    workspaces,
+    catalogue,
     toContext: createContexts({
       jobs,
-      workspaces: new Workspaces({ environment }),
+      workspaces,
       files: new Files({ umask }),
+      machine,
+      catalogue,
+      close: (request, owner) => shutdown.close(request, owner),
     }),
   });
   const status = (): ServerStatus => ({

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { abortable, delay } from "../lib/abort.ts";
+import { abortable, after, delay } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { findProcess } from "../ledger/start.ts";
 import { sessionMembers } from "../process/identity.ts";
@@ -12,6 +12,9 @@ import type { Job } from "./jobs/job.ts";
 const POLL = 50;
 /** Milliseconds after KILL within which the kernel ends whatever it can. */
 const KILL_PATIENCE = 10_000;
+
+/** Milliseconds in which the answer to a call that stops the server goes out, before anybody is sent away. */
+const ANSWER_TIME = 50;
 
 /** What a server is asked to do as it stops: with `jobs` it ends them first, by TERM, and KILL after `grace` ms. */
 export const StopRequest = v.object({
@@ -64,6 +67,16 @@ export class Shutdown {
       return jobs === undefined ? { ended: 0, left: [] } : await this.#endJobs(jobs.grace, by);
     } finally {
       this.#asked.resolve();
+    }
+  }
+
+  /** The same on behalf of a call, whose answer goes out first. */
+  async close({ jobs }: StopRequest, by: string): Promise<StopReport> {
+    this.#begun = true;
+    try {
+      return jobs === undefined ? { ended: 0, left: [] } : await this.#endJobs(jobs.grace, by);
+    } finally {
+      after(ANSWER_TIME, () => this.#asked.resolve());
     }
   }
 

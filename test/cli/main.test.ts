@@ -40,6 +40,7 @@ function start(words: readonly string[], { server, env, failWith, stdin = "", st
     hasColors: () => false,
     screen: () => undefined,
     isStderrTerminal: () => false,
+    terminal: () => undefined,
   });
   return { code, written, interrupts };
 }

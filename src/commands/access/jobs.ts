@@ -1,5 +1,5 @@
 import type { JobFilter } from "../../protocol/filter.ts";
-import type { JobId } from "../../protocol/id.ts";
+import type { JobId, WriterId } from "../../protocol/id.ts";
 import type { Ended, JobDetails, JobName, JobSummary } from "../../protocol/job.ts";
 import type { Labels } from "../../protocol/terms.ts";
 
@@ -31,6 +31,16 @@ export interface JobChanges {
   readonly removed: readonly JobId[];
 }
 
+/** Bytes for a job, behind the `offset` that this writer has sent before. */
+export interface JobInputPiece {
+  /** Undefined for one that sends nothing else. */
+  readonly writer: WriterId | undefined;
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** No more comes from anybody. */
+  readonly end: boolean;
+}
+
 /**
  * The jobs that a caller may see, also those that are just being started. Everything here refuses unknown and ambiguous
  * references (`not_found`, `ambiguous`).
@@ -53,6 +63,11 @@ export interface JobAccess {
   ): Promise<JobChanges>;
   /** Resolves when the job has exited, with its outcome. */
   wait(ref: string, signal: AbortSignal): Promise<JobSummary>;
+  /**
+   * Gives a job input in one piece. Resolves when its keeper holds it, which waits for a program that does not read. Throws
+   * `not_running` for one that has ended, `input_closed` for one that takes none, `invalid_input` behind what is held.
+   */
+  send(ref: string, piece: JobInputPiece, signal: AbortSignal): Promise<JobName>;
   /** Throws `not_running` when no process is left. */
   signal(ref: string, name: string): Promise<void>;
   /**

@@ -4,17 +4,18 @@ import * as v from "valibot";
 import type { JobAccess } from "../../commands/access/jobs.ts";
 import type { Log } from "../../lib/log.ts";
 import type { JobProgress } from "../../keeper/link.ts";
-import { findStart } from "../../ledger/start.ts";
+import { findProcess, findStart } from "../../ledger/start.ts";
 import { parseSignal } from "../../process/signal.ts";
 import { ProcessTable } from "../../process/table.ts";
 import { AppError } from "../../protocol/error.ts";
 import { JobId, type KeeperId } from "../../protocol/id.ts";
-import type { JobSummary } from "../../protocol/job.ts";
+import type { JobName, JobSummary, ProcessIdentity } from "../../protocol/job.ts";
 import type { KeeperLink } from "../keepers/keeper-link.ts";
 import { Aftermath } from "./aftermath.ts";
 import type { JobIndex } from "./job-index.ts";
 import { Job } from "./job.ts";
 import { listPage, type Shelf } from "./listing.ts";
+import { deliver } from "./delivery.ts";
 import { endLost, findLiving, type LostJob, signalLost } from "./lost.ts";
 import { Records } from "./records.ts";
 import { Register } from "./register.ts";
@@ -166,6 +167,19 @@ export class Jobs {
     return this.#register.find(id);
   }
 
+  /** The first process of each job that runs, one by one, as each takes a look at the disk. */
+  *leaders(): Generator<
+    { readonly process: ProcessIdentity | undefined; readonly job: JobName },
+    void,
+    void
+  > {
+    for (const { start, exit } of this.#register.live) {
+      if (exit !== undefined) continue;
+      const { job: id, number } = start;
+      yield { process: findProcess(this.#register.directory(id)), job: { id, number } };
+    }
+  }
+
   /** What commands may do with jobs, on behalf of `owner`. */
   access(owner: string): JobAccess {
     return {
@@ -185,6 +199,11 @@ export class Jobs {
         const job = await this.#resolve(ref, owner);
         await job.waitForExit(signal);
         return this.#summarize(job);
+      },
+      send: async (ref, piece, signal) => {
+        const job = await this.#resolve(ref, owner);
+        await deliver(job, piece, signal);
+        return { id: job.start.job, number: job.start.number };
       },
       signal: async (ref, name) => {
         const job = await this.#resolve(ref, owner);

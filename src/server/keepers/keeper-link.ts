@@ -15,7 +15,7 @@ type Unnumbered<R> = R extends unknown ? Omit<R, "request"> : never;
 /** What a keeper of any version says first. */
 const Greeting = v.object({
   type: v.literal("hello"),
-  version: v.object({ major: v.number() }),
+  version: v.object({ major: v.number(), minor: v.optional(v.number(), 0) }),
   pid: v.optional(v.number()),
   build: v.optional(v.string()),
 });
@@ -80,6 +80,8 @@ export class KeeperLink {
   readonly #requests = new Map<number, Pending>();
   readonly #inputs = new Map<string, Listened>();
   #state: KeeperState;
+  /** The minor version that it speaks, as it said last. */
+  #minor = 0;
   #wire: KeeperWire | undefined;
   #lost = Promise.withResolvers<void>();
   #lastRequest = 0;
@@ -91,6 +93,11 @@ export class KeeperLink {
 
   get state(): KeeperState {
     return this.#state;
+  }
+
+  /** Whether it takes input as a whole, however long (since 1.2). */
+  get takesWhole(): boolean {
+    return this.#minor >= 2;
   }
 
   /**
@@ -240,6 +247,7 @@ export class KeeperLink {
       throw this.#toRefusal();
     }
     const hello = v.parse(Hello, message);
+    this.#minor = version.minor;
     this.#wire = wire;
     this.#lost = Promise.withResolvers();
     this.#state = { state: "reached", pid: hello.pid, build: hello.build };

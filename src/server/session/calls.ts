@@ -1,6 +1,5 @@
 import * as v from "valibot";
 import type { CommandContext } from "../../commands/context.ts";
-import { findCommand } from "../../commands/index.ts";
 import { turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { type ClientFrame, isSendable, type ServerMessage } from "../../protocol/control.ts";
@@ -14,6 +13,7 @@ import {
 } from "../../protocol/limits.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
+import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { demand, type Permissions } from "../permission.ts";
@@ -29,6 +29,7 @@ export interface CallsOptions {
   readonly permissions: Permissions;
   readonly jobs: Jobs;
   readonly log: Log;
+  readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
@@ -102,11 +103,9 @@ export class Calls implements CallStreams {
     { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE }: Call,
     running: Running,
   ) {
-    const { owner, permissions, jobs, toContext } = this.#options;
+    const { owner, permissions, jobs, catalogue, toContext } = this.#options;
     const { signal } = running.controller;
-    const command = findCommand(name);
-    if (command === undefined)
-      throw new AppError("unknown_command", `Cannot call "${name}": this server has no such command`);
+    const command = catalogue.get(name);
     demand(permissions, [command.permission], `call "${command.name}"`);
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
     const context = toContext({ owner, workspace, signal, input: running.input ?? NOTHING });

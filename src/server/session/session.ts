@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import * as v from "valibot";
 import { after } from "../../lib/abort.ts";
+import { describeError } from "../../lib/log.ts";
 import type { Beat, ClientFrame, ServerMessage } from "../../protocol/control.ts";
 import type { DataFrame } from "../../protocol/data.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -18,7 +19,9 @@ import {
   MIN_HEARTBEAT_INTERVAL,
 } from "../../protocol/limits.ts";
 import { Inbox, Outbox } from "../../protocol/reliable.ts";
+import { isPrivate, type WorkspaceName } from "../../protocol/workspace.ts";
 import { createToken } from "../auth.ts";
+import type { Workspaces } from "../workspaces/workspaces.ts";
 import { Calls, type CallsOptions } from "./calls.ts";
 import { Channels, type ChannelsOptions } from "./channels.ts";
 import type { Connection } from "./connection.ts";
@@ -31,6 +34,7 @@ const MAX_UNACKNOWLEDGED_BYTES = 16 * 1024 * 1024;
 export interface SessionOptions
   extends Omit<CallsOptions, "onAnswer">, Pick<ChannelsOptions, "state" | "jobs" | "log"> {
   readonly version: string;
+  readonly workspaces: Pick<Workspaces, "hold" | "discard">;
   readonly boot: string;
   /** Milliseconds that it is kept without a connection. */
   readonly grace: number;
@@ -61,6 +65,7 @@ export class Session {
   #offered: Proof = { generation: 0, token: "" };
   /** What the client has shown to hold. */
   #proven: Proof | undefined;
+  #workspace: { readonly name: WorkspaceName; readonly hold: Disposable } | undefined;
   #expiry: Disposable | undefined;
   #ackTimer: Disposable | undefined;
   #ended = false;
@@ -83,11 +88,12 @@ export class Session {
   }
 
   /** Goes on over this connection; an older one is closed. Throws `protocol_error`. */
-  attach(connection: Connection, { heartbeat, received, resume }: Hello): void {
+  attach(connection: Connection, { heartbeat, received, resume, workspace }: Hello): void {
     const { log, owner, version, boot, grace } = this.#options;
     const isResumed = resume !== undefined && resume.session === this.id;
     this.#expiry?.[Symbol.dispose]();
     this.#replace(connection);
+    if (workspace !== undefined) this.#holdWorkspace(workspace);
     if (isResumed) this.#proven = { generation: resume.generation, token: resume.token };
     this.#offered = { generation: this.#offered.generation + 1, token: createToken() };
     const every = Math.max(MIN_HEARTBEAT_INTERVAL, Math.min(heartbeat, HEARTBEAT_INTERVAL));
@@ -155,10 +161,24 @@ export class Session {
     this.#dropAckTimer();
     this.#calls.abortAll(reason);
     this.#channels.closeAll(onPurpose);
+    this.#dropWorkspace(onPurpose);
     this.#options.onEnd();
     const connection = this.#connection;
     this.#connection = undefined;
     connection?.fail(reason);
+  }
+
+  /** The one that was made up for this session is kept as long as that, however long nobody calls. */
+  #holdWorkspace(name: WorkspaceName): void {
+    if (this.#ended || this.#workspace !== undefined || !isPrivate(name)) return;
+    this.#workspace = { name, hold: this.#options.workspaces.hold(this.#options.owner, name) };
+  }
+
+  #dropWorkspace(forGood: boolean): void {
+    if (this.#workspace === undefined) return;
+    const { name, hold } = this.#workspace;
+    hold[Symbol.dispose]();
+    if (forGood) this.#options.workspaces.discard(this.#options.owner, name);
   }
 
   #replace(connection: Connection): void {
@@ -194,6 +214,8 @@ export class Session {
         return this.#channels.openEvents(frame);
       case "open_call_input":
         return this.#channels.openCallInput(frame);
+      case "resize":
+        return this.#startResizing(frame);
       case "close":
         return this.#channels.close(frame.channel);
       case "end":
@@ -209,6 +231,15 @@ export class Session {
       case "goodbye":
         return connection.leave();
     }
+  }
+
+  /** Of a job that is just being started, once it has been. Who has no such job, or one without a terminal, changes nothing. */
+  #startResizing({ job: id, columns, rows }: Extract<ClientFrame, { type: "resize" }>): void {
+    const { jobs, log } = this.#options;
+    jobs
+      .findSoon(id)
+      .then((job) => job?.keeper?.send({ type: "resize", job: job.start.job, columns, rows }))
+      .catch((error: unknown) => log.error("resize failed", { job: id, error: describeError(error) }));
   }
 
   /** What we have sent. What we have taken is said again too, in case that was lost. */

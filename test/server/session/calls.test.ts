@@ -6,6 +6,7 @@ import type { ServerMessage } from "../../../src/protocol/control.ts";
 import type { JobId } from "../../../src/protocol/id.ts";
 import { toValue } from "../../../src/protocol/value.ts";
 import { findPermissions } from "../../../src/server/auth.ts";
+import { Catalogue } from "../../../src/server/catalogue.ts";
 import type { Jobs } from "../../../src/server/jobs/jobs.ts";
 import { Calls } from "../../../src/server/session/calls.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -25,6 +26,7 @@ function setup(permissions: ReadonlySet<Permission>) {
     permissions,
     jobs: jobs as Jobs,
     log,
+    catalogue: new Catalogue({ system: "linux", isAble: () => false }),
     toContext: () => context as unknown as CommandContext,
     onAnswer: (answer) => answers.push(answer),
   });

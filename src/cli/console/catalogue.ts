@@ -1,0 +1,69 @@
+import type { Session } from "../../client/session.ts";
+import { findCommand } from "../../commands/index.ts";
+import { AppError } from "../../protocol/error.ts";
+import { type Group, isGroup, type Verb } from "../verb.ts";
+import { findTopic, verbs } from "../verbs.ts";
+import { toVerb } from "./custom.ts";
+import { type Definition, listDefinitions } from "./definition.ts";
+import { nameFields } from "./fields.ts";
+
+/** What only a shell can make use of. */
+const OUTSIDE = ["console", "completion"];
+
+/** What only a console understands. */
+const WORDS = ["help", "exit", "quit"];
+
+export type Topic = Verb | Group;
+
+/** Everything that a console can do: the client's own verbs, and whatever else its server offers. */
+export class Catalogue {
+  readonly #open: (signal: AbortSignal) => Promise<Session>;
+  #definitions: readonly Definition[] = [];
+
+  /** `open`: gives a session for a moment. */
+  constructor(open: (signal: AbortSignal) => Promise<Session>) {
+    this.#open = open;
+  }
+
+  /** What one word, or a group's and one of its verbs', mean. Asks the server for what the client does not know. */
+  async find(words: readonly string[], signal: AbortSignal): Promise<Topic | undefined> {
+    const [first = ""] = words;
+    if (OUTSIDE.includes(first)) return undefined;
+    const topic =
+      (await findTopic(words)) ?? (words.length === 1 ? await findTopic(first.split(/[-_]/, 2)) : undefined);
+    if (topic !== undefined) return isGroup(topic) ? topic : nameFields(topic, toFields(words));
+    const name = first.replaceAll("_", "-");
+    if (words.length > 1 || !/^\w/.test(name)) return undefined;
+    const isMeant = (definition: Definition) => definition.name === name || definition.name === first;
+    if (!this.#definitions.some(isMeant)) await this.list(signal);
+    const known = this.#definitions.find(isMeant);
+    return known && toVerb(known);
+  }
+
+  /** Every word that a line may begin with. */
+  async names(signal: AbortSignal): Promise<readonly string[]> {
+    const custom = (await this.list(signal).catch(() => this.#definitions)).map(({ name }) => name);
+    return [...new Set([...this.verbs(), ...custom, ...WORDS])];
+  }
+
+  /** The client's own verbs and groups. */
+  verbs(): readonly string[] {
+    return Object.keys(verbs).filter((name) => !OUTSIDE.includes(name));
+  }
+
+  /** What the server offers besides. One that is too old to tell offers nothing else. */
+  async list(signal: AbortSignal): Promise<readonly Definition[]> {
+    await using session = await this.#open(signal);
+    try {
+      this.#definitions = await listDefinitions(session, signal);
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === "unknown_command")) throw error;
+    }
+    return this.#definitions.filter(({ name }) => findCommand(name) === undefined);
+  }
+}
+
+/** What words without a name fill in the input of a built-in command. */
+function toFields(words: readonly string[]): readonly string[] {
+  return findCommand(words.join("-"))?.positional ?? [];
+}

@@ -1,0 +1,132 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { randomBytes } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
+import { openGauge } from "../support/memory.ts";
+import type { Faults } from "../support/proxy-connection.ts";
+import { openProxy } from "../support/proxy.ts";
+import { isRunning, openWorld } from "../support/world.ts";
+
+setDefaultTimeout(120_000);
+
+const MiB = 1024 * 1024;
+
+async function setup() {
+  const world = openWorld();
+  const status = await world.start();
+  return {
+    ...world,
+    address: String(status.listen[0]),
+    env: { FARHAND_TOKEN: world.local().token },
+    front: status.pid,
+  };
+}
+
+function hash(bytes: Uint8Array | string): string {
+  return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+}
+
+/** Cuts each connection after a random number of bytes; later ones may carry more, so that it comes to an end. */
+function cutAtRandom(most: number): (connection: number) => Faults {
+  return (connection) => ({
+    cutToServer: 400 + Math.floor(Math.random() * most * (1 + connection / 10)),
+    cutToClient: 400 + Math.floor(Math.random() * most * (1 + connection / 10)),
+    cutBy: connection % 2 === 0 ? "fin" : "reset",
+  });
+}
+
+describe("What a foreground call says and takes", () => {
+  test("comes whole and once over a connection that is cut again and again", async () => {
+    await using world = await setup();
+    const sent = randomBytes(6 * MiB);
+    writeFileSync(join(world.home, "sent"), sent);
+    await using proxy = await openProxy(world.address, cutAtRandom(512 * 1024));
+    const line = `farhand -H ${proxy.address} --connect-timeout 20s --heartbeat 1s rdfile "$PWD/sent" | sha256sum`;
+    const ran = await world.shell(line, { env: world.env });
+    expect(ran).toEqual({ code: 0, signal: null, stdout: `${hash(sent)}  -\n`, stderr: "" });
+    expect(proxy.connections.length).toBeGreaterThan(8);
+  });
+
+  test("is one event after another over such a connection too", async () => {
+    await using world = await setup();
+    const names = Array.from({ length: 5_000 }, (_, i) => `name-${String(i).padStart(5, "0")}`);
+    mkdirSync(join(world.home, "many"));
+    for (const name of names) writeFileSync(join(world.home, "many", name), "");
+    await using proxy = await openProxy(world.address, cutAtRandom(150 * 1024));
+    const words = ["-H", proxy.address, "--connect-timeout", "20s", "--heartbeat", "1s"];
+    const options = { env: world.env };
+    const { code, stdout } = await world.farhand([...words, "ls", join(world.home, "many")], options);
+    expect([code, stdout]).toEqual([0, names.map((name) => `${name}\n`).join("")]);
+    expect(proxy.connections.length).toBeGreaterThan(1);
+  });
+
+  test("is written whole and once where its connection is cut again and again", async () => {
+    await using world = await setup();
+    const sent = randomBytes(6 * MiB);
+    writeFileSync(join(world.home, "sent"), sent);
+    await using proxy = await openProxy(world.address, cutAtRandom(512 * 1024));
+    const line = `farhand -H ${proxy.address} --connect-timeout 20s --heartbeat 1s wrfile "$PWD/came" < sent`;
+    expect((await world.shell(line, { env: world.env })).code).toBe(0);
+    expect(hash(readFileSync(join(world.home, "came")))).toBe(hash(sent));
+    expect(proxy.connections.length).toBeGreaterThan(8);
+  });
+
+  test("waits on the server, in bounded memory, for a client that reads nothing", async () => {
+    await using world = await setup();
+    writeFileSync(join(world.home, "big"), Buffer.alloc(256 * MiB));
+    using gauge = openGauge([world.front]);
+    const { stdout } = await world.shell('farhand rdfile "$PWD/big" | (sleep 4; wc -c)');
+    expect(stdout.trim()).toBe(String(256 * MiB));
+    expect(Math.max(...gauge.peaks())).toBeLessThan(64 * MiB);
+  });
+
+  test("fails with a reason, and not short and successful, when the server dies of it", async () => {
+    await using world = await setup();
+    writeFileSync(join(world.home, "big"), Buffer.alloc(64 * MiB));
+    const reader = "(head -c 1000 > begun; until [ -e go ]; do sleep 0.1; done; cat > rest)";
+    const client = world.open(["bash", "-c", `set -o pipefail; farhand rdfile "$PWD/big" | ${reader}`]);
+    const begun = join(world.home, "begun");
+    await eventually(() => existsSync(begun) && statSync(begun).size === 1_000);
+    process.kill(world.front, "SIGKILL");
+    await eventually(() => !isRunning(world.front));
+    await world.start();
+    writeFileSync(join(world.home, "go"), "");
+    const { code, stderr } = await client.ran;
+    expect(code).toBe(125);
+    expect(stderr).toContain("the server was restarted before it answered");
+  });
+
+  test("is given up on the server when its reader leaves, and when a signal ends its client", async () => {
+    await using world = await setup();
+    writeFileSync(join(world.home, "big"), Buffer.alloc(64 * MiB));
+    const isOpen = () => openFiles(world.front).some((path) => path === join(world.home, "big"));
+    expect((await world.shell('farhand rdfile "$PWD/big" | head -c 10 | wc -c')).stdout.trim()).toBe("10");
+    await eventually(() => !isOpen());
+    const client = world.open(["bash", "-c", 'farhand rdfile "$PWD/big" | (touch begun; sleep 60)']);
+    await eventually(() => isOpen());
+    for (const pid of world.processes(/^farhand rdfile/)) process.kill(pid, "SIGINT");
+    await eventually(() => !isOpen());
+    for (const pid of world.processes(/^sleep/)) process.kill(pid, "SIGKILL");
+    expect((await client.ran).stderr).not.toContain("farhand:");
+  });
+});
+
+/** Paths of what a process has open. */
+function openFiles(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      return []; // closed meanwhile
+    }
+  });
+}
