@@ -308,7 +308,7 @@ describe("copy()", () => {
       }),
       { numRuns: 40 },
     );
-  });
+  }, 60_000);
 
   test("never copies from outside, while somebody swaps a directory of the tree for a link and back", async () => {
     using ground = openGround();
@@ -326,10 +326,10 @@ describe("copy()", () => {
     );
     for (let round = 0; round < 200; round++) {
       await ground.files.copy(bytes("tree"), bytes(`copy${round}`), recursive, never).catch(() => {});
-      const copied = JSON.stringify(describeTree(ground.at(`copy${round}`)));
-      expect(copied).not.toContain(bytes("secret").toString("hex"));
+      const copied = [...new Bun.Glob("**").scanSync({ cwd: ground.at(`copy${round}`), onlyFiles: false })];
+      expect(copied.filter((path) => path.endsWith("secret"))).toEqual([]);
     }
     swapper.kill("SIGKILL");
     await swapper.exited;
-  });
+  }, 60_000);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { AppError } from "../../../src/protocol/error.ts";
 import { Files } from "../../../src/server/files/files.ts";
@@ -142,7 +142,7 @@ describe("remove()", () => {
     const before = readdirSync("/proc/self/fd").length;
     expect(await ground.files.remove(bytes("deep"), recursive, never)).toBe(levels + 2);
     expect(readdirSync("/proc/self/fd").length).toBe(before);
-  });
+  }, 30_000);
 
   testIf(isRoot, "immutable files take root to make")(
     "removes all else when something stays, and says what and why",
@@ -221,7 +221,7 @@ describe("remove()", () => {
     expect(await ground.files.remove(bytes("dir"), recursive, never)).toBe(2_001);
     clearInterval(timer);
     expect(longest).toBeLessThan(1_000);
-  });
+  }, 30_000);
 
   test("never removes outside, while somebody swaps a directory of the tree for a link and back", async () => {
     using ground = openGround();
@@ -243,6 +243,5 @@ describe("remove()", () => {
     await swapper.exited;
     expect(readdirSync(outside.path).sort()).toEqual(["canary", "sub"]);
     expect(readdirSync(join(outside.path, "sub"))).toEqual(["canary"]);
-    chmodSync(ground.path, 0o700);
-  });
+  }, 60_000);
 });
