@@ -32,7 +32,7 @@ export function openGround({ umask = 0o022, on }: GroundOptions = {}): Ground {
   const former = process.umask(0o077);
   return {
     path: directory.path,
-    files: new Files({ umask }).access(Buffer.from(directory.path)),
+    files: new Files({ umask }).access(Buffer.from(directory.path), never),
     at,
     put(name, content = name) {
       mkdirSync(join(at(name), ".."), { recursive: true });

@@ -61,7 +61,7 @@ describe("remove()", () => {
     ground.put("work/deep/file");
     symlinkSync("/", ground.at("root"));
     symlinkSync(ground.path, ground.at("work/up"));
-    const files = new Files({ umask: 0 }).access(bytes(ground.at("work/deep")));
+    const files = new Files({ umask: 0 }).access(bytes(ground.at("work/deep")), never);
     const paths = [
       ".",
       "..",
@@ -184,7 +184,7 @@ describe("remove()", () => {
       using _mount = mountOn(ground.at("tree/mounted"), 64 * 1024);
       Bun.spawnSync(["mount", "--bind", ground.at("work"), ground.at("tree/bound")]);
       try {
-        const files = new Files({ umask: 0 }).access(bytes(ground.at("work")));
+        const files = new Files({ umask: 0 }).access(bytes(ground.at("work")), never);
         const error = await files.remove(bytes("../tree"), recursive, never).catch((error: unknown) => error);
         expect(error).toMatchObject({ code: "os_error", details: { os: "EBUSY", left: 3 } });
         expect([ground.names("tree"), ground.names("work")]).toEqual([["bound", "mounted"], ["file"]]);
