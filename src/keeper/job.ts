@@ -6,11 +6,16 @@ import type { Claim } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import type { OutputPipe } from "../process/pipe.ts";
 import { quote, StartError } from "../process/program.ts";
-import type { Child, ProcessExit } from "../process/spawn.ts";
+import type { Child, ChildTerminal, ProcessExit } from "../process/spawn.ts";
 import type { Order } from "../process/termination.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
-import { DEFAULT_GRACE, MAX_PAYLOAD_BYTES, RUN_AHEAD_BYTES } from "../protocol/limits.ts";
+import {
+  DEFAULT_GRACE,
+  MAX_PAYLOAD_BYTES,
+  RUN_AHEAD_BYTES,
+  TERMINAL_RUN_AHEAD_BYTES,
+} from "../protocol/limits.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 import type { Exit } from "../protocol/packet.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
@@ -18,7 +23,7 @@ import { Holds } from "./holds.ts";
 import { JobInput, type JobInputOptions } from "./input.ts";
 import { Limits, type ReachedLimit } from "./limits.ts";
 import type { JobProgress } from "./link.ts";
-import { type JobProcess, type ProcessOptions, startProcess } from "./process.ts";
+import { type Ending, type JobProcess, type ProcessOptions, startProcess } from "./process.ts";
 
 type Stream = "stdout" | "stderr";
 
@@ -30,6 +35,9 @@ const DISK_RETRY = 250;
 
 /** Milliseconds that whoever ended a job waits for its exit to be recorded after that: a disk may be full. */
 const RECORD_PATIENCE = 2_000;
+
+/** Milliseconds between the hang-up of a terminal and TERM to whoever did not heed that. */
+const HANGUP_PATIENCE = 1_000;
 
 /** Why a job was ended, if it did not end by itself. */
 type Cause = { readonly type: "cancelled"; readonly by: string } | ReachedLimit;
@@ -95,7 +103,7 @@ export class Job {
     });
     const spawned = this.#spawn();
     this.#process = spawned instanceof StartError ? undefined : spawned;
-    this.#runAhead = Math.min(RUN_AHEAD_BYTES, (start.keepBytes ?? Number.POSITIVE_INFINITY) / 2);
+    this.#runAhead = toRunAhead(start.keepBytes, this.#process?.child.terminal);
     this.#input = new JobInput(this.#process?.child.stdin, options.input);
     this.#limits = new Limits({
       limits: start.limits ?? {},
@@ -155,9 +163,22 @@ export class Job {
 
   /** Ends what there is of the job; what ends the program itself first is the cause of its end. */
   async #end(cause: Cause, order: Order): Promise<Ended | undefined> {
-    const ending = await this.#process?.end(order);
+    const ending = await (this.#process?.child.terminal ? this.#hangUp(order) : this.#process?.end(order));
     if (ending?.isCause) this.#cause ??= cause;
     return ending && this.#afterRecord(ending.ended);
+  }
+
+  /** Whoever sits at a terminal ends with it: a shell obeys that, and not TERM. */
+  async #hangUp(order: Order): Promise<Ending | undefined> {
+    if (order.signal !== "SIGTERM") return await this.#process?.end(order);
+    const { grace } = order;
+    const patience = Math.min(HANGUP_PATIENCE, grace);
+    const ending = await this.#process?.end({ signal: "SIGHUP", grace });
+    const insist = () => void this.#process?.end({ signal: "SIGTERM", grace: grace - patience });
+    const limit = ending && after(patience, insist);
+    const stop = () => limit?.[Symbol.dispose]();
+    ending?.ended.then(stop, stop);
+    return ending;
   }
 
   async #afterRecord(ended: Promise<Ended>): Promise<Ended> {
@@ -378,4 +399,10 @@ export class Job {
   #retryDelay(): Promise<void> {
     return delay(DISK_RETRY, this.#controller.signal);
   }
+}
+
+/** Bytes that a job may be ahead of its slowest holder. */
+function toRunAhead(keepBytes = Number.POSITIVE_INFINITY, terminal: ChildTerminal | undefined): number {
+  if (terminal === undefined) return Math.min(RUN_AHEAD_BYTES, keepBytes / 2);
+  return terminal.canWait ? TERMINAL_RUN_AHEAD_BYTES : Number.POSITIVE_INFINITY;
 }

@@ -37,11 +37,11 @@ export interface ProcessOptions {
 /** Starts a job's program, under its limits and with its id in the environment. Throws a `StartError`. */
 export function startProcess(options: ProcessOptions): JobProcess {
   const { start, reaper, table } = options;
-  const { argv, cwd, job, merge, limits = {} } = start;
+  const { argv, cwd, job, merge, terminal, limits = {} } = start;
   const confinement = confine(limits, job);
   try {
     const env = { ...options.env, [MARK]: job };
-    const child = spawnProgram({ ...options, argv, cwd, merge, env, confinement });
+    const child = spawnProgram({ ...options, argv, cwd, merge, env, terminal, confinement });
     reaper?.leave(child.pid, child.exited);
     return new JobProcess(child, job, { group: confinement?.group, table });
   } catch (error) {
