@@ -46,6 +46,7 @@ export class CallReading<Event, Result> implements Reading<
   readonly #command: Callable<Event, Result>;
   readonly #stop = new AbortController();
   readonly #call: OpenCall;
+  #ending: Ending<CallOutcome<Result>> | undefined;
 
   /** `stdin`: the bytes that it takes besides its input; true for those that will be sent. Throws what hinders the call. */
   constructor(
@@ -65,6 +66,10 @@ export class CallReading<Event, Result> implements Reading<
     });
     if (this.#call.input !== undefined && stdin !== true) this.#startFeeding(this.#call.input, stdin ?? "");
     this.packets = this.#read();
+  }
+
+  get ending(): Ending<CallOutcome<Result>> | undefined {
+    return this.#ending;
   }
 
   consumed(packet: CallPacket<Event, Result>): void {
@@ -99,8 +104,9 @@ export class CallReading<Event, Result> implements Reading<
     try {
       for await (const packet of output ?? []) yield* this.#toSaid(packet);
       const value = toResult(this.#command, await answer);
+      this.#ending = { outcome: { type: "returned", value }, error: undefined, failure: undefined };
       yield { type: "result", value };
-      return { outcome: { type: "returned", value }, error: undefined, failure: undefined };
+      return this.#ending;
     } catch (error) {
       if (!isAnswer(error, this.#session)) throw error;
       return { outcome: { type: "threw", error: toErrorBody(error) }, error, failure: error };

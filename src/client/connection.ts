@@ -1,8 +1,10 @@
 import * as v from "valibot";
 import { builtins, type Builtins, findCommand } from "../commands/index.ts";
 import { exec } from "../commands/exec.ts";
+import { commands as describeCommands } from "../commands/commands.ts";
 import { ping } from "../commands/ping.ts";
 import type { From } from "../protocol/control.ts";
+import type { CommandDescription } from "../protocol/description.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobFilter } from "../protocol/filter.ts";
 import type { Welcome } from "../protocol/hello.ts";
@@ -10,6 +12,7 @@ import type { HolderId } from "../protocol/id.ts";
 import type { JobSummary } from "../protocol/job.ts";
 import { type Asked, parseArguments, parseOptions } from "./arguments.ts";
 import type { Callable } from "./call-reading.ts";
+import { ClientError } from "./client-error.ts";
 import { createLimit, openCall, openJob, toListening } from "./calling.ts";
 import { createCommands, toCamelCase, toCustom } from "./custom.ts";
 import { invoke } from "./invoke.ts";
@@ -22,6 +25,9 @@ import type { CallOptions } from "./options.ts";
 import { collectCall, collectJob, type JobReply, type JobSuccess } from "./reply.ts";
 import type { Accepted, ConnectionState, Session } from "./session.ts";
 import { type JobEvent, watchJobs } from "./watch.ts";
+
+/** The input of any command that becomes a job. */
+const Fields = v.record(v.string(), v.unknown());
 
 /** A program with its arguments, or a line for the server's shell, as it is or named. */
 export type Command = readonly string[] | string | { readonly shell: string };
@@ -47,6 +53,7 @@ export interface Connection extends Omit<CommandMethods, "exec" | "ping" | "comm
 /** An open connection to a server. Disposing it closes it; jobs go on. */
 export class Connection implements AsyncDisposable {
   readonly #session: Session;
+  readonly #described = new Map<string, CommandDescription>();
   readonly welcome: Welcome;
   /** Custom commands by their names: none hides a method of this class. */
   readonly commands: Commands = createCommands((name, args) =>
@@ -170,13 +177,27 @@ export class Connection implements AsyncDisposable {
   }
 
   async #callAny(name: string, [input = {}, how = {}]: readonly unknown[]): Promise<unknown> {
-    const options = parseOptions(name, how);
-    const command = findCommand(name) ?? toCustom(name, options);
+    const asked = parseOptions(name, how);
+    const known = findCommand(name);
+    const options = known === undefined ? await this.#learn(name, asked) : asked;
+    const command = known ?? toCustom(name, this.#described.get(name), options);
     if (command.kind === "foreground") return await this.#ask(command, input, options);
-    return await this.#run(command.name, {
-      input: v.parse(v.record(v.string(), v.unknown()), input),
-      options,
-    });
+    if (!v.is(Fields, input))
+      throw new ClientError("invalid_input", `Cannot call "${name}": its input is no object`);
+    return await this.#run(command.name, { input, options });
+  }
+
+  /** Has the server describe a custom command, once; answers the options with the time that is left of them. */
+  async #learn(name: string, options: CallOptions): Promise<CallOptions> {
+    if (this.#described.has(name)) return options;
+    const begun = performance.now();
+    using limit = createLimit(options, `"${name}"`);
+    const asked = invoke(this.#session, describeCommands, { names: [name] }, limit.signal);
+    const [description] = await asked.catch(() => []); // the call itself will be refused
+    limit.signal.throwIfAborted();
+    if (description !== undefined) this.#described.set(name, description);
+    const { timeout } = options;
+    return { ...options, timeout: timeout && Math.max(0, timeout - (performance.now() - begun)) };
   }
 
   #callMethod(name: string, args: readonly unknown[]): Promise<unknown> {

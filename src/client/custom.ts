@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { CommandDescription } from "../protocol/description.ts";
 import type { Callable } from "./call-reading.ts";
 import type { Commands } from "./methods.ts";
 import type { CallOptions } from "./options.ts";
@@ -25,16 +26,23 @@ export function createCommands(call: (name: string, args: readonly unknown[]) =>
   return proxy as unknown as Commands;
 }
 
-/** What is known of a command that is not built in. */
-export function toCustom(name: string, { stdin }: CallOptions) {
+/** What is to be known of a custom command to call it. */
+export type Custom = Callable<unknown, unknown> & Pick<CommandDescription, "kind">;
+
+/** A custom command as its server describes it; a server that does not will refuse the call. */
+export function toCustom(
+  name: string,
+  described: CommandDescription | undefined,
+  { stdin }: CallOptions,
+): Custom {
   return {
-    kind: "foreground",
-    name,
-    idempotent: false,
-    takesInput: stdin !== undefined,
-    event: v.unknown(),
+    kind: described?.kind ?? "foreground",
+    name: described?.name ?? name,
+    idempotent: described?.idempotent ?? false,
+    takesInput: described?.takesInput ?? stdin !== undefined,
+    event: described !== undefined && described.event === undefined ? undefined : v.unknown(),
     result: v.unknown(),
-  } as const satisfies Callable<unknown, unknown> & { readonly kind: "foreground" };
+  };
 }
 
 export function toCamelCase(name: string): string {

@@ -27,6 +27,7 @@ export class JobReading implements Reading<Packet, Outcome, JobId> {
   readonly #session: Session;
   readonly #options: JobReadingOptions;
   #input: Input | undefined;
+  #ending: Ending<Outcome> | undefined;
   readonly packets: AsyncGenerator<Packet, Ending<Outcome>, void>;
 
   constructor(session: Session, options: JobReadingOptions) {
@@ -46,6 +47,10 @@ export class JobReading implements Reading<Packet, Outcome, JobId> {
 
   get number(): number {
     return this.#options.number;
+  }
+
+  get ending(): Ending<Outcome> | undefined {
+    return this.#ending;
   }
 
   get name(): string {
@@ -81,9 +86,12 @@ export class JobReading implements Reading<Packet, Outcome, JobId> {
     const { output, until, number } = this.#options;
     for await (const packet of output) {
       const outcome = packet.type === until ? findOutcome(packet) : undefined;
-      if (outcome !== undefined) output.close();
+      if (outcome !== undefined) {
+        output.close();
+        this.#ending = toEnding(outcome, this.#options);
+      }
       yield packet;
-      if (outcome !== undefined) return toEnding(outcome, this.#options);
+      if (this.#ending !== undefined) return this.#ending;
     }
     throw new AppError("incomplete_output", `Output of job ${number} ended without its exit`);
   }

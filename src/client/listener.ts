@@ -1,30 +1,22 @@
 import { turn } from "../lib/abort.ts";
-import { Bell } from "../lib/bell.ts";
-import { formatDuration } from "../lib/duration.ts";
 import { Later } from "../lib/later.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 import type { CallOutcome, CallPacket } from "./call-reading.ts";
-import { ClientError, toClientError } from "./client-error.ts";
-import type { Echo } from "./echo.ts";
-import { Interval } from "./interval.ts";
-import type { Limit } from "./limit.ts";
+import { ClientError } from "./client-error.ts";
 import type { Packet } from "../protocol/packet.ts";
-import type { Ending, ErrorPacket, KillOptions, Reading } from "./reading.ts";
+import { type AnyPacket, Reader, type ReaderOptions } from "./reader.ts";
+import type { ErrorPacket, KillOptions, Reading } from "./reading.ts";
 
 /** The handle on a job. */
 export type JobListener = Listener<Packet, Outcome, JobId>;
 /** The handle on a foreground call. */
 export type CallListener<Event, Result> = Listener<CallPacket<Event, Result>, CallOutcome<Result>>;
 
-export interface ListenerOptions {
-  readonly maxInterval?: number | undefined;
+export interface ListenerOptions extends ReaderOptions {
   /** Whether reading ends by throwing when the call failed. */
   readonly raiseError?: boolean | undefined;
-  readonly echo?: Echo | undefined;
-  /** What cuts listening short; disposed at the end. */
-  readonly limit?: Limit | undefined;
 }
 
 export interface SendInputOptions {
@@ -39,34 +31,19 @@ export interface SendInputOptions {
  * MiB ahead. Leaving a loop ends nothing: another goes on where that one stopped. Who reads no more says so by `detach`, by
  * disposing, or by waiting for the outcome.
  */
-export class Listener<
-  P extends { readonly type: string; readonly bytes?: Uint8Array },
-  O extends Outcome,
-  J extends JobId | undefined = undefined,
->
+export class Listener<P extends AnyPacket, O extends Outcome, J extends JobId | undefined = undefined>
   implements AsyncIterable<P | ErrorPacket>, AsyncDisposable
 {
   readonly #reading: Reading<P, O, J>;
-  readonly #options: ListenerOptions;
-  readonly #interval: Interval;
-  /** The read that is under way; those that follow wait for it. */
-  #last: Promise<unknown> = Promise.resolve();
-  /** A packet that was asked for and has not come: whoever gave up on it has left it to the next. */
-  #step: Promise<IteratorResult<P, Ending<O>>> | undefined;
-  #unconsumed: P | undefined;
-  #ending: Ending<O> | undefined;
+  readonly #reader: Reader<P, O, J>;
+  readonly #raiseError: boolean;
   #isConcluded = false;
-  /** Why nothing more can be read before the end. */
-  #broken: { readonly reason: unknown } | undefined;
   #loops = 0;
-  /** Rings when a loop is left, and at the end. */
-  readonly #change = new Bell();
 
-  constructor(reading: Reading<P, O, J>, options: ListenerOptions = {}) {
+  constructor(reading: Reading<P, O, J>, { raiseError = false, ...options }: ListenerOptions = {}) {
     this.#reading = reading;
-    this.#options = options;
-    this.#interval = new Interval(options.maxInterval, (ms) => this.#toSilence(ms));
-    options.limit?.onReached((reason) => this.#giveUp(reason));
+    this.#reader = new Reader(reading, options);
+    this.#raiseError = raiseError;
   }
 
   /** Names the call. A job's is its id, which every command takes that is about a job. */
@@ -83,18 +60,20 @@ export class Listener<
     return this.#reading.number;
   }
 
-  /** Whether everything was read. */
+  /** Whether everything was read: nothing more will come, and nothing be thrown. */
   get done(): boolean {
-    return this.#isConcluded;
+    const { ending } = this.#reader;
+    if (ending === undefined || this.#isConcluded) return this.#isConcluded;
+    return ending.error === undefined && !(this.#raiseError && ending.failure !== undefined);
   }
 
   /** Milliseconds for which a read waits at most; then it throws `listener_timeout`, and another may be tried. */
   get maxInterval(): number | undefined {
-    return this.#interval.ms;
+    return this.#reader.interval.ms;
   }
 
   set maxInterval(ms: number | undefined) {
-    this.#interval.ms = ms;
+    this.#reader.interval.ms = ms;
   }
 
   /** How the call ended. Whoever waits for it, while no loop is open, reads to the end and drops what is read. */
@@ -109,7 +88,7 @@ export class Listener<
 
   /** The next packet, and null after the last. Throws a `ClientError` when it cannot come, or did not come in time. */
   next(): Promise<P | ErrorPacket | null> {
-    return this.#queue(async () => (await this.#advance()) ?? this.#conclude());
+    return this.#reader.next().then((packet) => packet ?? this.#conclude());
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<P | ErrorPacket, void, void> {
@@ -122,7 +101,7 @@ export class Listener<
     const interval = this.maxInterval;
     this.maxInterval = undefined;
     try {
-      while (this.#ending === undefined) await this.#queue(() => this.#advance());
+      while (this.#reader.ending === undefined) await this.#reader.next();
       this.#conclude();
     } finally {
       this.maxInterval = interval;
@@ -148,7 +127,7 @@ export class Listener<
 
   /** Listens no more: a job goes on alone, a foreground call is cancelled. */
   detach(): void {
-    this.#giveUp(new ClientError("cancelled", `Nobody listens to ${this.#reading.name} any more`));
+    this.#reader.giveUp(new ClientError("cancelled", `Nobody listens to ${this.#reading.name} any more`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -160,98 +139,30 @@ export class Listener<
       for (let packet = await this.next(); packet !== null; packet = await this.next()) yield packet;
     } finally {
       this.#loops--;
-      this.#change.ring();
+      this.#reader.change.ring();
     }
   }
 
   /** Reads to the end unless a loop does. */
   async #readOn(): Promise<O> {
     await turn(); // a loop that is about to begin is not robbed
-    while (this.#ending === undefined) {
-      if (this.#loops > 0 && this.#broken === undefined) await this.#change.wait();
-      else await this.#queue(() => this.#advance());
+    while (this.#reader.ending === undefined) {
+      if (this.#loops > 0 && !this.#reader.isBroken) await this.#reader.change.wait();
+      else await this.#reader.next();
     }
-    const { outcome, failure } = this.#ending;
+    const { outcome, failure } = this.#reader.ending;
     if (outcome === undefined) throw failure;
     return outcome;
   }
 
-  /** One read after another. */
-  #queue<T>(read: () => Promise<T>): Promise<T> {
-    const reading = this.#last.then(read);
-    this.#last = reading.catch(() => {}); // whoever asked is told
-    return reading;
-  }
-
-  /** The next packet; undefined at the end. */
-  async #advance(): Promise<P | undefined> {
-    if (this.#ending !== undefined) return undefined;
-    if (this.#broken !== undefined) throw this.#broken.reason;
-    this.#consume();
-    this.#step ??= this.#ask();
-    const { done, value } = await this.#interval.within(this.#step);
-    this.#step = undefined;
-    if (done) return this.#end(value);
-    this.#unconsumed = value;
-    await this.#copy(value);
-    return value;
-  }
-
-  #ask(): Promise<IteratorResult<P, Ending<O>>> {
-    const step = this.#reading.packets.next().catch((error: unknown): never => {
-      const reason = toClientError(error);
-      this.#giveUp(reason);
-      throw reason;
-    });
-    step.catch(() => {}); // nobody may wait for it any more
-    return step;
-  }
-
-  #end(ending: Ending<O>): undefined {
-    this.#ending = ending;
-    this.#options.limit?.[Symbol.dispose]();
-    this.#change.ring();
-  }
-
-  /** Listens no more, for a reason that every reader is told. */
-  #giveUp(reason: unknown): void {
-    if (this.#ending !== undefined || this.#broken !== undefined) return;
-    this.#broken = { reason };
-    this.#options.limit?.[Symbol.dispose]();
-    this.#interval.interrupt(reason);
-    this.#reading.close();
-    this.#change.ring();
-  }
-
   /** What reading ends with, the first time. */
   #conclude(): ErrorPacket | null {
-    if (this.#isConcluded || this.#ending === undefined) return null;
+    const { ending } = this.#reader;
+    if (this.#isConcluded || ending === undefined) return null;
     this.#isConcluded = true;
-    const { error, failure } = this.#ending;
-    if (failure !== undefined && this.#options.raiseError === true) throw failure;
+    const { error, failure } = ending;
+    if (failure !== undefined && this.#raiseError) throw failure;
     return error === undefined ? null : { type: "error", error };
-  }
-
-  #consume(): void {
-    const packet = this.#unconsumed;
-    this.#unconsumed = undefined;
-    if (packet !== undefined) this.#reading.consumed(packet);
-  }
-
-  async #copy(packet: P): Promise<void> {
-    try {
-      await this.#options.echo?.write(packet);
-    } catch (error) {
-      this.#giveUp(error);
-      throw error;
-    }
-  }
-
-  #toSilence(ms: number): ClientError {
-    const { name, job, number } = this.#reading;
-    return new ClientError("listener_timeout", `Nothing came from ${name} for ${formatDuration(ms)}`, {
-      ...(job !== undefined && { details: { job, number } }),
-    });
   }
 }
 

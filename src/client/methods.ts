@@ -98,14 +98,18 @@ export type CallArguments<N extends string, C extends boolean, T extends boolean
 
 export type CalledAnswer<N extends string, C extends boolean, T extends boolean> = N extends CommandName
   ? AnswerOf<Builtins[N], C, T>
-  : CallAnswer<unknown, unknown, C, T, Said<unknown>>;
+  : CustomAnswer<C, T>;
+
+/** What a custom command answers, which may become a job. */
+export type CustomAnswer<C extends boolean, T extends boolean> =
+  CallAnswer<unknown, unknown, C, T, Said<unknown>> | JobAnswer<C, T>;
 
 /** A custom command by its name, in camelCase or as it is written. */
 export type CustomMethods = {
   readonly [name: string]: <C extends boolean = true, T extends boolean = false>(
     input?: unknown,
     options?: InputFlags<C, T>,
-  ) => Promise<CallAnswer<unknown, unknown, C, T, Said<unknown>>>;
+  ) => Promise<CustomAnswer<C, T>>;
 };
 
 /** Custom commands, and the built-in command of that name if there is one. */

@@ -36,6 +36,8 @@ export interface Reading<P, O extends Outcome, J extends JobId | undefined> {
   readonly name: string;
   /** Throws when it cannot be known what else was said. */
   readonly packets: AsyncGenerator<P, Ending<O>, void>;
+  /** What `packets` will end with, once they have given the last one. */
+  readonly ending: Ending<O> | undefined;
   /** The packet is where it should go. */
   consumed(packet: P): void;
   /** Nobody reads on: a job goes on alone, a foreground call is cancelled. */
@@ -56,6 +58,7 @@ export function refuse<P, O extends Outcome, J extends JobId | undefined>(
   return {
     ...named,
     number: undefined,
+    ending: undefined,
     packets: say(),
     consumed: nothing,
     close: nothing,

@@ -39,6 +39,8 @@ interface JobSaid extends Said<unknown> {
   readonly job: JobId;
   /** The program's own exit code, if it had one. */
   readonly exitCode: number | undefined;
+  /** What it returned, if it is a job that returns something; a program does not. */
+  readonly result: unknown;
 }
 
 type JobPackets = readonly (Packet | ErrorPacket)[] & JobSaid;
@@ -79,11 +81,13 @@ export async function collectJob(listener: JobListener): Promise<JobReply> {
   const error = findError(packets);
   const outcome = packets.map(findOutcome).findLast((outcome) => outcome !== undefined);
   if (outcome !== undefined && number !== undefined) {
-    const ended = withFacts(reply, { number, outcome, exitCode: toOwnCode(outcome) });
+    const result = outcome.type === "returned" ? outcome.value : undefined;
+    const ended = withFacts(reply, { number, outcome, exitCode: toOwnCode(outcome), result });
     return error === undefined ? withFacts(ended, { error }) : withFacts(ended, { error });
   }
   if (error === undefined) throw toIncomplete(listener, "it ended without its exit");
-  return withFacts(reply, { number: undefined, outcome: undefined, exitCode: undefined, error });
+  const unknown = { number: undefined, outcome: undefined, exitCode: undefined, result: undefined };
+  return withFacts(reply, { ...unknown, error });
 }
 
 /** Reads a foreground call to its end. Throws a `ClientError` when its answer stays unknown. */
@@ -139,7 +143,7 @@ function withSaid<P extends Collected, E>(
   });
 }
 
-/** An array with properties, which are not among what is shown of it. */
+/** An array with properties, which are not among its keys: it compares and copies as its packets alone. */
 function withFacts<T extends object, F extends object>(target: T, facts: F): T & F {
   addFacts(target, facts);
   return target;

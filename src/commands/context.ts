@@ -2,13 +2,14 @@ import type { FileAccess } from "./access/files.ts";
 import type { JobAccess } from "./access/jobs.ts";
 import type { MachineAccess } from "./access/machine.ts";
 import type { ServerAccess } from "./access/server.ts";
-import type { WorkspaceAccess } from "./access/workspace.ts";
+import type { WorkspaceAccess, WorkspacesAccess } from "./access/workspace.ts";
 
 /** What the server gives to a command. A command takes nothing from anywhere else. */
 export interface CommandContext {
   /** Aborted when the caller cancels or is gone; its reason says which. */
   readonly signal: AbortSignal;
   readonly workspace: WorkspaceAccess;
+  readonly workspaces: WorkspacesAccess;
   readonly files: FileAccess;
   readonly jobs: JobAccess;
   readonly machine: MachineAccess;

@@ -1,28 +1,11 @@
 import * as v from "valibot";
 import { parseSize } from "../lib/size.ts";
-import { Environment } from "../protocol/environment.ts";
 import { AppError } from "../protocol/error.ts";
-import { DEFAULT_KEEP_BYTES, MAX_ARGV, MAX_ENV, MIN_KEEP_BYTES } from "../protocol/limits.ts";
+import { DEFAULT_KEEP_BYTES, MAX_ARGV, MIN_KEEP_BYTES } from "../protocol/limits.ts";
 import { Terms } from "../protocol/terms.ts";
 import { type CliValues, defineBackground } from "./define.ts";
 import { termsArgs, toTerms } from "./terms.ts";
-
-const noNul = v.check((text: string) => !text.includes("\0"), "must not contain a NUL byte");
-/** Half of a surrogate pair has no UTF-8: the program would get U+FFFD in its place. */
-const wellFormed = v.check((text: string) => text.isWellFormed(), "must be well-formed Unicode");
-const text = v.pipe(v.string(), noNul, wellFormed);
-const variable = v.tuple([v.pipe(text, v.regex(/^[^=]+$/, "must be a name without '='")), text]);
-
-/** Checks each variable on its own, so that a refusal names the one that it means. */
-const variables = v.rawCheck<Environment>(({ dataset, addIssue }) => {
-  if (!dataset.typed) return;
-  for (const [key, value] of Object.entries(dataset.value)) {
-    const parsed = v.safeParse(variable, [key, value]);
-    if (parsed.success) continue;
-    const path = { type: "object", origin: "value", input: dataset.value, key, value } as const;
-    return addIssue({ message: parsed.issues[0].message, path: [path] });
-  }
-});
+import { parseAssignment, Text, Variables } from "./variables.ts";
 
 export const exec = defineBackground({
   name: "exec",
@@ -33,12 +16,12 @@ export const exec = defineBackground({
     v.object({
       /** The program and its arguments, passed on exactly. */
       argv: v.optional(
-        v.pipe(v.array(text), v.minLength(1), v.maxLength(MAX_ARGV, `has more than ${MAX_ARGV} words`)),
+        v.pipe(v.array(Text), v.minLength(1), v.maxLength(MAX_ARGV, `has more than ${MAX_ARGV} words`)),
       ),
       /** A command line for the system's shell, instead of `argv`. */
-      shell: v.optional(text),
-      cwd: v.optional(text),
-      env: v.optional(v.pipe(Environment, v.maxEntries(MAX_ENV), variables), {}),
+      shell: v.optional(Text),
+      cwd: v.optional(Text),
+      env: v.optional(Variables, {}),
       /** Start from an empty environment. */
       clearEnv: v.optional(v.boolean(), false),
       /** Give the program a stdin; without, it is empty. */
@@ -81,7 +64,7 @@ export const exec = defineBackground({
       cwd: {
         type: "string",
         valueHint: "dir",
-        description: "Working directory (default: the server user's home)",
+        description: "Working directory, counted from the workspace's (default: that one)",
       },
       env: {
         type: "string",
@@ -124,7 +107,7 @@ export const exec = defineBackground({
       return {
         ...toProgramInput(values),
         ...(values.text("cwd") !== undefined && { cwd: values.text("cwd") }),
-        env: Object.fromEntries(values.list("env").map(parseAssignment)),
+        env: Object.fromEntries(values.list("env").map((text) => parseAssignment(text, "--env"))),
         clearEnv: values.flag("clear-env"),
         merge: values.flag("merge"),
         ...toTerms(values),
@@ -149,10 +132,4 @@ function parseKeep(size: string): number {
   const bytes = parseSize(size);
   if (bytes < MIN_KEEP_BYTES) throw new RangeError(`Cannot keep only "${size}" of output: the least is 1MiB`);
   return bytes;
-}
-
-function parseAssignment(assignment: string): [string, string] {
-  const equals = assignment.indexOf("=");
-  if (equals < 1) throw new RangeError(`Cannot read --env "${assignment}": write NAME=VALUE`);
-  return [assignment.slice(0, equals), assignment.slice(equals + 1)];
 }

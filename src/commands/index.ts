@@ -1,7 +1,10 @@
+import { cd } from "./cd.ts";
 import { closeServer } from "./close-server.ts";
 import { commands } from "./commands.ts";
 import { cp } from "./cp.ts";
+import { cwd } from "./cwd.ts";
 import { df } from "./df.ts";
+import { env } from "./env.ts";
 import { exec } from "./exec.ts";
 import { find } from "./find.ts";
 import { isAlive } from "./is-alive.ts";
@@ -30,6 +33,8 @@ import { touch } from "./touch.ts";
 import { userName } from "./user-name.ts";
 import { wait } from "./wait.ts";
 import { which } from "./which.ts";
+import { workspaceList } from "./workspace-list.ts";
+import { workspaceRemove } from "./workspace-remove.ts";
 import { wrfile } from "./wrfile.ts";
 
 /** Every built-in command. */
@@ -46,6 +51,11 @@ export const builtins = {
   "job-remove": jobRemove,
   "job-prune": jobPrune,
   "job-changes": jobChanges,
+  cd,
+  cwd,
+  env,
+  "workspace-list": workspaceList,
+  "workspace-remove": workspaceRemove,
   ls,
   stat,
   find,

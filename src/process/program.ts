@@ -28,7 +28,10 @@ export class StartError extends Error {
 /** Throws `bad_directory` unless `cwd` is a directory that may be entered; the OS would blame the program instead. */
 export function checkDirectory(cwd: string): void {
   const refuse = (why: string) =>
-    new StartError("bad_directory", `Cannot start in directory ${quote(cwd)}: ${why}`);
+    new StartError(
+      "bad_directory",
+      `Cannot start in directory ${quote(cwd)}: ${why}; choose another with --cwd, or farhand cd`,
+    );
   try {
     if (!statSync(cwd).isDirectory()) throw refuse("it is not a directory (ENOTDIR)");
     accessSync(cwd, constants.X_OK);

@@ -121,6 +121,16 @@ export const LINK_PATIENCE = 3;
 /** Ended jobs that a server keeps unless told otherwise. */
 export const MAX_RETAINED_JOBS = 10_000;
 
+/** Workspaces of one user: those with a name that lasts, and private ones, which go when they are unused for so many ms. */
+export const MAX_WORKSPACES = 256;
+export const MAX_PRIVATE_WORKSPACES = 1_024;
+export const PRIVATE_WORKSPACE_LIFE = 24 * 3_600_000;
+
+/** What a workspace may set and unset: variables, and bytes of their names and values; and bytes over all of one user's. */
+export const MAX_WORKSPACE_VARIABLES = 1_024;
+export const MAX_WORKSPACE_BYTES = 256 * KiB;
+export const MAX_WORKSPACES_BYTES = 16 * MiB;
+
 /** Bytes of a path that a caller writes: what Linux takes at most. */
 export const MAX_PATH_BYTES = 4 * KiB;
 

@@ -1,3 +1,4 @@
+import type { FileAccess } from "../commands/access/files.ts";
 import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
@@ -40,11 +41,16 @@ export function createContexts({
 }: ContextOptions): ToContext {
   return ({ owner, workspace: name, signal, input }) => {
     const workspace = workspaces.access(owner, name);
+    let room: FileAccess | undefined;
     return {
       signal,
       input,
       workspace,
-      files: files.access(toBytes(workspace.cwd)),
+      workspaces: workspaces.accessAll(owner),
+      // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
+      get files() {
+        return (room ??= files.access(toBytes(workspace.cwd)));
+      },
       jobs: jobs.access(owner),
       machine: machine.access(workspace, signal),
       server: {

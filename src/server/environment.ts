@@ -1,6 +1,3 @@
-import { homedir } from "node:os";
-import { resolve } from "node:path";
-
 /** The environment that jobs and keepers inherit: the server's own, less what steers Bun or Farhand itself. */
 export function toJobEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   return Object.fromEntries(
@@ -8,11 +5,6 @@ export function toJobEnvironment(env: Readonly<Record<string, string | undefined
       value === undefined || /^(?:BUN|FARHAND)_/i.test(name) ? [] : [[name, value] as const],
     ),
   );
-}
-
-/** A job's directory: relative ones count from the user's home. */
-export function resolveFromHome(path: string): string {
-  return resolve(homedir(), path);
 }
 
 /** The argv by which this system runs a command line. */

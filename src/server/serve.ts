@@ -24,7 +24,7 @@ import { demand } from "./permission.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
-import { Workspaces } from "./workspaces/workspaces.ts";
+import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions {
@@ -70,6 +70,7 @@ interface Core {
   readonly jobs: Jobs;
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
+  readonly workspaces: Workspaces;
 }
 
 type CoreOptions = ServeOptions & { readonly log: Log; readonly umask: number };
@@ -86,6 +87,9 @@ async function openCore(
   const stopped = new AbortController();
   stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
   const environment = toJobEnvironment(options.env);
+  const directory = join(state, "workspaces");
+  const workspaces = new Workspaces({ directory, environment, log, now: () => Date.now() });
+  tend(workspaces, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   const keepers = stack.use(openKeepers(options, environment, () => jobs, stopped.signal));
   const jobs: Jobs = new Jobs({
     state,
@@ -109,7 +113,7 @@ async function openCore(
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  return { environment, umask, jobs, keepers, shutdown };
+  return { environment, workspaces, umask, jobs, keepers, shutdown };
 }
 
 /** `jobs`: asked once keepers are adopted. */
@@ -151,7 +155,7 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 /** Listens, and leaves word of where for clients of this machine. */
 function admitClients(
   { config, version, log }: ServeOptions & { readonly log: Log },
-  { environment, umask, jobs, keepers, shutdown }: Core,
+  { environment, workspaces, umask, jobs, keepers, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
@@ -169,10 +173,11 @@ function admitClients(
     boot: readBootId(),
     log,
     grace,
+    workspaces,
     catalogue,
     toContext: createContexts({
       jobs,
-      workspaces: new Workspaces({ environment }),
+      workspaces,
       files: new Files({ umask }),
       machine,
       catalogue,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Connection } from "../../src/client/connection.ts";
+import { AppError } from "../../src/protocol/error.ts";
 import { Session } from "../../src/client/session.ts";
 import type { JobId } from "../../src/protocol/id.ts";
 import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
@@ -151,6 +152,85 @@ test("Connection.follow() looks the job up and reads to its close", async () => 
   expect(listener.number).toBe(3);
   expect(peer.of("open_output")).toMatchObject([{ job: id, from: { type: "since", number: 0 } }]);
   expect(peer.of("open_output")[0]?.holder).toBeUndefined();
+});
+
+describe("Connection.call()", () => {
+  const said = (value: unknown) => ({ encoding: "json", value }) as const;
+  const description = {
+    name: "deploy-all",
+    summary: "",
+    permission: "exec",
+    idempotent: true,
+    takesInput: false,
+    positional: [],
+    input: {},
+  };
+
+  /** A server that has one custom command, and answers a call of it so. */
+  const setupCustom = (
+    more: object,
+    onCall: (frame: Extract<Heard, { type: "call" }>, peer: ServerPeer) => void,
+  ) =>
+    setup([], (frame, peer) => {
+      if (frame.type !== "call") return;
+      if (frame.command !== "commands") return onCall(frame, peer);
+      peer.say({ type: "result", call: frame.call, result: said([{ ...description, ...more }]) });
+    });
+
+  test("asks the server once what a custom command is, and calls it as that", async () => {
+    const { connection, peer } = await setupCustom(
+      { kind: "foreground", result: {} },
+      ({ call, input }, peer) => peer.say({ type: "result", call, result: said(["done", input.value]) }),
+    );
+    for (const to of ["a", "b"]) {
+      const reply = await connection.commands["deployAll"]?.({ to }, { timeout: 10_000 });
+      expect(reply?.result).toEqual(["done", { to }]);
+    }
+    expect(peer.of("call").map(({ command }) => command)).toEqual(["commands", "deploy-all", "deploy-all"]);
+    expect(peer.of("call").map(({ events }) => events)).toEqual([undefined, undefined, undefined]);
+  });
+
+  test("starts a custom command that becomes a job, and answers what that returned", async () => {
+    const { connection } = await setupCustom({ kind: "background" }, ({ call, job, output }, peer) => {
+      peer.say({ type: "accepted", call, job: job as JobId, number: 9 });
+      const totals = { packets: 1, values: 1, stdoutBytes: 0, stderrBytes: 0 };
+      const exit = { outcome: { type: "returned", value: 5 }, totals, endedAt: "" };
+      const records = [toRecord("value", 0, { step: 1 }), toRecord("exit", 1, exit)];
+      queueMicrotask(() => peer.data(output?.channel ?? 0, ...records));
+    });
+    const reply = await connection.call("deploy-all", { to: "a" });
+    expect(reply).toMatchObject({ number: 9, result: 5, events: [{ step: 1 }], exitCode: 0 });
+  });
+
+  test("throws an error under the class that it had, with its code, message and details", async () => {
+    const error = { code: "internal", message: "No tape", details: { reel: 3 }, name: "TapeError" } as const;
+    const { connection } = await setupCustom({ kind: "foreground", result: {} }, ({ call }, peer) =>
+      peer.say({ type: "failed", call, error }),
+    );
+    expect((await connection.call("deploy-all")).error).toMatchObject(error);
+    const raised = connection.call("deploy-all", {}, { raiseError: true });
+    const thrown = await raised.catch((error: unknown) => error);
+    expect(thrown).toBeInstanceOf(AppError);
+    expect(thrown).toMatchObject(error);
+    expect(String(thrown)).toBe("TapeError: No tape");
+  });
+
+  test("that nobody waits for any more is cancelled at the server", async () => {
+    const { connection, peer } = await setupCustom({ kind: "foreground", result: {} }, () => {});
+    const stop = new AbortController();
+    const endings: ((listener: { detach(): void }) => void)[] = [
+      (listener) => listener.detach(),
+      () => stop.abort(new Error("enough")),
+    ];
+    for (const end of endings) {
+      const listener = await connection.call("deploy-all", {}, { complete: false, signal: stop.signal });
+      const reading = listener.next().catch((error: unknown) => error);
+      end(listener);
+      expect(await reading).toBeInstanceOf(Error);
+    }
+    expect(peer.of("cancel")).toHaveLength(2);
+    await expect(connection.call("deploy-all", {}, { signal: stop.signal })).rejects.toThrow("enough");
+  });
 });
 
 test("a result of the wrong shape is a protocol error", async () => {

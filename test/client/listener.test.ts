@@ -33,6 +33,7 @@ function setup(options: ListenerOptions = {}) {
     number: 7,
     name: "job 7",
     packets: say(),
+    ending: undefined,
     consumed: ({ number }) => void consumed.push(number),
     close: () => void calls.closed++,
     send: async () => {},

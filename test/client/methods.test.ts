@@ -31,8 +31,17 @@ export async function accepted(web1: Connection) {
   listener.job satisfies string;
   for await (const packet of listener) if (packet.type === "stdout") packet.bytes satisfies Uint8Array;
 
+  (await web1.commands(["ls"])).result?.map(({ name }) => name);
+  (await web1.rdfile("/etc/hostname")).stdout satisfies Uint8Array;
+  (await web1.ls("/srv", { hidden: true, raiseError: true })).events satisfies readonly { name: string }[];
+  (await web1.wrfile("/srv/x", { append: true, stdin: new Uint8Array(3) })).result?.bytes satisfies
+    number | undefined;
+  await web1.cp(["/a", { bytes: "/w==" }], "/srv", { timeout: 5 });
+  await web1.sendInput(3, "yes", { newline: true });
+
   (await web1.call("wait", { job: 3 })).result satisfies JobSummary | undefined;
-  (await web1.call("deploy", { anything: 1 }, { complete: false })) satisfies CallListener<unknown, unknown>;
+  (await web1.call("deploy", { anything: 1 }, { complete: false })) satisfies
+    CallListener<unknown, unknown> | JobListener;
   (await web1.call("deploy", undefined, { raiseError: true })).result satisfies unknown;
   (await web1.commands["deploy-all"]?.({ to: "web" }, { stdin: "bytes" }))?.error satisfies
     AppError | undefined;
@@ -55,6 +64,10 @@ export async function refused(web1: Connection) {
   await web1.kill(3, { signal: new AbortController().signal });
   // @ts-expect-error: it takes no bytes
   await web1.wait(3, { stdin: "text" });
+  // @ts-expect-error: it takes bytes, and no such field
+  await web1.wrfile("/srv/x", { apend: true });
+  // @ts-expect-error: a reading says no events of a type of its own
+  (await web1.ls("/srv")).events[0]?.nam;
   // @ts-expect-error: no such command
   await web1.weit(3);
   // @ts-expect-error: no such option

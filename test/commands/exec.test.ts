@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as v from "valibot";
+import type { WorkspaceAccess } from "../../src/commands/access/workspace.ts";
 import type { CommandContext } from "../../src/commands/context.ts";
 import { exec } from "../../src/commands/exec.ts";
 
@@ -9,7 +10,8 @@ const argv = ["true"];
 function toContext(environment: Readonly<Record<string, string>>): CommandContext {
   return {
     signal: new AbortController().signal,
-    workspace: { name: "default", cwd: "/", environment, resolve: (path) => path },
+    workspace: { environment, resolve: (path: string) => path } as WorkspaceAccess,
+    workspaces: undefined as never,
     toShell: (line) => ["sh", "-c", line],
     jobs: undefined as never,
     files: undefined as never,

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { turn } from "../../src/lib/abort.ts";
 import { Pool } from "../../src/sdk.ts";
 import { openConnected } from "../support/connected.ts";
@@ -6,6 +6,8 @@ import { isRunning } from "../support/world.ts";
 import { createFuzz, type Sample } from "../support/fuzz.ts";
 import { Random } from "../support/random.ts";
 import { RawClient, type RawTarget } from "../support/raw.ts";
+
+setDefaultTimeout(60_000);
 
 /** Milliseconds: ten times what the slowest hundredth of calls may take. */
 const LATE = 2_500;

@@ -81,7 +81,8 @@ describe("exec ends with", () => {
     await using world = await setup();
     expect(await world.exec("--cwd", "/no/such/place", "--", "true")).toMatchObject({
       code: 126,
-      stderr: 'farhand: Cannot start in directory "/no/such/place": it does not exist (ENOENT)\n',
+      stderr:
+        'farhand: Cannot start in directory "/no/such/place": it does not exist (ENOENT); choose another with --cwd, or farhand cd\n',
     });
   });
 

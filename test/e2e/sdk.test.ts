@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { AppError, ClientError } from "../../src/sdk.ts";
 import { openConnected } from "../support/connected.ts";
 import { eventually } from "../support/eventually.ts";
+
+setDefaultTimeout(60_000);
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -141,7 +143,9 @@ describe("a listener", () => {
     await listener.sendInput("go", { newline: true });
     expect(await listener.next()).toMatchObject({ type: "stdout", bytes: bytes("two\n") });
     expect(await listener.next()).toMatchObject({ type: "exit" });
-    expect([await listener.next(), await listener.next(), listener.done]).toEqual([null, null, true]);
+    expect(listener.done).toBe(true);
+    listener.detach(); // changes nothing any more
+    expect([await listener.next(), await listener.next()]).toEqual([null, null]);
     expect([await listener.exitCode, await listener.outcome]).toEqual([4, { type: "exited", code: 4 }]);
   });
 
@@ -277,6 +281,41 @@ test("echoResponse copies a job's output to ours as it comes, each stream to its
     last: "last",
   });
   expect(lines.slice(1, -2)).toEqual(Array.from({ length: 300_000 }, (_, at) => String(at + 1)));
+});
+
+test("every command of the server is a method, with arguments in their order and bytes where it takes some", async () => {
+  await using stage = await openConnected();
+  const { web1 } = stage;
+  const offered = (await web1.commands()).result ?? [];
+  expect(offered.length).toBeGreaterThan(20);
+  for (const { name } of offered)
+    expect(web1, name).toHaveProperty(name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()));
+  const raiseError = true;
+  await web1.mkdir("a/b", { parents: true, raiseError });
+  await web1.wrfile("a/text", "typed", { raiseError });
+  await web1.wrfile("a/data", { stdin: new Uint8Array([0, 255]), raiseError });
+  await web1.cp(["a/text", "a/data"], "a/b", { raiseError });
+  expect([...(await web1.rdfile("a/b/data", { raiseError })).stdout]).toEqual([0, 255]);
+  expect((await web1.rdfile("a/b/text", { raiseError })).text).toBe("typed");
+  async function* broken(): AsyncGenerator<Uint8Array> {
+    yield bytes("half");
+    throw new Error("no tape");
+  }
+  const error = await caught(web1.wrfile("a/text", { stdin: broken() }));
+  expect(error).toBeInstanceOf(ClientError);
+  expect(error).toMatchObject({ message: expect.stringContaining("no tape") });
+  expect((await web1.rdfile("a/text")).text).toBe("typed");
+  const listener = await web1.wrfile("a/sent", { complete: false, stdin: true });
+  await listener.sendInput("one\n");
+  await listener.sendInput("two", { newline: true, eof: true });
+  expect(await listener.outcome).toMatchObject({ type: "returned", value: { bytes: 8 } });
+});
+
+test("what is not taken as stdin is refused, and not dropped", async () => {
+  await using stage = await openConnected();
+  const asked: object = { stdin: "text" };
+  const error = await caught(stage.web1.call("jobs", {}, asked));
+  expect(error).toMatchObject({ name: "ClientError", code: "invalid_input" });
 });
 
 describe("commands by name", () => {

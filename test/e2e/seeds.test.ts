@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError, ClientError, Pool } from "../../src/sdk.ts";
 import { openConnected } from "../support/connected.ts";
 import { eventually } from "../support/eventually.ts";
 import { openWorld } from "../support/world.ts";
+
+setDefaultTimeout(60_000);
 
 // The examples of the page by which conplyent's client is known, in our words, and what it says of each.
 

@@ -321,3 +321,65 @@ test("JobInput without a pipe is closed to everybody", () => {
   input.end(newWriter(), 0);
   expect(told).toEqual(["closed", "closed"]);
 });
+
+describe("JobInput, of what is to come as a whole,", () => {
+  /** An input whose pipe takes nothing until `go`. */
+  function setupBlocked() {
+    const gate = Promise.withResolvers<void>();
+    const written: Uint8Array[] = [];
+    const world = setupInput({
+      write: async (bytes) => {
+        await gate.promise;
+        written.push(bytes);
+      },
+    });
+    return { ...world, go: gate.resolve, sizes: () => written.map(({ length }) => length) };
+  }
+
+  test("takes it beyond its writer's limit, however many writers there are", async () => {
+    const { input, told } = setupInput();
+    for (let count = 1; count < MAX_WRITERS; count++) input.open(newWriter());
+    const writer = newWriter();
+    const whole = new Uint8Array(INPUT_WINDOW_BYTES);
+    input.open(writer);
+    expect(told.at(-1)).toBe(`${writer} 0 ${MIN_INPUT_WINDOW_BYTES}`);
+    expect(() => input.write(writer, 0, whole)).toThrow("may send up to");
+    input.write(writer, 0, whole, true);
+    expect(told.at(-1)?.split(" ").slice(0, 2)).toEqual([writer, `${whole.length}`]);
+  });
+
+  test("keeps nothing of another writer's from coming between its bytes", async () => {
+    const { input, go, sizes } = setupBlocked();
+    const [first, other] = [newWriter(), newWriter()];
+    input.write(first, 0, new Uint8Array(200 * KiB), true);
+    input.write(other, 0, new Uint8Array(7));
+    input.write(first, 200 * KiB, new Uint8Array(100 * KiB), true);
+    go();
+    await eventually(() => sizes().length === 3);
+    expect(sizes()).toEqual([200 * KiB, 7, 100 * KiB]);
+  });
+
+  test("leaves it when there is no room, holds no more than that, and says when there is", async () => {
+    const { input, told, go, sizes } = setupBlocked();
+    const writers = Array.from({ length: 40 }, newWriter);
+    const whole = new Uint8Array(INPUT_WINDOW_BYTES);
+    const send = (writer: WriterId) => input.write(writer, 0, whole, true);
+    writers.forEach((writer) => input.open(writer));
+    writers.forEach(send);
+    const held = () =>
+      writers.filter((writer) => told.some((line) => line.startsWith(`${writer} ${whole.length} `)));
+    expect(held().length * whole.length).toBeLessThanOrEqual(JOB_INPUT_BYTES + whole.length);
+    const left = writers.filter((writer) => !held().includes(writer));
+    expect(left.length).toBeGreaterThan(0);
+    told.length = 0;
+    go();
+    // Each of those is told that it holds nothing, and may send.
+    await eventually(() => left.every((writer) => told.some((line) => line.startsWith(`${writer} 0 `))));
+    // Room is not for all of them at once; what one holds already it does not take again.
+    await eventually(() => {
+      left.forEach(send);
+      return sizes().length === writers.length;
+    });
+    expect(sizes().every((size) => size === whole.length)).toBe(true);
+  });
+});

@@ -1,29 +1,35 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { sortInTurns } from "../../src/lib/sort.ts";
+import { sortTexts } from "../../src/lib/sort.ts";
 
 const { signal } = new AbortController();
 
-test("sortInTurns() sorts as Array.sort does, and keeps the order of equals", async () => {
+test("sortTexts() sorts by code units, however many there are", async () => {
+  const text = fc.string({ unit: fc.constantFrom("a", "b", "\0", "\xff", "Z"), maxLength: 6 });
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.nat(2_000), { maxLength: 20_000, size: "max" }), async (numbers) => {
-      const items = numbers.map((number, index) => ({ number, index }));
-      const compare = (a: { number: number }, b: { number: number }) => a.number - b.number;
-      expect(await sortInTurns(items, compare, signal)).toEqual(items.toSorted(compare));
-    }),
-    { numRuns: 20 },
+    fc.asyncProperty(
+      fc.array(text, { maxLength: 500 }),
+      fc.integer({ min: 1, max: 120 }),
+      async (texts, times) => {
+        const many = Array.from({ length: times }, (_, index) =>
+          texts.map((text) => `${text}${index}`),
+        ).flat();
+        expect(await sortTexts(many, signal)).toEqual(many.toSorted());
+      },
+    ),
+    { numRuns: 60 },
   );
 });
 
-test("sortInTurns() lets others have their turns, and stops when it is told", async () => {
-  const items = Array.from({ length: 300_000 }, (_, index) => (index * 7_919) % 300_007);
+test("sortTexts() lets others have their turns, and stops when it is told", async () => {
+  const texts = Array.from({ length: 300_000 }, (_, index) => String((index * 7_919) % 300_007));
   let turns = 0;
   const timer = setInterval(() => turns++, 1);
-  await sortInTurns(items, (a, b) => a - b, signal);
+  await sortTexts(texts, signal);
   clearInterval(timer);
   expect(turns).toBeGreaterThan(5);
   const stop = new AbortController();
-  const sorting = sortInTurns(items, (a, b) => a - b, stop.signal);
+  const sorting = sortTexts(texts, stop.signal);
   stop.abort(new Error("enough"));
   await expect(sorting).rejects.toThrow("enough");
 });

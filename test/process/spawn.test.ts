@@ -227,7 +227,8 @@ describe("spawnProgram refuses with a sentence of its own", () => {
     using world = setup();
     expect(refusalOf(() => world.spawn(["true"], { cwd: "/no/such" }))).toEqual({
       code: "bad_directory",
-      message: 'Cannot start in directory "/no/such": it does not exist (ENOENT)',
+      message:
+        'Cannot start in directory "/no/such": it does not exist (ENOENT); choose another with --cwd, or farhand cd',
     });
   });
 
@@ -235,7 +236,8 @@ describe("spawnProgram refuses with a sentence of its own", () => {
     using world = setup();
     expect(refusalOf(() => world.spawn(["true"], { cwd: "/etc/passwd" }))).toEqual({
       code: "bad_directory",
-      message: 'Cannot start in directory "/etc/passwd": it is not a directory (ENOTDIR)',
+      message:
+        'Cannot start in directory "/etc/passwd": it is not a directory (ENOTDIR); choose another with --cwd, or farhand cd',
     });
   });
 
@@ -327,7 +329,7 @@ describe("spawnProgram refuses with a sentence of its own", () => {
       writeFileSync(world.path("other.ts"), script);
       const { stdout } = Bun.spawnSync([process.execPath, world.path("other.ts")]);
       expect(stdout.toString()).toBe(
-        `bad_directory Cannot start in directory "${world.path("closed")}": it cannot be entered (EACCES)\n`,
+        `bad_directory Cannot start in directory "${world.path("closed")}": it cannot be entered (EACCES); choose another with --cwd, or farhand cd\n`,
       );
     },
   );

@@ -33,7 +33,7 @@ describe("prepareState()", () => {
   test("makes the directory with its rooms, for this user alone", () => {
     using world = setup();
     prepareState(world.state);
-    expect(readdirSync(world.state).sort()).toEqual(["keeper", "ledgers", "logs"]);
+    expect(readdirSync(world.state).sort()).toEqual(["keeper", "ledgers", "logs", "workspaces"]);
     for (const path of ["", "keeper", "ledgers", "logs"]) expect(modeOf(join(world.state, path))).toBe(0o700);
   });
 

@@ -1,10 +1,9 @@
-import type { Dirent } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import type { Entry } from "../../commands/access/reading.ts";
 import { abortable } from "../../lib/abort.ts";
 import { Pace } from "../../lib/pace.ts";
-import { sortInTurns } from "../../lib/sort.ts";
-import type { FileType } from "../../protocol/file.ts";
+import { sortTexts } from "../../lib/sort.ts";
+import { FileType } from "../../protocol/file.ts";
 import { paths } from "./path.ts";
 import { attempt, locate, type Room } from "./room.ts";
 import { toType } from "./status.ts";
@@ -15,28 +14,45 @@ import { toType } from "./status.ts";
  */
 const ENCODING = process.platform === "win32" ? "utf8" : "latin1";
 
+/** Entries between two looks at the clock. */
+const SLICE = 64;
+
+/** What stands behind a name while names are sorted: no name has it, and nothing comes before it. */
+const END = "\0";
+
 /** What is in a directory, sorted. */
-export async function* list(room: Room, directory: Uint8Array, signal: AbortSignal): AsyncGenerator<Entry> {
-  const entries = await attempt(room, "list", directory, (absolute) =>
-    abortable(readdir(absolute, { encoding: ENCODING, withFileTypes: true }), signal),
-  );
-  const sorted = await sortInTurns(entries, compareNames, signal);
-  const absolute = locate(room, directory);
+export async function* list(
+  room: Room,
+  directory: Uint8Array,
+  signal: AbortSignal,
+): AsyncGenerator<Entry, void, void> {
+  const sorted = await sortTexts(await readKeys(room, directory, signal), signal);
   const pace = new Pace(signal);
-  for (const entry of sorted) {
-    if (pace.isDue) await pace.rest();
-    const name = Buffer.from(entry.name, ENCODING);
-    yield { name, type: await findType(entry, paths.join(absolute, name)) };
+  for (let index = 0; index < sorted.length; index++) {
+    if (index % SLICE === 0 && pace.isDue) await pace.rest();
+    const key = sorted[index] ?? "";
+    const name = Buffer.from(key.slice(0, -2), ENCODING);
+    const type = FileType.options[Number(key.at(-1))] ?? "unknown";
+    yield { name, type: type === "unknown" ? await findType(room, directory, name) : type };
   }
 }
 
-function compareNames({ name: a }: Dirent, { name: b }: Dirent): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** Name and type, a digit, of each entry in one text: sorting so is far faster than with a function that compares. */
+async function readKeys(room: Room, directory: Uint8Array, signal: AbortSignal): Promise<readonly string[]> {
+  const entries = await attempt(room, "list", directory, (absolute) =>
+    abortable(readdir(absolute, { encoding: ENCODING, withFileTypes: true }), signal),
+  );
+  const pace = new Pace(signal);
+  const keys: string[] = [];
+  for (const entry of entries) {
+    keys.push(`${entry.name}${END}${FileType.options.indexOf(toType(entry))}`);
+    if (keys.length % SLICE === 0 && pace.isDue) await pace.rest();
+  }
+  return keys;
 }
 
-/** Some file systems do not say in the directory what is in it. */
-async function findType(entry: Dirent, path: Buffer): Promise<FileType> {
-  const type = toType(entry);
-  if (type !== "unknown") return type;
+/** Some file systems do not say in a directory what is in it. */
+async function findType(room: Room, directory: Uint8Array, name: Uint8Array): Promise<FileType> {
+  const path = locate(room, paths.join(directory, name));
   return await lstat(path).then(toType, () => "unknown"); // it is gone, or may not be looked at
 }

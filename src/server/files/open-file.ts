@@ -26,7 +26,7 @@ export async function openFile({ owners }: Room, absolute: Buffer, path: Uint8Ar
   expectFile(await stat(absolute), path);
   const handle = await open(absolute, FLAGS);
   try {
-    const inspect = async () => toStatus(await handle.stat({ bigint: true }), owners);
+    const inspect = async () => toStatus(await handle.stat({ bigint: true }), await owners.names());
     expectFile(await handle.stat(), path); // something else may stand there meanwhile
     return toOpenFile(handle, { path, inspect, status: await inspect() });
   } catch (error) {

@@ -2,9 +2,14 @@ import { CString, dlopen, read, type Pointer } from "bun:ffi";
 import { readFile, stat } from "node:fs/promises";
 
 /** The names of users and groups; undefined for one that the machine does not know. */
+export interface Names {
+  findUser(id: number): string | undefined;
+  findGroup(id: number): string | undefined;
+}
+
+/** Knows who owns files, as things are. */
 export interface Owners {
-  findUser(id: number): Promise<string | undefined>;
-  findGroup(id: number): Promise<string | undefined>;
+  names(): Promise<Names>;
 }
 
 /**
@@ -13,41 +18,57 @@ export interface Owners {
  */
 export function openOwners(): Owners {
   if (process.platform === "win32")
-    return { findUser: async () => undefined, findGroup: async () => undefined };
-  if (process.platform === "darwin") return openDarwinOwners();
-  const users = new NameFile("/etc/passwd");
-  const groups = new NameFile("/etc/group");
-  return { findUser: (id) => users.find(id), findGroup: (id) => groups.find(id) };
+    return toOwners({ findUser: () => undefined, findGroup: () => undefined });
+  if (process.platform === "darwin") return toOwners(openDarwinNames());
+  return new NameFiles();
+}
+
+function toOwners(names: Names): Owners {
+  return { names: async () => names };
 }
 
 /** Milliseconds for which a file of names is taken for unchanged. */
 const FRESH = 1_000;
 
-/** A file of lines `name:…:id:…`, read again when it has changed. */
+/** /etc/passwd and /etc/group, read again when they have changed. */
+class NameFiles implements Owners, Names {
+  readonly #users = new NameFile("/etc/passwd");
+  readonly #groups = new NameFile("/etc/group");
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #looking: Promise<unknown> | undefined;
+
+  async names(): Promise<Names> {
+    if (performance.now() <= this.#lookedAt + FRESH) return this;
+    this.#looking ??= Promise.all([this.#users.refresh(), this.#groups.refresh()]);
+    await this.#looking;
+    this.#looking = undefined;
+    this.#lookedAt = performance.now();
+    return this;
+  }
+
+  findUser = (id: number): string | undefined => this.#users.names.get(id);
+  findGroup = (id: number): string | undefined => this.#groups.names.get(id);
+}
+
+/** A file of lines `name:…:id:…`. */
 class NameFile {
   readonly #path: string;
-  #names: ReadonlyMap<number, string> = new Map();
   #changedAt = Number.NaN;
-  #lookedAt = Number.NEGATIVE_INFINITY;
+  names: ReadonlyMap<number, string> = new Map();
 
   constructor(path: string) {
     this.#path = path;
   }
 
-  async find(id: number): Promise<string | undefined> {
-    if (performance.now() > this.#lookedAt + FRESH) await this.#refresh();
-    return this.#names.get(id);
-  }
-
-  async #refresh(): Promise<void> {
+  async refresh(): Promise<void> {
     try {
       const { mtimeMs } = await stat(this.#path);
-      if (mtimeMs !== this.#changedAt) this.#names = parseNames(await readFile(this.#path, "utf8"));
+      if (mtimeMs !== this.#changedAt) this.names = parseNames(await readFile(this.#path, "utf8"));
       this.#changedAt = mtimeMs;
     } catch {
-      this.#names = new Map(); // a machine without the file names nobody
+      this.names = new Map(); // a machine without the file names nobody
+      this.#changedAt = Number.NaN;
     }
-    this.#lookedAt = performance.now();
   }
 }
 
@@ -62,7 +83,7 @@ export function parseNames(text: string): ReadonlyMap<number, string> {
 }
 
 /** macOS keeps its users in a directory of its own on the machine; the C library asks that, and answers at once. */
-function openDarwinOwners(): Owners {
+function openDarwinNames(): Names {
   const { symbols } = dlopen("libSystem.B.dylib", {
     getpwuid: { args: ["u32"], returns: "ptr" },
     getgrgid: { args: ["u32"], returns: "ptr" },
@@ -70,8 +91,8 @@ function openDarwinOwners(): Owners {
   const users = new Map<number, string | undefined>();
   const groups = new Map<number, string | undefined>();
   return {
-    findUser: async (id) => remember(users, id, () => toName(symbols.getpwuid(id))),
-    findGroup: async (id) => remember(groups, id, () => toName(symbols.getgrgid(id))),
+    findUser: (id) => remember(users, id, () => toName(symbols.getpwuid(id))),
+    findGroup: (id) => remember(groups, id, () => toName(symbols.getgrgid(id))),
   };
 }
 

@@ -21,8 +21,8 @@ export function createReading(room: Room): FileReading {
 }
 
 async function inspect({ owners }: Room, path: Buffer, follow: boolean): Promise<FileStatus> {
-  if (follow) return await toStatus(await stat(path, { bigint: true }), owners);
-  const status = await toStatus(await lstat(path, { bigint: true }), owners);
+  const stats = follow ? await stat(path, { bigint: true }) : await lstat(path, { bigint: true });
+  const status = toStatus(stats, await owners.names());
   if (status.type !== "link") return status;
   return { ...status, target: toFileName(await readlink(path, { encoding: "buffer" })) };
 }

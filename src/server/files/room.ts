@@ -20,7 +20,7 @@ export interface Room {
 }
 
 /** The absolute path of one that a caller wrote. */
-export function locate({ directory }: Room, path: Uint8Array): Buffer {
+export function locate({ directory }: Pick<Room, "directory">, path: Uint8Array): Buffer {
   return paths.resolve(directory, path);
 }
 
@@ -29,7 +29,7 @@ export function locate({ directory }: Room, path: Uint8Array): Buffer {
  * `action`: what was to be done, as in `Cannot read "x"`.
  */
 export async function attempt<T>(
-  room: Room,
+  room: Pick<Room, "directory">,
   action: string,
   path: Uint8Array,
   work: (absolute: Buffer) => Promise<T>,
@@ -42,11 +42,16 @@ export async function attempt<T>(
 }
 
 /** A path that is missing only because the workspace's directory is. */
-async function explainMissing(room: Room, action: string, path: Uint8Array, error: unknown) {
+async function explainMissing(
+  room: Pick<Room, "directory">,
+  action: string,
+  path: Uint8Array,
+  error: unknown,
+) {
   const directory = Buffer.from(room.directory);
   const isBelow = locate(room, path).subarray(0, directory.length).equals(directory);
   if (toSystemCode(error) !== "ENOENT" || !isBelow || !(await isMissing(directory))) return undefined;
-  const why = `the workspace's directory "${escapeBytes(directory)}" does not exist (ENOENT)`;
+  const why = `the workspace's directory "${escapeBytes(directory)}" does not exist (ENOENT); choose another with farhand cd`;
   return refusal("ENOENT", `Cannot ${action} "${escapeBytes(path)}": ${why}`, path, error);
 }
 

@@ -1,6 +1,6 @@
 import type { BigIntStats } from "node:fs";
 import type { FileStatus, FileType, Owner } from "../../protocol/file.ts";
-import type { Owners } from "./owners.ts";
+import type { Names } from "./owners.ts";
 
 /** Bytes of the blocks in which a system counts what a file takes, whatever the file system's own are. */
 const BLOCK = 512;
@@ -27,7 +27,7 @@ export function toType(typed: Typed): FileType {
 }
 
 /** What the system told, as callers are told. */
-export async function toStatus(stats: BigIntStats, owners: Owners): Promise<FileStatus> {
+export function toStatus(stats: BigIntStats, names: Names): FileStatus {
   const type = toType(stats);
   return {
     type,
@@ -40,27 +40,23 @@ export async function toStatus(stats: BigIntStats, owners: Owners): Promise<File
     changedAt: toTime(stats.ctimeMs),
     ...(stats.birthtimeMs > 0n && { createdAt: toTime(stats.birthtimeMs) }),
     ...(type.endsWith("device") && { deviceType: toDeviceType(stats.rdev) }),
-    ...(process.platform !== "win32" && (await toPosix(stats, owners))),
+    ...(process.platform !== "win32" && toPosix(stats, names)),
   };
 }
 
-async function toPosix(stats: BigIntStats, owners: Owners) {
+function toPosix(stats: BigIntStats, names: Names) {
   const mode = Number(stats.mode) & 0o7777;
-  const [owner, group] = await Promise.all([
-    toOwner(Number(stats.uid), (id) => owners.findUser(id)),
-    toOwner(Number(stats.gid), (id) => owners.findGroup(id)),
-  ]);
+  const [uid, gid] = [Number(stats.uid), Number(stats.gid)];
   return {
     allocated: Number(stats.blocks) * BLOCK,
     mode: mode.toString(8).padStart(4, "0"),
     permissions: toPermissions(mode),
-    owner,
-    group,
+    owner: toOwner(uid, names.findUser(uid)),
+    group: toOwner(gid, names.findGroup(gid)),
   };
 }
 
-async function toOwner(id: number, find: (id: number) => Promise<string | undefined>): Promise<Owner> {
-  const name = await find(id);
+function toOwner(id: number, name: string | undefined): Owner {
   return name === undefined ? { id } : { id, name };
 }
 

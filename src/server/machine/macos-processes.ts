@@ -7,7 +7,7 @@ export const PS_PROCESSES = [
   "/bin/ps",
   "-axww",
   "-o",
-  "pid=,ppid=,sess=,uid=,user=,state=,time=,rss=,lstart=,args=",
+  "pid=,ppid=,uid=,user=,state=,time=,rss=,lstart=,args=",
 ];
 export const PS_NAMES = ["/bin/ps", "-axww", "-o", "pid=,ucomm="];
 
@@ -21,7 +21,7 @@ const STATES: Readonly<Record<string, ProcessState>> = {
 };
 
 const ROW =
-  /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(\d+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\d+)\s+(\S+\s+\S+\s+\d+\s+[\d:]+\s+\d+)\s?(.*)$/;
+  /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\d+)\s+(\S+\s+\S+\s+\d+\s+[\d:]+\s+\d+)\s?(.*)$/;
 
 /** Reads both, each text as latin1 has its bytes. A process that only one of them shows came or went between. */
 export function parsePs(processes: string, names: string): FoundProcess[] {
@@ -32,7 +32,7 @@ export function parsePs(processes: string, names: string): FoundProcess[] {
     }),
   );
   return processes.split("\n").flatMap((line): FoundProcess[] => {
-    const [row, pid = "", parent, , uid, user = "", state = "", time = "", rss, start = "", args = ""] =
+    const [row, pid = "", parent, uid, user = "", state = "", time = "", rss, start = "", args = ""] =
       ROW.exec(line) ?? [];
     const name = known.get(Number(pid));
     if (row === undefined || name === undefined) return [];
@@ -50,7 +50,7 @@ export function parsePs(processes: string, names: string): FoundProcess[] {
         ...(args === ""
           ? { argv: [] }
           : { argv: [fromBytes(Buffer.from(args, "latin1"))], isLine: true as const }),
-        session: undefined, // ps shows an address in the kernel
+        session: undefined,
         startTime: start,
         marks: [],
       },

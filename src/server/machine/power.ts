@@ -1,12 +1,15 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter } from "node:path";
+import { after } from "../../lib/abort.ts";
 import type { System } from "../../commands/define.ts";
-import { findProgram, StartError } from "../../process/program.ts";
+import { errorCode, findProgram, StartError } from "../../process/program.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { PowerAction } from "../../protocol/machine.ts";
 
 /** Milliseconds for which a program may take to have the system do it. */
 const PATIENCE = 30_000;
+/** Milliseconds for which what it said is waited for once it has ended. */
+const LAST_WORDS = 500;
 /** Characters of what the system says that are passed on. */
 const MAX_SAID = 500;
 /** Where such programs are besides PATH, which often has no directories of the administrator's. */
@@ -110,25 +113,44 @@ function find(name: string, path: string): string | undefined {
   }
 }
 
-/** Runs such an argv to its end. Throws `os_error` with what it says when it fails, or does not end. */
+/** Runs such an argv to its end. Throws `os_error` with what it says when it cannot be run, fails, or does not end. */
 export async function runPower(
   argv: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const child = Bun.spawn([...argv], {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-    env: { ...env },
-    timeout: PATIENCE,
-  });
-  const [said] = await Promise.all([child.stderr.text(), child.exited]);
+  const child = start(argv, env);
+  const said = child.stderr.text();
+  await child.exited;
   if (child.exitCode === 0) return;
   const how = child.signalCode === null ? `exit code ${child.exitCode}` : child.signalCode;
-  const why = said.replace(/\s+/g, " ").trim().slice(0, MAX_SAID);
+  // Somebody whom it left behind may hold its stderr.
+  const late = Promise.withResolvers<string>();
+  using _limit = after(LAST_WORDS, () => late.resolve(""));
+  const why = (await Promise.race([said, late.promise])).replace(/\s+/g, " ").trim().slice(0, MAX_SAID);
   throw new AppError("os_error", `The system refuses: ${argv[0]} ended with ${how}${why && `: ${why}`}`, {
     details: { argv: [...argv], ...(child.exitCode !== null && { exitCode: child.exitCode }) },
   });
+}
+
+function start(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Bun.Subprocess<"ignore", "ignore", "pipe"> {
+  try {
+    return Bun.spawn([...argv], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+      env: { ...env },
+      timeout: PATIENCE,
+    });
+  } catch (error) {
+    const os = errorCode(error);
+    throw new AppError("os_error", `Cannot run ${argv[0]}: the system refuses to start it (${os})`, {
+      details: { os, argv: [...argv] },
+      cause: error,
+    });
+  }
 }
 
 function readStates(): readonly string[] {

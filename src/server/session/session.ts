@@ -18,7 +18,9 @@ import {
   MIN_HEARTBEAT_INTERVAL,
 } from "../../protocol/limits.ts";
 import { Inbox, Outbox } from "../../protocol/reliable.ts";
+import { isPrivate, type WorkspaceName } from "../../protocol/workspace.ts";
 import { createToken } from "../auth.ts";
+import type { Workspaces } from "../workspaces/workspaces.ts";
 import { Calls, type CallsOptions } from "./calls.ts";
 import { Channels, type ChannelsOptions } from "./channels.ts";
 import type { Connection } from "./connection.ts";
@@ -31,6 +33,7 @@ const MAX_UNACKNOWLEDGED_BYTES = 16 * 1024 * 1024;
 export interface SessionOptions
   extends Omit<CallsOptions, "onAnswer">, Pick<ChannelsOptions, "state" | "jobs" | "log"> {
   readonly version: string;
+  readonly workspaces: Pick<Workspaces, "hold" | "discard">;
   readonly boot: string;
   /** Milliseconds that it is kept without a connection. */
   readonly grace: number;
@@ -61,6 +64,7 @@ export class Session {
   #offered: Proof = { generation: 0, token: "" };
   /** What the client has shown to hold. */
   #proven: Proof | undefined;
+  #workspace: { readonly name: WorkspaceName; readonly hold: Disposable } | undefined;
   #expiry: Disposable | undefined;
   #ackTimer: Disposable | undefined;
   #ended = false;
@@ -83,11 +87,12 @@ export class Session {
   }
 
   /** Goes on over this connection; an older one is closed. Throws `protocol_error`. */
-  attach(connection: Connection, { heartbeat, received, resume }: Hello): void {
+  attach(connection: Connection, { heartbeat, received, resume, workspace }: Hello): void {
     const { log, owner, version, boot, grace } = this.#options;
     const isResumed = resume !== undefined && resume.session === this.id;
     this.#expiry?.[Symbol.dispose]();
     this.#replace(connection);
+    if (workspace !== undefined) this.#holdWorkspace(workspace);
     if (isResumed) this.#proven = { generation: resume.generation, token: resume.token };
     this.#offered = { generation: this.#offered.generation + 1, token: createToken() };
     const every = Math.max(MIN_HEARTBEAT_INTERVAL, Math.min(heartbeat, HEARTBEAT_INTERVAL));
@@ -155,10 +160,24 @@ export class Session {
     this.#dropAckTimer();
     this.#calls.abortAll(reason);
     this.#channels.closeAll(onPurpose);
+    this.#dropWorkspace(onPurpose);
     this.#options.onEnd();
     const connection = this.#connection;
     this.#connection = undefined;
     connection?.fail(reason);
+  }
+
+  /** The one that was made up for this session is kept as long as that, however long nobody calls. */
+  #holdWorkspace(name: WorkspaceName): void {
+    if (this.#ended || this.#workspace !== undefined || !isPrivate(name)) return;
+    this.#workspace = { name, hold: this.#options.workspaces.hold(this.#options.owner, name) };
+  }
+
+  #dropWorkspace(forGood: boolean): void {
+    if (this.#workspace === undefined) return;
+    const { name, hold } = this.#workspace;
+    hold[Symbol.dispose]();
+    if (forGood) this.#options.workspaces.discard(this.#options.owner, name);
   }
 
   #replace(connection: Connection): void {

@@ -1,22 +1,84 @@
-import type { WorkspaceAccess } from "../../commands/access/workspace.ts";
+import { realpathSync } from "node:fs";
+import { homedir } from "node:os";
+import type { WorkspaceAccess, WorkspacesAccess } from "../../commands/access/workspace.ts";
+import { delay } from "../../lib/abort.ts";
+import type { Log } from "../../lib/log.ts";
 import type { WorkspaceName } from "../../protocol/workspace.ts";
-import { resolveFromHome } from "../environment.ts";
+import { toAccess } from "./access.ts";
+import { Shelf, type ShelfOptions } from "./shelf.ts";
+import { WorkspaceStore } from "./store.ts";
+
+/** Milliseconds between two sweeps. */
+const SWEEP_INTERVAL = 3_600_000;
 
 export interface WorkspacesOptions {
+  /** Where they are kept. */
+  readonly directory: string;
   /** The server's own environment as jobs inherit it. */
   readonly environment: Readonly<Record<string, string>>;
+  readonly log: Log;
+  /** Milliseconds of the wall clock. */
+  readonly now: () => number;
 }
 
-/** Every user's workspaces. */
-export class Workspaces {
-  readonly #options: WorkspacesOptions;
+/** Sweeps now and then until the signal is aborted. */
+export async function tend(workspaces: Workspaces, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await workspaces.sweep();
+    await delay(SWEEP_INTERVAL, signal);
+  }
+}
 
-  constructor(options: WorkspacesOptions) {
-    this.#options = options;
+/** Every user's workspaces. What one has, no other sees. */
+export class Workspaces {
+  readonly #options: ShelfOptions;
+  readonly #shelves = new Map<string, Shelf>();
+
+  constructor({ directory, environment, log, now }: WorkspacesOptions) {
+    const store = new WorkspaceStore(directory);
+    this.#options = { store, ground: { home: findHome(), environment }, log, now };
+    for (const kept of store.load(log)) this.#shelf(kept.id.owner).adopt(kept);
   }
 
-  access(_owner: string, name: WorkspaceName): WorkspaceAccess {
-    const { environment } = this.#options;
-    return { name, environment, cwd: resolveFromHome("."), resolve: resolveFromHome };
+  /** The workspace of this name, made on its first use. */
+  access(owner: string, name: WorkspaceName): WorkspaceAccess {
+    return toAccess(name, this.#shelf(owner), this.#options.ground.home);
+  }
+
+  /** All of one user's. */
+  accessAll(owner: string): WorkspacesAccess {
+    return this.#shelf(owner);
+  }
+
+  /** Keeps a private workspace, used or not, until disposed. */
+  hold(owner: string, name: WorkspaceName): Disposable {
+    return this.#shelf(owner).hold(name);
+  }
+
+  /** Removes a private workspace that its client is done with, by itself, unless another session holds it. */
+  discard(owner: string, name: WorkspaceName): void {
+    this.#shelf(owner).discard(name);
+  }
+
+  /** Notes on the disk which were used, and removes private ones that were not for a day. */
+  async sweep(): Promise<void> {
+    for (const shelf of [...this.#shelves.values()]) await shelf.sweep();
+  }
+
+  #shelf(owner: string): Shelf {
+    const known = this.#shelves.get(owner);
+    if (known !== undefined) return known;
+    const shelf = new Shelf(owner, this.#options);
+    this.#shelves.set(owner, shelf);
+    return shelf;
+  }
+}
+
+/** Without links, so that what is above it is what its name says; as it is called where it is not there. */
+function findHome(): Uint8Array {
+  try {
+    return realpathSync(Buffer.from(homedir()), "buffer");
+  } catch {
+    return Buffer.from(homedir());
   }
 }

@@ -1,0 +1,53 @@
+import { constants } from "node:fs";
+import { access, realpath, stat } from "node:fs/promises";
+import { toSystemCode } from "../files/failure.ts";
+import { paths } from "../files/path.ts";
+
+/**
+ * The absolute path that one which a caller wrote means in a directory without links. What stands in it behind a name is left
+ * to the system, which follows links before it goes up; before that, `..` is known, also where the directory is gone.
+ */
+export function joinPath(directory: Uint8Array, path: Uint8Array): Buffer {
+  const written = paths.resolve(directory, path);
+  if (process.platform === "win32") return written; // Windows knows no other `..`
+  const { root, names } = paths.split(written);
+  const known = written.equals(path) ? 0 : paths.split(directory).names.length;
+  const above: Buffer[] = [];
+  const below: Buffer[] = [];
+  for (const [index, name] of names.entries()) {
+    if (isName(name, ".")) continue;
+    if (index < known) above.push(name);
+    else if (isName(name, "..") && below.length === 0) above.pop();
+    else below.push(name);
+  }
+  return [...above, ...below].reduce((parent, name) => Buffer.from(paths.join(parent, name)), root);
+}
+
+/** The directory that a path leads to, without links in it. Throws the system's refusal of what cannot be entered. */
+export async function findDirectory(path: Buffer): Promise<Buffer> {
+  const found = await realpath(path, "buffer");
+  await checkEntrance(found);
+  return found;
+}
+
+/** The system's code for why a directory cannot be entered, or undefined if it can. */
+export async function findFault(directory: Uint8Array): Promise<string | undefined> {
+  try {
+    await checkEntrance(Buffer.from(directory));
+    return undefined;
+  } catch (error) {
+    const code = toSystemCode(error);
+    if (code === undefined) throw error;
+    return code;
+  }
+}
+
+async function checkEntrance(directory: Buffer): Promise<void> {
+  if (!(await stat(directory)).isDirectory())
+    throw Object.assign(new Error("It is no directory"), { code: "ENOTDIR" });
+  await access(directory, constants.X_OK);
+}
+
+function isName(name: Buffer, text: string): boolean {
+  return name.length === text.length && name.toString() === text;
+}
