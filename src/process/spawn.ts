@@ -137,10 +137,12 @@ function spawnOnTerminal(file: string, options: SpawnOptions, size: TerminalSize
     const { child, keep, conclude } = startOnPipes(file, options, stdio, { libc, pipe });
     const inherited = findInheritedRss();
     for (const fd of opened.splice(0)) if (fd !== pty.master && !keep.includes(fd)) closeSync(fd);
+    // In this order: once Bun writes to a terminal, it takes its other end for a file that can be sought in.
+    const stdout = openOutput(Bun.file(pty.master).stream(), { libc: pty, number: pty.master });
     return {
       pid: child.pid,
       stdin: pty.openInput(),
-      stdout: openOutput(Bun.file(pty.master).stream(), { libc: pty, number: pty.master }),
+      stdout,
       stderr: undefined,
       resize: (size) => pty.resize(size),
       pipes: [],
