@@ -43,10 +43,12 @@ function spawnOnPty(file: string, options: PtyOptions): Child {
     const { child, keep, conclude } = startLauncher(file, options, [slave, slave, slave], { libc, pipe });
     const ours = [master, keyboard, ...keep];
     for (const fd of opened.splice(0)) if (!ours.includes(fd)) closeSync(fd);
+    // In this order: once Bun writes to a terminal, it takes its other end for a file that can be sought in.
+    const stdout = openOutput(Bun.file(master).stream(), { number: master, pending: calls.pending });
     return {
       pid: child.pid,
       stdin: { ...openInput(keyboard), endOfFile: () => calls.endOfFile(master) },
-      stdout: openOutput(Bun.file(master).stream(), { number: master, pending: calls.pending }),
+      stdout,
       stderr: undefined,
       pipes: [],
       terminal: { canWait: true, resize: (size) => calls.resize(master, size) },
