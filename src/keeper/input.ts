@@ -88,7 +88,7 @@ export class JobInput {
     if (this.#pipe === undefined || this.#ending) return;
     const writer = this.#writer(id);
     if (offset > writer.held) throw missing(offset, writer.held);
-    if (this.#pipe.endOfFile !== undefined) return this.#typeEnd(id, writer, this.#pipe.endOfFile);
+    if (this.#pipe.endOfFile !== undefined) return this.#typeEnd(id, writer, this.#pipe.endOfFile());
     this.#ending = true;
     this.#startDraining();
   }

@@ -23,7 +23,7 @@ import { Holds } from "./holds.ts";
 import { JobInput, type JobInputOptions } from "./input.ts";
 import { Limits, type ReachedLimit } from "./limits.ts";
 import type { JobProgress } from "./link.ts";
-import { type Ending, type JobProcess, type ProcessOptions, startProcess } from "./process.ts";
+import { type JobProcess, type ProcessOptions, startProcess } from "./process.ts";
 
 type Stream = "stdout" | "stderr";
 
@@ -35,9 +35,6 @@ const DISK_RETRY = 250;
 
 /** Milliseconds that whoever ended a job waits for its exit to be recorded after that: a disk may be full. */
 const RECORD_PATIENCE = 2_000;
-
-/** Milliseconds between the hang-up of a terminal and TERM to whoever did not heed that. */
-const HANGUP_PATIENCE = 1_000;
 
 /** Why a job was ended, if it did not end by itself. */
 type Cause = { readonly type: "cancelled"; readonly by: string } | ReachedLimit;
@@ -163,22 +160,9 @@ export class Job {
 
   /** Ends what there is of the job; what ends the program itself first is the cause of its end. */
   async #end(cause: Cause, order: Order): Promise<Ended | undefined> {
-    const ending = await (this.#process?.child.terminal ? this.#hangUp(order) : this.#process?.end(order));
+    const ending = await this.#process?.end(order);
     if (ending?.isCause) this.#cause ??= cause;
     return ending && this.#afterRecord(ending.ended);
-  }
-
-  /** Whoever sits at a terminal ends with it: a shell obeys that, and not TERM. */
-  async #hangUp(order: Order): Promise<Ending | undefined> {
-    if (order.signal !== "SIGTERM") return await this.#process?.end(order);
-    const { grace } = order;
-    const patience = Math.min(HANGUP_PATIENCE, grace);
-    const ending = await this.#process?.end({ signal: "SIGHUP", grace });
-    const insist = () => void this.#process?.end({ signal: "SIGTERM", grace: grace - patience });
-    const limit = ending && after(patience, insist);
-    const stop = () => limit?.[Symbol.dispose]();
-    ending?.ended.then(stop, stop);
-    return ending;
   }
 
   async #afterRecord(ended: Promise<Ended>): Promise<Ended> {

@@ -255,7 +255,7 @@ class Keeper {
     });
   }
 
-  #spawn({ request, start, env, umask, stdin, holder }: FrontMessage & { type: "spawn" }): void {
+  #spawn({ request, start, env, umask, stdin, holder, file }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
     if (libc?.hasRoom(this.#jobs.size) === false)
@@ -274,6 +274,7 @@ class Keeper {
       env,
       umask,
       stdin,
+      file,
       holder,
       grace: () => this.#grace,
       libc,

@@ -35,6 +35,8 @@ export const FrontMessage = v.variant("type", [
     umask: count,
     stdin: v.boolean(),
     holder: v.optional(HolderId),
+    /** What is run, where its argv[0] does not name it (since 1.3). */
+    file: v.optional(v.string()),
   }),
   /** Holds the job at `position` of its ledger; a hold of the same id is replaced. */
   v.object({ type: v.literal("attach"), ...held, position: count }),

@@ -24,7 +24,7 @@ export interface InputPipe {
   /** The program sees the end of its input. Call it after the last `write` has settled. */
   end(): void;
   /** Of a terminal: what is typed for the end of input instead, after which others may type on. */
-  readonly endOfFile?: Uint8Array;
+  readonly endOfFile?: () => Uint8Array;
 }
 
 /** A descriptor of ours that is read. */

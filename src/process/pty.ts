@@ -18,6 +18,8 @@ export interface Pty {
 export interface PtyCalls {
   /** Throws a `StartError` where there is none left. */
   open(size: TerminalSize): Pty;
+  /** What is typed there for the end of input, as things are. */
+  endOfFile(master: number): Uint8Array;
   /** The programs on it are told by SIGWINCH. */
   resize(master: number, size: TerminalSize): void;
   /** Bytes that a read of this end would find. */
@@ -34,6 +36,10 @@ const F_DUPFD_CLOEXEC = 1030;
 const TIOCSWINSZ = 0x5414n;
 const FIONREAD = 0x541bn;
 const POLLIN = 1;
+const IUTF8 = 0o40000;
+const TERMIOS_BYTES = 60;
+/** Where the character for the end of input stands in there. */
+const VEOF_OFFSET = 21;
 const NAME_BYTES = 64;
 
 /** Opened with the first terminal: most keepers never have one. */
@@ -45,6 +51,8 @@ export function openPtyCalls(): PtyCalls {
     ptsname_r: { args: ["i32", "ptr", "u64"], returns: "i32" },
     ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
     fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    tcgetattr: { args: ["i32", "ptr"], returns: "i32" },
+    tcsetattr: { args: ["i32", "i32", "ptr"], returns: "i32" },
     poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
   });
   const held = new Int32Array(1);
@@ -60,6 +68,13 @@ export function openPtyCalls(): PtyCalls {
     if (!isReady || symbols.ptsname_r(master, ptr(name), BigInt(NAME_BYTES)) !== 0) throw unavailable();
     return openSync(name.toString("latin1", 0, name.indexOf(0)), O_RDWR | O_NOCTTY);
   };
+  /** So that erasing a character in the terminal's own line editing erases all its bytes. */
+  const setUtf8 = (slave: number) => {
+    const modes = new Uint32Array(TERMIOS_BYTES / 4);
+    if (symbols.tcgetattr(slave, ptr(modes)) !== 0) return;
+    modes[0] = (modes[0] ?? 0) | IUTF8;
+    symbols.tcsetattr(slave, 0, ptr(modes));
+  };
   return {
     open(size) {
       const master = symbols.posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -67,6 +82,7 @@ export function openPtyCalls(): PtyCalls {
       try {
         resize(master, size);
         const slave = openSlave(master);
+        setUtf8(slave);
         symbols.fcntl(master, F_SETFL, O_NONBLOCK);
         const keyboard = symbols.fcntl(master, F_DUPFD_CLOEXEC, 0);
         if (keyboard >= 0) return { master, keyboard, slave };
@@ -76,6 +92,11 @@ export function openPtyCalls(): PtyCalls {
         closeSync(master);
         throw error;
       }
+    },
+    endOfFile(master) {
+      const modes = new Uint8Array(TERMIOS_BYTES);
+      symbols.tcgetattr(master, ptr(modes));
+      return modes.slice(VEOF_OFFSET, VEOF_OFFSET + 1);
     },
     resize,
     pending(master) {

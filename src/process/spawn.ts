@@ -22,6 +22,8 @@ export interface SpawnOptions {
   readonly stdin: boolean;
   /** Absent on Windows, where Bun's own pipes are used. */
   readonly libc: Libc | undefined;
+  /** What is run, where its argv[0] does not name it. */
+  readonly file?: string | undefined;
   /** The size of the terminal that it runs on, if it does. */
   readonly terminal?: TerminalSize | undefined;
   /** What the program is put under before it runs, and how this executable is run as a launcher, which does that. */
@@ -67,7 +69,8 @@ export interface Child {
 /** Starts a program on real pipes. Throws a `StartError` that says what is wrong with which path. */
 export function spawnProgram(options: SpawnOptions): Child {
   checkDirectory(options.cwd);
-  const file = findProgram(options.argv[0] ?? "", options.cwd, options.env["PATH"] ?? options.env["Path"]);
+  const { argv, cwd, env } = options;
+  const file = findProgram(options.file ?? argv[0] ?? "", cwd, env["PATH"] ?? env["Path"]);
   refuseBatchFile(file);
   const { terminal } = options;
   if (terminal !== undefined) return spawnOnTerminal(file, { ...options, terminal });

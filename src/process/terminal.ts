@@ -8,7 +8,7 @@ import { openPtyCalls } from "./pty.ts";
 import type { Child, SpawnOptions } from "./spawn.ts";
 import { exitOf, findInheritedRss, start, startLauncher } from "./start.ts";
 
-/** What is typed for the end of input: Ctrl-D, which programs that read lines take for it. */
+/** What is typed for the end of input where that cannot be asked: Ctrl-D. */
 const END_OF_FILE = Uint8Array.of(4);
 
 /** Starts a program on a terminal of its own, which is its stdin, stdout and stderr. Throws a `StartError`. */
@@ -43,10 +43,12 @@ function spawnOnPty(file: string, options: PtyOptions): Child {
     const { child, keep, conclude } = startLauncher(file, options, [slave, slave, slave], { libc, pipe });
     const ours = [master, keyboard, ...keep];
     for (const fd of opened.splice(0)) if (!ours.includes(fd)) closeSync(fd);
+    // In this order: once Bun writes to a terminal, it takes its other end for a file that can be sought in.
+    const stdout = openOutput(Bun.file(master).stream(), { number: master, pending: calls.pending });
     return {
       pid: child.pid,
-      stdin: { ...openInput(keyboard), endOfFile: END_OF_FILE },
-      stdout: openOutput(Bun.file(master).stream(), { number: master, pending: calls.pending }),
+      stdin: { ...openInput(keyboard), endOfFile: () => calls.endOfFile(master) },
+      stdout,
       stderr: undefined,
       pipes: [],
       terminal: { canWait: true, resize: (size) => calls.resize(master, size) },
@@ -70,7 +72,7 @@ function spawnOnHostTerminal(
   child.exited.then(close, close);
   return {
     pid: child.pid,
-    stdin: { ...toKeyboard(host), endOfFile: END_OF_FILE },
+    stdin: { ...toKeyboard(host), endOfFile: () => END_OF_FILE },
     stdout: openOutput(host.output),
     stderr: undefined,
     pipes: [],

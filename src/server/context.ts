@@ -3,7 +3,7 @@ import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
 import type { Catalogue } from "./catalogue.ts";
-import { toShell } from "./environment.ts";
+import { toLoginShell, toShell } from "./environment.ts";
 import type { Files } from "./files/files.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Machine } from "./machine/machine.ts";
@@ -58,6 +58,7 @@ export function createContexts({
         close: (jobs) => close({ jobs }, owner),
       },
       toShell,
+      toLoginShell,
     };
   };
 }
