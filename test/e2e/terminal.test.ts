@@ -96,8 +96,9 @@ describe("farhand shell", () => {
     screen.type("sleep 1000\r");
     screen.press("C-z");
     await screen.see(/Stopped/);
-    screen.type("kill -9 %1; wc -c; echo over\rab\r");
-    await screen.see(/\nab$/m);
+    screen.type("kill -9 %1; clear; wc -c; echo over\r");
+    await eventually(() => world.processes(/^wc -c/).length > 0);
+    screen.type("ab\r");
     screen.press("C-d");
     await screen.see(/^3\n+over/m);
     screen.press("C-d");
@@ -247,7 +248,7 @@ describe("The end of a terminal's client", () => {
     const screen = await world.open(
       "$f exec -t -- sh -c 'trap \"echo hup > hup\" HUP; echo ready; while :; do sleep 0.1; done'",
     );
-    await screen.see(/ready/);
+    await screen.see(/^ready$/m);
     for (const pid of world.processes(/exec -t/)) process.kill(pid, "SIGKILL");
     await screen.see(/code 137/);
     expect(await world.job("@last")).toMatchObject({ state: "running" });
