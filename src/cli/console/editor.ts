@@ -59,35 +59,42 @@ export class Editor {
   #read({ prompt, history, complete }: Question): Promise<Answer> {
     const { input, output } = this.#terminal;
     const { promise, resolve } = Promise.withResolvers<Answer>();
-    const asking = createInterface({
+    const asking: Interface = createInterface({
       input,
       output,
       terminal: true,
       prompt,
       history: history.toReversed(),
       historySize: history.length + 1,
-      ...(complete && { completer: toCompleter(complete) }),
+      ...(complete && { completer: toCompleter(complete, () => this.#asking === asking) }),
     });
     this.#asking = asking;
     const lines: string[] = [];
+    let reason: "line" | "interrupted" | undefined;
+    /** Not at once: what came in one go with this key belongs to the next question. */
+    const finish = (why: "line" | "interrupted") => {
+      if (reason === undefined) turn().then(() => asking.close());
+      reason = why;
+    };
     asking.on("line", (line) => {
-      if (lines.push(line) === 1) turn().then(() => asking.close());
+      lines.push(line);
+      finish(reason ?? "line");
     });
     asking.on("SIGINT", () => {
       asking.write(null, { ctrl: true, name: "e" }); // what is below the cursor stays readable
       output.write("^C\n");
+      asking.write(null, { ctrl: true, name: "u" });
       lines.length = 0;
-      this.drop();
-      resolve({ type: "interrupted" });
-      asking.close();
+      finish("interrupted");
     });
     asking.on("close", () => {
       this.#asking = undefined;
-      const [line, ...others] = lines;
-      if (line === undefined) return resolve({ type: "end" });
-      this.#waiting.push(...others);
-      this.#begun = asking.line;
-      resolve({ type: "line", line });
+      const line = reason === "line" ? lines.shift() : undefined;
+      this.#waiting.push(...lines);
+      this.#begun = reason === undefined ? "" : asking.line;
+      resolve(
+        line === undefined ? { type: reason === undefined ? "end" : "interrupted" } : { type: "line", line },
+      );
     });
     asking.prompt();
     if (this.#begun !== "") asking.write(this.#begun);
@@ -96,12 +103,10 @@ export class Editor {
   }
 }
 
-/** Completing never fails: there is nothing to complete then. */
-function toCompleter(complete: NonNullable<Question["complete"]>) {
+/** Completing never fails: there is nothing to complete then. What comes too late, behind the line, is dropped. */
+function toCompleter(complete: NonNullable<Question["complete"]>, isOpen: () => boolean) {
   return (before: string, done: (error: null, result: [string[], string]) => void) => {
-    complete(before).then(
-      (result) => done(null, result),
-      () => done(null, [[], before]),
-    );
+    const finish = (result: [string[], string]) => isOpen() && done(null, result);
+    complete(before).then(finish, () => finish([[], before]));
   };
 }
