@@ -88,12 +88,15 @@ describe("farhand shell", () => {
     const screen = await world.open();
     await screen.see(/far>/);
     screen.type("sleep 1000\r");
+    await eventually(() => world.processes(/^sleep 1000/).length > 0);
     screen.press("C-c");
     await screen.see(/\^C\n+far>/);
     screen.type("cat\r");
+    await eventually(() => world.processes(/^cat/).length > 0);
     screen.press("C-\\");
     await screen.see(/\^\\.*Quit/s);
     screen.type("sleep 1000\r");
+    await eventually(() => world.processes(/^sleep 1000/).length > 0);
     screen.press("C-z");
     await screen.see(/Stopped/);
     screen.type("kill -9 %1; clear; wc -c; echo over\r");
