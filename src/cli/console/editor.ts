@@ -28,6 +28,7 @@ export class Editor {
   #waiting: string[] = [];
   #begun = "";
   #asking: Interface | undefined;
+  #close: (() => void) | undefined;
 
   constructor(terminal: LineTerminal) {
     this.#terminal = terminal;
@@ -53,7 +54,7 @@ export class Editor {
 
   /** Whoever waits for a line gets the end. */
   stop(): void {
-    this.#asking?.close();
+    this.#close?.();
   }
 
   #read({ prompt, history, complete }: Question): Promise<Answer> {
@@ -70,10 +71,27 @@ export class Editor {
     });
     this.#asking = asking;
     const lines: string[] = [];
+    const settle = () => {
+      this.#asking = undefined;
+      const line = reason === "line" ? lines.shift() : undefined;
+      this.#waiting.push(...lines.splice(0));
+      this.#begun = reason === undefined ? "" : asking.line;
+      resolve(
+        line === undefined ? { type: reason === undefined ? "end" : "interrupted" } : { type: "line", line },
+      );
+    };
+    const close = () => {
+      if (this.#asking !== asking) return;
+      try {
+        asking.close();
+      } catch {
+        settle(); // the terminal is gone, and cannot be left as it was
+      }
+    };
     let reason: "line" | "interrupted" | undefined;
     /** Not at once: what came in one go with this key belongs to the next question. */
     const finish = (why: "line" | "interrupted") => {
-      if (reason === undefined) turn().then(() => asking.close());
+      if (reason === undefined) turn().then(close);
       reason = why;
     };
     asking.on("line", (line) => {
@@ -87,15 +105,8 @@ export class Editor {
       lines.length = 0;
       finish("interrupted");
     });
-    asking.on("close", () => {
-      this.#asking = undefined;
-      const line = reason === "line" ? lines.shift() : undefined;
-      this.#waiting.push(...lines);
-      this.#begun = reason === undefined ? "" : asking.line;
-      resolve(
-        line === undefined ? { type: reason === undefined ? "end" : "interrupted" } : { type: "line", line },
-      );
-    });
+    asking.on("close", settle);
+    this.#close = close;
     asking.prompt();
     if (this.#begun !== "") asking.write(this.#begun);
     this.#begun = "";
