@@ -1,6 +1,8 @@
 import { createInterface, type Interface } from "node:readline";
 import { turn } from "../../lib/abort.ts";
 import type { LineTerminal } from "../context.ts";
+import type { Sink } from "../sink.ts";
+import { createCanvas } from "./canvas.ts";
 
 /** What came of asking for a line. */
 export type Answer =
@@ -23,21 +25,24 @@ export interface Question {
  * is a signal then, and what is typed waits for the next question. Lines that come at once, as pasted ones, are given one by one.
  */
 export class Editor {
-  readonly #terminal: LineTerminal;
+  readonly #input: NodeJS.ReadStream;
+  readonly #output: NodeJS.WritableStream;
   /** Lines that came with another one, and the beginning of the one behind them. */
   #waiting: string[] = [];
   #begun = "";
   #asking: Interface | undefined;
   #close: (() => void) | undefined;
 
-  constructor(terminal: LineTerminal) {
-    this.#terminal = terminal;
+  /** `sink`: where everything that is shown on this terminal goes. */
+  constructor(terminal: LineTerminal, sink: Sink) {
+    this.#input = terminal.input;
+    this.#output = createCanvas(terminal, sink);
   }
 
   async ask(question: Question): Promise<Answer> {
     const [line] = this.#waiting.splice(0, 1);
     if (line === undefined) return await this.#read(question);
-    this.#terminal.output.write(`${question.prompt}${line}\n`);
+    this.#output.write(`${question.prompt}${line}\n`);
     return { type: "line", line };
   }
 
@@ -58,7 +63,7 @@ export class Editor {
   }
 
   #read({ prompt, history, complete }: Question): Promise<Answer> {
-    const { input, output } = this.#terminal;
+    const [input, output] = [this.#input, this.#output];
     const { promise, resolve } = Promise.withResolvers<Answer>();
     const asking: Interface = createInterface({
       input,
