@@ -28,6 +28,7 @@ const executables = ["client.ts", "server.ts"];
 const confined: Record<string, readonly string[]> = {
   citty: ["cli", "server", ...executables],
   hono: ["server"],
+  "@valibot/to-json-schema": ["server"],
 };
 
 /** What `protocol/` may use of the system: nothing that reads, writes, waits or asks the time. */

@@ -7,6 +7,7 @@ import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
 import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import { toValue } from "../protocol/value.ts";
 import { DEFAULT_WORKSPACE, WORKSPACES_SINCE } from "../protocol/workspace.ts";
 import { Attachment, toAppError } from "./attachment.ts";
@@ -217,6 +218,11 @@ export class Session implements AsyncDisposable {
     const input = this.#channels.createInput();
     this.#channels.openInput(input, { type: "job", job, writer });
     return input;
+  }
+
+  /** The terminal of a job has this size from now on; the last to say so counts. */
+  resize(job: JobId, { columns, rows }: TerminalSize): void {
+    this.#send({ type: "resize", job, columns, rows });
   }
 
   /** Opens the stdin of a job whose id only the answer to its call tells. */

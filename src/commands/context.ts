@@ -18,4 +18,6 @@ export interface CommandContext {
   readonly input: AsyncIterable<Uint8Array>;
   /** The argv by which this system runs a command line. */
   toShell(line: string): readonly string[];
+  /** The shell that this system gives its user at a login: what is run, and under which argv. */
+  toLoginShell(): { readonly file: string; readonly argv: readonly string[] };
 }

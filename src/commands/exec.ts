@@ -20,6 +20,8 @@ export const exec = defineBackground({
       ),
       /** A command line for the system's shell, instead of `argv`. */
       shell: v.optional(Text),
+      /** The user's login shell, instead of `argv`. */
+      login: v.optional(v.boolean(), false),
       cwd: v.optional(Text),
       env: v.optional(Variables, {}),
       /** Start from an empty environment. */
@@ -36,17 +38,24 @@ export const exec = defineBackground({
       ...Terms.entries,
     }),
     v.check(
-      ({ argv, shell }) => (argv === undefined) !== (shell === undefined),
-      "must have either argv or shell",
+      ({ argv, shell, login }) =>
+        [argv !== undefined, shell !== undefined, login].filter(Boolean).length === 1,
+      "must have either argv, shell or login",
     ),
   ),
 
-  toProgram({ argv, shell, cwd, env, clearEnv, stdin, merge, keepOutput, ...terms }, context) {
+  toProgram({ argv, shell, login, cwd, env, clearEnv, stdin, merge, keepOutput, ...terms }, context) {
+    const { terminal } = terms;
+    const what = login ? context.toLoginShell() : { argv: argv ?? context.toShell(shell ?? "") };
     return {
-      argv: argv ?? context.toShell(shell ?? ""),
+      ...what,
       cwd: context.workspace.resolve(cwd ?? "."),
-      env: { ...(clearEnv ? {} : context.workspace.environment), ...env },
-      stdin,
+      env: {
+        ...(clearEnv ? {} : context.workspace.environment),
+        ...(terminal && { TERM: terminal.term }),
+        ...env,
+      },
+      stdin: stdin || terminal !== undefined,
       merge,
       keepBytes: keepOutput === "all" ? undefined : keepOutput,
       terms,
@@ -56,6 +65,13 @@ export const exec = defineBackground({
   cli: {
     args: {
       detach: { type: "boolean", alias: "d", description: "Print the job's id and leave it running" },
+      tty: { type: "boolean", alias: "t", description: "Run it on a terminal, and make ours that one" },
+      escape: {
+        type: "string",
+        valueHint: "char|none",
+        description:
+          "With -t: begins commands to farhand at the beginning of a line (default ~; ~? lists them)",
+      },
       shell: {
         type: "string",
         valueHint: "line",
@@ -95,6 +111,10 @@ export const exec = defineBackground({
     examples: [
       ["farhand exec -- make test", "stream, separate stdout and stderr, exit with its code"],
       ["farhand exec --shell 'ls *.log | wc -l'", "a command line, read by the server's shell"],
+      [
+        "farhand exec -t -- vi notes.txt",
+        "on a terminal; ~? at the beginning of a line tells how to leave it",
+      ],
       ["farhand exec -d -- ./soak.sh", "print the job's id, leave it running"],
       [
         "farhand exec -d --max-exec-time 1h --label nightly=yes -- ./soak.sh",

@@ -6,13 +6,19 @@ import type { Claim } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import type { OutputPipe } from "../process/pipe.ts";
 import { quote, StartError } from "../process/program.ts";
-import type { Child, ProcessExit } from "../process/spawn.ts";
+import type { Child, ChildTerminal, ProcessExit } from "../process/spawn.ts";
 import type { Order } from "../process/termination.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
-import { DEFAULT_GRACE, MAX_PAYLOAD_BYTES, RUN_AHEAD_BYTES } from "../protocol/limits.ts";
+import {
+  DEFAULT_GRACE,
+  MAX_PAYLOAD_BYTES,
+  RUN_AHEAD_BYTES,
+  TERMINAL_RUN_AHEAD_BYTES,
+} from "../protocol/limits.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 import type { Exit } from "../protocol/packet.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import { Holds } from "./holds.ts";
 import { JobInput, type JobInputOptions } from "./input.ts";
 import { Limits, type ReachedLimit } from "./limits.ts";
@@ -94,7 +100,7 @@ export class Job {
     });
     const spawned = this.#spawn();
     this.#process = spawned instanceof StartError ? undefined : spawned;
-    this.#runAhead = Math.min(RUN_AHEAD_BYTES, (start.keepBytes ?? Number.POSITIVE_INFINITY) / 2);
+    this.#runAhead = toRunAhead(start.keepBytes, this.#process?.child.terminal);
     this.#input = new JobInput(this.#process?.child.stdin, options.input);
     this.#limits = new Limits({
       limits: start.limits ?? {},
@@ -126,6 +132,19 @@ export class Job {
     } catch (error) {
       // There may be no room for a new segment; the front asks again.
       this.#options.log.warn("output not trimmed", { error: describeError(error) });
+    }
+  }
+
+  /** Gives the job's terminal, if it has one, another size; its readers learn where in its output that was. */
+  resize(size: TerminalSize): void {
+    const terminal = this.#process?.child.terminal;
+    if (terminal === undefined || this.#exit !== undefined) return;
+    terminal.resize(size);
+    try {
+      this.#ledger.resize(size);
+      this.#tell();
+    } catch (error) {
+      this.#noteFailure(error); // the screen is as large as it is, written down or not
     }
   }
 
@@ -364,4 +383,10 @@ export class Job {
   #retryDelay(): Promise<void> {
     return delay(DISK_RETRY, this.#controller.signal);
   }
+}
+
+/** Bytes that a job may be ahead of its slowest holder. */
+function toRunAhead(keepBytes = Number.POSITIVE_INFINITY, terminal: ChildTerminal | undefined): number {
+  if (terminal === undefined) return Math.min(RUN_AHEAD_BYTES, keepBytes / 2);
+  return terminal.canWait ? TERMINAL_RUN_AHEAD_BYTES : Number.POSITIVE_INFINITY;
 }

@@ -213,6 +213,10 @@ class Keeper {
       }
       case "end_input":
         return this.#jobs.get(message.job)?.input.end(message.writer, message.offset);
+      case "resize": {
+        const { job, columns, rows } = message;
+        return this.#jobs.get(job)?.resize({ columns, rows });
+      }
       case "signal":
         return this.#answer(message, this.#jobs.get(message.job)?.signal(message.signal));
       case "cancel": {
@@ -251,7 +255,7 @@ class Keeper {
     });
   }
 
-  #spawn({ request, start, env, umask, stdin, holder }: FrontMessage & { type: "spawn" }): void {
+  #spawn({ request, start, env, umask, stdin, holder, file }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
     if (libc?.hasRoom(this.#jobs.size) === false)
@@ -270,6 +274,7 @@ class Keeper {
       env,
       umask,
       stdin,
+      file,
       holder,
       grace: () => this.#grace,
       libc,

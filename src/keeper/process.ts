@@ -25,6 +25,8 @@ export interface ProcessOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
   readonly stdin: boolean;
+  /** What is run, where its argv[0] does not name it. */
+  readonly file?: string | undefined;
   readonly libc: Libc | undefined;
   /** Runs this executable to put a program under limits; undefined where the system's own programs do that. */
   readonly launcher: Launcher | undefined;
@@ -37,13 +39,13 @@ export interface ProcessOptions {
 /** Starts a job's program, under its limits and with its id in the environment. Throws a `StartError`. */
 export function startProcess(options: ProcessOptions): JobProcess {
   const { start, reaper, table } = options;
-  const { argv, cwd, job, merge, limits = {} } = start;
+  const { argv, cwd, job, merge, limits = {}, terminal } = start;
   const confinement = confine(limits, job);
   try {
     const env = { ...options.env, [MARK]: job };
-    const child = spawnProgram({ ...options, argv, cwd, merge, env, confinement });
+    const child = spawnProgram({ ...options, argv, cwd, merge, env, confinement, terminal });
     reaper?.leave(child.pid, child.exited);
-    return new JobProcess(child, job, { group: confinement?.group, table });
+    return new JobProcess(child, job, { group: confinement?.group, table, hangsUp: terminal !== undefined });
   } catch (error) {
     confinement?.group?.[Symbol.dispose]();
     throw error;
@@ -53,6 +55,7 @@ export function startProcess(options: ProcessOptions): JobProcess {
 interface Surroundings {
   readonly group: Cgroup | undefined;
   readonly table: ProcessTable;
+  readonly hangsUp: boolean;
 }
 
 /** A job's program, and all that came of it. */
@@ -61,17 +64,19 @@ export class JobProcess implements Disposable {
   readonly identity: ProcessIdentity;
   readonly #group: Cgroup | undefined;
   readonly #tree: Tree;
+  readonly #hangsUp: boolean;
   #termination: Termination | undefined;
   /** Endings that were asked for, until it is known whether there is anything to end. */
   readonly #asked = new Set<Promise<unknown>>();
   /** The leader is waited for, so that its pid may be given to another process. */
   #reaped = false;
 
-  /** `job`: the id that its processes carry. `group`: the control group that they are in. */
-  constructor(child: Child, job: string, { group, table }: Surroundings) {
+  /** `job`: the id that its processes carry. `group`: the control group that they are in. `hangsUp`: on a terminal, which hangs up. */
+  constructor(child: Child, job: string, { group, table, hangsUp }: Surroundings) {
     this.child = child;
     this.identity = { pid: child.pid, startTime: findStartTime(child.pid) ?? "" };
     this.#group = group;
+    this.#hangsUp = hangsUp;
     this.#tree = new Tree({
       leader: this.identity,
       mark: job,
@@ -128,6 +133,7 @@ export class JobProcess implements Disposable {
         find: () => this.#tree.findSoon(),
         leader: this.identity,
         killAll: () => this.#killAll(),
+        hangsUp: this.#hangsUp,
       },
       order,
     );

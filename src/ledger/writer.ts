@@ -19,6 +19,7 @@ import {
   type Totals,
   writeRecordHeader,
 } from "../protocol/packet.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import {
   encodeSegmentHeader,
   listSegments,
@@ -147,17 +148,25 @@ export class LedgerWriter implements Disposable {
     this.#totals = said(this.#totals, stream, bytes.length);
   }
 
+  /** Appends that the program's terminal has another size from here on. */
+  resize(size: TerminalSize): void {
+    this.#record("resize", () => size);
+  }
+
   /** Appends the exit, and answers it with what was said before it. */
   exit(body: Omit<Exit, "totals">): Exit {
-    return this.#end("exit", (totals) => ({ ...body, totals }));
+    return this.#record("exit", (totals) => ({ ...body, totals }));
   }
 
   /** Appends the close, after which nothing may follow. */
   close(exit: Exit): void {
-    this.#end("closed", (totals) => ({ exit, totals }));
+    this.#record("closed", (totals) => ({ exit, totals }));
   }
 
-  #end<const B extends Exit | Closed>(kind: "exit" | "closed", toBody: (totals: Totals) => B): B {
+  #record<B extends TerminalSize | Exit | Closed>(
+    kind: "resize" | "exit" | "closed",
+    toBody: (totals: Totals) => B,
+  ): B {
     this.#markGap();
     const body = toBody(this.#totals);
     const record = encodeRecord(kind, this.#stamp(), body);

@@ -1,6 +1,5 @@
 import { closeSync, readSync } from "node:fs";
 import * as v from "valibot";
-import type { Confinement } from "./confinement.ts";
 import { type LaunchOrder, LaunchReport } from "./launch.ts";
 import type { Libc } from "./libc.ts";
 import { openInput } from "./pipe.ts";
@@ -22,7 +21,7 @@ export interface LauncherPipes {
   /** Gives it its order. */
   send(order: LaunchOrder): void;
   /** What it said, if it came to that. Call it when the process has ended. */
-  conclude(name: string, file: string, confinement: Confinement): Launched | undefined;
+  conclude(name: string, file: string, nice: number | undefined): Launched | undefined;
 }
 
 /** `order` is written, `report` read by us. */
@@ -36,14 +35,12 @@ export function openLauncherPipes(libc: Libc, order: number, report: number): La
         .catch(() => {}) // a launcher that ended early tells why
         .finally(() => pipe.end());
     },
-    conclude(name, file, confinement) {
+    conclude(name, file, nice) {
       const reports = readAll(report)
         .split("\n")
         .flatMap((line) => (line === "" ? [] : [v.parse(LaunchReport, JSON.parse(line))]));
       const last = reports.at(-1);
-      return (
-        last && { ...last, failure: last.failure && toStartError(last.failure, name, file, confinement) }
-      );
+      return last && { ...last, failure: last.failure && toStartError(last.failure, name, file, nice) };
     },
   };
 }
@@ -63,7 +60,7 @@ function toStartError(
   { step, code }: NonNullable<LaunchReport["failure"]>,
   name: string,
   file: string,
-  { nice }: Confinement,
+  nice: number | undefined,
 ): StartError {
   const refuse = (why: string) =>
     new StartError("start_failed", `Cannot run ${quote(name)}: ${why} (${code})`);
@@ -74,6 +71,8 @@ function toStartError(
       return refuse("its resource limits cannot be set");
     case "groups":
       return refuse("it cannot be put into its control group");
+    case "terminal":
+      return refuse("its terminal cannot be given to it");
     case "program":
       return explainRefusal(code, name, file);
   }

@@ -25,6 +25,8 @@ export interface TerminationOptions {
   readonly leader: ProcessIdentity;
   /** Kills all at once where the system can; it comes besides KILL. */
   readonly killAll?: (() => void) | undefined;
+  /** Before TERM they are told that their terminal is gone, which is what a shell ends at. */
+  readonly hangsUp?: boolean;
 }
 
 /**
@@ -74,7 +76,8 @@ export class Termination {
   #tell(living: readonly ProcessRow[]): void {
     const fresh = living.filter((row) => !this.#told.has(toKey(row)));
     const isFirst = this.#told.size === 0;
-    for (const signal of [this.#signal, "SIGCONT"] as const) this.#send(signal, fresh, isFirst);
+    const hangup = this.#options.hangsUp === true && this.#signal === "SIGTERM" ? (["SIGHUP"] as const) : [];
+    for (const signal of [...hangup, this.#signal, "SIGCONT"] as const) this.#send(signal, fresh, isFirst);
     for (const row of fresh) this.#told.add(toKey(row));
   }
 

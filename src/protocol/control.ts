@@ -3,6 +3,7 @@ import { AppError, ErrorBody } from "./error.ts";
 import { Hello, Welcome } from "./hello.ts";
 import { HolderId, JobId, WriterId } from "./id.ts";
 import { MAX_CONTROL_FRAME_BYTES, MAX_JSON_DEPTH } from "./limits.ts";
+import { TerminalSize } from "./terminal.ts";
 import { Value } from "./value.ts";
 import { WorkspaceName } from "./workspace.ts";
 
@@ -72,6 +73,13 @@ const OpenCallInput = v.object({
   channel: channelId,
   call: callId,
 });
+/** The terminal of a job has this size from now on, and its program is told. */
+const Resize = v.object({
+  type: v.literal("resize"),
+  ...sequenced,
+  job: JobId,
+  ...TerminalSize.entries,
+});
 const Close = v.object({ type: v.literal("close"), ...sequenced, channel: channelId });
 const End = v.object({ type: v.literal("end"), ...sequenced, channel: channelId, position: count });
 const Discard = v.object({
@@ -121,6 +129,7 @@ export const ClientFrame = v.variant("type", [
   OpenInput,
   OpenEvents,
   OpenCallInput,
+  Resize,
   Close,
   End,
   Discard,

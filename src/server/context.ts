@@ -3,7 +3,7 @@ import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
 import type { Catalogue } from "./catalogue.ts";
-import { toShell } from "./environment.ts";
+import { toLoginShell, toShell } from "./environment.ts";
 import type { Files } from "./files/files.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import type { Machine } from "./machine/machine.ts";
@@ -49,7 +49,7 @@ export function createContexts({
       workspaces: workspaces.accessAll(owner),
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
-        return (room ??= files.access(toBytes(workspace.cwd)));
+        return (room ??= files.access(toBytes(workspace.cwd), signal));
       },
       jobs: jobs.access(owner),
       machine: machine.access(workspace, signal),
@@ -58,6 +58,7 @@ export function createContexts({
         close: (jobs) => close({ jobs }, owner),
       },
       toShell,
+      toLoginShell,
     };
   };
 }

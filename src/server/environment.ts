@@ -1,3 +1,6 @@
+import { userInfo } from "node:os";
+import { basename } from "node:path";
+
 /** The environment that jobs and keepers inherit: the server's own, less what steers Bun or Farhand itself. */
 export function toJobEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   return Object.fromEntries(
@@ -10,4 +13,11 @@ export function toJobEnvironment(env: Readonly<Record<string, string | undefined
 /** The argv by which this system runs a command line. */
 export function toShell(line: string): readonly string[] {
   return process.platform === "win32" ? ["cmd.exe", "/d", "/s", "/c", line] : ["/bin/sh", "-c", line];
+}
+
+/** The shell of the user's login, which a dash before its name tells that it is one. */
+export function toLoginShell(): { readonly file: string; readonly argv: readonly string[] } {
+  if (process.platform === "win32") return { file: "powershell.exe", argv: ["powershell.exe", "-NoLogo"] };
+  const file = userInfo().shell || process.env["SHELL"] || "/bin/sh";
+  return { file, argv: [`-${basename(file)}`] };
 }

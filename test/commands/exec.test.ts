@@ -13,6 +13,7 @@ function toContext(environment: Readonly<Record<string, string>>): CommandContex
     workspace: { environment, resolve: (path: string) => path } as WorkspaceAccess,
     workspaces: undefined as never,
     toShell: (line) => ["sh", "-c", line],
+    toLoginShell: () => ({ file: "/bin/bash", argv: ["-bash"] }),
     jobs: undefined as never,
     files: undefined as never,
     machine: undefined as never,

@@ -145,11 +145,19 @@ export class Starter {
   async #spawn(job: Job, link: KeeperLink, { holder, program }: JobRequest): Promise<boolean> {
     const { register, umask } = this.#options;
     const { start } = job;
-    const { env, stdin } = program;
+    const { env, stdin, file } = program;
     job.startedFor = holder;
     register.admit(job);
     try {
-      const spawn = { type: "spawn" as const, start, env, umask, stdin, ...(holder && { holder }) };
+      const spawn = {
+        type: "spawn" as const,
+        start,
+        env,
+        umask,
+        stdin,
+        ...(holder && { holder }),
+        ...(file && { file }),
+      };
       const reply = await link.request(spawn);
       const isCreated = reply.type === "spawned" && reply.created;
       if (isCreated) register.note(job);

@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import * as v from "valibot";
 import { after } from "../../lib/abort.ts";
+import { describeError } from "../../lib/log.ts";
 import type { Beat, ClientFrame, ServerMessage } from "../../protocol/control.ts";
 import type { DataFrame } from "../../protocol/data.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -213,6 +214,8 @@ export class Session {
         return this.#channels.openEvents(frame);
       case "open_call_input":
         return this.#channels.openCallInput(frame);
+      case "resize":
+        return this.#startResizing(frame);
       case "close":
         return this.#channels.close(frame.channel);
       case "end":
@@ -228,6 +231,15 @@ export class Session {
       case "goodbye":
         return connection.leave();
     }
+  }
+
+  /** Of a job that is just being started, once it has been. Who has no such job, or one without a terminal, changes nothing. */
+  #startResizing({ job: id, columns, rows }: Extract<ClientFrame, { type: "resize" }>): void {
+    const { jobs, log } = this.#options;
+    jobs
+      .findSoon(id)
+      .then((job) => job?.keeper?.send({ type: "resize", job: job.start.job, columns, rows }))
+      .catch((error: unknown) => log.error("resize failed", { job: id, error: describeError(error) }));
   }
 
   /** What we have sent. What we have taken is said again too, in case that was lost. */
