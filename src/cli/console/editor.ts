@@ -3,6 +3,7 @@ import { turn } from "../../lib/abort.ts";
 import type { LineTerminal } from "../context.ts";
 import type { Sink } from "../sink.ts";
 import { createCanvas } from "./canvas.ts";
+import { openKeys } from "./keys.ts";
 
 /** What came of asking for a line. */
 export type Answer =
@@ -65,8 +66,9 @@ export class Editor {
   #read({ prompt, history, complete }: Question): Promise<Answer> {
     const [input, output] = [this.#input, this.#output];
     const { promise, resolve } = Promise.withResolvers<Answer>();
+    const keys = openKeys(input, (text) => asking.write(text));
     const asking: Interface = createInterface({
-      input,
+      input: keys.stream,
       output,
       terminal: true,
       prompt,
@@ -77,6 +79,7 @@ export class Editor {
     this.#asking = asking;
     const lines: string[] = [];
     const settle = () => {
+      keys.stop();
       this.#asking = undefined;
       const line = reason === "line" ? lines.shift() : undefined;
       this.#waiting.push(...lines.splice(0));
@@ -106,7 +109,7 @@ export class Editor {
     asking.on("SIGINT", () => {
       asking.write(null, { ctrl: true, name: "e" }); // what is below the cursor stays readable
       output.write("^C\n");
-      asking.write(null, { ctrl: true, name: "u" });
+      Object.assign(asking, { line: "", cursor: 0 }); // without showing a prompt that nobody is to type at
       lines.length = 0;
       finish("interrupted");
     });
