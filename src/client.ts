@@ -1,3 +1,4 @@
+import { isatty } from "node:tty";
 import { findIgnored, INTERRUPTS, Interrupts } from "./cli/interrupts.ts";
 import { main } from "./cli/main.ts";
 import { Sink } from "./cli/sink.ts";
@@ -15,6 +16,7 @@ const running = main(process.argv.slice(2), {
   isStderrTerminal: () => process.stderr.isTTY === true,
   screen: findScreen,
   terminal: findTerminal,
+  localTerminal: findLocalTerminal,
 });
 // Once it is on its way: a short command should not wait for this.
 const ignored = findIgnored();
@@ -25,6 +27,15 @@ INTERRUPTS.forEach((name) => {
 const code = await running;
 // All output is written; a pending read of a stdin that stays open must not hold us up.
 process.exit(code);
+
+async function findLocalTerminal() {
+  if (!isatty(0)) return undefined;
+  const { openLocalTerminal } = await import("./cli/raw-mode.ts");
+  return openLocalTerminal((name, listener) => {
+    process.on(name, listener);
+    return { [Symbol.dispose]: () => void process.off(name, listener) };
+  });
+}
 
 function findTerminal() {
   const { stdin, stdout } = process;

@@ -28,6 +28,7 @@ const executables = ["client.ts", "server.ts"];
 const confined: Record<string, readonly string[]> = {
   citty: ["cli", "server", ...executables],
   hono: ["server"],
+  "@valibot/to-json-schema": ["server"],
   "@xterm/headless": ["cli"],
 };
 

@@ -10,6 +10,7 @@ import { complain, type Context, openSession } from "./context.ts";
 import { escapeArg, parseEscape } from "./escape-keys.ts";
 import { attend, attendOnTerminal } from "./exec.ts";
 import { Following } from "./following.ts";
+import { toMapped } from "./mapped.ts";
 import { Mute } from "./mute.ts";
 import { toRecalled } from "./recall.ts";
 import type { Verb } from "./verb.ts";
@@ -113,25 +114,18 @@ async function attachTerminal(
   // What stood here goes up, where it can be scrolled back to.
   context.sinks.stdout.write(`\x1b[${own.rows};1H${"\n".repeat(own.rows)}`);
   const shown = isReadOnly ? toMuted(output) : output;
-  return await attendOnTerminal(session, toAttached(session, job, shown, wanted), context, { escape });
+  return await attendOnTerminal(session, toAttached(session, job, shown, wanted), context, {
+    escape,
+    isReadOnly,
+  });
 }
 
 /** Nobody would read what our terminal answers. */
 function toMuted(output: Readable): Readable {
   const mute = new Mute();
-  return {
-    missing: undefined,
-    get next() {
-      return output.next;
-    },
-    consumed: (packet) => output.consumed(packet),
-    discard: (stream) => output.discard(stream),
-    close: (error) => output.close(error),
-    async *[Symbol.asyncIterator]() {
-      for await (const packet of output)
-        yield packet.type === "stdout" ? { ...packet, bytes: mute.pass(packet.bytes) } : packet;
-    },
-  };
+  return toMapped(output, (packet) =>
+    packet.type === "stdout" ? { ...packet, bytes: mute.pass(packet.bytes) } : packet,
+  );
 }
 
 function toAttached(

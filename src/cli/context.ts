@@ -7,6 +7,7 @@ import type { Log } from "../lib/log.ts";
 import type { Globals } from "./globals.ts";
 import type { Interrupts } from "./interrupts.ts";
 import type { Sinks } from "./play.ts";
+import type { LocalTerminal } from "./raw-mode.ts";
 import { announceReconnecting } from "./reconnecting.ts";
 import type { StandingSession } from "./standing.ts";
 
@@ -25,6 +26,8 @@ export interface Surroundings {
   readonly screen: () => Screen | undefined;
   /** Stdin and stdout, if both are a terminal, for whoever asks for lines there; asked only when it matters. */
   readonly terminal: () => LineTerminal | undefined;
+  /** Our stdin, if that is a terminal, for whoever makes it that of a job; asked only when it matters. */
+  readonly localTerminal: () => Promise<LocalTerminal | undefined>;
   /** In a console: what runs there gets our stdin only where that is asked for. */
   readonly isConsole?: boolean;
 }

@@ -7,6 +7,7 @@ import {
   launchDetached,
   type Launched,
 } from "../client/launch.ts";
+import type { Readable } from "../client/output.ts";
 import type { Session } from "../client/session.ts";
 import { exec as command } from "../commands/exec.ts";
 import { kill } from "../commands/kill.ts";
@@ -22,6 +23,7 @@ import { explainOutcome, toExitCode } from "./exit.ts";
 import { play, type Played } from "./play.ts";
 import { Relay } from "./relay.ts";
 import { renderJson, renderPlain } from "./render.ts";
+import type { TerminalOptions } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
 
 /** Runs a program and answers the exit code that says how it ended. */
@@ -31,12 +33,20 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const { isConsole = false } = context;
   const isDetached = values.flag("detach");
   const isOpen = values.flag("open-stdin");
+  const isOnTerminal = values.flag("tty");
+  if (isOnTerminal && context.globals.json)
+    throw new AppError("invalid_input", "Cannot show a terminal as JSON: leave --json out");
   const stdin = isOpen || (values.choice("stdin") ?? (!isDetached && !isConsole));
-  const input = { ...command.cli.toInput(values), stdin };
+  const terminal = isOnTerminal ? { terminal: (await import("./terminal.ts")).toTerminal(context) } : {};
+  const input = { ...command.cli.toInput(values), stdin, ...terminal };
   await using session = await openSession(context);
   const asked = { input, feeds: !isOpen };
   if (isDetached) return await startDetached(session, asked, context);
-  return await attend(session, launchAttached(session, input, undefined, asked), context);
+  const attached = launchAttached(session, input, undefined, asked);
+  if (!isOnTerminal) return await attend(session, attached, context);
+  const { parseEscape } = await import("./escape-keys.ts");
+  const escape = parseEscape(values.text("escape") ?? "~");
+  return await attendOnTerminal(session, attached, context, { ...input, escape });
 }
 
 interface Asked {
@@ -72,6 +82,21 @@ async function feedOrCancel(
     if (!signal.aborted) await invoke(session, kill, { job, grace: DEFAULT_GRACE }, signal).catch(() => {}); // it has ended by itself
     throw error;
   }
+}
+
+/** The same of a job on a terminal, whose end of ours is our own. */
+export async function attendOnTerminal(
+  session: Session,
+  attached: Attached,
+  context: Context,
+  options: Omit<TerminalOptions, "show">,
+): Promise<number> {
+  const { attendTerminal } = await import("./terminal.ts");
+  const show = async (output: Readable) => {
+    const { job, exit } = await playToExit({ ...attached, output }, context);
+    return () => conclude(exit, job, context);
+  };
+  return await attendTerminal(session, attached, context, { ...options, show });
 }
 
 /** Shows what a job writes that waits for us, passes on our stdin and signals, and answers the code that says how it ended. */

@@ -10,6 +10,7 @@ const PRIVATE = [
 const ON_AT_FIRST: readonly Mode[] = ["?7", "?25"];
 const ORIGIN = 6;
 const INSERT = 4;
+const KEYPAD = "?66";
 /** Keyboard protocols that programs have entered one within the other; terminals keep no more either. */
 const MAX_KEYBOARDS = 16;
 
@@ -45,7 +46,7 @@ export class Modes {
   paint(): string {
     const keyboard = this.#keyboards.at(-1);
     return [
-      ...[...this.#modes].map(([mode, isOn]) => `\x1b[${mode}${isOn ? "h" : "l"}`),
+      ...[...this.#modes].map(toSequence),
       ...this.#settings.values(),
       keyboard === undefined ? "" : `\x1b[>${keyboard}u`,
       ...[...this.#charsets].map(([set, final]) => `\x1b${set}${final}`),
@@ -65,8 +66,8 @@ export class Modes {
         if (params.includes(INSERT)) this.#note(`${INSERT}`, isOn);
       });
     }
-    onEscape(parser, { final: "=" }, () => this.#note("?66", true));
-    onEscape(parser, { final: ">" }, () => this.#note("?66", false));
+    onEscape(parser, { final: "=" }, () => this.#note(KEYPAD, true));
+    onEscape(parser, { final: ">" }, () => this.#note(KEYPAD, false));
   }
 
   #watchKeys(parser: Parser): void {
@@ -103,6 +104,12 @@ export class Modes {
     this.#keyboards = [];
     this.#isOrigin = false;
   }
+}
+
+/** The keypad's has a sequence of its own, which more terminals know. */
+function toSequence([mode, isOn]: readonly [Mode, boolean]): string {
+  if (mode === KEYPAD) return isOn ? "\x1b=" : "\x1b>";
+  return `\x1b[${mode}${isOn ? "h" : "l"}`;
 }
 
 /** Mouse, focus and pasting, which a soft reset leaves as they are. */

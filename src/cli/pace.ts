@@ -1,6 +1,7 @@
 import type { Readable } from "../client/output.ts";
 import { delay } from "../lib/abort.ts";
 import type { Packet } from "../protocol/packet.ts";
+import { toRead } from "./mapped.ts";
 
 export interface Pace {
   /** How many times as fast as it was written. */
@@ -11,18 +12,7 @@ export interface Pace {
 
 /** The same output, each packet as long after the one before as it was written after that. The first comes at once. */
 export function toPaced(output: Readable, pace: Pace, signal: AbortSignal): Readable {
-  return {
-    get missing() {
-      return output.missing;
-    },
-    get next() {
-      return output.next;
-    },
-    consumed: (packet) => output.consumed(packet),
-    discard: (stream) => output.discard(stream),
-    close: (error) => output.close(error),
-    [Symbol.asyncIterator]: () => takeTime(output, pace, signal),
-  };
+  return toRead(output, () => takeTime(output, pace, signal));
 }
 
 async function* takeTime(

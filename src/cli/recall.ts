@@ -2,6 +2,7 @@ import type { Readable } from "../client/output.ts";
 import { delay } from "../lib/abort.ts";
 import type { Packet } from "../protocol/packet.ts";
 import type { Terminal, TerminalSize } from "../protocol/terminal.ts";
+import { toRead } from "./mapped.ts";
 import { Screen } from "./screen.ts";
 
 /** Milliseconds that a program has to paint itself anew for a size that it is given for that alone. */
@@ -9,7 +10,7 @@ const REPAINT = 100;
 /** Milliseconds within which a new size must be in force; a keeper of an older version knows none. */
 const PATIENCE = 3_000;
 
-/** The number of a packet that is none of the job's. */
+/** The number of a packet that is none of the job's: that it was consumed means nothing. */
 const PAINTED = -1;
 
 export interface RecallOptions {
@@ -39,22 +40,12 @@ interface Recalled {
  */
 export function toRecalled(options: RecallOptions): Readable {
   const { output } = options;
-  return {
-    missing: undefined,
-    get next() {
-      return output.next;
-    },
-    consumed(packet) {
-      if (packet.number !== PAINTED) output.consumed(packet);
-    },
-    discard: (stream) => output.discard(stream),
-    close: (error) => output.close(error),
-    async *[Symbol.asyncIterator]() {
-      const { painting, rest } = await recall(options);
-      yield { type: "stdout", number: PAINTED, at: 0, bytes: new TextEncoder().encode(painting) };
-      yield* rest;
-    },
+  const read = async function* () {
+    const { painting, rest } = await recall(options);
+    yield { type: "stdout", number: PAINTED, at: 0, bytes: new TextEncoder().encode(painting) } as const;
+    yield* rest;
   };
+  return toRead(output, read, { isPartial: true });
 }
 
 /**

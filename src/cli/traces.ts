@@ -13,6 +13,7 @@ const UNDO = {
   keys: "\x1b[>4m",
   shape: "\x1b[0 q",
   charset: "\x1b(B\x0f",
+  style: "\x1b[m",
 } as const;
 
 /** What a program has left a terminal in, so that whoever leaves that program can leave the terminal as it was. */
@@ -52,6 +53,10 @@ export class Traces {
       case " q":
         this.#others.add("shape");
         break;
+      case "m":
+        if (["", "0"].includes(params.at(-1) ?? "")) this.#others.delete("style");
+        else this.#others.add("style");
+        break;
       case ">m":
         this.#others.add("keys");
         break;
@@ -63,7 +68,7 @@ export class Traces {
     }
   }
 
-  /** What undoes it all. */
+  /** What undoes it all; nothing if there is nothing to undo. */
   restore(): string {
     const changed = [...this.#modes].filter(([mode, isOn]) => isOn !== ON_AT_FIRST.includes(mode));
     const toUndo = ([mode, isOn]: readonly [number, boolean]) => `\x1b[?${mode}${isOn ? "l" : "h"}`;
@@ -73,7 +78,6 @@ export class Traces {
       ...changed.filter(([mode]) => !SCREENS.includes(mode)).map(toUndo),
       ...Object.entries(UNDO).flatMap(([name, undo]) => (name !== "region" && this.#has(name) ? [undo] : [])),
       ...changed.filter(([mode]) => SCREENS.includes(mode)).map(toUndo),
-      "\x1b[m",
     ].join("");
   }
 

@@ -3,6 +3,8 @@ import { type Group, isGroup, type Verb } from "./verb.ts";
 /** Every verb, loaded when it is wanted: a short command should not wait for the others. */
 export const verbs = {
   exec: async () => (await import("./exec.ts")).exec,
+  shell: async () => (await import("./shell.ts")).shell,
+  attach: async () => (await import("./attach.ts")).attach,
   follow: async () => (await import("./follow.ts")).follow,
   jobs: async () => (await import("./jobs.ts")).jobs,
   job: async () => (await import("./job.ts")).job,

@@ -21,6 +21,15 @@ export function toClientError(error: unknown): ClientError {
   return new ClientError(code, message, { details, cause: error });
 }
 
+/** Settles as `work` does. What the server did not say, nor the signal, it throws as a `ClientError`. */
+export async function answered<T>(work: Promise<T>, session: Session, signal?: AbortSignal): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw isAnswer(error, session) || signal?.aborted === true ? error : toClientError(error);
+  }
+}
+
 /** Whether an error is what the server says of a call, and not that its answer is unknown. */
 export function isAnswer(error: unknown, session: Session): error is AppError {
   if (!(error instanceof AppError) || error instanceof ClientError) return false;

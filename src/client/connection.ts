@@ -1,20 +1,17 @@
-import * as v from "valibot";
-import { builtins, type Builtins, findCommand } from "../commands/index.ts";
 import { exec } from "../commands/exec.ts";
-import { commands as describeCommands } from "../commands/commands.ts";
+import { builtins } from "../commands/index.ts";
 import { ping } from "../commands/ping.ts";
 import type { From } from "../protocol/control.ts";
-import type { CommandDescription } from "../protocol/description.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobFilter } from "../protocol/filter.ts";
 import type { Welcome } from "../protocol/hello.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { JobSummary } from "../protocol/job.ts";
-import { type Asked, parseArguments, parseOptions } from "./arguments.ts";
-import type { Callable } from "./call-reading.ts";
-import { ClientError } from "./client-error.ts";
-import { createLimit, openCall, openJob, toListening } from "./calling.ts";
-import { createCommands, toCamelCase, toCustom } from "./custom.ts";
+import { parseArguments } from "./arguments.ts";
+import { Caller } from "./caller.ts";
+import { createLimit, toListening } from "./calling.ts";
+import { answered } from "./client-error.ts";
+import { createCommands, toCamelCase } from "./custom.ts";
 import { invoke } from "./invoke.ts";
 import { JobReading } from "./job-reading.ts";
 import { createHolderId, type ExecInput, launchDetached } from "./launch.ts";
@@ -22,12 +19,9 @@ import { type JobListener, Listener } from "./listener.ts";
 import { findJobs, listJobs, pruneJobs } from "./listing.ts";
 import type { AnyName, CallArguments, CalledAnswer, CommandMethods, Commands } from "./methods.ts";
 import type { CallOptions } from "./options.ts";
-import { collectCall, collectJob, type JobReply, type JobSuccess } from "./reply.ts";
+import type { JobReply, JobSuccess } from "./reply.ts";
 import type { Accepted, ConnectionState, Session } from "./session.ts";
 import { type JobEvent, watchJobs } from "./watch.ts";
-
-/** The input of any command that becomes a job. */
-const Fields = v.record(v.string(), v.unknown());
 
 /** A program with its arguments, or a line for the server's shell, as it is or named. */
 export type Command = readonly string[] | string | { readonly shell: string };
@@ -35,7 +29,10 @@ export type Command = readonly string[] | string | { readonly shell: string };
 /** How a program is run, and how the call for it is made. */
 export interface ExecOptions extends Omit<ExecInput, "argv" | "shell" | "stdin">, CallOptions {}
 
-export type StartOptions = Omit<ExecInput, "argv" | "shell" | "stdin">;
+export interface StartOptions extends Omit<ExecInput, "argv" | "shell" | "stdin"> {
+  /** Leave its stdin open, for `sendInput`; else it is empty. */
+  readonly stdin?: boolean;
+}
 
 export interface FollowOptions extends Omit<CallOptions, "complete" | "stdin"> {
   /** The first packet wanted (default 0). */
@@ -53,11 +50,11 @@ export interface Connection extends Omit<CommandMethods, "exec" | "ping" | "comm
 /** An open connection to a server. Disposing it closes it; jobs go on. */
 export class Connection implements AsyncDisposable {
   readonly #session: Session;
-  readonly #described = new Map<string, CommandDescription>();
+  readonly #caller: Caller;
   readonly welcome: Welcome;
   /** Custom commands by their names: none hides a method of this class. */
   readonly commands: Commands = createCommands((name, args) =>
-    name === "commands" ? this.#callMethod(name, args) : this.#callAny(name, args),
+    name === "commands" ? this.#caller.method(name, args) : this.#caller.any(name, args),
   );
 
   static {
@@ -65,7 +62,7 @@ export class Connection implements AsyncDisposable {
       const method = toCamelCase(command.name);
       if (method in this.prototype || method === "commands") continue;
       const value = async function (this: Connection, ...args: readonly unknown[]) {
-        return await this.#callMethod(command.name, args);
+        return await this.#caller.method(command.name, args);
       };
       Object.defineProperty(this.prototype, method, { value, writable: true, configurable: true });
     }
@@ -74,6 +71,7 @@ export class Connection implements AsyncDisposable {
   /** `welcome`: what the server said of itself. */
   constructor(session: Session, welcome: Welcome) {
     this.#session = session;
+    this.#caller = new Caller(session);
     this.welcome = welcome;
   }
 
@@ -108,13 +106,14 @@ export class Connection implements AsyncDisposable {
   exec(command: Command, options?: ExecOptions): Promise<JobListener | JobReply>;
   async exec(command: Command, { stdin, ...options }: ExecOptions = {}): Promise<JobListener | JobReply> {
     const { input, options: how } = parseArguments(exec, [{ ...options, ...toProgram(command) }]);
-    return await this.#run(exec.name, { input, options: { ...how, stdin } });
+    return await this.#caller.run(exec.name, { input, options: { ...how, stdin } });
   }
 
   /** Starts a program that nobody waits for, and answers which job it is. */
   async start(command: Command, options: StartOptions = {}): Promise<Accepted> {
     const asked = { ...options, ...toProgram(command) };
-    const { job, number } = await launchDetached(this.#session, asked).accepted;
+    const { accepted } = launchDetached(this.#session, asked, { feeds: false });
+    const { job, number } = await answered(accepted, this.#session);
     return { job, number };
   }
 
@@ -130,26 +129,27 @@ export class Connection implements AsyncDisposable {
 
   /** All jobs that a filter means, newest first. */
   async allJobs(filter: JobFilter = {}): Promise<readonly JobSummary[]> {
-    return (await listJobs(this.#session, { filter })).jobs;
+    return (await answered(listJobs(this.#session, { filter }), this.#session)).jobs;
   }
 
   /** Tells of the jobs that a filter means, in one batch, and then of every change. Ends only by throwing the signal's reason. */
-  watch(
+  async *watch(
     filter: JobFilter | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<readonly JobEvent[], never, void> {
-    return watchJobs(this.#session, filter, signal);
+    const events = watchJobs(this.#session, filter, signal);
+    for (;;) yield (await answered(events.next(), this.#session, signal)).value;
   }
 
   /** Removes all ended jobs that a filter means, page after page, or only tells which. */
   prune(filter: JobFilter, { dryRun = false } = {}): Promise<readonly JobSummary[]> {
-    return pruneJobs(this.#session, { filter, dryRun });
+    return answered(pruneJobs(this.#session, { filter, dryRun }), this.#session);
   }
 
   /** Measures a round trip, in milliseconds. */
   async ping({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
     const start = performance.now();
-    await invoke(this.#session, ping, {}, signal);
+    await answered(invoke(this.#session, ping, {}, signal), this.#session, signal);
     return performance.now() - start;
   }
 
@@ -169,58 +169,11 @@ export class Connection implements AsyncDisposable {
     ...args: CallArguments<N, C, T>
   ): Promise<CalledAnswer<N, C, T>>;
   call(name: string, ...args: readonly unknown[]): Promise<unknown> {
-    return this.#callAny(name, args);
+    return this.#caller.any(name, args);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#session[Symbol.asyncDispose]();
-  }
-
-  async #callAny(name: string, [input = {}, how = {}]: readonly unknown[]): Promise<unknown> {
-    const asked = parseOptions(name, how);
-    const known = findCommand(name);
-    const options = known === undefined ? await this.#learn(name, asked) : asked;
-    const command = known ?? toCustom(name, this.#described.get(name), options);
-    if (command.kind === "foreground") return await this.#ask(command, input, options);
-    if (!v.is(Fields, input))
-      throw new ClientError("invalid_input", `Cannot call "${name}": its input is no object`);
-    return await this.#run(command.name, { input, options });
-  }
-
-  /** Has the server describe a custom command, once; answers the options with the time that is left of them. */
-  async #learn(name: string, options: CallOptions): Promise<CallOptions> {
-    if (this.#described.has(name)) return options;
-    const begun = performance.now();
-    using limit = createLimit(options, `"${name}"`);
-    const asked = invoke(this.#session, describeCommands, { names: [name] }, limit.signal);
-    const [description] = await asked.catch(() => []); // the call itself will be refused
-    limit.signal.throwIfAborted();
-    if (description !== undefined) this.#described.set(name, description);
-    const { timeout } = options;
-    return { ...options, timeout: timeout && Math.max(0, timeout - (performance.now() - begun)) };
-  }
-
-  #callMethod(name: string, args: readonly unknown[]): Promise<unknown> {
-    const command = findCommand(name);
-    return command === undefined
-      ? this.#callAny(name, args)
-      : this.#invoke(command, parseArguments(command, args));
-  }
-
-  #invoke(command: Builtins[keyof Builtins], { input, options }: Asked): Promise<unknown> {
-    return command.kind === "foreground"
-      ? this.#ask(command, input, options)
-      : this.#run(command.name, { input, options });
-  }
-
-  async #ask(command: Callable<unknown, unknown>, input: unknown, options: CallOptions): Promise<unknown> {
-    const listener = openCall(this.#session, command, input, options);
-    return options.complete === false ? listener : await collectCall(listener);
-  }
-
-  async #run(command: string, { input, options }: Asked): Promise<JobListener | JobReply> {
-    const listener = await openJob(this.#session, command, input, options);
-    return options.complete === false ? listener : await collectJob(listener);
   }
 
   async #listen(
@@ -241,7 +194,7 @@ export class Connection implements AsyncDisposable {
   }
 
   async #find(ref: JobRef): Promise<JobSummary> {
-    const [summary] = await findJobs(this.#session, [ref]);
+    const [summary] = await answered(findJobs(this.#session, [ref]), this.#session);
     if (summary === undefined) throw new AppError("not_found", `No job is known as "${ref}"`);
     return summary;
   }

@@ -85,7 +85,8 @@ export class JobReading implements Reading<Packet, Outcome, JobId> {
   async *#read(): AsyncGenerator<Packet, Ending<Outcome>, void> {
     const { output, until, number } = this.#options;
     for await (const packet of output) {
-      const outcome = packet.type === until ? findOutcome(packet) : undefined;
+      const isLast = packet.type === until || packet.type === "closed"; // whose exit may have been pushed out
+      const outcome = isLast ? findOutcome(packet) : undefined;
       if (outcome !== undefined) {
         output.close();
         this.#ending = toEnding(outcome, this.#options);

@@ -188,11 +188,6 @@ export class Session implements AsyncDisposable {
     return call;
   }
 
-  /** Gives the terminal of a job another size. To be said again after a server was restarted, which may not have it. */
-  resize(job: JobId, { columns, rows }: TerminalSize): void {
-    if (!this.ended.aborted) this.#send({ type: "resize", job, columns, rows });
-  }
-
   /** Calls a background command whose job nobody waits for. Resolves when the job is accepted, running or not. */
   start(start: Start): Promise<Accepted> {
     return this.#start(start);
@@ -223,6 +218,11 @@ export class Session implements AsyncDisposable {
     const input = this.#channels.createInput();
     this.#channels.openInput(input, { type: "job", job, writer });
     return input;
+  }
+
+  /** The terminal of a job has this size from now on; the last to say so counts. */
+  resize(job: JobId, { columns, rows }: TerminalSize): void {
+    this.#send({ type: "resize", job, columns, rows });
   }
 
   /** Opens the stdin of a job whose id only the answer to its call tells. */

@@ -65,6 +65,13 @@ export const exec = defineBackground({
   cli: {
     args: {
       detach: { type: "boolean", alias: "d", description: "Print the job's id and leave it running" },
+      tty: { type: "boolean", alias: "t", description: "Run it on a terminal, and make ours that one" },
+      escape: {
+        type: "string",
+        valueHint: "char|none",
+        description:
+          "With -t: begins commands to farhand at the beginning of a line (default ~; ~? lists them)",
+      },
       shell: {
         type: "string",
         valueHint: "line",
@@ -104,6 +111,10 @@ export const exec = defineBackground({
     examples: [
       ["farhand exec -- make test", "stream, separate stdout and stderr, exit with its code"],
       ["farhand exec --shell 'ls *.log | wc -l'", "a command line, read by the server's shell"],
+      [
+        "farhand exec -t -- vi notes.txt",
+        "on a terminal; ~? at the beginning of a line tells how to leave it",
+      ],
       ["farhand exec -d -- ./soak.sh", "print the job's id, leave it running"],
       [
         "farhand exec -d --max-exec-time 1h --label nightly=yes -- ./soak.sh",

@@ -1,4 +1,4 @@
-import { escapeBytes } from "../lib/escape.ts";
+import { escapeBytes, escapeControls } from "../lib/escape.ts";
 import { AppError } from "../protocol/error.ts";
 import { FilePath, type FileName, toBytes } from "../protocol/path.ts";
 import * as v from "valibot";
@@ -53,7 +53,7 @@ export function showPath(path: FilePath): string {
 
 /** A name of a result on one line, harmless on a terminal. */
 export function showName({ name, nameBytes }: FileName): string {
-  return escapeBytes(nameBytes === undefined ? Buffer.from(name) : Buffer.from(nameBytes, "base64"));
+  return nameBytes === undefined ? escapeControls(name) : escapeBytes(Buffer.from(nameBytes, "base64"));
 }
 
 function refused(what: string): AppError {

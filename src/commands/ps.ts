@@ -36,12 +36,12 @@ export const ps = defineStream({
   async *run({ user, name, job }, { machine, jobs, signal }) {
     const id = job === undefined ? undefined : (await jobs.get(job)).id;
     let processes = 0;
-    for await (const process of machine.processes(signal)) {
-      if (user !== undefined && process.user !== user && String(process.uid) !== user) continue;
-      if (name !== undefined && process.name !== name && toProgram(process) !== name) continue;
-      if (id !== undefined && process.job?.id !== id) continue;
+    for await (const found of machine.processes(signal)) {
+      if (user !== undefined && found.user !== user && String(found.uid) !== user) continue;
+      if (name !== undefined && found.name !== name && toProgram(found) !== name) continue;
+      if (id !== undefined && found.job?.id !== id) continue;
       processes++;
-      yield process;
+      yield found;
     }
     return { processes };
   },
@@ -67,17 +67,17 @@ export const ps = defineStream({
       };
     },
     heading: toRow(["PID", "PPID", "USER", "STATE", "CPU", "STARTED", "MEMORY", "JOB", "COMMAND"]),
-    show: (process) =>
+    show: (found) =>
       toRow([
-        String(process.pid),
-        String(process.ppid),
-        process.user,
-        process.state,
-        formatDuration(process.cpuMs),
-        process.startedAt?.slice(0, 16).replace("T", " ") ?? "",
-        formatSize(process.rssBytes),
-        process.job === undefined ? "" : String(process.job.number),
-        toCommand(process),
+        String(found.pid),
+        String(found.ppid),
+        found.user,
+        found.state,
+        formatDuration(found.cpuMs),
+        found.startedAt?.slice(0, 16).replace("T", " ") ?? "",
+        formatSize(found.rssBytes),
+        found.job === undefined ? "" : String(found.job.number),
+        toCommand(found),
       ]),
   },
 });

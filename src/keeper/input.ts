@@ -9,6 +9,8 @@ import {
 import type { InputPipe } from "../process/pipe.ts";
 
 interface Writer {
+  /** It has said that it writes no more, where that is typed. */
+  hasEnded: boolean;
   /** Bytes accepted. */
   held: number;
   /** Bytes that the program's pipe has taken. */
@@ -24,19 +26,27 @@ export interface JobInputOptions {
   readonly onClosed: (writer: WriterId) => void;
 }
 
+/** What waits to be written; what was typed for the end of input is nobody's. */
+interface Entry {
+  readonly from: { readonly id: WriterId; readonly writer: Writer } | undefined;
+  readonly bytes: Uint8Array;
+}
+
 /**
  * A program's stdin, written by any number of writers, each addressing its own bytes by offset, so that what is sent
- * again is dropped. The end of input of one closes it for all.
+ * again is dropped. The end of input of one closes it for all; on a terminal it is typed, and the others go on.
  */
 export class JobInput {
   readonly #options: JobInputOptions;
   readonly #writers = new Map<WriterId, Writer>();
-  readonly #queue: { readonly id: WriterId; readonly writer: Writer; readonly bytes: Uint8Array }[] = [];
+  readonly #queue: Entry[] = [];
   /** Bytes in the queue and in the write under way. */
   #queued = 0;
   #pipe: InputPipe | undefined;
   #ending = false;
   #draining = false;
+  /** Whether what was written last does not end a line. */
+  #isMidLine = false;
 
   constructor(pipe: InputPipe | undefined, options: JobInputOptions) {
     this.#pipe = pipe;
@@ -46,7 +56,9 @@ export class JobInput {
   /** Tells the writer where it stands. */
   open(id: WriterId): void {
     if (this.#pipe === undefined || this.#ending) return this.#options.onClosed(id);
-    this.#grant(id, this.#writer(id));
+    const writer = this.#writer(id);
+    if (writer.hasEnded) this.#options.onClosed(id);
+    else this.#grant(id, writer);
   }
 
   /**
@@ -67,17 +79,16 @@ export class JobInput {
     const fresh = bytes.subarray(writer.held - offset);
     if (fresh.length === 0) return;
     writer.held += fresh.length;
-    this.#queued += fresh.length;
-    this.#queue.push({ id, writer, bytes: new Uint8Array(fresh) });
+    this.#enqueue({ from: { id, writer }, bytes: new Uint8Array(fresh) });
     this.#grant(id, writer);
-    this.#startDraining();
   }
 
   /** Ends the input once everything accepted has been written. */
   end(id: WriterId, offset: number): void {
     if (this.#pipe === undefined || this.#ending) return;
-    const { held } = this.#writer(id);
-    if (offset > held) throw missing(offset, held);
+    const writer = this.#writer(id);
+    if (offset > writer.held) throw missing(offset, writer.held);
+    if (this.#pipe.endOfFile !== undefined) return this.#typeEnd(id, writer, this.#pipe.endOfFile());
     this.#ending = true;
     this.#startDraining();
   }
@@ -92,12 +103,28 @@ export class JobInput {
     for (const id of this.#writers.keys()) this.#options.onClosed(id);
   }
 
+  /** In the middle of a line the first only sends that line on. */
+  #typeEnd(id: WriterId, writer: Writer, endOfFile: Uint8Array): void {
+    if (writer.hasEnded) return;
+    writer.hasEnded = true;
+    if (this.#isMidLine) this.#enqueue({ from: undefined, bytes: endOfFile });
+    this.#enqueue({ from: undefined, bytes: endOfFile });
+    this.#options.onClosed(id);
+  }
+
+  #enqueue(entry: Entry): void {
+    this.#queued += entry.bytes.length;
+    this.#queue.push(entry);
+    this.#isMidLine = entry.from !== undefined && !LINE_ENDS.includes(entry.bytes.at(-1));
+    this.#startDraining();
+  }
+
   #writer(id: WriterId): Writer {
     const known = this.#writers.get(id);
     if (known !== undefined) return known;
     const [oldest] = this.#writers.keys();
     if (oldest !== undefined && this.#writers.size >= MAX_WRITERS) this.#writers.delete(oldest);
-    const writer = { held: 0, drained: 0, limit: 0 };
+    const writer = { hasEnded: false, held: 0, drained: 0, limit: 0 };
     this.#writers.set(id, writer);
     this.#raise(writer);
     return writer;
@@ -132,19 +159,22 @@ export class JobInput {
 
   async #drain(): Promise<void> {
     for (let entry = this.#queue.shift(); entry !== undefined; entry = this.#queue.shift()) {
-      const { id, writer, bytes } = entry;
+      const { from, bytes } = entry;
       await this.#pipe?.write(bytes);
-      writer.drained += bytes.length;
       const wasFull = this.#queued >= JOB_INPUT_BYTES;
       this.#queued -= bytes.length;
-      this.#grant(id, writer);
+      if (from !== undefined) {
+        from.writer.drained += bytes.length;
+        this.#grant(from.id, from.writer);
+      }
       if (wasFull && this.#queued < JOB_INPUT_BYTES) this.#grantStarved();
     }
-    if (!this.#ending) return;
-    await this.#pipe?.finish?.();
-    this.close();
+    if (this.#ending) this.close();
   }
 }
+
+/** Enter, as a terminal sends it, and the end of a line of a file. */
+const LINE_ENDS: readonly (number | undefined)[] = [0x0d, 0x0a];
 
 function exceeding(end: number, limit: number): AppError {
   return new AppError("protocol_error", `Cannot take input up to ${end}: its writer may send up to ${limit}`);

@@ -6,7 +6,7 @@ import type { Claim } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
 import type { OutputPipe } from "../process/pipe.ts";
 import { quote, StartError } from "../process/program.ts";
-import type { Child, ProcessExit } from "../process/spawn.ts";
+import type { Child, ChildTerminal, ProcessExit } from "../process/spawn.ts";
 import type { Order } from "../process/termination.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
@@ -100,8 +100,7 @@ export class Job {
     });
     const spawned = this.#spawn();
     this.#process = spawned instanceof StartError ? undefined : spawned;
-    const runAhead = start.terminal === undefined ? RUN_AHEAD_BYTES : TERMINAL_RUN_AHEAD_BYTES;
-    this.#runAhead = Math.min(runAhead, (start.keepBytes ?? Number.POSITIVE_INFINITY) / 2);
+    this.#runAhead = toRunAhead(start.keepBytes, this.#process?.child.terminal);
     this.#input = new JobInput(this.#process?.child.stdin, options.input);
     this.#limits = new Limits({
       limits: start.limits ?? {},
@@ -136,16 +135,16 @@ export class Job {
     }
   }
 
-  /** Gives its terminal another size, and notes where in the output that is; nothing for a job without one. */
+  /** Gives the job's terminal, if it has one, another size; its readers learn where in its output that was. */
   resize(size: TerminalSize): void {
-    const resize = this.#process?.child.resize;
-    if (resize === undefined || this.#exit !== undefined) return;
-    resize(size);
+    const terminal = this.#process?.child.terminal;
+    if (terminal === undefined || this.#exit !== undefined) return;
+    terminal.resize(size);
     try {
       this.#ledger.resize(size);
       this.#tell();
     } catch (error) {
-      this.#noteFailure(error); // a full disk: only who plays it back will miss this
+      this.#noteFailure(error); // the screen is as large as it is, written down or not
     }
   }
 
@@ -384,4 +383,10 @@ export class Job {
   #retryDelay(): Promise<void> {
     return delay(DISK_RETRY, this.#controller.signal);
   }
+}
+
+/** Bytes that a job may be ahead of its slowest holder. */
+function toRunAhead(keepBytes = Number.POSITIVE_INFINITY, terminal: ChildTerminal | undefined): number {
+  if (terminal === undefined) return Math.min(RUN_AHEAD_BYTES, keepBytes / 2);
+  return terminal.canWait ? TERMINAL_RUN_AHEAD_BYTES : Number.POSITIVE_INFINITY;
 }

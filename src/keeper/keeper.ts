@@ -14,7 +14,6 @@ import { AppError, toErrorBody } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
-import type { TerminalSize } from "../protocol/terminal.ts";
 import { Job, type JobOptions } from "./job.ts";
 import {
   encodeLinkFrame,
@@ -214,6 +213,10 @@ class Keeper {
       }
       case "end_input":
         return this.#jobs.get(message.job)?.input.end(message.writer, message.offset);
+      case "resize": {
+        const { job, columns, rows } = message;
+        return this.#jobs.get(job)?.resize({ columns, rows });
+      }
       case "signal":
         return this.#answer(message, this.#jobs.get(message.job)?.signal(message.signal));
       case "cancel": {
@@ -223,8 +226,6 @@ class Keeper {
       }
       case "ping":
         return this.#send({ type: "reply", request: message.request });
-      case "resize":
-        return this.#jobs.get(message.job)?.resize(toSize(message));
       case "trim":
         return this.#jobs.get(message.job)?.trim(message.bytes);
       case "retire":
@@ -368,10 +369,6 @@ class Keeper {
   #send(message: KeeperMessage): void {
     if (this.#front?.greeted) this.#front.writer.write(encodeLinkFrame(message));
   }
-}
-
-function toSize({ columns, rows }: TerminalSize): TerminalSize {
-  return { columns, rows };
 }
 
 function notRunning(): AppError {

@@ -8,7 +8,7 @@ import { Exit } from "../protocol/packet.ts";
 import { TerminalSize } from "../protocol/terminal.ts";
 
 /** The link's version. Within a major version it only grows: unknown verbs are answered, unknown fields ignored. */
-export const LINK_VERSION = { major: 1, minor: 2 } as const;
+export const LINK_VERSION = { major: 1, minor: 3 } as const;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });
@@ -35,7 +35,7 @@ export const FrontMessage = v.variant("type", [
     umask: count,
     stdin: v.boolean(),
     holder: v.optional(HolderId),
-    /** What is run, where its argv[0] does not name it (since 1.2). */
+    /** What is run, where its argv[0] does not name it (since 1.3). */
     file: v.optional(v.string()),
   }),
   /** Holds the job at `position` of its ledger; a hold of the same id is replaced. */
@@ -61,6 +61,8 @@ export const FrontMessage = v.variant("type", [
     whole: v.optional(v.boolean()),
   }),
   v.object({ type: v.literal("end_input"), job: JobId, writer: WriterId, offset: count }),
+  /** The job's terminal has this size from now on (since 1.3, as jobs with terminals are). */
+  v.object({ type: v.literal("resize"), job: JobId, ...TerminalSize.entries }),
   v.object({ type: v.literal("signal"), request: count, job: JobId, signal }),
   /**
    * Ends all processes of the job by `signal`, and by KILL after `grace` (ms); answered when they are gone. Its outcome is
@@ -69,8 +71,6 @@ export const FrontMessage = v.variant("type", [
   v.object({ type: v.literal("cancel"), request: count, job: JobId, signal, grace: count, by: v.string() }),
   /** Asks for a sign of life (since 1.1; a refusal is one too). */
   v.object({ type: v.literal("ping"), request: count }),
-  /** Gives the job's terminal another size (since 1.2). */
-  v.object({ type: v.literal("resize"), job: JobId, ...TerminalSize.entries }),
   /** Drop the oldest output until at most `bytes` are kept, as far as no holder needs it. */
   v.object({ type: v.literal("trim"), job: JobId, bytes: count }),
   /** Take no new jobs, and end with the last one. */

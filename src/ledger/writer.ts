@@ -10,7 +10,6 @@ import {
 } from "node:fs";
 import type { JobId } from "../protocol/id.ts";
 import { MAX_RECORD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES } from "../protocol/limits.ts";
-import type { TerminalSize } from "../protocol/terminal.ts";
 import {
   type Closed,
   type Exit,
@@ -20,6 +19,7 @@ import {
   type Totals,
   writeRecordHeader,
 } from "../protocol/packet.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import {
   encodeSegmentHeader,
   listSegments,
@@ -148,23 +148,23 @@ export class LedgerWriter implements Disposable {
     this.#totals = said(this.#totals, stream, bytes.length);
   }
 
-  /** Appends the mark of a terminal's new size. */
+  /** Appends that the program's terminal has another size from here on. */
   resize(size: TerminalSize): void {
-    this.#mark("resize", () => size);
+    this.#record("resize", () => size);
   }
 
   /** Appends the exit, and answers it with what was said before it. */
   exit(body: Omit<Exit, "totals">): Exit {
-    return this.#mark("exit", (totals) => ({ ...body, totals }));
+    return this.#record("exit", (totals) => ({ ...body, totals }));
   }
 
   /** Appends the close, after which nothing may follow. */
   close(exit: Exit): void {
-    this.#mark("closed", (totals) => ({ exit, totals }));
+    this.#record("closed", (totals) => ({ exit, totals }));
   }
 
-  #mark<const B extends Exit | Closed | TerminalSize>(
-    kind: "exit" | "closed" | "resize",
+  #record<B extends TerminalSize | Exit | Closed>(
+    kind: "resize" | "exit" | "closed",
     toBody: (totals: Totals) => B,
   ): B {
     this.#markGap();

@@ -19,6 +19,9 @@ export function escapeLines(text: string): string {
 
 /** A name of any bytes on one line: what is UTF-8 as text, harmless on a terminal, and every other byte as `\xff`. */
 export function escapeBytes(bytes: Uint8Array): string {
+  const text = Buffer.from(bytes).toString();
+  // Whatever is no UTF-8 has become this, which may also stand there itself.
+  if (!text.includes("\ufffd")) return escapeControls(text);
   return toUnits(bytes)
     .map((unit) => {
       if (unit >= FIRST_BYTE) return toVisibleByte(unit - FIRST_BYTE);

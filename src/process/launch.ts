@@ -22,10 +22,10 @@ export const LaunchOrder = v.object({
   memoryBytes: v.optional(v.number()),
   /** Processes and threads besides those that its user has already. */
   processes: v.optional(v.number()),
-  /** Take the terminal that stdin is for that of the session. */
-  terminal: v.optional(v.boolean()),
   /** Files of control groups to join by writing to them. */
   doors: v.array(v.string()),
+  /** Its stdin is a terminal, which it is to control. */
+  hasTerminal: v.optional(v.boolean()),
 });
 export type LaunchOrder = v.InferOutput<typeof LaunchOrder>;
 
@@ -35,7 +35,7 @@ export const LaunchReport = v.object({
   systemMs: v.number(),
   rssBytes: v.number(),
   failure: v.optional(
-    v.object({ step: v.picklist(["nice", "limits", "terminal", "groups", "program"]), code: v.string() }),
+    v.object({ step: v.picklist(["nice", "limits", "groups", "terminal", "program"]), code: v.string() }),
   ),
 });
 export type LaunchReport = v.InferOutput<typeof LaunchReport>;
@@ -47,10 +47,10 @@ const LAST_SIGNAL = 64;
 const SIG_SETMASK = 2;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
+const TIOCSCTTY = 0x540en;
 const RLIMIT_NPROC = 6;
 const RLIMIT_NOFILE = 7;
 const RLIMIT_AS = 9;
-const TIOCSCTTY = 0x540e;
 
 /**
  * Does what it is ordered and becomes the program, which is thus bound from its first instruction on, has its own argv and
@@ -74,7 +74,7 @@ export function launch(): void {
   // The groups come last: what we are is not to count for what the program will be.
   if (!attempt("nice", () => order.nice !== undefined && libc.setNice(order.nice))) return;
   if (!attempt("limits", () => setLimits(order, libc))) return;
-  if (!attempt("terminal", () => order.terminal && libc.takeTerminal())) return;
+  if (!attempt("terminal", () => order.hasTerminal && libc.takeTerminal())) return;
   libc.resetSignals();
   const execute = libc.prepare(order);
   report();
@@ -130,7 +130,7 @@ interface Calls {
   setLimit(resource: number, value: number): void;
   /** Sets the soft limit alone, to no more than the hard one. */
   lowerLimit(resource: number, soft: number): void;
-  /** Of stdin; the caller leads a session that has none. */
+  /** Makes stdin the terminal of this session. */
   takeTerminal(): void;
   /** Bun ignores SIGPIPE for one, and a program that is executed keeps that. */
   resetSignals(): void;
@@ -145,7 +145,7 @@ function openCalls(): Calls {
     signal: { args: ["i32", "ptr"], returns: "ptr" },
     pthread_sigmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
     fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
-    ioctl: { args: ["i32", "u64", "i32"], returns: "i32" },
+    ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
     execve: { args: ["cstring", "ptr", "ptr"], returns: "i32" },
     __errno_location: { args: [], returns: "ptr" },
   });
@@ -172,7 +172,7 @@ function openCalls(): Calls {
       limits[0] = hard < BigInt(soft) ? hard : BigInt(soft);
       setBoth(resource);
     },
-    takeTerminal: () => void (symbols.ioctl(0, BigInt(TIOCSCTTY), 0) === 0 || fail()),
+    takeTerminal: () => void (symbols.ioctl(0, TIOCSCTTY, null) === 0 || fail()),
     resetSignals() {
       for (let signal = 1; signal <= LAST_SIGNAL; signal++) symbols.signal(signal, null);
       symbols.pthread_sigmask(SIG_SETMASK, ptr(new Uint8Array(128)), null);

@@ -69,10 +69,10 @@ function toStartError(
       return refuse(`a niceness of ${nice} is not permitted here`);
     case "limits":
       return refuse("its resource limits cannot be set");
-    case "terminal":
-      return refuse("it cannot be given its terminal");
     case "groups":
       return refuse("it cannot be put into its control group");
+    case "terminal":
+      return refuse("its terminal cannot be given to it");
     case "program":
       return explainRefusal(code, name, file);
   }

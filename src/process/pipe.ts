@@ -1,6 +1,5 @@
 import { closeSync } from "node:fs";
 import { delay, turn } from "../lib/abort.ts";
-import type { Libc } from "./libc.ts";
 import { errorCode } from "./program.ts";
 
 /** Bytes that Bun reads ahead of a stream's reader at most: two chunks (measured). */
@@ -24,15 +23,19 @@ export interface InputPipe {
   write(bytes: Uint8Array): Promise<void>;
   /** The program sees the end of its input. Call it after the last `write` has settled. */
   end(): void;
-  /** Tells whoever reads that nothing more comes, where `end` alone does not: on a terminal. */
-  finish?(): Promise<void>;
+  /** Of a terminal: what is typed for the end of input instead, after which others may type on. */
+  readonly endOfFile?: () => Uint8Array;
 }
 
-/** Reads a stream; `fd` is its descriptor where that is a real pipe or a terminal of ours. */
-export function openOutput(
-  stream: ReadableStream<Uint8Array>,
-  fd?: { libc: Pick<Libc, "pending">; number: number },
-): OutputPipe {
+/** A descriptor of ours that is read. */
+export interface Source {
+  readonly number: number;
+  /** Bytes that a read would find. */
+  readonly pending: (number: number) => number;
+}
+
+/** Reads a stream; `fd` is its descriptor where that is a pipe or a terminal of ours. */
+export function openOutput(stream: ReadableStream<Uint8Array>, fd?: Source): OutputPipe {
   const reader = stream.getReader();
   let total = 0;
   /** Bytes with which whoever reads is done: the next were asked for. */
@@ -47,7 +50,7 @@ export function openOutput(
     if (fd) closeSync(fd.number);
   }
 
-  const pending = () => (fd && !ended ? fd.libc.pending(fd.number) : 0);
+  const pending = () => (fd && !ended ? fd.pending(fd.number) : 0);
 
   return {
     pending,
@@ -55,9 +58,9 @@ export function openOutput(
       settled = total;
       if (ended) return undefined;
       waiting = true;
-      const { value, done } = await reader.read().catch(toEnd);
+      const { value } = await reader.read().catch(toEnd);
       waiting = false;
-      if (done) return end();
+      if (value === undefined) return end();
       total += value.length;
       return value;
     },
@@ -79,9 +82,9 @@ export function openOutput(
   };
 }
 
-/** A terminal whose last program has gone says so by an error (EIO), once everything was read. */
-function toEnd(error: unknown): { readonly value?: undefined; readonly done: true } {
-  if (errorCode(error) === "EIO") return { done: true };
+/** A terminal that nobody holds any more is an error to its reader (EIO). */
+function toEnd(error: unknown): { readonly value: undefined } {
+  if (errorCode(error) === "EIO") return { value: undefined };
   throw error;
 }
 

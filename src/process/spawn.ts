@@ -1,24 +1,14 @@
 import { closeSync, fstatSync } from "node:fs";
 import { setPriority } from "node:os";
-import { toSignalName } from "../lib/signal.ts";
-import type { TerminalSize } from "../protocol/terminal.ts";
-import { openPty } from "./pty.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
 import type { Confinement } from "./confinement.ts";
-import { type Launched, type Launcher, openLauncherPipes } from "./launcher.ts";
+import type { Launcher } from "./launcher.ts";
 import type { Libc } from "./libc.ts";
 import { type InputPipe, openInput, openOutput, type OutputPipe } from "./pipe.ts";
-import {
-  checkDirectory,
-  errorCode,
-  explainRefusal,
-  findProgram,
-  refuseBatchFile,
-  StartError,
-} from "./program.ts";
-
-/** The soft limit of open descriptors that programs expect; Bun raises its own, and children inherit it. */
-const SOFT_DESCRIPTORS = 1024;
+import { exitOf, findInheritedRss, SOFT_DESCRIPTORS, start, startOnPipes, type Stdio } from "./start.ts";
+import { spawnOnTerminal } from "./terminal.ts";
+import { checkDirectory, findProgram, refuseBatchFile, type StartError } from "./program.ts";
 
 export interface SpawnOptions {
   readonly argv: readonly string[];
@@ -26,16 +16,16 @@ export interface SpawnOptions {
   /** The whole environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
-  /** What is run, where its argv[0] does not name it. */
-  readonly file?: string | undefined;
-  /** Runs it on a terminal of this size, its controlling one, instead of pipes. */
-  readonly terminal?: TerminalSize | undefined;
   /** One pipe for stdout and stderr. */
   readonly merge: boolean;
   /** Whether stdin is a pipe; otherwise it is empty. */
   readonly stdin: boolean;
   /** Absent on Windows, where Bun's own pipes are used. */
   readonly libc: Libc | undefined;
+  /** What is run, where its argv[0] does not name it. */
+  readonly file?: string | undefined;
+  /** The size of the terminal that it runs on, if it does. */
+  readonly terminal?: TerminalSize | undefined;
   /** What the program is put under before it runs, and how this executable is run as a launcher, which does that. */
   readonly confinement?: Confinement | undefined;
   readonly launcher?: Launcher | undefined;
@@ -55,16 +45,23 @@ export interface ProcessExit {
   readonly usage: Usage | undefined;
 }
 
+/** The terminal that a program runs on. */
+export interface ChildTerminal {
+  /** Whether its output waits in the system until it is read; otherwise it must be read as it comes. */
+  readonly canWait: boolean;
+  resize(size: TerminalSize): void;
+}
+
 /** A started program: the leader of its own session and process group. */
 export interface Child {
   readonly pid: number;
   readonly stdin: InputPipe | undefined;
   readonly stdout: OutputPipe;
   readonly stderr: OutputPipe | undefined;
-  /** Gives its terminal another size, if it has one. */
-  readonly resize?: (size: TerminalSize) => void;
   /** Inodes of these pipes, where they have any. */
   readonly pipes: readonly number[];
+  /** Of a program that runs on one; its output is all `stdout`. */
+  readonly terminal?: ChildTerminal;
   /** Resolves once the process is reaped. */
   readonly exited: Promise<ProcessExit>;
 }
@@ -72,13 +69,11 @@ export interface Child {
 /** Starts a program on real pipes. Throws a `StartError` that says what is wrong with which path. */
 export function spawnProgram(options: SpawnOptions): Child {
   checkDirectory(options.cwd);
-  const file = findProgram(
-    options.file ?? options.argv[0] ?? "",
-    options.cwd,
-    options.env["PATH"] ?? options.env["Path"],
-  );
+  const { argv, cwd, env } = options;
+  const file = findProgram(options.file ?? argv[0] ?? "", cwd, env["PATH"] ?? env["Path"]);
   refuseBatchFile(file);
-  if (options.terminal !== undefined) return spawnOnTerminal(file, options, options.terminal);
+  const { terminal } = options;
+  if (terminal !== undefined) return spawnOnTerminal(file, { ...options, terminal });
   return options.libc ? spawnOnPipes(file, options, options.libc) : spawnOnStreams(file, options);
 }
 
@@ -91,7 +86,7 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
   };
   const output = (fd: number) => {
     libc.prepareReading(fd);
-    return openOutput(Bun.file(fd).stream(), { libc, number: fd });
+    return openOutput(Bun.file(fd).stream(), { pending: libc.pending, number: fd });
   };
   try {
     const input = options.stdin ? pipe() : undefined;
@@ -120,92 +115,6 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
   }
 }
 
-/** Everything that it writes is stdout. That it is the controlling terminal is the launcher's doing. */
-function spawnOnTerminal(file: string, options: SpawnOptions, size: TerminalSize): Child {
-  const { libc, launcher } = options;
-  if (process.platform !== "linux" || libc === undefined || launcher === undefined)
-    throw new StartError("start_failed", "Cannot run on a terminal: this system's server offers none");
-  const pty = openPty(size);
-  const opened = [pty.master, pty.slave];
-  const pipe = () => {
-    const [read, write] = libc.pipe();
-    opened.push(read, write);
-    return { read, write };
-  };
-  try {
-    const stdio: Stdio = [pty.slave, pty.slave, pty.slave];
-    const { child, keep, conclude } = startOnPipes(file, options, stdio, { libc, pipe });
-    const inherited = findInheritedRss();
-    for (const fd of opened.splice(0)) if (fd !== pty.master && !keep.includes(fd)) closeSync(fd);
-    return {
-      pid: child.pid,
-      stdin: pty.openInput(),
-      stdout: openOutput(Bun.file(pty.master).stream(), { libc: pty, number: pty.master }),
-      stderr: undefined,
-      resize: (size) => pty.resize(size),
-      pipes: [],
-      exited: exitOf(child, inherited, conclude),
-    };
-  } catch (error) {
-    for (const fd of opened) closeSync(fd);
-    throw error;
-  }
-}
-
-interface Started {
-  readonly child: Bun.Subprocess;
-  /** Descriptors that stay open besides the program's. */
-  readonly keep: readonly number[];
-  readonly conclude?: () => Launched | undefined;
-}
-
-interface Pipes {
-  readonly libc: Libc;
-  readonly pipe: () => { readonly read: number; readonly write: number };
-}
-
-/** Starts the program, or a launcher that becomes it. */
-function startOnPipes(file: string, options: SpawnOptions, stdio: Stdio, { libc, pipe }: Pipes): Started {
-  const { confinement, launcher, argv, env, terminal } = options;
-  if (confinement === undefined && terminal === undefined)
-    return { child: start(file, options, stdio), keep: [] };
-  if (launcher === undefined) return { child: startWrapped(file, options, stdio), keep: [] };
-  const [order, report] = [pipe(), pipe()];
-  const [self = "", ...flags] = launcher.argv;
-  const itself = { ...options, argv: [launcher.argv0, ...flags], env: {} };
-  const child = start(self, itself, [...stdio, order.read, report.write]);
-  const pipes = openLauncherPipes(libc, order.write, report.read);
-  const { nice, memoryBytes, processes, group } = confinement ?? {};
-  pipes.send({
-    file,
-    argv: [...argv],
-    env,
-    descriptors: SOFT_DESCRIPTORS,
-    ...(nice !== undefined && { nice }),
-    ...(memoryBytes !== undefined && { memoryBytes }),
-    ...(processes !== undefined && { processes }),
-    ...(terminal !== undefined && { terminal: true }),
-    doors: group?.doors ?? [],
-  });
-  return {
-    child,
-    keep: [order.write, report.read],
-    conclude: () => pipes.conclude(argv[0] ?? "", file, nice),
-  };
-}
-
-/** Where there is no launcher (macOS), the system's own programs do what can be done. */
-function startWrapped(file: string, options: SpawnOptions, stdio: Stdio): Bun.Subprocess {
-  const { nice, processes } = options.confinement ?? {};
-  const words = [
-    ...(nice === undefined ? [] : ["/usr/bin/nice", "-n", String(nice)]),
-    ...(processes === undefined ? [] : ["/bin/sh", "-c", 'ulimit -u "$0" && exec "$@"', String(processes)]),
-    ...options.argv,
-  ];
-  const [first = file] = words;
-  return start(first === options.argv[0] ? file : first, { ...options, argv: words }, stdio);
-}
-
 /** Windows has no pipe2; Bun's own pipes are real ones there. Both streams of `merge` cannot share one, so they interleave. */
 function spawnOnStreams(file: string, options: SpawnOptions): Child {
   const child = start(file, options, [options.stdin ? "pipe" : "ignore", "pipe", "pipe"]);
@@ -228,55 +137,5 @@ function spawnOnStreams(file: string, options: SpawnOptions): Child {
     stderr: openOutput(stderr),
     pipes: [],
     exited: exitOf(child, 0),
-  };
-}
-
-type Stdio = ["ignore" | "pipe" | number, "pipe" | number, "pipe" | number, ...number[]];
-
-function start(file: string, { argv, cwd, env, umask }: SpawnOptions, stdio: Stdio): Bun.Subprocess {
-  // Our own umask is the keeper's; nothing else of this process runs between these two lines.
-  const own = process.umask(umask);
-  try {
-    return Bun.spawn([file, ...argv.slice(1)], {
-      argv0: argv[0] ?? file,
-      cwd,
-      env,
-      stdio,
-      detached: true,
-      windowsHide: true,
-    });
-  } catch (error) {
-    throw explainRefusal(errorCode(error), argv[0] ?? "", file);
-  } finally {
-    process.umask(own);
-  }
-}
-
-/** Linux charges a process with the memory of the one that it was forked from: what was ours (bytes) hides what is less. */
-function findInheritedRss(): number {
-  return process.platform === "linux" ? process.resourceUsage().maxRSS * 1024 : 0;
-}
-
-async function exitOf(
-  child: Bun.Subprocess,
-  ownRss: number,
-  conclude?: () => Launched | undefined,
-): Promise<ProcessExit> {
-  const code = await child.exited;
-  const launched = conclude?.();
-  if (launched?.failure !== undefined) return { end: launched.failure, usage: undefined };
-  const usage = child.resourceUsage();
-  // Bun gives the number of a signal that it has no name for, whatever its types say.
-  const signal: string | number | null = child.signalCode;
-  return {
-    end:
-      signal === null
-        ? { type: "exited", code }
-        : { type: "signaled", signal: typeof signal === "number" ? toSignalName(signal) : signal },
-    usage: usage && {
-      userMs: Math.max(0, Number(usage.cpuTime.user) / 1_000 - (launched?.userMs ?? 0)),
-      systemMs: Math.max(0, Number(usage.cpuTime.system) / 1_000 - (launched?.systemMs ?? 0)),
-      ...(usage.maxRSS > Math.max(ownRss, launched?.rssBytes ?? 0) && { maxRssBytes: usage.maxRSS }),
-    },
   };
 }

@@ -73,10 +73,15 @@ const OpenCallInput = v.object({
   channel: channelId,
   call: callId,
 });
+/** The terminal of a job has this size from now on, and its program is told. */
+const Resize = v.object({
+  type: v.literal("resize"),
+  ...sequenced,
+  job: JobId,
+  ...TerminalSize.entries,
+});
 const Close = v.object({ type: v.literal("close"), ...sequenced, channel: channelId });
 const End = v.object({ type: v.literal("end"), ...sequenced, channel: channelId, position: count });
-/** The job's terminal has this size from now on: whoever shows it says so last. */
-const Resize = v.object({ type: v.literal("resize"), ...sequenced, job: JobId, ...TerminalSize.entries });
 const Discard = v.object({
   type: v.literal("discard"),
   ...sequenced,
@@ -98,6 +103,8 @@ const Broken = v.object({ type: v.literal("broken"), ...sequenced, channel: chan
 const Credit = v.object({
   type: v.literal("credit"),
   channel: channelId,
+  /** Bytes that came and are under way no more, whether or not they are consumed yet. */
+  arrived: v.optional(count),
   received: count,
   limit: count,
   next: v.optional(count),
@@ -124,10 +131,10 @@ export const ClientFrame = v.variant("type", [
   OpenInput,
   OpenEvents,
   OpenCallInput,
+  Resize,
   Close,
   End,
   Discard,
-  Resize,
   Credit,
   Ack,
   Beat,

@@ -69,8 +69,7 @@ export const MAX_DESERTED_SESSIONS = 4_096;
 
 /** Bytes an attached job runs ahead of its slowest holder at most (or half its budget, if that is less). */
 export const RUN_AHEAD_BYTES = 4 * MiB;
-
-/** The same of a job on a terminal: what still comes after Ctrl-C. */
+/** The same of one on a terminal, where somebody waits for what he typed to take effect: a few screens. */
 export const TERMINAL_RUN_AHEAD_BYTES = 256 * KiB;
 
 /** Bytes of output kept per job unless told otherwise, and the least that may be asked for. */

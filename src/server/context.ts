@@ -49,7 +49,7 @@ export function createContexts({
       workspaces: workspaces.accessAll(owner),
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
-        return (room ??= files.access(toBytes(workspace.cwd)));
+        return (room ??= files.access(toBytes(workspace.cwd), signal));
       },
       jobs: jobs.access(owner),
       machine: machine.access(workspace, signal),

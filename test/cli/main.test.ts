@@ -41,6 +41,7 @@ function start(words: readonly string[], { server, env, failWith, stdin = "", st
     screen: () => undefined,
     isStderrTerminal: () => false,
     terminal: () => undefined,
+    localTerminal: async () => undefined,
   });
   return { code, written, interrupts };
 }

@@ -1,95 +1,153 @@
 import { describe, expect, setDefaultTimeout } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
-import { openPane, type PaneOptions } from "../support/pane.ts";
+import { openScreen, type Screen, type ScreenOptions } from "../support/terminal.ts";
 import { testIf } from "../support/test-if.ts";
-import { isRunning, openWorld, parseShown } from "../support/world.ts";
+import { openWorld } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
 
-const has = (...tools: string[]) => tools.every((tool) => Bun.which(tool) !== null);
-const test = testIf(has("tmux"), "attaching to a terminal, as tmux is not installed");
-const testWith = (...tools: string[]) =>
-  testIf(has("tmux", ...tools), `${tools.join(", ")} on a terminal, as not installed`);
+const test = testIf(
+  ["tmux", "vi", "less", "top"].every((tool) => Bun.which(tool) !== null),
+  "attaching to terminals, which takes tmux, vim-tiny, less and procps",
+);
 
-const LINES = Array.from(
+const SIZE = { columns: 80, rows: 24 };
+const NOTES = Array.from(
   { length: 200 },
   (_, index) => `line ${index + 1} of the notes: \t漢字 é ${"x".repeat(index % 90)}`,
 );
+const BASH = `bash --norc --noprofile`;
 
 async function setup() {
   const world = openWorld();
   await world.start();
-  writeFileSync(join(world.home, "notes"), `${LINES.join("\n")}\n`);
-  writeFileSync(join(world.home, ".vimrc"), "syntax on\nset nocompatible hlsearch noswapfile viminfo=\n");
-  const pane = (command: string, options?: PaneOptions) => openPane(world, `exec ${command}`, options);
-  const detach = async (command: string, options?: PaneOptions) => {
-    const first = await pane(`farhand exec -t -- ${command}`, options);
-    return { first, leave: () => vanish(first) };
+  writeFileSync(join(world.home, "notes"), `${NOTES.join("\n")}\n`);
+  writeFileSync(join(world.home, ".vimrc"), "set nocompatible noswapfile viminfo=\n");
+  const sit = (line: string, size: ScreenOptions = SIZE) => openScreen(world, line, size);
+  const clients = () => world.processes(/^\S*farhand (exec|attach) /);
+  /** As if the client's machine were switched off. */
+  const vanish = async () => {
+    for (const pid of clients()) process.kill(pid, "SIGKILL");
+    await eventually(() => clients().length === 0, 10_000);
   };
-  /** As a client whose machine is switched off. */
-  const vanish = async ({ pid }: Awaited<ReturnType<typeof openPane>>) => {
-    const client = await pid();
-    process.kill(client, "SIGKILL");
-    await eventually(() => !isRunning(client), 10_000);
+  /** Runs a program on a terminal, does something there, and is gone; answers how that looked. */
+  const leave = async (program: string, act: (screen: Screen) => Promise<void>, size?: ScreenOptions) => {
+    const screen = await sit(`farhand exec -t -e LC_ALL=C.UTF-8 -- ${program}`, size);
+    await act(screen);
+    const looked = await screen.settled();
+    await vanish();
+    return looked;
   };
-  return { ...world, pane, detach };
+  const exists = (name: string) => eventually(() => existsSync(join(world.home, name)), 20_000);
+  return { ...world, sit, vanish, leave, exists, clients };
 }
 
-const PROGRAMS = [
-  ["vi", "vi notes", ["50G", "/1 of", "Enter", "zt"], /line 5\d of/],
-  ["vi", "vi notes", ["i", "half a word"], /half a word/],
-  ["vi", "vi -c split notes", ["G"], /line 200 of/],
-  ["less", "less notes", ["Space", "Space", "/line 6", "Enter"], /line 6\d of/],
-  ["bash", "bash --norc --noprofile", ["ls -la; seq 12", "Enter", "echo half a li"], /half a li/],
-  ["bash", "bash --norc --noprofile", [`echo ${"long ".repeat(30)}`], /long long/],
-] as const;
+/** What is done in a program, and what then stands there. */
+const PROGRAMS: readonly (readonly [
+  name: string,
+  program: string,
+  act: (screen: Screen) => Promise<void>,
+])[] = [
+  [
+    "vi amid a file, with the matches of a search",
+    "vi notes",
+    async (screen) => {
+      await screen.shows("line 1 of");
+      await screen.press("50G", "z", "Enter", "/3 of", "Enter");
+      await screen.shows(/line 53 of[^]*\/3 of/);
+    },
+  ],
+  [
+    "vi at the end of a file, amid a word",
+    "vi notes",
+    async (screen) => {
+      await screen.shows("line 1 of");
+      await screen.press("G", "o", "half a wo");
+      await screen.shows("half a wo");
+    },
+  ],
+  [
+    "vi with two windows",
+    "vi notes",
+    async (screen) => {
+      await screen.shows("line 1 of");
+      await screen.press(":split", "Enter", "100G");
+      await screen.shows("line 100 of");
+    },
+  ],
+  [
+    "less amid a file",
+    "less notes",
+    async (screen) => {
+      await screen.shows("line 1 of");
+      await screen.press("Space", "/line 6", "Enter");
+      await screen.shows(/line 60 of/);
+    },
+  ],
+  [
+    "bash with half a line typed",
+    BASH,
+    async (screen) => {
+      await screen.shows(/[$#]$/);
+      await screen.press("seq 30; printf '\\e[31mred\\e[m\\n'", "Enter", "echo half a li");
+      await screen.shows(/red\n.*echo half a li/);
+    },
+  ],
+  [
+    "bash with a line that goes on in the next row",
+    BASH,
+    async (screen) => {
+      await screen.shows(/[$#]$/);
+      await screen.press(`echo ${"long ".repeat(30)}end`);
+      await screen.shows("end");
+    },
+  ],
+];
 
-describe("attach shows cell by cell what stood on a terminal before its client vanished", () => {
-  for (const [tool, command, keys, shown] of PROGRAMS) {
-    testWith(tool)(`of ${command} after ${keys.join(" ").slice(0, 40)}`, async () => {
+describe("farhand attach", () => {
+  for (const [name, program, act] of PROGRAMS) {
+    test(`shows cell by cell what stood there before its client vanished: ${name}`, async () => {
       await using world = await setup();
-      const { first, leave } = await world.detach(command);
-      await first.settled();
-      await first.type(...keys);
-      await first.shows(shown);
-      const [before, state] = [await first.settled(), await first.state()];
-      await leave();
-      const second = await world.pane("farhand attach 1");
-      await second.shows(shown);
-      expect(await second.settled()).toBe(before);
-      expect(await second.state()).toBe(state);
+      const before = await world.leave(program, act);
+      const screen = await world.sit("farhand attach 1");
+      await eventually(async () => (await screen.settled()) === before, 10_000).catch(() => {});
+      expect(await screen.settled()).toBe(before);
     });
-
-    testWith(tool)(
-      `of ${command} after ${keys.join(" ").slice(0, 40)}, on a terminal of another size, as the program itself paints it there`,
-      async () => {
-        await using world = await setup();
-        const { first, leave } = await world.detach(command);
-        await first.settled();
-        await first.type(...keys);
-        await first.shows(shown);
-        await first.settled();
-        await leave();
-        const second = await world.pane("farhand attach 1", { columns: 101, rows: 31 });
-        await second.shows(shown);
-        const attached = await second.settled();
-        if (tool === "bash") return; // it paints its last line only
-        await second.type("C-l");
-        expect(await second.settled()).toBe(attached);
-      },
-    );
   }
 
-  testWith("top")("of top, which goes on there", async () => {
+  for (const [name, program, act] of PROGRAMS.filter(([, program]) => program !== BASH)) {
+    test(`on a terminal of another size shows what the program paints for that: ${name}`, async () => {
+      await using world = await setup();
+      await world.leave(program, act);
+      const screen = await world.sit("farhand attach 1", { columns: 101, rows: 31 });
+      await screen.shows(/of the notes/);
+      const attached = await screen.settled();
+      await screen.press("C-l");
+      expect(await screen.settled()).toBe(attached);
+    });
+  }
+
+  test("goes on with what was begun: half a line of bash, on a terminal of another size", async () => {
     await using world = await setup();
-    const { first, leave } = await world.detach("top -d 1");
-    await first.shows(/PID USER/);
-    await leave();
-    const second = await world.pane("farhand attach 1", { columns: 100, rows: 20 });
-    await second.shows(/load average[^]*PID USER[^]*COMMAND/);
-    await second.type("q");
-    expect(await second.ended()).toBe(0);
+    await world.leave(BASH, async (screen) => {
+      await screen.shows(/[$#]$/);
+      await screen.press("echo one; echo half; exit 3");
+      await screen.shows("exit 3");
+    });
+    const screen = await world.sit("farhand attach @last", { columns: 60, rows: 12 });
+    await screen.shows("exit 3");
+    await screen.press("Enter");
+    await screen.shows(/one\nhalf\nexit\n\[ended 3\]/);
+  });
+
+  test("shows top, which goes on there", async () => {
+    await using world = await setup();
+    await world.leave("top -d 1", (screen) => screen.shows(/PID USER/));
+    const screen = await world.sit("farhand attach 1", { columns: 100, rows: 20 });
+    await screen.shows(/load average[^]*PID USER[^]*COMMAND/);
+    await screen.press("q");
+    await screen.shows("[ended 0]");
   });
 });

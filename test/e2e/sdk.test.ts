@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError, ClientError } from "../../src/sdk.ts";
 import { openConnected } from "../support/connected.ts";
@@ -193,6 +194,18 @@ describe("a listener", () => {
     expect(length).toBe(14_888_896);
   });
 
+  test("unread keeps no other call of its connection waiting, whatever it is of", async () => {
+    await using stage = await openConnected();
+    const { web1, world } = stage;
+    const path = join(world.home, "big");
+    writeFileSync(path, Buffer.alloc(5_000_000, "x"));
+    await using job = await web1.exec("yes", { complete: false });
+    await using call = await web1.rdfile(path, { complete: false });
+    expect([(await job.next())?.type, (await call.next())?.type]).toEqual(["stdout", "stdout"]);
+    expect((await web1.exec(["echo", "hi"], { timeout: 20_000 })).text).toBe("hi\n");
+    expect((await web1.rdfile(path, { timeout: 20_000 })).stdout.length).toBe(5_000_000);
+  });
+
   test("says not finished, and later the value", async () => {
     await using stage = await openConnected();
     const listener = await stage.web1.exec("read go; exit 5", {
@@ -214,7 +227,7 @@ describe("a listener", () => {
       complete: false,
     });
     expect(await listener.next()).toMatchObject({ type: "stdout" });
-    expect(await listener.kill({ grace: 200 })).toMatchObject({ signal: "SIGTERM", processes: 2 });
+    expect(await listener.kill({ grace: 200 })).toMatchObject({ signal: "SIGTERM" });
     expect(await listener.outcome).toMatchObject({ type: "cancelled" });
     await using other = await stage.web1.exec("sleep 600", { complete: false });
     expect(await other.kill({ signal: "INT" })).toBeUndefined();
@@ -283,6 +296,31 @@ test("echoResponse copies a job's output to ours as it comes, each stream to its
   expect(lines.slice(1, -2)).toEqual(Array.from({ length: 300_000 }, (_, at) => String(at + 1)));
 });
 
+test("echoResponse waits for a reader that stops, minds none that goes, and says when ours cannot be written", async () => {
+  await using stage = await openConnected();
+  const { world } = stage;
+  const { url, token } = world.local();
+  const script = `
+    import { Pool } from ${JSON.stringify(join(import.meta.dir, "../../src/sdk.ts"))};
+    await using pool = new Pool({});
+    const web1 = await pool.add(${JSON.stringify(url)}, { token: process.env.TOKEN }).connect();
+    let turns = 0;
+    setInterval(() => turns++, 10).unref();
+    const said = await web1.exec("seq 1 500000", { echoResponse: true }).catch((error) => error.code);
+    console.error(typeof said === "string" ? said : said.text.length, turns > 20);`;
+  await Bun.write(join(world.home, "echo.ts"), script);
+  const run = (line: string) => world.shell(`${process.execPath} echo.ts ${line}`, { env: { TOKEN: token } });
+  // A pipe holds much less than this: until it is read, whoever stopped the event loop would count no turns.
+  const stalled = await run("| (sleep 1; sha256sum); seq 1 500000 | sha256sum");
+  const [copied, wanted] = stalled.stdout.trim().split("\n");
+  expect([copied, stalled.stderr]).toEqual([wanted, "3388895 true\n"]);
+  expect(await run("| head -n 1")).toMatchObject({
+    stdout: "1\n",
+    stderr: expect.stringContaining("3388895 "),
+  });
+  expect((await run("> /dev/full")).stderr).toContain("os_error ");
+});
+
 test("every command of the server is a method, with arguments in their order and bytes where it takes some", async () => {
   await using stage = await openConnected();
   const { web1 } = stage;
@@ -309,6 +347,43 @@ test("every command of the server is a method, with arguments in their order and
   await listener.sendInput("one\n");
   await listener.sendInput("two", { newline: true, eof: true });
   expect(await listener.outcome).toMatchObject({ type: "returned", value: { bytes: 8 } });
+});
+
+test("start leaves a job to itself, and its stdin open if told", async () => {
+  await using stage = await openConnected();
+  const { web1 } = stage;
+  const { job, number } = await web1.start("read name; echo hello $name", { stdin: true });
+  expect((await web1.jobShow(job)).result).toMatchObject({ number, attached: false, state: "running" });
+  expect((await web1.sendInput(number, "Ada", { newline: true })).result).toMatchObject({ bytes: 4 });
+  const listener = await web1.attach(job); // also when it may have ended
+  expect((await Array.fromAsync(listener)).map(({ type }) => type)).toEqual(["stdout", "exit"]);
+  expect((await web1.attach(job)).number).toBe(number);
+  const stop = new AbortController();
+  const watching = web1.watch({}, stop.signal);
+  expect((await watching.next()).value).toMatchObject([{ type: "job" }]);
+  const next = caught(watching.next());
+  stop.abort(new AppError("cancelled", "Seen enough"));
+  expect(await next).toBe(stop.signal.reason);
+});
+
+test("what a helper cannot learn is a ClientError too", async () => {
+  await using stage = await openConnected();
+  expect(await caught(stage.web1.follow(99))).not.toBeInstanceOf(ClientError);
+  await stage.member.disconnect();
+  const { web1 } = stage;
+  const asked = [
+    web1.ping(),
+    web1.follow(1),
+    web1.allJobs(),
+    web1.prune({}),
+    web1.start("true"),
+    web1.exec("true"),
+    web1.ls(),
+  ];
+  for (const error of await Promise.all(asked.map(caught))) {
+    expect(error).toBeInstanceOf(ClientError);
+    expect(error).toMatchObject({ code: "cancelled", message: "The connection is closed" });
+  }
 });
 
 test("what is not taken as stdin is refused, and not dropped", async () => {

@@ -165,6 +165,10 @@ describe("Workspaces", () => {
       { name: "build", cwd: world.app, set: 1, unset: 0 },
     ]);
     expect(statSync(world.kept).mode & 0o777).toBe(0o700);
+    await world.farhandd(["stop"]);
+    expect((await world.farhandd(["repair", "--rebuild"])).code).toBe(0);
+    await world.start();
+    expect(await world.say("-w", "build", "cwd")).toBe(world.app);
     await world.say("workspace", "remove", "build");
     await world.restart();
     expect(await world.say("-w", "build", "cwd")).toBe(world.home);
@@ -229,7 +233,8 @@ describe("Workspaces", () => {
     await world.restart();
     expect((await world.farhand(["-w", "build", "cwd"])).stderr).toContain("farhand workspace remove build");
     expect(await Bun.file(path).text()).toBe("{}");
-    await world.say("workspace", "remove", "build");
+    // Also where the call that removes it is in it.
+    await world.say("-w", "build", "workspace", "remove", "build");
     expect(await world.say("-w", "build", "cwd")).toBe(world.home);
   });
 });

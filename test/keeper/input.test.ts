@@ -383,3 +383,37 @@ describe("JobInput, of what is to come as a whole,", () => {
     expect(sizes().every((size) => size === whole.length)).toBe(true);
   });
 });
+
+describe("JobInput of a terminal", () => {
+  const CTRL_D = Uint8Array.of(4);
+  const setupTerminal = () => setupInput({ endOfFile: () => CTRL_D });
+
+  test("has the end of input typed, and goes on for the others", async () => {
+    const { input, told, text: typed } = setupTerminal();
+    const [first, second] = [newWriter(), newWriter()];
+    input.write(first, 0, text("all\n"));
+    input.end(first, 4);
+    expect(told.at(-1)).toBe(`${first} closed`);
+    input.write(second, 0, text("more\r"));
+    await eventually(() => typed() === "all\n\x04more\r");
+  });
+
+  test("types it twice in the middle of a line, of which the first only sends that on", async () => {
+    const { input, text: typed } = setupTerminal();
+    const writer = newWriter();
+    input.write(writer, 0, text("half"));
+    input.end(writer, 4);
+    await eventually(() => typed() === "half\x04\x04");
+  });
+
+  test("types it once, however often a writer that has come again says so", async () => {
+    const { input, told, text: typed } = setupTerminal();
+    const writer = newWriter();
+    input.end(writer, 0);
+    input.open(writer);
+    input.end(writer, 0);
+    expect(told.slice(-1)).toEqual([`${writer} closed`]);
+    await eventually(() => typed() !== "");
+    expect(typed()).toBe("\x04");
+  });
+});

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { escapeControls, escapeLines, toJsonLine } from "../../src/lib/escape.ts";
+import { escapeBytes, escapeControls, escapeLines, toJsonLine } from "../../src/lib/escape.ts";
 
 const hostile = "a\x1b[2J\x07\r\n\tb\x7f\x9b31mc\u202ed\u2028e";
 
@@ -16,4 +16,15 @@ test("toJsonLine() means the same, on one line without controls", () => {
   const line = toJsonLine({ [hostile]: hostile });
   expect(JSON.parse(line)).toEqual({ [hostile]: hostile });
   expect(line).not.toMatch(/[\x00-\x1f\x7f-\x9f\u2028\u202e]/);
+});
+
+test("escapeBytes() shows text as it is, harmless, and every other byte by its number", () => {
+  const show = (text: string) => escapeBytes(Buffer.from(text, "latin1"));
+  expect([show("a\xffb"), show("\xc3("), show("\n\x1b"), show("\xc2\x9b")]).toEqual([
+    "a\\xffb",
+    "\\xc3(",
+    "\\n\\x1b",
+    "\\x9b",
+  ]);
+  expect(escapeBytes(Buffer.from("grün \ufffd 🙂"))).toBe("grün \ufffd 🙂");
 });

@@ -6,7 +6,7 @@ export function toFileContext(
   directory: string,
   signal: AbortSignal = new AbortController().signal,
 ): CommandContext {
-  const files = new Files({ umask: 0o022 }).access(Buffer.from(directory));
+  const files = new Files({ umask: 0o022 }).access(Buffer.from(directory), signal);
   // Whatever else a command asks for is not there, and fails.
   return { files, signal } as CommandContext;
 }

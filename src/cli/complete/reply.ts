@@ -1,5 +1,6 @@
 import { splitUnfinished, writeWord } from "../console/words.ts";
 import { escapeControls } from "../../lib/escape.ts";
+import { toWidth } from "../../lib/width.ts";
 import type { Candidate, Completion } from "./candidate.ts";
 import type { Shell } from "./shell.ts";
 
@@ -34,11 +35,14 @@ function describe({ value, description = "" }: Candidate): string {
   return description === "" ? value : `${value}\t${shorten(description)}`;
 }
 
+/** zsh shows descriptions as they are: they are to stand below each other. */
 function replyToZsh({ candidates, isLocal }: Completion): readonly string[] {
   if (isLocal === true) return ["files"];
-  return candidates.map(
-    (candidate) => `${candidate.isOpen === true ? "open" : "word"}\t${describe(candidate)}`,
-  );
+  const width = Math.max(0, ...candidates.map(({ value }) => toWidth(value)));
+  return candidates.map(({ value, description = "", isOpen = false }) => {
+    const padded = description === "" ? "" : " ".repeat(width - toWidth(value)) + shorten(description);
+    return [isOpen ? "open" : "word", value, padded].join("\t");
+  });
 }
 
 /** bash gives the line up to the cursor, and replaces what stands behind the last of its word breaks. */

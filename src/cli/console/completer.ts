@@ -29,8 +29,8 @@ export function createCompleter({
     const signal = AbortSignal.timeout(PATIENCE);
     const vocabulary = createVocabulary(catalogue, createSource(lend, env, signal), signal);
     const texts = words.map(({ text }) => text);
-    const fields = last.isBare ? await findFields(texts, catalogue, signal) : [];
-    const field = fields.find((name) => last.text.startsWith(`${name}=`));
+    const fields = await findFields(texts, catalogue, signal);
+    const field = fields.find((name) => last.bare > name.length && last.text.startsWith(`${name}=`));
     if (field !== undefined) {
       const { candidates } = await complete(texts, `--${last.text}`, vocabulary);
       return write(candidates.map(toField), before, last);

@@ -22,12 +22,13 @@ export function toVerb(definition: Definition): Verb {
   return toCall({ ...command, event: v.unknown(), cli: { ...face, show, conclude } });
 }
 
-type Face = Omit<Verb, "summary" | "run"> & {
+export type Face = Omit<Verb, "summary" | "run"> & {
   readonly toInput: (values: CliValues) => Readonly<Record<string, unknown>>;
   readonly toSource?: () => ByteSource;
 };
 
-function toFace(definition: Definition): Face {
+/** How it is written on a line. */
+export function toFace(definition: Definition): Face {
   const { name, positional, takesInput } = definition;
   const words = positional.map((field) => toPlace(definition, field)).join(" ");
   return {

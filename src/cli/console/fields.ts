@@ -2,7 +2,7 @@ import type { CliArg } from "../../commands/define.ts";
 import { AppError } from "../../protocol/error.ts";
 import { Arguments, type ArgSpecs } from "../arguments.ts";
 import type { Verb } from "../verb.ts";
-import type { Word } from "./words.ts";
+import { isWord, type Word } from "./words.ts";
 
 /**
  * The same verb, where what fills a place may also be named: `kill job=3`, `mv to=b a`. `fields`: of its command's input,
@@ -22,12 +22,12 @@ export function nameFields(verb: Verb, fields: readonly string[]): Verb {
   };
 }
 
-/** Writes `name=value` as the option of that name where the verb has one. A quote in the word keeps it as it is. */
+/** Writes `name=value` as the option of that name where the verb has one. A quote before the `=` keeps it as it is. */
 export function toOptions(
   words: readonly Word[],
   verb: Pick<Verb, "args" | "rest" | "takesRest">,
 ): readonly string[] {
-  const end = words.findIndex(({ text, isBare }) => isBare && text === "--");
+  const end = words.findIndex((word) => isWord(word, "--"));
   const before = !isNamed(verb) ? 0 : end < 0 ? words.length : end;
   return words.map((word, index) => (index < before ? toOptionWord(word, verb.args) : word.text));
 }
@@ -37,10 +37,10 @@ export function isNamed({ rest = "", takesRest = false }: Pick<Verb, "rest" | "t
   return !takesRest && !rest.includes("=");
 }
 
-function toOptionWord({ text, isBare }: Word, args: ArgSpecs): string {
+function toOptionWord({ text, bare }: Word, args: ArgSpecs): string {
   const [, name = "", value = ""] = /^([A-Za-z][\w-]*)=(.*)$/s.exec(text) ?? [];
   const known = [name, name.replaceAll("_", "-")].find((spelling) => Object.hasOwn(args, spelling));
-  if (!isBare || known === undefined) return text;
+  if (known === undefined || bare <= name.length) return text;
   if (args[known]?.type !== "boolean") return `--${known}=${value}`;
   if (/^true$/i.test(value)) return `--${known}`;
   return /^false$/i.test(value) ? `--no-${known}` : `--${known}=${value}`; // which is refused, naming the option

@@ -1,6 +1,6 @@
 /** Names that a word may have been meant for: those that differ from it in few letters, the nearest first. */
 export function findNear(word: string, names: readonly string[]): readonly string[] {
-  const limit = Math.min(2, Math.floor(word.length / 2));
+  const limit = word.length < 2 ? 0 : word.length < 5 ? 1 : 2;
   return names
     .map((name) => ({ name, distance: measure(word, name) }))
     .filter(({ name, distance }) => distance <= limit || (word.length > 2 && name.startsWith(word)))

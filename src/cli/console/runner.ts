@@ -10,7 +10,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { toOptions } from "./fields.ts";
 import { showCommands } from "./help.ts";
 import { findNear } from "./near.ts";
-import { splitWords, type Word } from "./words.ts";
+import { isWord, splitWords, type Word } from "./words.ts";
 
 /** What came of a line. */
 export type Done =
@@ -47,7 +47,7 @@ export class Runner {
     let isJson = this.#options.globals.flag("json");
     try {
       const words = splitWords(line);
-      isJson ||= words.some(({ text, isBare }) => isBare && text === "--json");
+      isJson ||= words.some((word) => isWord(word, "--json"));
       const exit = toExit(words);
       if (exit !== undefined) return { type: "exit", code: exit };
       return { type: "done", code: await this.#act(words, stop.signal), isTold: false };

@@ -3,8 +3,8 @@ import { AppError } from "../../protocol/error.ts";
 /** One word of a line, without its quotes and backslashes. */
 export interface Word {
   readonly text: string;
-  /** It was written without any quote or backslash, so that `name=value` in it may mean a field. */
-  readonly isBare: boolean;
+  /** How much of its beginning was written without any quote or backslash: where that is `name=`, it may mean a field. */
+  readonly bare: number;
 }
 
 /** The word that a line ends in, as far as it is there. It is empty behind a space. */
@@ -24,13 +24,18 @@ export function splitWords(line: string): readonly Word[] {
   return last === undefined ? words : [...words, last];
 }
 
+/** Whether a word is exactly this, without quotes. */
+export function isWord({ text, bare }: Word, word: string): boolean {
+  return text === word && bare === word.length;
+}
+
 /** What stands before the cursor, which is at the end of the line: whole words, and the one that is being written. */
 export function splitUnfinished(line: string): {
   readonly words: readonly Word[];
   readonly last: Unfinished;
 } {
   const { words, last } = scan(line);
-  return { words, last: last ?? { text: "", isBare: true, start: line.length } };
+  return { words, last: last ?? { text: "", bare: 0, start: line.length } };
 }
 
 /** A word as it is to be written so that it means exactly this text. */
@@ -75,22 +80,24 @@ function scan(line: string): Scanned {
     if (index >= line.length) return { words, last: undefined, open: "" };
     const start = index;
     const word = scanWord(line, start);
-    const { text, isBare, open } = word;
+    const { text, bare, open } = word;
     index = word.end;
-    if (index >= line.length) return { words, last: { text, isBare, start }, open };
-    words.push({ text, isBare });
+    if (index >= line.length) return { words, last: { text, bare, start }, open };
+    words.push({ text, bare });
   }
 }
 
 /** One word, up to the space behind it or the end of the line. */
 function scanWord(line: string, start: number): Word & { readonly end: number; readonly open: string } {
-  let [text, isBare, index] = ["", true, start];
+  let [text, bare, index] = ["", 0, start];
+  let isBare = true;
   for (; index < line.length;) {
     const rest = line.slice(index, index + 2);
     const quote = rest === "$'" ? rest : "'\"\\".includes(rest.charAt(0)) ? rest.charAt(0) : "";
     if (quote === "") {
       if (rest.startsWith(" ") || rest.startsWith("\t")) break;
       text += rest.charAt(0);
+      if (isBare) bare++;
       index++;
       continue;
     }
@@ -98,9 +105,9 @@ function scanWord(line: string, start: number): Word & { readonly end: number; r
     const part = scanQuoted(line, index + quote.length, quote);
     text += part.text;
     index = part.end;
-    if (!part.isClosed) return { text, isBare, end: line.length, open: quote === "$'" ? "'" : quote };
+    if (!part.isClosed) return { text, bare, end: line.length, open: quote === "$'" ? "'" : quote };
   }
-  return { text, isBare, end: index, open: "" };
+  return { text, bare, end: index, open: "" };
 }
 
 interface Part {

@@ -71,6 +71,8 @@ async function checkGoal({ from, stats, goal, keep }: Transfer): Promise<void> {
   if (there === undefined) return;
   if (there.dev === stats.dev && there.ino === stats.ino) throw refuse("EINVAL", "they are the same file");
   if (keep) return;
+  if (!there.isFile() && !there.isDirectory() && !there.isSymbolicLink())
+    throw refuse("ENXIO", `that is a ${describeType(there)}, and only files are written`);
   if (there.isDirectory() && !isDirectory) throw refuse("EISDIR", "that is a directory");
   if (!there.isDirectory() && isDirectory) throw refuse("EEXIST", "that exists, and is no directory");
 }

@@ -22,7 +22,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   ENODEV: "there is no such device",
   ENOENT: "no such file or directory",
   ENOSPC: "no space left on the device",
-  ENOTDIR: "something on the way is no directory",
+  ENOTDIR: "it, or something on the way to it, is no directory",
   ENOTEMPTY: "the directory is not empty",
   ENOTSUP: "the file system does not support that",
   ENXIO: "there is no such device, or nobody reads it",

@@ -9,7 +9,7 @@ import { createWriting } from "./writing.ts";
 
 /** The server's files, and what all calls know of them together. */
 export class Files {
-  readonly #shared: Omit<Room, "directory">;
+  readonly #shared: Omit<Room, "directory" | "signal">;
 
   /** `umask`: what new files and directories do not let others do, whatever ours is. */
   constructor({ umask }: { readonly umask: number }) {
@@ -18,9 +18,9 @@ export class Files {
     this.#shared = { owners: openOwners(), mounts: new Mounts(), umask, native, sweeper };
   }
 
-  /** The files of one call, whose relative paths count from an absolute directory. */
-  access(directory: Uint8Array): FileAccess {
-    const room: Room = { ...this.#shared, directory };
+  /** The files of one call, whose relative paths count from an absolute directory. `signal`: it is over. */
+  access(directory: Uint8Array, signal: AbortSignal): FileAccess {
+    const room: Room = { ...this.#shared, directory, signal };
     return { ...createReading(room), ...createWriting(room), ...createMountAccess(room) };
   }
 }

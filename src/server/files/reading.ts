@@ -1,5 +1,6 @@
 import { lstat, readlink, stat } from "node:fs/promises";
-import type { FileReading } from "../../commands/access/reading.ts";
+import type { FileReading, OpenFile } from "../../commands/access/reading.ts";
+import { abortable } from "../../lib/abort.ts";
 import type { FileStatus } from "../../protocol/file.ts";
 import { toFileName } from "../../protocol/path.ts";
 import { list } from "./listing.ts";
@@ -12,12 +13,23 @@ import { toStatus } from "./status.ts";
 export function createReading(room: Room): FileReading {
   return {
     inspect: (path, { follow = false } = {}) =>
-      attempt(room, "look at", path, (absolute) => inspect(room, absolute, follow)),
+      attempt(room, "look at", path, (absolute) => abortable(inspect(room, absolute, follow), room.signal)),
     list: (directory, signal) => list(room, directory, signal),
-    open: (path) => attempt(room, "read", path, (absolute) => openFile(room, absolute, path)),
+    open: (path) => attempt(room, "read", path, (absolute) => open(room, absolute, path)),
     join: paths.join,
     split: paths.split,
   };
+}
+
+/** A file system over a network may never answer, and nobody waits for it longer than for the call. */
+async function open(room: Room, absolute: Buffer, path: Uint8Array): Promise<OpenFile> {
+  const opening = openFile(room, absolute, path);
+  try {
+    return await abortable(opening, room.signal);
+  } catch (error) {
+    opening.then((file) => file[Symbol.asyncDispose]()).catch(() => {}); // it is open, too late, or was refused
+    throw error;
+  }
 }
 
 async function inspect({ owners }: Room, path: Buffer, follow: boolean): Promise<FileStatus> {

@@ -78,9 +78,9 @@ export class Removal {
       await this.#empty(trail.top, step, steps);
     } catch (error) {
       this.#options.signal.throwIfAborted();
-      step.isBlocked = true;
+      step.isBlocked = true; // and counted where it is left
       step.left.length = 0;
-      this.#fail(steps, path, error);
+      this.#tell(path, error);
     }
   }
 
@@ -131,8 +131,12 @@ export class Removal {
   }
 
   #fail(steps: readonly Step[], path: Uint8Array, error: unknown): void {
-    if (this.failures.length < MAX_FAILURES) this.failures.push(toFailure("remove", path, error));
+    this.#tell(path, error);
     this.#block(steps);
+  }
+
+  #tell(path: Uint8Array, error: unknown): void {
+    if (this.failures.length < MAX_FAILURES) this.failures.push(toFailure("remove", path, error));
   }
 
   /** Something stays, and so does the directory that it is in. */

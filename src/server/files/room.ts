@@ -11,6 +11,8 @@ import type { Sweeper } from "./temporary.ts";
 export interface Room {
   /** Absolute: what relative paths count from. */
   readonly directory: Uint8Array;
+  /** Aborted when nobody waits for the call any more. */
+  readonly signal: AbortSignal;
   readonly owners: Owners;
   readonly mounts: Mounts;
   /** That of the server's start: what new files and directories do not let others do. */

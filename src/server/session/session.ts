@@ -214,14 +214,14 @@ export class Session {
         return this.#channels.openEvents(frame);
       case "open_call_input":
         return this.#channels.openCallInput(frame);
+      case "resize":
+        return this.#startResizing(frame);
       case "close":
         return this.#channels.close(frame.channel);
       case "end":
         return this.#channels.end(frame.channel, frame.position);
       case "discard":
         return this.#channels.discard(frame.channel, frame.stream);
-      case "resize":
-        return this.#startResizing(frame);
       case "credit":
         return this.#channels.grant(frame.channel, frame);
       case "ack":
@@ -233,13 +233,13 @@ export class Session {
     }
   }
 
-  /** Runs by itself: the job may be one that is just being started. */
+  /** Of a job that is just being started, once it has been. Who has no such job, or one without a terminal, changes nothing. */
   #startResizing({ job: id, columns, rows }: Extract<ClientFrame, { type: "resize" }>): void {
     const { jobs, log } = this.#options;
     jobs
       .findSoon(id)
       .then((job) => job?.keeper?.send({ type: "resize", job: job.start.job, columns, rows }))
-      .catch((error: unknown) => log.error("resizing failed", { job: id, error: describeError(error) }));
+      .catch((error: unknown) => log.error("resize failed", { job: id, error: describeError(error) }));
   }
 
   /** What we have sent. What we have taken is said again too, in case that was lost. */

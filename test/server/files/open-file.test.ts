@@ -57,8 +57,24 @@ test("a path that is missing only because the workspace's directory is says so",
   const { files } = toFileContext(gone);
   const relative = await refusalOf(files.open(Buffer.from("a")));
   expect(relative.message).toBe(
-    `Cannot read "a": the workspace's directory "${gone}" does not exist (ENOENT)`,
+    `Cannot read "a": the workspace's directory "${gone}" does not exist (ENOENT); choose another with farhand cd`,
   );
   const absolute = await refusalOf(files.open(Buffer.from(join(directory.path, "b"))));
   expect(absolute.message).toEndWith("no such file or directory (ENOENT)");
+});
+
+test("what a call asks of files ends with the call, whatever a file system takes to answer", async () => {
+  using directory = openDirectory();
+  writeFileSync(join(directory.path, "a"), "0123456789");
+  const stop = new AbortController();
+  const { files } = toFileContext(directory.path, stop.signal);
+  const path = Buffer.from("a");
+  const asked = [
+    files.inspect(path),
+    files.open(path),
+    Array.fromAsync(files.list(Buffer.from("."), stop.signal)),
+  ];
+  stop.abort(new Error("enough"));
+  for (const { status, ...settled } of await Promise.allSettled<unknown>(asked))
+    expect([status, settled]).toEqual(["rejected", { reason: new Error("enough") }]);
 });

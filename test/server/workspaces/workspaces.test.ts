@@ -72,6 +72,21 @@ describe("A workspace", () => {
     expect(await after.goBack()).toEqual(path);
   });
 
+  test("is found by each call without the disk", async () => {
+    using world = setup();
+    const build = world.workspaces.access("me", "build");
+    await build.enter(world.root);
+    await build.change({ ...nothing, set: { A: "1" } });
+    rmSync(world.directory, { recursive: true });
+    const again = world.workspaces.access("me", "build");
+    expect([again.cwd, again.environment["A"], again.resolve("x")]).toEqual([
+      world.root,
+      "1",
+      join(world.root, "x"),
+    ]);
+    expect(again.environment).toBe(build.environment); // not made anew for each job
+  });
+
   test("is its owner's alone", async () => {
     using world = setup();
     const mine = world.workspaces.access("me", "build");

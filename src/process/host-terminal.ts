@@ -1,0 +1,34 @@
+import { Bell } from "../lib/bell.ts";
+import type { TerminalSize } from "../protocol/terminal.ts";
+
+/** A terminal as Bun makes it: the system's own, ConPTY on Windows. */
+export interface HostTerminal {
+  readonly terminal: Bun.Terminal;
+  /** What is written to it. It cannot be told to wait, so all must be read at once. */
+  readonly output: ReadableStream<Uint8Array>;
+  /** Resolves when the terminal has taken what was typed: it keeps whatever it is given. */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+export function openHostTerminal({ columns, rows }: TerminalSize): HostTerminal {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const drained = new Bell();
+  const ignore = () => {}; // nobody reads any more
+  const terminal = new Bun.Terminal({
+    cols: columns,
+    rows,
+    data: (_terminal, bytes) => void writer.write(new Uint8Array(bytes)).catch(ignore),
+    exit: () => void writer.close().catch(ignore),
+    drain: () => drained.ring(),
+  });
+  return {
+    terminal,
+    output: readable,
+    write(bytes) {
+      const wait = drained.wait(); // before, since it may ring at once
+      terminal.write(bytes);
+      return wait;
+    },
+  };
+}

@@ -1,0 +1,131 @@
+import { toSignalName } from "../lib/signal.ts";
+import { type Launched, type Launcher, openLauncherPipes } from "./launcher.ts";
+import type { Libc } from "./libc.ts";
+import { errorCode, explainRefusal } from "./program.ts";
+import type { ProcessExit, SpawnOptions } from "./spawn.ts";
+
+/** The soft limit of open descriptors that programs expect; Bun raises its own, and children inherit it. */
+export const SOFT_DESCRIPTORS = 1024;
+
+/** A program that was started, maybe by way of a launcher. */
+export interface Started {
+  readonly child: Bun.Subprocess;
+  /** Descriptors that stay open besides the program's. */
+  readonly keep: readonly number[];
+  readonly conclude?: () => Launched | undefined;
+}
+
+/** What pipes to a launcher are made with. */
+export interface Pipes {
+  readonly libc: Libc;
+  readonly pipe: () => { readonly read: number; readonly write: number };
+}
+
+/** Starts the program, or a launcher that becomes it. */
+export function startOnPipes(file: string, options: SpawnOptions, stdio: Stdio, pipes: Pipes): Started {
+  const { confinement, launcher } = options;
+  if (confinement === undefined) return { child: start(file, options, stdio), keep: [] };
+  if (launcher === undefined) return { child: startWrapped(file, options, stdio), keep: [] };
+  return startLauncher(file, { ...options, launcher }, stdio, pipes);
+}
+
+/** Starts a launcher, which becomes the program; if it is to run on a terminal, that is its stdin. */
+export function startLauncher(
+  file: string,
+  options: SpawnOptions & { readonly launcher: Launcher },
+  stdio: Stdio,
+  { libc, pipe }: Pipes,
+): Started {
+  const { confinement, launcher, argv, env, terminal } = options;
+  const [order, report] = [pipe(), pipe()];
+  const [self = "", ...flags] = launcher.argv;
+  const itself = { ...options, argv: [launcher.argv0, ...flags], env: {} };
+  const child = start(self, itself, [...stdio, order.read, report.write]);
+  const pipes = openLauncherPipes(libc, order.write, report.read);
+  const { nice, memoryBytes, processes, group } = confinement ?? {};
+  pipes.send({
+    file,
+    argv: [...argv],
+    env,
+    descriptors: SOFT_DESCRIPTORS,
+    ...(nice !== undefined && { nice }),
+    ...(memoryBytes !== undefined && { memoryBytes }),
+    ...(processes !== undefined && { processes }),
+    doors: group?.doors ?? [],
+    hasTerminal: terminal !== undefined,
+  });
+  return {
+    child,
+    keep: [order.write, report.read],
+    conclude: () => pipes.conclude(argv[0] ?? "", file, nice),
+  };
+}
+
+/** Where there is no launcher (macOS), the system's own programs do what can be done. */
+function startWrapped(file: string, options: SpawnOptions, stdio: Stdio): Bun.Subprocess {
+  const { nice, processes } = options.confinement ?? {};
+  const words = [
+    ...(nice === undefined ? [] : ["/usr/bin/nice", "-n", String(nice)]),
+    ...(processes === undefined ? [] : ["/bin/sh", "-c", 'ulimit -u "$0" && exec "$@"', String(processes)]),
+    ...options.argv,
+  ];
+  const [first = file] = words;
+  return start(first === options.argv[0] ? file : first, { ...options, argv: words }, stdio);
+}
+
+/** The standard streams of a program, and further descriptors. */
+export type Stdio = ["ignore" | "pipe" | number, "pipe" | number, "pipe" | number, ...number[]];
+
+/** Starts a process as the leader of a session of its own. Throws a `StartError`. */
+export function start(
+  file: string,
+  { argv, cwd, env, umask }: SpawnOptions,
+  stdio: Stdio | Bun.Terminal,
+): Bun.Subprocess {
+  // Our own umask is the keeper's; nothing else of this process runs between these two lines.
+  const own = process.umask(umask);
+  try {
+    return Bun.spawn([file, ...argv.slice(1)], {
+      argv0: argv[0] ?? file,
+      cwd,
+      env,
+      ...(stdio instanceof Array ? { stdio } : { terminal: stdio }),
+      detached: true,
+      windowsHide: true,
+    });
+  } catch (error) {
+    throw explainRefusal(errorCode(error), argv[0] ?? "", file);
+  } finally {
+    process.umask(own);
+  }
+}
+
+/** Linux charges a process with the memory of the one that it was forked from: what was ours (bytes) hides what is less. */
+export function findInheritedRss(): number {
+  return process.platform === "linux" ? process.resourceUsage().maxRSS * 1024 : 0;
+}
+
+/** How a child ends. `ownRss`: what `findInheritedRss` said when it was started. */
+export async function exitOf(
+  child: Bun.Subprocess,
+  ownRss: number,
+  conclude?: () => Launched | undefined,
+): Promise<ProcessExit> {
+  const code = await child.exited;
+  const launched = conclude?.();
+  if (launched?.failure !== undefined) return { end: launched.failure, usage: undefined };
+  const usage = child.resourceUsage();
+  // Bun gives the number of a signal that it has no name for, whatever its types say.
+  const signal: string | number | null = child.signalCode;
+  return {
+    end:
+      signal === null
+        ? { type: "exited", code }
+        : { type: "signaled", signal: typeof signal === "number" ? toSignalName(signal) : signal },
+    usage: usage && {
+      userMs: Math.max(0, Number(usage.cpuTime.user) / 1_000 - (launched?.userMs ?? 0)),
+      systemMs: Math.max(0, Number(usage.cpuTime.system) / 1_000 - (launched?.systemMs ?? 0)),
+      ...(usage.maxRSS > Math.max(ownRss, launched?.rssBytes ?? 0) && { maxRssBytes: usage.maxRSS }),
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import { describe, expect, test } from "bun:test";
+import * as v from "valibot";
+import { parseArguments } from "../../../src/cli/arguments.ts";
+import { toFace } from "../../../src/cli/console/custom.ts";
+import { Definition } from "../../../src/cli/console/definition.ts";
+import { toOptions } from "../../../src/cli/console/fields.ts";
+import { splitWords } from "../../../src/cli/console/words.ts";
+
+const echo = define({
+  name: "echo",
+  positional: ["string"],
+  input: { type: "object", properties: { string: { type: "string" } }, required: ["string"] },
+});
+const copy = define({
+  name: "copy",
+  positional: ["to", "files"],
+  input: {
+    type: "object",
+    properties: {
+      to: { type: "string" },
+      files: { type: "array", items: { type: "string" } },
+      times: { type: "integer" },
+      deep: { type: "boolean" },
+      extra: { type: "object" },
+    },
+  },
+});
+
+function define(definition: object): Definition {
+  return v.parse(Definition, { kind: "foreground", summary: "…", ...definition });
+}
+
+/** What a line behind the command's name means as its input. */
+function toInput(definition: Definition, line: string): unknown {
+  const { args, rest, toInput } = toFace(definition);
+  const words = toOptions(splitWords(line), { args, ...(rest !== undefined && { rest }) });
+  return toInput(parseArguments(words, { args, rest: rest !== undefined, takesRest: false }));
+}
+
+describe("A command that only the server knows", () => {
+  test("takes words in the order of its fields: echo hi", () => {
+    expect(toInput(echo, "hi")).toEqual({ string: "hi" });
+    expect(toInput(echo, "string=hi")).toEqual({ string: "hi" });
+    expect(toInput(echo, "'string=hi'")).toEqual({ string: "string=hi" });
+    expect(toInput(echo, "other=hi")).toEqual({ string: "other=hi" });
+    expect(toInput(echo, "-- -n")).toEqual({ string: "-n" });
+  });
+
+  test("gives the last field all that is left if it is a list, and reads values by their types", () => {
+    expect(toInput(copy, "/srv a b 3")).toEqual({ to: "/srv", files: ["a", "b", "3"] });
+    expect(toInput(copy, `times=3 deep=true extra='{"a": 1}' to=/srv a`)).toEqual({
+      times: 3,
+      deep: true,
+      extra: { a: 1 },
+      to: "/srv",
+      files: ["a"],
+    });
+    expect(toInput(copy, `--times 3 --no-deep files='["x y"]' /srv`)).toEqual({
+      times: 3,
+      deep: false,
+      files: ["x y"],
+      to: "/srv",
+    });
+  });
+
+  test("refuses a word too many, and a value of another type", () => {
+    expect(() => toInput(echo, "hi there")).toThrow('Cannot do "echo": there is no place for "there"');
+    expect(() => toInput(copy, "times=x")).toThrow('Cannot use times "x": write a whole number');
+    expect(() => toInput(copy, "deep=x")).toThrow('"--deep" takes no value');
+  });
+});
