@@ -34,7 +34,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const isDetached = values.flag("detach");
   const isOpen = values.flag("open-stdin");
   const isOnTerminal = values.flag("tty");
-  if (isOnTerminal && context.globals.json)
+  if (isOnTerminal && !isDetached && context.globals.json)
     throw new AppError("invalid_input", "Cannot show a terminal as JSON: leave --json out");
   const stdin = isOpen || (values.choice("stdin") ?? (!isDetached && !isConsole));
   const terminal = isOnTerminal ? { terminal: (await import("./terminal.ts")).toTerminal(context) } : {};
