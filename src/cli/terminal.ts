@@ -1,8 +1,8 @@
 import { invoke } from "../client/invoke.ts";
 import type { Attached } from "../client/launch.ts";
-import type { Session } from "../client/session.ts";
+import type { ConnectionState, Session } from "../client/session.ts";
 import { kill } from "../commands/kill.ts";
-import { abortable } from "../lib/abort.ts";
+import { abortable, after } from "../lib/abort.ts";
 import type { JobId } from "../protocol/id.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import { MAX_CELLS, type Terminal } from "../protocol/terminal.ts";
@@ -12,11 +12,15 @@ import { complain, type Context } from "./context.ts";
 import { DEFAULT_ESCAPE, explainEscapes, type Leaving } from "./escape-keys.ts";
 import { NOT_FINISHED } from "./exit.ts";
 import type { LocalTerminal } from "./raw-mode.ts";
+import { BLIP } from "./reconnecting.ts";
 import { Relay } from "./relay.ts";
 import { startTyping, type Typing } from "./typing.ts";
 
 /** Milliseconds within which what was typed before we leave must be with the server. */
 const PATIENCE = 1_000;
+
+/** Milliseconds in which a program has seen a size, so that the next one is another to it. */
+const REDRAW = 100;
 
 export interface TerminalOptions {
   readonly local: LocalTerminal;
@@ -74,17 +78,30 @@ export async function attendTerminal(
   return typeof ended === "function" ? ended() : await leave(session, ended, context, options);
 }
 
-/** Tells the job of each new size, and after each loss of the connection, when another may have set it meanwhile. */
+/**
+ * Tells the job of each new size, and after each loss of the connection, when another may have set it meanwhile. Where that
+ * was told of, which is amid what the program shows, a size that is none makes the program show all anew.
+ */
 function followSize(session: Session, job: JobId, context: Context, local: LocalTerminal): Disposable {
-  const tell = () => {
+  const tell = (missing = 0) => {
     if (session.ended.aborted || !context.screen()?.columns) return;
     const { columns, rows } = toTerminal(context);
-    session.resize(job, { columns, rows });
+    session.resize(job, { columns, rows: Math.max(1, rows - missing) });
   };
-  using stack = new DisposableStack();
-  stack.use(local.onResize(tell));
-  stack.use(session.onState(({ state }) => state === "connected" && tell()));
-  return stack.move();
+  let lostAt: number | undefined;
+  const follow = ({ state }: ConnectionState) => {
+    if (state === "reconnecting") lostAt ??= performance.now();
+    if (state !== "connected") return;
+    const wasTold = lostAt !== undefined && performance.now() - lostAt >= BLIP;
+    lostAt = undefined;
+    if (!wasTold) return tell();
+    tell(1);
+    stack.use(after(REDRAW, () => tell()));
+  };
+  const stack = new DisposableStack();
+  stack.use(local.onResize(() => tell()));
+  stack.use(session.onState(follow));
+  return stack;
 }
 
 /** Sends keys to the job, and does what those say that are for us. */

@@ -266,6 +266,27 @@ describe("A console", () => {
   });
 });
 
+describe("A connection that is restored", () => {
+  for (const [name, line, shown] of [
+    ["a shell", "$f shell", /far>$/],
+    ["vi", "$f exec -t -- vi -n -u NONE -N text", /line 3[\s\S]*text/],
+    ["less", "$f exec -t -- less text", /line 3[\s\S]*text/],
+  ] as const)
+    test(`leaves ${name} on the screen as it was, apart from what its last line tells`, async () => {
+      await using world = await setup();
+      writeFileSync(join(world.home, "text"), Array.from({ length: 99 }, (_, n) => `line ${n}\n`).join(""));
+      const screen = await world.open(line);
+      const before = await screen.see(shown);
+      await world.farhandd(["stop"]);
+      await screen.see(/farhand: reconnecting/);
+      await world.start();
+      const rows = (text: string) => text.split("\n").slice(0, 29);
+      await eventually(() => !/reconnecting/.test(screen.read()), 20_000);
+      await eventually(() => Bun.deepEquals(rows(screen.read()), rows(before)), 20_000).catch(() => {});
+      expect(rows(screen.read())).toEqual(rows(before));
+    });
+});
+
 describe("An escape at the beginning of a line", () => {
   test("is another character, or none, where that is asked for", async () => {
     await using world = await setup();
