@@ -225,11 +225,11 @@ export class Session implements AsyncDisposable {
     this.#send({ type: "resize", job, columns, rows });
   }
 
-  /** Opens the stdin of a job whose id only the answer to its call tells. */
-  openStdin(accepted: Promise<Accepted>): Input {
+  /** Opens the stdin of a job whose id only the answer to its call tells; as a stream of its own, if that is named. */
+  openStdin(accepted: Promise<Accepted>, writer?: WriterId): Input {
     const input = this.#channels.createInput();
     accepted.then(
-      ({ job }) => this.#channels.openInput(input, toStdin(job)),
+      ({ job }) => this.#channels.openInput(input, { ...toStdin(job), ...(writer && { writer }) }),
       () => input.close(),
     );
     return input;
