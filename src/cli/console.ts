@@ -46,7 +46,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const workspace = findWorkspace(globals.workspace, env) ?? createWorkspace();
   const path = values.text("file");
   const terminal = path === undefined ? context.terminal() : undefined;
-  const editor = terminal && new Editor(terminal);
+  const editor = terminal && new Editor(terminal, context.sinks.stdout);
   const [inner, stop] = [new Interrupts(), new AbortController()];
   // Ctrl-C at a prompt ends a command, if one runs; any other signal, and in a script that too, ends the console behind it.
   using _route = interrupts.route((interrupt) => {

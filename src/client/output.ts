@@ -247,9 +247,9 @@ export class Output implements AsyncIterable<Packet> {
     }
   }
 
-  /** Grants what is consumed, soon or at once; of a job that is over nobody needs to know. */
+  /** Tells what came and grants what is consumed, soon or at once; of a job that is over nobody needs to know. */
   #offer(): void {
-    if (!this.#isOpen || this.#isWhole || this.#credit.ungranted <= 0) return;
+    if (!this.#isOpen || this.#isWhole || this.#credit.untold <= 0) return;
     if (this.#credit.isDue) return this.#grant();
     this.#delayed ??= after(CREDIT_DELAY, () => this.#grant());
   }

@@ -7,6 +7,9 @@ import { signalGroup, signalProcess } from "./signal.ts";
 /** Milliseconds for which KILL is repeated before whoever still lives counts as left behind. */
 const KILL_PATIENCE = 3_000;
 
+/** Milliseconds from SIGHUP to TERM on a terminal. */
+const HANGUP_PAUSE = 200;
+
 /** Milliseconds between two looks at who is left: at first, and at most. */
 const FIRST_LOOK = 2;
 const LONGEST_LOOK = 100;
@@ -43,6 +46,8 @@ export class Termination {
   readonly #told = new Set<string>();
   readonly #killed = new Set<string>();
   #signal: NodeJS.Signals;
+  /** When they were told that their terminal is gone, on the clock of `performance.now()`. */
+  #hungUpAt: number | undefined;
   /** When KILL is due, on the clock of `performance.now()`. */
   #due: number;
 
@@ -76,9 +81,19 @@ export class Termination {
   #tell(living: readonly ProcessRow[]): void {
     const fresh = living.filter((row) => !this.#told.has(toKey(row)));
     const isFirst = this.#told.size === 0;
-    const hangup = this.#options.hangsUp === true && this.#signal === "SIGTERM" ? (["SIGHUP"] as const) : [];
-    for (const signal of [...hangup, this.#signal, "SIGCONT"] as const) this.#send(signal, fresh, isFirst);
+    if (!this.#hasHungUp(fresh)) return;
+    for (const signal of [this.#signal, "SIGCONT"] as const) this.#send(signal, fresh, isFirst);
     for (const row of fresh) this.#told.add(toKey(row));
+  }
+
+  /** Whether they need not be told first that their terminal is gone, or had a moment to act on it. */
+  #hasHungUp(rows: readonly ProcessRow[]): boolean {
+    if (this.#options.hangsUp !== true || this.#signal !== "SIGTERM") return true;
+    if (this.#hungUpAt === undefined) {
+      for (const signal of ["SIGHUP", "SIGCONT"] as const) this.#send(signal, rows, true);
+      this.#hungUpAt = performance.now();
+    }
+    return performance.now() - this.#hungUpAt >= HANGUP_PAUSE;
   }
 
   #kill(living: readonly ProcessRow[]): void {

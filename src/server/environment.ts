@@ -1,4 +1,3 @@
-import { userInfo } from "node:os";
 import { basename } from "node:path";
 
 /** The environment that jobs and keepers inherit: the server's own, less what steers Bun or Farhand itself. */
@@ -18,6 +17,18 @@ export function toShell(line: string): readonly string[] {
 /** The shell of the user's login, which a dash before its name tells that it is one. */
 export function toLoginShell(): { readonly file: string; readonly argv: readonly string[] } {
   if (process.platform === "win32") return { file: "powershell.exe", argv: ["powershell.exe", "-NoLogo"] };
-  const file = userInfo().shell || process.env["SHELL"] || "/bin/sh";
+  const file = findPasswdShell() || process.env["SHELL"] || "/bin/sh";
   return { file, argv: [`-${basename(file)}`] };
+}
+
+/** Of our user's entry. What Bun tells of the user is $SHELL. */
+function findPasswdShell(): string | undefined {
+  const ask =
+    process.platform === "darwin" ? ["/usr/bin/id", "-P"] : ["getent", "passwd", String(process.getuid?.())];
+  try {
+    const { stdout, exitCode } = Bun.spawnSync(ask, { stdin: "ignore", stderr: "ignore" });
+    return exitCode === 0 ? stdout.toString().trim().split(":").at(-1) : undefined;
+  } catch {
+    return undefined; // no such program here, as in musl's smallest systems
+  }
 }

@@ -38,10 +38,10 @@ describe("farhand completion", () => {
       async () => {
         await using world = await setup();
         await using screen = await openScreen(world, shells[shell]);
-        await screen.shows(/>$/);
+        await screen.shows(/[>#]$/);
         await screen.type(start[shell]);
         await screen.press("Enter");
-        await screen.shows(/^>$/);
+        await screen.shows(/^>$/m);
         const finish = async (typed: string, finished: string) => {
           await screen.type(typed);
           await screen.press("Tab");

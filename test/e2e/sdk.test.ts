@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError, ClientError } from "../../src/sdk.ts";
 import { openConnected } from "../support/connected.ts";
@@ -191,6 +192,18 @@ describe("a listener", () => {
     let length = 0;
     for await (const packet of followed) if (packet.type === "stdout") length += packet.bytes.length;
     expect(length).toBe(14_888_896);
+  });
+
+  test("unread keeps no other call of its connection waiting, whatever it is of", async () => {
+    await using stage = await openConnected();
+    const { web1, world } = stage;
+    const path = join(world.home, "big");
+    writeFileSync(path, Buffer.alloc(5_000_000, "x"));
+    await using job = await web1.exec("yes", { complete: false });
+    await using call = await web1.rdfile(path, { complete: false });
+    expect([(await job.next())?.type, (await call.next())?.type]).toEqual(["stdout", "stdout"]);
+    expect((await web1.exec(["echo", "hi"], { timeout: 20_000 })).text).toBe("hi\n");
+    expect((await web1.rdfile(path, { timeout: 20_000 })).stdout.length).toBe(5_000_000);
   });
 
   test("says not finished, and later the value", async () => {

@@ -267,8 +267,9 @@ test("keep() that is retired answers who asked for the end of its last job, and 
   const job = await keeper.spawn(front, [
     "sh",
     "-c",
-    "(trap '' TERM; exec sleep 1000 > /dev/null 2>&1) & wait",
+    "(trap '' TERM; echo deaf; exec sleep 1000 > /dev/null 2>&1) & wait",
   ]);
+  await front.until(() => front.standing(job).next === 1 || undefined);
   front.send({ type: "retire" });
   front.send({ type: "cancel", request: 55, job, signal: "SIGTERM", grace: 500, by: "test" });
   expect(await front.hear("reply")).toMatchObject({ request: 55, ended: { killed: 1 } });
