@@ -190,7 +190,7 @@ describe("farhand attach", () => {
     await near.shows("line 1 of");
     const before = await near.settled();
     await near.press("~", "d");
-    await near.shows(/here before\n[^]*Detached from job [^]*farhand attach [^]*\[ended 0\]/);
+    await near.shows(/here before\n[^]*Detached from job [^]*farhand attach [^]*\[ended 75\]/);
     expect(await near.settled()).toContain("alternate_on=0 keypad_cursor_flag=0 keypad_flag=0");
     const screen = await world.sit("farhand attach @last");
     await screen.shows("line 1 of");
@@ -225,7 +225,7 @@ describe("farhand attach", () => {
     await onlooker.shows(/24 80\n.*mine/);
     expect(await first.shown()).not.toContain("intruder");
     await onlooker.press("Enter", "~", "d");
-    await onlooker.shows("[ended 0]");
+    await onlooker.shows("[ended 75]");
     await first.press("exit", "Enter");
     await first.shows("[ended 0]");
   });

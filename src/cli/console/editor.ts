@@ -3,7 +3,7 @@ import { turn } from "../../lib/abort.ts";
 import type { LineTerminal } from "../context.ts";
 import type { Sink } from "../sink.ts";
 import { createCanvas } from "./canvas.ts";
-import { openKeys } from "./keys.ts";
+import { Keys } from "./keys.ts";
 
 /** What came of asking for a line. */
 export type Answer =
@@ -26,7 +26,7 @@ export interface Question {
  * is a signal then, and what is typed waits for the next question. Lines that come at once, as pasted ones, are given one by one.
  */
 export class Editor {
-  readonly #input: NodeJS.ReadStream;
+  readonly #keys: Keys;
   readonly #output: NodeJS.WritableStream;
   /** Lines that came with another one, and the beginning of the one behind them. */
   #waiting: string[] = [];
@@ -36,7 +36,7 @@ export class Editor {
 
   /** `sink`: where everything that is shown on this terminal goes. */
   constructor(terminal: LineTerminal, sink: Sink) {
-    this.#input = terminal.input;
+    this.#keys = new Keys(terminal.input);
     this.#output = createCanvas(terminal, sink);
   }
 
@@ -64,11 +64,11 @@ export class Editor {
   }
 
   #read({ prompt, history, complete }: Question): Promise<Answer> {
-    const [input, output] = [this.#input, this.#output];
+    const output = this.#output;
     const { promise, resolve } = Promise.withResolvers<Answer>();
-    const keys = openKeys(input, (text) => asking.write(text));
+    const input = this.#keys.createStream();
     const asking: Interface = createInterface({
-      input: keys.stream,
+      input,
       output,
       terminal: true,
       prompt,
@@ -79,7 +79,7 @@ export class Editor {
     this.#asking = asking;
     const lines: string[] = [];
     const settle = () => {
-      keys.stop();
+      this.#keys.stop();
       this.#asking = undefined;
       const line = reason === "line" ? lines.shift() : undefined;
       this.#waiting.push(...lines.splice(0));
@@ -118,6 +118,11 @@ export class Editor {
     asking.prompt();
     if (this.#begun !== "") asking.write(this.#begun);
     this.#begun = "";
+    this.#keys.read({
+      press: (keys) => input.emit("data", keys),
+      paste: (text) => asking.write(text),
+      end: () => input.emit("end"),
+    });
     return promise;
   }
 }
