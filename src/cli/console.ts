@@ -13,6 +13,7 @@ import { Runner } from "./console/runner.ts";
 import { readScript, runScript } from "./console/script.ts";
 import { type Context, openSession } from "./context.ts";
 import { Interrupts } from "./interrupts.ts";
+import { readLocalFile } from "./local-file.ts";
 import { Interrupted } from "./main.ts";
 import { Sink } from "./sink.ts";
 import { StandingSession } from "./standing.ts";
@@ -45,7 +46,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const workspace = findWorkspace(globals.workspace, env) ?? createWorkspace();
   const path = values.text("file");
   const terminal = path === undefined ? context.terminal() : undefined;
-  const editor = terminal && new Editor(terminal);
+  const editor = terminal && new Editor(terminal, context.sinks.stdout);
   const [inner, stop] = [new Interrupts(), new AbortController()];
   // Ctrl-C at a prompt ends a command, if one runs; any other signal, and in a script that too, ends the console behind it.
   using _route = interrupts.route((interrupt) => {
@@ -117,7 +118,7 @@ async function* readTyped(editor: Editor, interrupts: Interrupts): AsyncGenerato
 }
 
 function openScript(path: string | undefined, { stdin }: Context): AsyncIterable<Uint8Array> {
-  return path === undefined || path === "-" ? stdin() : Bun.file(path).stream();
+  return path === undefined || path === "-" ? stdin() : readLocalFile(path);
 }
 
 /** What commands of a script read: nothing, where the script itself comes from there. */

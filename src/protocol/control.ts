@@ -103,6 +103,8 @@ const Broken = v.object({ type: v.literal("broken"), ...sequenced, channel: chan
 const Credit = v.object({
   type: v.literal("credit"),
   channel: channelId,
+  /** Bytes that came and are under way no more, whether or not they are consumed yet. */
+  arrived: v.optional(count),
   received: count,
   limit: count,
   next: v.optional(count),

@@ -1,7 +1,9 @@
 import { AppError } from "./error.ts";
 
-/** What a receiver tells a sender about one direction of a channel; both are byte counts that never fall. */
+/** What a receiver tells a sender about one direction of a channel: byte counts that never fall. */
 export interface CreditCounts {
+  /** Bytes that came, which may wait for the consumer; an older peer does not tell. */
+  readonly arrived?: number | undefined;
   /** Bytes handed to the consumer. */
   readonly received: number;
   /** Bytes that may have been sent in all. */
@@ -11,7 +13,7 @@ export interface CreditCounts {
 /** The sending half of one direction: how much was sent, and how much more may be. */
 export class SendCredit {
   #sent = 0;
-  #received = 0;
+  #landed = 0;
   #limit = 0;
 
   get sent(): number {
@@ -22,20 +24,22 @@ export class SendCredit {
     return this.#limit - this.#sent;
   }
 
+  /** Bytes sent that have not come, as far as that was said. */
   get inFlight(): number {
-    return this.#sent - this.#received;
+    return this.#sent - this.#landed;
   }
 
-  /** Takes a credit and answers by how many bytes `received` rose; an older one changes nothing. Throws `protocol_error`. */
-  grant({ received, limit }: CreditCounts): number {
-    if (received > this.#sent) {
+  /** Takes a credit and answers how many more bytes have come; an older one changes nothing. Throws `protocol_error`. */
+  grant({ received, arrived = received, limit }: CreditCounts): number {
+    const landed = Math.max(arrived, received);
+    if (landed > this.#sent) {
       throw new AppError(
         "protocol_error",
-        `Cannot accept credit: ${received} bytes received, only ${this.#sent} were sent`,
+        `Cannot accept credit: ${landed} bytes received, only ${this.#sent} were sent`,
       );
     }
-    const progress = Math.max(0, received - this.#received);
-    this.#received += progress;
+    const progress = Math.max(0, landed - this.#landed);
+    this.#landed += progress;
     this.#limit = Math.max(this.#limit, limit);
     return progress;
   }
@@ -54,6 +58,8 @@ export class ReceiveCredit {
   #arrived = 0;
   #consumed = 0;
   #granted = 0;
+  /** Bytes of which the sender was told that they came. */
+  #told = 0;
 
   /** `window`: bytes granted beyond what was consumed. */
   constructor(window: number) {
@@ -98,6 +104,7 @@ export class ReceiveCredit {
     this.#consumed -= this.#arrived;
     this.#arrived = 0;
     this.#granted = 0;
+    this.#told = 0;
   }
 
   consume(bytes: number): void {
@@ -107,16 +114,25 @@ export class ReceiveCredit {
   /** Counts to send now. */
   take(): CreditCounts {
     this.#granted = this.#consumed + this.#window;
-    return { received: Math.max(0, this.#consumed), limit: Math.max(0, this.#granted) };
+    this.#told = this.#arrived;
+    return {
+      arrived: this.#arrived,
+      received: Math.max(0, this.#consumed),
+      limit: Math.max(0, this.#granted),
+    };
   }
 
-  /** Bytes consumed since the last grant, which the sender does not know of. */
-  get ungranted(): number {
-    return this.#consumed + this.#window - this.#granted;
+  /** Bytes that came or were consumed, whichever is more, of which the sender does not know. */
+  get untold(): number {
+    return Math.max(this.#arrived - this.#told, this.#ungranted);
   }
 
   /** Whether enough was consumed that a new grant is worth a frame of its own: an eighth of the window. */
   get isDue(): boolean {
-    return this.ungranted > 0 && this.ungranted >= this.#window / 8;
+    return this.#ungranted > 0 && this.#ungranted >= this.#window / 8;
+  }
+
+  get #ungranted(): number {
+    return this.#consumed + this.#window - this.#granted;
   }
 }

@@ -232,6 +232,16 @@ describe("Output", () => {
     expect(peer.of("credit")).toMatchObject([{ received, limit, next: 2 }]);
   });
 
+  test("tells soon what came, also of what nobody reads yet", async () => {
+    const { peer } = open();
+    const record = toRecord("stdout", 0, "abc");
+    peer.data(1, record);
+    await eventually(() => peer.of("credit").length > 0);
+    expect(peer.of("credit")).toMatchObject([
+      { arrived: record.length, received: 0, limit: OUTPUT_WINDOW_BYTES },
+    ]);
+  });
+
   test("grants at once when an eighth of the window is consumed", () => {
     const { peer, output } = open();
     const record = toRecord("stdout", 0, "x".repeat(60_000));

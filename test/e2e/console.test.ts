@@ -204,7 +204,7 @@ describe("farhand console on a terminal", () => {
     await at.say("exec echo on", /^on$/m);
   });
 
-  onTerminal("leaves the terminal as it was, at EOF and by a signal", async () => {
+  onTerminal("leaves the terminal as it was, at EOF and by a signal, and ends with it", async () => {
     await using at = await openConsole(
       "stty -a > before; farhand console; stty -a > after; cmp before after",
     );
@@ -214,6 +214,10 @@ describe("farhand console on a terminal", () => {
     await other.shows(/>$/);
     for (const pid of at.world.processes(/^\S*farhand console $/)) process.kill(pid, "SIGTERM");
     await other.shows("[ended 143]");
+    await using last = await openScreen(at.world, "farhand console");
+    await last.shows(/>$/);
+    await last[Symbol.asyncDispose]();
+    await eventually(() => at.world.processes(/^\S*farhand console $/).length === 0, 30_000);
   });
 
   onTerminal("says at once that there is no server", async () => {

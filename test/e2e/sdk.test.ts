@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError, ClientError } from "../../src/sdk.ts";
 import { openConnected } from "../support/connected.ts";
@@ -193,6 +194,18 @@ describe("a listener", () => {
     expect(length).toBe(14_888_896);
   });
 
+  test("unread keeps no other call of its connection waiting, whatever it is of", async () => {
+    await using stage = await openConnected();
+    const { web1, world } = stage;
+    const path = join(world.home, "big");
+    writeFileSync(path, Buffer.alloc(5_000_000, "x"));
+    await using job = await web1.exec("yes", { complete: false });
+    await using call = await web1.rdfile(path, { complete: false });
+    expect([(await job.next())?.type, (await call.next())?.type]).toEqual(["stdout", "stdout"]);
+    expect((await web1.exec(["echo", "hi"], { timeout: 20_000 })).text).toBe("hi\n");
+    expect((await web1.rdfile(path, { timeout: 20_000 })).stdout.length).toBe(5_000_000);
+  });
+
   test("says not finished, and later the value", async () => {
     await using stage = await openConnected();
     const listener = await stage.web1.exec("read go; exit 5", {
@@ -216,7 +229,8 @@ describe("a listener", () => {
     expect(await listener.next()).toMatchObject({ type: "stdout" });
     expect(await listener.kill({ grace: 200 })).toMatchObject({ signal: "SIGTERM" });
     expect(await listener.outcome).toMatchObject({ type: "cancelled" });
-    await using other = await stage.web1.exec("sleep 600", { complete: false });
+    // No shell: one that is about to fork, or to become another program, may miss the signal.
+    await using other = await stage.web1.exec(["sleep", "600"], { complete: false });
     expect(await other.kill({ signal: "INT" })).toBeUndefined();
     expect(await other.outcome).toEqual({ type: "signaled", signal: "SIGINT" });
     expect(await other.exitCode).toBeUndefined();

@@ -38,6 +38,7 @@ function start(argv: readonly string[], options: Partial<SpawnOptions> = {}) {
       said += Buffer.from(chunk).toString("latin1");
   };
   const ended = read();
+  child.exited.then(() => child.stdin?.end());
   return { child, said: () => said, ended };
 }
 

@@ -25,6 +25,16 @@ describe("SendCredit", () => {
     expect(credit).toMatchObject({ available: 70, inFlight: 30 });
   });
 
+  test("counts what has come as under way no more, consumed or not", () => {
+    const credit = new SendCredit();
+    credit.grant({ received: 0, limit: 100 });
+    credit.send(80);
+    expect(credit.grant({ arrived: 50, received: 10, limit: 110 })).toBe(50);
+    expect(credit).toMatchObject({ available: 30, inFlight: 30 });
+    expect(credit.grant({ arrived: 50, received: 50, limit: 150 })).toBe(0);
+    expect(() => credit.grant({ arrived: 81, received: 50, limit: 150 })).toThrow("only 80 were sent");
+  });
+
   test("refuses a grant that says more was received than was sent", () => {
     const credit = new SendCredit();
     credit.grant({ received: 0, limit: 100 });
@@ -44,14 +54,14 @@ describe("ReceiveCredit", () => {
 
   test("refuses data beyond what was granted, at the byte", () => {
     const credit = new ReceiveCredit(100);
-    expect(credit.take()).toEqual({ received: 0, limit: 100 });
+    expect(credit.take()).toEqual({ arrived: 0, received: 0, limit: 100 });
     credit.arrive(0, 99);
     expect(() => credit.arrive(99, 2)).toThrow(expect.objectContaining({ code: "protocol_error" }));
     credit.arrive(99, 1);
     credit.consume(100);
     // What was consumed is not granted before it is said.
     expect(() => credit.arrive(100, 1)).toThrow("credit ends at 100");
-    expect(credit.take()).toEqual({ received: 100, limit: 200 });
+    expect(credit.take()).toEqual({ arrived: 100, received: 100, limit: 200 });
     credit.arrive(100, 100);
   });
 
@@ -84,10 +94,14 @@ describe("ReceiveCredit", () => {
     expect(credit.isDue).toBe(true);
     credit.take();
     expect(credit.isDue).toBe(false);
-    expect(credit.ungranted).toBe(0);
+    expect(credit.untold).toBe(0);
     credit.consume(9);
     expect(credit.isDue).toBe(false);
-    expect(credit.ungranted).toBe(9);
+    expect(credit.untold).toBe(9);
+    credit.take();
+    credit.arrive(50, 30);
+    expect(credit.isDue).toBe(false);
+    expect(credit.untold).toBe(30);
   });
 });
 

@@ -40,10 +40,11 @@ export class Catalogue {
     return known && toVerb(known);
   }
 
-  /** Every word that a line may begin with. */
+  /** Every word that a line may begin with. What the server offers is asked for once: to describe it all costs something. */
   async names(signal: AbortSignal): Promise<readonly string[]> {
-    const custom = (await this.list(signal).catch(() => this.#definitions)).map(({ name }) => name);
-    return [...new Set([...this.verbs(), ...custom, ...WORDS])];
+    if (this.#definitions.length === 0) await this.list(signal).catch(() => {}); // then it offers nothing that is known
+    const custom = this.#definitions.filter(isCustom).map(({ name }) => name);
+    return [...this.verbs(), ...custom, ...WORDS];
   }
 
   /** The client's own verbs and groups. */
@@ -59,8 +60,13 @@ export class Catalogue {
     } catch (error) {
       if (!(error instanceof AppError && error.code === "unknown_command")) throw error;
     }
-    return this.#definitions.filter(({ name }) => findCommand(name) === undefined);
+    return this.#definitions.filter(isCustom);
   }
+}
+
+/** Whether only the server knows it. */
+function isCustom({ name }: Definition): boolean {
+  return findCommand(name) === undefined;
 }
 
 /** What words without a name fill in the input of a built-in command. */

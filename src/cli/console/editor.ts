@@ -1,6 +1,9 @@
 import { createInterface, type Interface } from "node:readline";
 import { turn } from "../../lib/abort.ts";
 import type { LineTerminal } from "../context.ts";
+import type { Sink } from "../sink.ts";
+import { createCanvas } from "./canvas.ts";
+import { Keys } from "./keys.ts";
 
 /** What came of asking for a line. */
 export type Answer =
@@ -23,20 +26,24 @@ export interface Question {
  * is a signal then, and what is typed waits for the next question. Lines that come at once, as pasted ones, are given one by one.
  */
 export class Editor {
-  readonly #terminal: LineTerminal;
+  readonly #keys: Keys;
+  readonly #output: NodeJS.WritableStream;
   /** Lines that came with another one, and the beginning of the one behind them. */
   #waiting: string[] = [];
   #begun = "";
   #asking: Interface | undefined;
+  #close: (() => void) | undefined;
 
-  constructor(terminal: LineTerminal) {
-    this.#terminal = terminal;
+  /** `sink`: where everything that is shown on this terminal goes. */
+  constructor(terminal: LineTerminal, sink: Sink) {
+    this.#keys = new Keys(terminal.input);
+    this.#output = createCanvas(terminal, sink);
   }
 
   async ask(question: Question): Promise<Answer> {
     const [line] = this.#waiting.splice(0, 1);
     if (line === undefined) return await this.#read(question);
-    this.#terminal.output.write(`${question.prompt}${line}\n`);
+    this.#output.write(`${question.prompt}${line}\n`);
     return { type: "line", line };
   }
 
@@ -53,12 +60,13 @@ export class Editor {
 
   /** Whoever waits for a line gets the end. */
   stop(): void {
-    this.#asking?.close();
+    this.#close?.();
   }
 
   #read({ prompt, history, complete }: Question): Promise<Answer> {
-    const { input, output } = this.#terminal;
+    const output = this.#output;
     const { promise, resolve } = Promise.withResolvers<Answer>();
+    const input = this.#keys.createStream();
     const asking: Interface = createInterface({
       input,
       output,
@@ -70,10 +78,28 @@ export class Editor {
     });
     this.#asking = asking;
     const lines: string[] = [];
+    const settle = () => {
+      this.#keys.stop();
+      this.#asking = undefined;
+      const line = reason === "line" ? lines.shift() : undefined;
+      this.#waiting.push(...lines.splice(0));
+      this.#begun = reason === undefined ? "" : asking.line;
+      resolve(
+        line === undefined ? { type: reason === undefined ? "end" : "interrupted" } : { type: "line", line },
+      );
+    };
+    const close = () => {
+      if (this.#asking !== asking) return;
+      try {
+        asking.close();
+      } catch {
+        settle(); // the terminal is gone, and cannot be left as it was
+      }
+    };
     let reason: "line" | "interrupted" | undefined;
     /** Not at once: what came in one go with this key belongs to the next question. */
     const finish = (why: "line" | "interrupted") => {
-      if (reason === undefined) turn().then(() => asking.close());
+      if (reason === undefined) turn().then(close);
       reason = why;
     };
     asking.on("line", (line) => {
@@ -83,22 +109,20 @@ export class Editor {
     asking.on("SIGINT", () => {
       asking.write(null, { ctrl: true, name: "e" }); // what is below the cursor stays readable
       output.write("^C\n");
-      asking.write(null, { ctrl: true, name: "u" });
+      Object.assign(asking, { line: "", cursor: 0 }); // without showing a prompt that nobody is to type at
       lines.length = 0;
       finish("interrupted");
     });
-    asking.on("close", () => {
-      this.#asking = undefined;
-      const line = reason === "line" ? lines.shift() : undefined;
-      this.#waiting.push(...lines);
-      this.#begun = reason === undefined ? "" : asking.line;
-      resolve(
-        line === undefined ? { type: reason === undefined ? "end" : "interrupted" } : { type: "line", line },
-      );
-    });
+    asking.on("close", settle);
+    this.#close = close;
     asking.prompt();
     if (this.#begun !== "") asking.write(this.#begun);
     this.#begun = "";
+    this.#keys.read({
+      press: (keys) => input.emit("data", keys),
+      paste: (text) => asking.write(text),
+      end: () => input.emit("end"),
+    });
     return promise;
   }
 }

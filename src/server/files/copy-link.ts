@@ -1,5 +1,5 @@
 import type { BigIntStats } from "node:fs";
-import { lchown, lutimes, readlink, rename, symlink, unlink } from "node:fs/promises";
+import { lchown, lutimes, readlink, rename, stat, symlink, unlink } from "node:fs/promises";
 import type { Place } from "./place.ts";
 import type { Room } from "./room.ts";
 import { createName } from "./temporary.ts";
@@ -26,4 +26,11 @@ export async function copyLink(
     await unlink(path);
     throw error;
   }
+}
+
+/** Whether a link leads to what is there: in its place it would lead to itself, and that be gone. */
+export async function leadsTo(link: Place, there: BigIntStats | undefined): Promise<boolean> {
+  if (there === undefined) return false;
+  const end = await stat(link.path, { bigint: true }).catch(() => undefined); // it may lead nowhere
+  return end?.dev === there.dev && end.ino === there.ino;
 }

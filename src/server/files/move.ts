@@ -2,6 +2,7 @@ import type { BigIntStats } from "node:fs";
 import { rename, unlink } from "node:fs/promises";
 import type { Destination, Moved } from "../../commands/access/writing.ts";
 import { escapeBytes } from "../../lib/escape.ts";
+import { leadsTo } from "./copy-link.ts";
 import { refusal, toFailure, toSystemCode } from "./failure.ts";
 import { type Goal, openGoal } from "./goal.ts";
 import { moveAcross } from "./move-across.ts";
@@ -28,6 +29,7 @@ export async function move(
     await moveOntoItself(source, { from, goal, stats });
     return { to: goal.path, kept: false };
   }
+  if (stats.isSymbolicLink() && (await leadsTo(source, there))) throw toCircle(from, goal);
   try {
     const isKept = await renameTo(room, source, { place, keep });
     return { to: goal.path, kept: isKept };
@@ -69,6 +71,11 @@ async function renameTo(
   if (done === "exists") return true;
   if (done !== "done") await rename(source.path, place.path);
   return false;
+}
+
+function toCircle(from: Uint8Array, { path }: Goal): unknown {
+  const what = `Cannot move "${escapeBytes(from)}" to "${escapeBytes(path)}"`;
+  return refusal("EINVAL", `${what}: it leads to what it would replace (EINVAL)`, path);
 }
 
 function explain(error: unknown, from: Uint8Array, { path }: Goal): unknown {

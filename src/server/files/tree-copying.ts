@@ -1,9 +1,10 @@
 import type { BigIntStats } from "node:fs";
 import { mkdir, utimes } from "node:fs/promises";
 import type { Skipped } from "../../commands/access/writing.ts";
+import { escapeBytes } from "../../lib/escape.ts";
 import { copyFile } from "./copy-file.ts";
-import { copyLink } from "./copy-link.ts";
-import { toFailure, toSystemCode } from "./failure.ts";
+import { copyLink, leadsTo } from "./copy-link.ts";
+import { refusal, toFailure, toSystemCode } from "./failure.ts";
 import type { Folder } from "./folder.ts";
 import { paths } from "./path.ts";
 import { toMode, withoutSetId } from "./permission.ts";
@@ -159,6 +160,7 @@ export class TreeCopying {
       }
     }
   }
+
   /** Copies a file or a link; anything else is skipped. */
   async #copyLeaf(pair: Pair, stats: BigIntStats): Promise<void> {
     const { signal, owned, keep } = this.#options;
@@ -167,6 +169,7 @@ export class TreeCopying {
       this.tally.bytes += await copyFile(this.#room, pair.from, pair.to, { signal, owned, keep });
       this.tally.files++;
     } else if (stats.isSymbolicLink()) {
+      if (await leadsTo(pair.from, await pair.to.find())) throw toCircle(pair.path);
       await copyLink(this.#room, pair, { stats, owned });
       this.tally.links++;
     } else this.#skip(pair.path, stats);
@@ -203,4 +206,9 @@ export class TreeCopying {
     this.failed++;
     if (this.failures.length < MAX_KEPT) this.failures.push(toFailure("copy", path, error));
   }
+}
+
+function toCircle(path: Uint8Array): unknown {
+  const what = `Cannot copy "${escapeBytes(path)}": it leads to what it would replace (EINVAL)`;
+  return refusal("EINVAL", what, path);
 }

@@ -81,7 +81,7 @@ export class OutputChannel {
     return this.#sending.position;
   }
 
-  /** Bytes sent that the client has not consumed, as far as it has said. */
+  /** Bytes sent that have not come, as far as the client has said. */
   get inFlight(): number {
     return this.#closed === undefined ? this.#sending.inFlight : 0;
   }

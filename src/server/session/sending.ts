@@ -16,7 +16,7 @@ export class Sending {
     return this.#credit.sent;
   }
 
-  /** Bytes sent that the client has not consumed, as far as it has said. */
+  /** Bytes sent that have not come, as far as the client has said. */
   get inFlight(): number {
     return this.#credit.inFlight;
   }

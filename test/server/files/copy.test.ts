@@ -115,6 +115,22 @@ describe("copy()", () => {
     expect(ground.names("dir/sub")).toEqual(["file"]);
   });
 
+  test("refuses a link onto what it leads to, also among others, which would be gone", async () => {
+    using ground = openGround();
+    ground.put("file", "content");
+    symlinkSync("file", ground.at("link"));
+    expect(await refusalOf(ground.files.copy(bytes("link"), bytes("file"), plain, never))).toMatchObject({
+      os: "EINVAL",
+      message: 'Cannot copy "link": it leads to what it would replace (EINVAL)',
+    });
+    mkdirSync(ground.at("dir"));
+    symlinkSync("../into/file", ground.at("dir/file"));
+    ground.put("into/file", "content");
+    const copying = ground.files.copy(bytes("dir/."), bytes("into"), recursive, never);
+    expect((await refusalOf(copying)).message).toContain("it leads to what it would replace (EINVAL)");
+    expect([ground.get("file"), ground.get("into/file")]).toEqual(["content", "content"]);
+  });
+
   test("of `.` and `..` copies what is in them", async () => {
     using ground = openGround();
     ground.put("dir/sub/file");

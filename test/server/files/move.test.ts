@@ -95,6 +95,17 @@ describe("move()", () => {
     expect(ground.names()).toEqual(["dir", "file", "full", "over", "plain"]);
   });
 
+  test("refuses a link onto what it leads to, which would be gone", async () => {
+    using ground = openGround();
+    ground.put("file", "content");
+    symlinkSync("file", ground.at("link"));
+    expect(await refusalOf(ground.files.move(bytes("link"), bytes("file"), plain, never))).toMatchObject({
+      os: "EINVAL",
+      message: 'Cannot move "link" to "file": it leads to what it would replace (EINVAL)',
+    });
+    expect([ground.names(), ground.get("file")]).toEqual([["file", "link"], "content"]);
+  });
+
   test("of two names of one file takes the first away", async () => {
     using ground = openGround();
     linkSync(ground.put("one", "content"), ground.at("two"));
