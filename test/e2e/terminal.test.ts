@@ -387,7 +387,7 @@ describe("An escape at the beginning of a line", () => {
 describe("A terminal is restored", () => {
   for (const [name, leave] of [
     ["left", (screen: Screen) => screen.type("\r~d")], // what the terminal answered to vi was typed before
-    ["given up", (_: Screen, world: World) => void world.farhandd(["stop"])],
+    ["given up", (_: Screen, world: Pick<World, "farhandd">) => void world.farhandd(["stop"])],
   ] as const)
     test(`to its own screen when a program that has another is ${name}`, async () => {
       await using world = await setup();
