@@ -23,6 +23,7 @@ export class Keys {
   readonly #decoder = new StringDecoder();
   #reader: KeyReader | undefined;
   #kept = "";
+  #isHeld = false;
 
   constructor(input: NodeJS.ReadStream) {
     this.#input = input;
@@ -31,28 +32,42 @@ export class Keys {
     input.on("end", () => this.#reader?.end());
   }
 
-  /** The terminal as readline needs it. Its keys come by `press`. */
+  /**
+   * The terminal as readline needs it. Its keys come by `press`. Where it pauses, keys are kept and the terminal is read on: a
+   * terminal that is paused and resumed at once may never be read again.
+   */
   createStream(): NodeJS.ReadableStream & Pick<NodeJS.EventEmitter, "emit"> {
-    const input = this.#input;
     const stream = new PassThrough();
+    const hold = (isHeld: boolean) => {
+      this.#isHeld = isHeld;
+      this.#flush();
+      return stream;
+    };
     return Object.assign(stream, {
       isTTY: true,
-      setRawMode: (isRaw: boolean) => input.setRawMode(isRaw),
-      pause: () => (input.pause(), stream),
-      resume: () => (input.resume(), stream),
+      setRawMode: (isRaw: boolean) => this.#input.setRawMode(isRaw),
+      pause: () => hold(true),
+      resume: () => hold(false),
     });
   }
 
   /** Gives keys to this reader until `stop`, first those that nobody has had. */
   read(reader: KeyReader): void {
     this.#reader = reader;
-    const kept = this.#kept;
-    this.#kept = "";
-    this.#take(kept);
+    this.#isHeld = false;
+    this.#input.resume();
+    this.#flush();
   }
 
   stop(): void {
     this.#reader = undefined;
+    this.#input.pause();
+  }
+
+  #flush(): void {
+    const kept = this.#kept;
+    this.#kept = "";
+    this.#take(kept);
   }
 
   #take(text: string): void {
@@ -63,7 +78,7 @@ export class Keys {
 
   #pass(piece: string): void {
     if (piece === "") return;
-    if (this.#reader === undefined) this.#kept += piece;
+    if (this.#reader === undefined || this.#isHeld) this.#kept += piece;
     else if (piece.length >= LONG && !/[\x00-\x1f\x7f]/.test(piece)) this.#reader.paste(piece);
     else this.#reader.press(Buffer.from(piece));
   }
