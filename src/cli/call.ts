@@ -30,7 +30,7 @@ export function toCall<S extends v.GenericSchema, E extends v.GenericSchema, R e
     summary: command.summary,
     async run(values, context) {
       const input = command.cli.toInput(values);
-      const source = toSource(command.cli.toSource?.(values), context);
+      const source = await openSource(command.cli.toSource?.(values), context);
       await using session = await openSession(context);
       return isStreaming<S, E, R>(command)
         ? await runStream(session, command, { input, source }, context)
@@ -103,9 +103,11 @@ function createRenderer(show: Show, isJson: boolean): Renderer {
   };
 }
 
-function toSource(source: ByteSource | undefined, { stdin }: Context): Source | undefined {
+async function openSource(source: ByteSource | undefined, { stdin }: Context): Promise<Source | undefined> {
   if (source === undefined) return undefined;
-  return source.type === "stdin" ? stdin() : Bun.file(source.path).stream();
+  if (source.type === "stdin") return stdin();
+  const { readLocalFile } = await import("./local-file.ts");
+  return readLocalFile(source.path);
 }
 
 function isStreaming<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema>(

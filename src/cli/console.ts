@@ -13,6 +13,7 @@ import { Runner } from "./console/runner.ts";
 import { readScript, runScript } from "./console/script.ts";
 import { type Context, openSession } from "./context.ts";
 import { Interrupts } from "./interrupts.ts";
+import { readLocalFile } from "./local-file.ts";
 import { Interrupted } from "./main.ts";
 import { Sink } from "./sink.ts";
 import { StandingSession } from "./standing.ts";
@@ -117,7 +118,7 @@ async function* readTyped(editor: Editor, interrupts: Interrupts): AsyncGenerato
 }
 
 function openScript(path: string | undefined, { stdin }: Context): AsyncIterable<Uint8Array> {
-  return path === undefined || path === "-" ? stdin() : Bun.file(path).stream();
+  return path === undefined || path === "-" ? stdin() : readLocalFile(path);
 }
 
 /** What commands of a script read: nothing, where the script itself comes from there. */

@@ -86,7 +86,7 @@ export const env = defineForeground({
 });
 
 /** A variable on each line, those that are unset here last. */
-export function showVariables({ variables, unset }: Result): string {
+function showVariables({ variables, unset }: Result): string {
   const lines = Object.entries(variables).map(([name, value]) => escapeControls(`${name}=${value}`));
   return [...lines.sort(), ...unset.toSorted().map((name) => `unset ${escapeControls(name)}`)].join("\n");
 }

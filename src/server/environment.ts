@@ -1,4 +1,8 @@
 import { basename } from "node:path";
+import { readUsers } from "./passwd.ts";
+
+/** Milliseconds for which whoever knows users that are listed nowhere here may keep all else waiting. */
+const PATIENCE = 2_000;
 
 /** The environment that jobs and keepers inherit: the server's own, less what steers Bun or Farhand itself. */
 export function toJobEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
@@ -17,16 +21,21 @@ export function toShell(line: string): readonly string[] {
 /** The shell of the user's login, which a dash before its name tells that it is one. */
 export function toLoginShell(): { readonly file: string; readonly argv: readonly string[] } {
   if (process.platform === "win32") return { file: "powershell.exe", argv: ["powershell.exe", "-NoLogo"] };
-  const file = findPasswdShell() || process.env["SHELL"] || "/bin/sh";
+  const file = findShell() || process.env["SHELL"] || "/bin/sh";
   return { file, argv: [`-${basename(file)}`] };
 }
 
-/** Of our user's entry. What Bun tells of the user is $SHELL. */
-function findPasswdShell(): string | undefined {
-  const ask =
-    process.platform === "darwin" ? ["/usr/bin/id", "-P"] : ["getent", "passwd", String(process.getuid?.())];
+/** By our user's entry. What Bun tells of the user is $SHELL. */
+function findShell(): string | undefined {
+  const uid = process.geteuid?.();
+  return (uid === undefined ? undefined : readUsers().get(uid)?.shell) || askShell(String(uid));
+}
+
+/** Users may be listed elsewhere: by a directory service, or by macOS. */
+function askShell(uid: string): string | undefined {
+  const ask = process.platform === "darwin" ? ["/usr/bin/id", "-P"] : ["getent", "passwd", uid];
   try {
-    const { stdout, exitCode } = Bun.spawnSync(ask, { stdin: "ignore", stderr: "ignore" });
+    const { stdout, exitCode } = Bun.spawnSync(ask, { stdin: "ignore", stderr: "ignore", timeout: PATIENCE });
     return exitCode === 0 ? stdout.toString().trim().split(":").at(-1) : undefined;
   } catch {
     return undefined; // no such program here, as in musl's smallest systems

@@ -157,6 +157,19 @@ describe("farhand wrfile", () => {
     expect([world.get("three"), world.get("four")]).toEqual(["", ""]);
   });
 
+  test("reads from here what is no plain file too, and says what cannot be read", async () => {
+    await using world = await setup();
+    expect(await world.say(["wrfile", "empty", "--file", "/dev/null"])).toBe("Wrote 0 bytes to empty\n");
+    expect((await world.shell("farhand wrfile piped --file <(echo from a pipe)")).code).toBe(0);
+    expect([world.get("empty"), world.get("piped")]).toEqual(["", "from a pipe\n"]);
+    expect(await world.say(["wrfile", "piped", "--file", "none"])).toBe(
+      '125: farhand: Cannot read "none": no such file or directory (ENOENT)\n',
+    );
+    expect(await world.say(["wrfile", "piped", "--file", "."])).toContain('Cannot read ".": ');
+    expect(await world.say(["console", "--file", "none"])).toContain("no such file or directory (ENOENT)");
+    expect(world.get("piped")).toBe("from a pipe\n");
+  });
+
   test("appends, makes only what is new, and sets a mode", async () => {
     await using world = await setup();
     await world.say(["wrfile", "-m", "0600", "log", "a"]);

@@ -44,6 +44,8 @@ describe("os-info", () => {
     expect(info.memory.available).toBeLessThan(info.memory.total);
     const uptime = Number(readFileSync("/proc/uptime", "latin1").split(" ")[0]) * 1_000;
     expect(Math.abs(info.uptime - uptime)).toBeLessThan(60_000);
+    const { stdout: entry } = await world.shell("getent passwd $(id -u)");
+    expect(info.shell).toBe(entry.trim().split(":").at(-1) ?? "");
     const { code, stdout, stderr } = await world.farhand(["os-info"]);
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toContain(`hostname      ${info.hostname}\n`);

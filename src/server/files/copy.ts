@@ -52,7 +52,7 @@ function checkSource(from: Uint8Array, stats: BigIntStats, recursive: boolean): 
 }
 
 /** What goes where. */
-export interface Transfer {
+interface Transfer {
   readonly from: Uint8Array;
   readonly stats: BigIntStats;
   readonly goal: Goal;

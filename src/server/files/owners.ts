@@ -1,5 +1,6 @@
 import { CString, dlopen, read, type Pointer } from "bun:ffi";
 import { readFile, stat } from "node:fs/promises";
+import { parsePasswd, type PasswdEntry } from "../passwd.ts";
 
 /** The names of users and groups; undefined for one that the machine does not know. */
 export interface Names {
@@ -46,15 +47,15 @@ class NameFiles implements Owners, Names {
     return this;
   }
 
-  findUser = (id: number): string | undefined => this.#users.names.get(id);
-  findGroup = (id: number): string | undefined => this.#groups.names.get(id);
+  findUser = (id: number): string | undefined => this.#users.entries.get(id)?.name;
+  findGroup = (id: number): string | undefined => this.#groups.entries.get(id)?.name;
 }
 
 /** A file of lines `name:…:id:…`. */
 class NameFile {
   readonly #path: string;
   #changedAt = Number.NaN;
-  names: ReadonlyMap<number, string> = new Map();
+  entries: ReadonlyMap<number, PasswdEntry> = new Map();
 
   constructor(path: string) {
     this.#path = path;
@@ -63,23 +64,13 @@ class NameFile {
   async refresh(): Promise<void> {
     try {
       const { mtimeMs } = await stat(this.#path);
-      if (mtimeMs !== this.#changedAt) this.names = parseNames(await readFile(this.#path, "utf8"));
+      if (mtimeMs !== this.#changedAt) this.entries = parsePasswd(await readFile(this.#path, "utf8"));
       this.#changedAt = mtimeMs;
     } catch {
-      this.names = new Map(); // a machine without the file names nobody
+      this.entries = new Map(); // a machine without the file names nobody
       this.#changedAt = Number.NaN;
     }
   }
-}
-
-/** Reads passwd(5) or group(5): of several names of one number the first counts. */
-export function parseNames(text: string): ReadonlyMap<number, string> {
-  const names = new Map<number, string>();
-  for (const line of text.split("\n")) {
-    const [name = "", , id = ""] = line.split(":");
-    if (name !== "" && /^\d+$/.test(id) && !names.has(Number(id))) names.set(Number(id), name);
-  }
-  return names;
 }
 
 /** macOS keeps its users in a directory of its own on the machine; the C library asks that, and answers at once. */

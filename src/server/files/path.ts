@@ -48,12 +48,6 @@ export const windowsPaths: PathStyle = {
 /** The style of the system that we run on. */
 export const paths: PathStyle = process.platform === "win32" ? windowsPaths : posixPaths;
 
-/** The last name of a path; of a root, the root. */
-export function toBaseName(path: Uint8Array, { split }: PathStyle = paths): Buffer {
-  const { root, names } = split(path);
-  return names.at(-1) ?? root;
-}
-
 /** The directory that holds what is at an absolute path; of a root, the root. */
 export function toParent(path: Uint8Array, { split, join }: PathStyle = paths): Buffer {
   const { root, names } = split(path);

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { arch, cpus, freemem, hostname, release, totalmem, uptime, version } from "node:os";
 import type { MachineInfo } from "../../protocol/machine.ts";
+import { toLoginShell } from "../environment.ts";
 import { readOutput } from "./output.ts";
-import { findShell } from "./users.ts";
 
 /** What the machine and its system are. */
 export async function readInfo(signal: AbortSignal): Promise<MachineInfo> {
@@ -15,7 +15,7 @@ export async function readInfo(signal: AbortSignal): Promise<MachineInfo> {
     memory: { total: totalmem(), available },
     uptime: Math.round(uptime() * 1_000),
     hostname: hostname(),
-    shell: findShell(),
+    shell: toLoginShell().file,
   };
 }
 

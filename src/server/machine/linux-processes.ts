@@ -4,8 +4,8 @@ import { findMarks } from "../../process/census.ts";
 import { expectAnswer } from "../../process/identity.ts";
 import type { ProcessState } from "../../protocol/machine.ts";
 import { fromBytes, toFileName } from "../../protocol/path.ts";
+import type { PasswdEntry } from "../passwd.ts";
 import type { FoundProcess } from "./processes.ts";
-import type { User } from "./users.ts";
 
 /** Bytes of a command line that are shown: an event has room for them whatever they are. */
 const MAX_LINE_BYTES = 16 * 1024;
@@ -45,7 +45,7 @@ export interface Status {
 
 /** Every process that /proc shows, in the order of their numbers; one that ends meanwhile is passed over. */
 export function* walkLinux(
-  users: ReadonlyMap<number, User>,
+  users: ReadonlyMap<number, PasswdEntry>,
 ): Generator<FoundProcess | undefined, void, void> {
   const boot = readBootId();
   const bootTime = parseBootTime(readFileSync("/proc/stat", "latin1"));
@@ -57,7 +57,7 @@ interface Surroundings {
   readonly boot: string;
   /** ms since 1970. */
   readonly bootTime: number;
-  readonly users: ReadonlyMap<number, User>;
+  readonly users: ReadonlyMap<number, PasswdEntry>;
 }
 
 function find(pid: number, { boot, bootTime, users }: Surroundings): FoundProcess | undefined {

@@ -1,7 +1,7 @@
 import { turn } from "../../lib/abort.ts";
 import type { MachineProcess } from "../../protocol/machine.ts";
+import { readUsers } from "../passwd.ts";
 import { readOutput } from "./output.ts";
-import { readUsers } from "./users.ts";
 
 /** A process as the system tells of it, with what says which job it is of. */
 export interface FoundProcess extends Omit<MachineProcess, "job"> {
