@@ -1,5 +1,5 @@
+import { ScreenModes } from "./screen-modes.ts";
 import { type Control, type Part, Sequences } from "./sequences.ts";
-import { Traces } from "./traces.ts";
 
 /** Private modes in which a terminal sends what nobody has typed: mouse, focus, colours, its size. */
 const SENDING = [9, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2031, 2048];
@@ -14,7 +14,7 @@ const ENQ = 0x05;
  */
 export class Mute {
   readonly #sequences = new Sequences();
-  readonly #traces = new Traces();
+  readonly #modes = new ScreenModes();
 
   /** What may be shown of these bytes and those before them. */
   pass(bytes: Uint8Array): Uint8Array {
@@ -22,7 +22,7 @@ export class Mute {
     for (const part of this.#sequences.push(bytes)) {
       const passed = toShown(part);
       if (passed === undefined) continue;
-      this.#traces.note(passed);
+      this.#modes.watch(passed.bytes);
       shown.push(passed.bytes);
     }
     return shown.length === 1 && shown[0] !== undefined ? shown[0] : Buffer.concat(shown);
@@ -30,7 +30,7 @@ export class Mute {
 
   /** What brings the terminal back to where it was, whatever the program left it in. */
   restore(): string {
-    return this.#traces.restore();
+    return this.#modes.toReset();
   }
 }
 

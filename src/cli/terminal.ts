@@ -1,6 +1,5 @@
 import { invoke } from "../client/invoke.ts";
 import type { Attached } from "../client/launch.ts";
-import type { Readable } from "../client/output.ts";
 import type { ConnectionState, Session } from "../client/session.ts";
 import { kill } from "../commands/kill.ts";
 import { abortable, after } from "../lib/abort.ts";
@@ -12,14 +11,14 @@ import { toFarhand } from "./advice.ts";
 import { complain, type Context } from "./context.ts";
 import { DEFAULT_ESCAPE, explainEscapes, type Leaving } from "./escape-keys.ts";
 import { NOT_FINISHED } from "./exit.ts";
-import { toMapped } from "./mapped.ts";
 import type { LocalTerminal } from "./raw-mode.ts";
 import { BLIP } from "./reconnecting.ts";
 import { Relay } from "./relay.ts";
-import { Traces } from "./traces.ts";
+import { type Renderer, renderPlain } from "./render.ts";
+import { ScreenModes } from "./screen-modes.ts";
 import { startTyping, type Typing } from "./typing.ts";
 
-/** Milliseconds within which what was typed before we leave must be with the server. */
+/** Milliseconds within which what was typed before we leave must be with the server, and what we say with the terminal. */
 const PATIENCE = 1_000;
 
 /** Milliseconds in which a program has seen a size, so that the next one is another to it. */
@@ -32,8 +31,8 @@ export interface TerminalOptions {
   readonly onDisconnect?: Terms["onDisconnect"];
   /** Nothing of ours reaches the job: no key, no signal, no size. */
   readonly isReadOnly?: boolean;
-  /** Shows the job's output until it exits, and answers what tells how that was, and our exit code. */
-  readonly show: (output: Readable) => Promise<() => number>;
+  /** Shows the job's output so until it exits, and answers what tells how that was, and our exit code. */
+  readonly show: (render: Renderer) => Promise<() => number>;
 }
 
 /** The size and kind of our own terminal, or what serves where there is none. */
@@ -62,10 +61,9 @@ export async function attendTerminal(
   context: Context,
   options: TerminalOptions,
 ): Promise<number> {
-  const { isReadOnly = false } = options;
   const relay = new Relay(session, attached, context.globals);
+  const { isReadOnly = false } = options;
   using _route = isReadOnly ? undefined : context.interrupts.route((interrupt) => relay.take(interrupt));
-  const traces = new Traces();
   const left = Promise.withResolvers<Departure>();
   const stack = new DisposableStack();
   attached.accepted.then(
@@ -78,21 +76,29 @@ export async function attendTerminal(
     },
     () => {}, // whoever shows its output is told
   );
-  const shown = abortable(options.show(toTraced(attached.output, traces)), context.signal);
-  const ended = await Promise.race([shown, left.promise, relay.freed]).finally(() => {
-    stack.dispose();
-    attached.output.close();
-    context.sinks.stdout.write(traces.restore());
+  const modes = new ScreenModes();
+  const shown = options.show((packet) => {
+    if (packet.type === "stdout") modes.watch(packet.bytes);
+    return renderPlain(packet);
   });
-  return typeof ended === "function" ? ended() : await leave(session, ended, context, options);
+  const ended = await Promise.race([abortable(shown, context.signal), left.promise, relay.freed])
+    .catch(async (error: unknown) => {
+      await resetScreen(modes, context);
+      throw error;
+    })
+    .finally(() => {
+      stack.dispose();
+      attached.output.close();
+    });
+  await resetScreen(modes, context);
+  if (typeof ended === "function") return ended();
+  return await leave(session, ended, context, options);
 }
 
-/** The same output, of which is noted what it leaves our terminal in. */
-function toTraced(output: Readable, traces: Traces): Readable {
-  return toMapped(output, (packet) => {
-    if (packet.type === "stdout") traces.look(packet.bytes);
-    return packet;
-  });
+/** A program that we leave behind, or that was killed, cannot undo any more what it did to our terminal. */
+async function resetScreen(modes: ScreenModes, { sinks: { stdout } }: Context): Promise<void> {
+  stdout.write(modes.toReset());
+  await abortable(stdout.flushed(), AbortSignal.timeout(PATIENCE)).catch(() => {}); // a terminal that was stopped
 }
 
 /**

@@ -133,6 +133,6 @@ test("Mute leaves nothing that makes a terminal answer, whatever it is given", a
 test("Mute restores what a program that was stopped in the middle has left, and nothing else", () => {
   const mute = new Mute();
   pass("\x1b[?1049h\x1b[?1h\x1b=\x1b[?25l\x1b[?2004h\x1b[2;5r\x1b[?7l\x1b[?2004l\x1b[?1000h", mute);
-  expect(mute.restore()).toBe("\x1b7\x1b[r\x1b8\x1b[?1l\x1b[?25h\x1b[?7h\x1b>\x1b[?1049l");
+  expect(mute.restore()).toBe("\x1b>\x1b7\x1b[r\x1b8\x1b[?1l\x1b[?25h\x1b[?7h\x1b[?1049l\x1b[0m");
   expect(new Mute().restore()).toBe("");
 });

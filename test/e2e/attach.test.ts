@@ -274,6 +274,19 @@ describe("farhand attach", () => {
       expect(await looking.settled()).toMatch(/\[ended \d+\]\n*cursor/);
   });
 
+  test("leaves our terminal as it was when the program is killed", async () => {
+    await using world = await setup();
+    const screen = await world.sit("echo here before; farhand exec -t -e LC_ALL=C.UTF-8 -- less notes");
+    await screen.shows("line 1 of");
+    const other = await world.sit("echo there before; farhand attach 1");
+    await other.shows("line 1 of");
+    await world.farhand(["kill", "1", "--signal", "KILL"]);
+    await screen.shows(/here before\n[^]*\[ended 137\]/);
+    await other.shows(/there before\n[^]*\[ended 137\]/);
+    for (const looking of [screen, other])
+      expect(await looking.settled()).toContain("alternate_on=0 keypad_cursor_flag=0 keypad_flag=0");
+  });
+
   test("without a terminal takes part in what a job reads and writes, and exits with its code", async () => {
     await using world = await setup();
     const job = await world.detach(
