@@ -1,6 +1,7 @@
 import { createInterface, type Interface } from "node:readline";
 import { turn } from "../../lib/abort.ts";
 import type { LineTerminal } from "../context.ts";
+import type { LocalTerminal } from "../raw-mode.ts";
 import type { Sink } from "../sink.ts";
 import { createCanvas } from "./canvas.ts";
 import { Keys } from "./keys.ts";
@@ -59,6 +60,20 @@ export class Editor implements Disposable {
   /** Whether a line is being written at the moment. */
   get isAsking(): boolean {
     return this.#asking !== undefined;
+  }
+
+  /** The terminal for a program that has it to itself meanwhile. */
+  lend(local: LocalTerminal): LocalTerminal {
+    return {
+      ...local,
+      listen: (take) => this.#keys.lend(take),
+      enterRaw: () => {
+        using stack = new DisposableStack();
+        stack.use(this.#keys.relax());
+        stack.use(local.enterRaw());
+        return stack.move();
+      },
+    };
   }
 
   /** Leaves the terminal as it was. */

@@ -1,6 +1,7 @@
 import { PassThrough } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { turn } from "../../lib/abort.ts";
+import type { Keyboard } from "../raw-mode.ts";
 
 /** Characters that are pasted rather than typed. */
 const LONG = 64;
@@ -28,6 +29,8 @@ export class Keys implements Disposable {
   readonly #onInterrupt: () => void;
   readonly #decoder = new StringDecoder();
   #reader: KeyReader | undefined;
+  /** Who has every byte as it comes, instead of readers. */
+  #borrower: ((bytes: Uint8Array) => void) | undefined;
   #kept = "";
   #isHeld = false;
 
@@ -36,7 +39,10 @@ export class Keys implements Disposable {
     this.#input = input;
     this.#onInterrupt = onInterrupt;
     input.setRawMode(true);
-    input.on("data", (bytes: Buffer) => this.#take(this.#decoder.write(bytes)));
+    input.on("data", (bytes: Buffer) => {
+      if (this.#borrower !== undefined) this.#borrower(bytes);
+      else this.#take(this.#decoder.write(bytes));
+    });
     input.on("end", () => this.#reader?.end());
   }
 
@@ -72,6 +78,29 @@ export class Keys implements Disposable {
 
   stop(): void {
     this.#reader = undefined;
+  }
+
+  /** Gives every byte to another, Ctrl-C included, until disposed; first what nobody has had. */
+  lend(take: (bytes: Uint8Array) => void): Keyboard {
+    const kept = Buffer.from(this.#kept);
+    this.#kept = "";
+    this.#borrower = take;
+    // Once our caller has what we answer, and before anything else is read.
+    if (kept.length > 0) queueMicrotask(() => this.#borrower === take && take(kept));
+    return {
+      pause: () => void this.#input.pause(),
+      resume: () => void this.#input.resume(),
+      [Symbol.dispose]: () => {
+        this.#borrower = undefined;
+        this.#input.resume();
+      },
+    };
+  }
+
+  /** Leaves the terminal in its own modes, until disposed. */
+  relax(): Disposable {
+    this.#input.setRawMode(false);
+    return { [Symbol.dispose]: () => void this.#input.setRawMode(true) };
   }
 
   /** Forgets keys that nobody has had. */
