@@ -3,6 +3,13 @@ import { AppError } from "../protocol/error.ts";
 /** What the keys after an escape character mean, typed at the beginning of a line. */
 export type EscapeCommand = "disconnect" | "detach" | "suspend" | "help";
 
+/** Those that leave the job. */
+export type Leaving = Extract<EscapeCommand, "disconnect" | "detach">;
+
+export function isLeaving(command: EscapeCommand): command is Leaving {
+  return command === "disconnect" || command === "detach";
+}
+
 const COMMANDS: ReadonlyMap<number, EscapeCommand> = new Map([
   [".".charCodeAt(0), "disconnect"],
   ["d".charCodeAt(0), "detach"],
@@ -11,6 +18,23 @@ const COMMANDS: ReadonlyMap<number, EscapeCommand> = new Map([
 ]);
 
 const LINE_ENDS = [0x0a, 0x0d];
+
+/** What begins commands to us unless another byte is chosen: the tilde, as for ssh. */
+export const DEFAULT_ESCAPE = 0x7e;
+
+/** What can be typed behind the escape, for people. */
+export function explainEscapes(escape: number): string {
+  const name = escape < 0x20 ? `^${String.fromCharCode(escape + 0x40)}` : String.fromCharCode(escape);
+  const lines = [
+    [".", "disconnect; the job goes on unless it was to end with its client"],
+    ["d", "detach; the job goes on"],
+    ["^Z", "suspend this client"],
+    ["?", "this list"],
+    [name, `send ${name} itself`],
+  ] as const;
+  const list = lines.map(([key, what]) => `  ${name}${key.padEnd(4)}${what}\n`).join("");
+  return `\nAt the beginning of a line:\n${list}`;
+}
 
 /** Reads the value of `--escape`: the character's byte, or undefined for none. Throws `invalid_input`. */
 export function parseEscape(text: string): number | undefined {
@@ -53,7 +77,7 @@ export class EscapeKeys {
       const key = bytes[index] as number;
       if (this.#isEscaped) {
         this.#isEscaped = false;
-        const command = COMMANDS.get(key);
+        const command = key === this.#escape ? undefined : COMMANDS.get(key);
         begin = command === undefined ? index : index + 1;
         this.#isAtLineStart = command !== undefined || LINE_ENDS.includes(key);
         if (command !== undefined) yield command;

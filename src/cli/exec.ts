@@ -21,7 +21,7 @@ import { complain, type Context, openSession, print } from "./context.ts";
 import { explainOutcome, toExitCode } from "./exit.ts";
 import { play, type Played } from "./play.ts";
 import { Relay } from "./relay.ts";
-import { renderJson, renderPlain } from "./render.ts";
+import { type Renderer, renderJson, renderPlain } from "./render.ts";
 import type { TerminalOptions } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
 
@@ -29,22 +29,30 @@ import type { Verb } from "./verb.ts";
 export const exec: Verb = { ...command.cli, summary: command.summary, run };
 
 async function run(values: Arguments, context: Context): Promise<number> {
+  if (values.flag("tty")) return await runOnTerminal(values, context);
   const { isConsole = false } = context;
   const isDetached = values.flag("detach");
   const isOpen = values.flag("open-stdin");
-  const isOnTerminal = values.flag("tty");
-  if (isOnTerminal && context.globals.json)
-    throw new AppError("invalid_input", "Cannot show a terminal as JSON: leave --json out");
   const stdin = isOpen || (values.choice("stdin") ?? (!isDetached && !isConsole));
-  const terminal = isOnTerminal ? { terminal: (await import("./terminal.ts")).toTerminal(context) } : {};
-  const input = { ...command.cli.toInput(values), stdin, ...terminal };
+  const input = { ...command.cli.toInput(values), stdin };
+  await using session = await openSession(context);
+  const asked = { input, feeds: !isOpen };
+  if (isDetached) return await startDetached(session, asked, context);
+  return await attend(session, launchAttached(session, input, undefined, asked), context);
+}
+
+async function runOnTerminal(values: Arguments, context: Context): Promise<number> {
+  const { parseEscape } = await import("./escape-keys.ts");
+  const { isTypedTo, toTerminal } = await import("./terminal.ts");
+  const escape = parseEscape(values.text("escape") ?? "~");
+  const isDetached = values.flag("detach");
+  const isOpen = values.flag("open-stdin");
+  const stdin = isOpen || (values.choice("stdin") ?? (!isDetached && (await isTypedTo(context))));
+  const input = { ...command.cli.toInput(values), stdin, terminal: toTerminal(context) };
   await using session = await openSession(context);
   const asked = { input, feeds: !isOpen };
   if (isDetached) return await startDetached(session, asked, context);
   const attached = launchAttached(session, input, undefined, asked);
-  if (!isOnTerminal) return await attend(session, attached, context);
-  const { parseEscape } = await import("./escape-keys.ts");
-  const escape = parseEscape(values.text("escape") ?? "~");
   return await attendOnTerminal(session, attached, context, { ...input, escape });
 }
 
@@ -83,19 +91,21 @@ async function feedOrCancel(
   }
 }
 
-/** The same of a job on a terminal, whose end of ours is our own. */
+/** Makes our terminal that of a job. Where we have none, or packets are wanted, it is a job like any other. */
 export async function attendOnTerminal(
   session: Session,
   attached: Attached,
   context: Context,
-  options: Omit<TerminalOptions, "show">,
+  options: Omit<TerminalOptions, "local" | "show">,
 ): Promise<number> {
+  const local = context.globals.json ? undefined : await context.localTerminal();
+  if (local === undefined) return await attend(session, attached, context);
   const { attendTerminal } = await import("./terminal.ts");
-  const show = async () => {
-    const { job, exit } = await playToExit(attached, context);
+  const show = async (render: Renderer) => {
+    const { job, exit } = await playToExit(attached, context, render);
     return () => conclude(exit, job, context);
   };
-  return await attendTerminal(session, attached, context, { ...options, show });
+  return await attendTerminal(session, attached, context, { ...options, local, show });
 }
 
 /** Shows what a job writes that waits for us, passes on our stdin and signals, and answers the code that says how it ended. */
@@ -126,12 +136,12 @@ function startFeeding({ input }: Attached, relay: Relay, { stdin }: Context): Ab
 async function playToExit(
   { job: asked, accepted, output }: Attached,
   { globals, sinks }: Context,
+  render: Renderer = globals.json ? renderJson : renderPlain,
 ): Promise<{ job: JobId; exit: Exit }> {
   const { job, number } = await accepted.catch((error: unknown) => {
     throw adviseLookingUp(error, asked, globals);
   });
   if (globals.json) sinks.stdout.writeLine(JSON.stringify({ type: "accepted", job, number }));
-  const render = globals.json ? renderJson : renderPlain;
   try {
     const options = { sinks, render, isShared: globals.json, unread: "tell", until: "exit" } as const;
     return { job, exit: checkComplete(await play(output, options)) };

@@ -4,7 +4,7 @@ import { formatDuration } from "../lib/duration.ts";
 import type { Sink } from "./sink.ts";
 
 /** Milliseconds for which a lost connection is no more than a blip, of which nothing is said. */
-const BLIP = 3_000;
+export const BLIP = 3_000;
 /** Milliseconds between two updates of the line. */
 const UPDATE = 1_000;
 

@@ -1,6 +1,5 @@
 import { launchAttached } from "../client/launch.ts";
 import { termsArgs, toTerms } from "../commands/terms.ts";
-import { AppError } from "../protocol/error.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Context, openSession } from "./context.ts";
 import { attendOnTerminal } from "./exec.ts";
@@ -29,8 +28,6 @@ export const shell: Verb = {
 };
 
 async function run(values: Arguments, context: Context): Promise<number> {
-  if (context.globals.json)
-    throw new AppError("invalid_input", "Cannot show a terminal as JSON: leave --json out");
   const escape = parseEscape(values.text("escape") ?? "~");
   const cwd = values.text("cwd");
   const terminal = toTerminal(context);

@@ -37,6 +37,7 @@ export class Sink {
   readonly #open: () => Writer;
   #writer: Writer | undefined;
   readonly #queue: Chunk[] = [];
+  #isRaw = false;
   #failure: Error | undefined;
   #writing: Promise<void> | undefined;
 
@@ -59,12 +60,19 @@ export class Sink {
 
   /** Writes, and calls back once the bytes are the system's, or never will be. */
   write(bytes: Uint8Array | string, done: () => void = () => {}): void {
-    this.#queue.push({ bytes, done });
+    const text = this.#isRaw && typeof bytes === "string" ? bytes.replace(/\r?\n/g, "\r\n") : bytes;
+    this.#queue.push({ bytes: text, done });
     this.#writing ??= this.#drain();
   }
 
   writeLine(line: string): void {
     this.write(`${line}\n`);
+  }
+
+  /** Texts end their lines as a raw terminal needs it, until disposed. */
+  useRawLines(): Disposable {
+    this.#isRaw = true;
+    return { [Symbol.dispose]: () => void (this.#isRaw = false) };
   }
 
   /** Resolves when everything written is done with. */

@@ -1,53 +1,57 @@
-import { feed } from "../client/feed.ts";
 import { invoke } from "../client/invoke.ts";
 import type { Attached } from "../client/launch.ts";
-import type { Session } from "../client/session.ts";
+import type { ConnectionState, Session } from "../client/session.ts";
 import { kill } from "../commands/kill.ts";
-import { Bell } from "../lib/bell.ts";
-import { Mailbox } from "../lib/mailbox.ts";
+import { abortable, after } from "../lib/abort.ts";
 import type { JobId } from "../protocol/id.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
-import type { Terminal } from "../protocol/terminal.ts";
+import { MAX_CELLS, type Terminal } from "../protocol/terminal.ts";
 import type { Terms } from "../protocol/terms.ts";
 import { toFarhand } from "./advice.ts";
 import { complain, type Context } from "./context.ts";
-import { type EscapeCommand, EscapeKeys } from "./escape-keys.ts";
+import { DEFAULT_ESCAPE, explainEscapes, type Leaving } from "./escape-keys.ts";
+import { NOT_FINISHED } from "./exit.ts";
 import type { LocalTerminal } from "./raw-mode.ts";
+import { BLIP } from "./reconnecting.ts";
 import { Relay } from "./relay.ts";
+import { type Renderer, renderPlain } from "./render.ts";
+import { ScreenModes } from "./screen-modes.ts";
+import { startTyping, type Typing } from "./typing.ts";
 
-/** Bytes typed that may wait for the server: with more than this, keys are read only as it takes them. */
-const MAX_TYPED_BYTES = 4 * 1024 * 1024;
+/** Milliseconds within which what was typed before we leave must be with the server, and what we say with the terminal. */
+const PATIENCE = 1_000;
 
-const HELP = [
-  ".   disconnect; the job goes on unless it was to end with its client",
-  "d   detach; the job goes on",
-  "^Z  suspend this client",
-  "?   this list",
-];
+/** Milliseconds in which a program has seen a size, so that the next one is another to it. */
+const REDRAW = 100;
 
 export interface TerminalOptions {
+  readonly local: LocalTerminal;
   /** The byte with which commands to us begin; undefined for none. */
   readonly escape: number | undefined;
   readonly onDisconnect?: Terms["onDisconnect"];
-  /** Shows the job's output until it exits, and answers what tells how that was, and our exit code. */
-  readonly show: () => Promise<() => number>;
+  /** Shows the job's output so until it exits, and answers what tells how that was, and our exit code. */
+  readonly show: (render: Renderer) => Promise<() => number>;
 }
 
 /** The size and kind of our own terminal, or what serves where there is none. */
 export function toTerminal({ screen, env }: Context): Terminal {
-  const size = screen();
+  const { columns, rows } = screen() ?? {};
   const { TERM: term = "" } = env;
-  const isNamed = /^[\w.+-]{1,64}$/.test(term);
   return {
-    columns: Math.max(1, size?.columns ?? 80),
-    rows: Math.max(1, size?.rows ?? 24),
-    term: isNamed ? term : size === undefined ? "dumb" : "xterm-256color",
+    columns: Math.min(columns || 80, MAX_CELLS),
+    rows: Math.min(rows || 24, MAX_CELLS),
+    term: /^[\w.+-]{1,64}$/.test(term) ? term : "dumb",
   };
+}
+
+/** Whether a job on a terminal gets our stdin unless that is said: in a console only where somebody sits at one. */
+export async function isTypedTo({ isConsole = false, localTerminal }: Context): Promise<boolean> {
+  return !isConsole || (await localTerminal()) !== undefined;
 }
 
 /**
  * Makes our terminal that of a job: keys, signals and sizes go there, its output comes here, until it exits or we leave it.
- * Where stdin is no terminal, it is fed to the job's as it is. The terminal is as it was before on every way out.
+ * Before it is accepted nothing is read, and Ctrl-C is a signal. The terminal is as it was before on every way out.
  */
 export async function attendTerminal(
   session: Session,
@@ -57,114 +61,121 @@ export async function attendTerminal(
 ): Promise<number> {
   const relay = new Relay(session, attached, context.globals);
   using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
-  const local = await context.localTerminal();
-  const left = Promise.withResolvers<EscapeCommand>();
-  using stack = new DisposableStack();
-  if (local === undefined) startFeeding(attached, relay, context);
-  else {
-    stack.use(local.enterRaw());
-    for (const follower of followSize(session, attached, context, local)) stack.use(follower);
-    startTyping(attached, context, { escape: options.escape, local, leave: left.resolve });
-  }
-  const ended = await Promise.race([options.show(), left.promise, relay.freed]).finally(() => {
-    attached.output.close();
-    stack.dispose();
+  const left = Promise.withResolvers<Departure>();
+  const stack = new DisposableStack();
+  attached.accepted.then(
+    ({ job }) => {
+      if (stack.disposed) return;
+      stack.use(context.sinks.stderr.useRawLines());
+      stack.use(options.local.enterRaw());
+      stack.use(followSize(session, job, context, options.local));
+      stack.use(type(attached, context, options, (how, typed) => left.resolve({ how, job, typed })));
+    },
+    () => {}, // whoever shows its output is told
+  );
+  const modes = new ScreenModes();
+  const shown = options.show((packet) => {
+    if (packet.type === "stdout") modes.watch(packet.bytes);
+    return renderPlain(packet);
   });
-  return typeof ended === "function" ? ended() : await leave(session, attached.job, ended, context, options);
+  const ended = await Promise.race([shown, left.promise, relay.freed])
+    .catch(async (error: unknown) => {
+      await resetScreen(modes, context);
+      throw error;
+    })
+    .finally(() => {
+      stack.dispose();
+      attached.output.close();
+    });
+  if (typeof ended === "function") return ended();
+  await resetScreen(modes, context);
+  return await leave(session, ended, context, options);
 }
 
-function startFeeding({ input }: Attached, relay: Relay, { stdin }: Context): void {
-  if (input !== undefined) feed(input, stdin()).catch(() => relay.cancel());
+/** A program that we leave behind cannot undo any more what it did to our terminal. */
+async function resetScreen(modes: ScreenModes, { sinks: { stdout } }: Context): Promise<void> {
+  stdout.write(modes.toReset());
+  await abortable(stdout.flushed(), AbortSignal.timeout(PATIENCE)).catch(() => {}); // a terminal that was stopped
 }
 
-/** Tells the job of each new size, and after each loss of the connection, when another may have set it or it was not told. */
-function followSize(
-  session: Session,
-  { accepted }: Attached,
-  { screen }: Context,
-  local: LocalTerminal,
-): readonly Disposable[] {
-  const tell = () => {
-    const size = screen();
-    if (size === undefined || size.columns < 1 || size.rows < 1) return;
-    accepted.then(
-      ({ job }) => session.resize(job, size),
-      () => {}, // whoever waits for it is told
-    );
+/**
+ * Tells the job of each new size, and after each loss of the connection, when another may have set it meanwhile. Where that
+ * was told of, which is amid what the program shows, a size that is none makes the program show all anew.
+ */
+function followSize(session: Session, job: JobId, context: Context, local: LocalTerminal): Disposable {
+  const tell = (missing = 0) => {
+    if (session.ended.aborted || !context.screen()?.columns) return;
+    const { columns, rows } = toTerminal(context);
+    session.resize(job, { columns, rows: Math.max(1, rows - missing) });
   };
-  return [local.onResize(tell), session.onState(({ state }) => state === "connected" && tell())];
+  let lostAt: number | undefined;
+  const follow = ({ state }: ConnectionState) => {
+    if (state === "reconnecting") lostAt ??= performance.now();
+    if (state !== "connected") return;
+    const wasTold = lostAt !== undefined && performance.now() - lostAt >= BLIP;
+    lostAt = undefined;
+    if (!wasTold) return tell();
+    tell(1);
+    stack.use(after(REDRAW, () => tell()));
+  };
+  const stack = new DisposableStack();
+  stack.use(local.onResize(() => tell()));
+  stack.use(session.onState(follow));
+  return stack;
 }
 
-interface Typing {
-  readonly escape: number | undefined;
-  readonly local: LocalTerminal;
-  readonly leave: (how: EscapeCommand) => void;
-}
-
-/** Runs by itself: keys are read also while none can be sent, so that there is always a way out. */
-function startTyping({ input }: Attached, context: Context, typing: Typing): void {
-  const keys = new Mailbox<Uint8Array>();
-  const bell = new Bell();
-  let waiting = 0;
-  const type = async () => {
-    const parser = new EscapeKeys(input === undefined ? (typing.escape ?? 0x7e) : typing.escape);
-    for await (const chunk of context.stdin()) {
-      for (const typed of parser.read(chunk)) {
-        if (typeof typed === "string") obey(typed, typing, context);
-        else if (input !== undefined) {
-          waiting += typed.length;
-          keys.push(typed.slice());
-        }
+/** Sends keys to the job, and does what those say that are for us. */
+function type(
+  { input }: Attached,
+  { sinks: { stderr } }: Context,
+  { local, escape }: TerminalOptions,
+  onLeave: (how: Leaving, typed: Promise<void>) => void,
+): Typing {
+  const typing: Typing = startTyping(input, {
+    local,
+    escape,
+    obey(command) {
+      switch (command) {
+        case "suspend":
+          return local.suspend();
+        case "help":
+          return stderr.write(explainEscapes(escape ?? DEFAULT_ESCAPE));
+        case "detach":
+        case "disconnect":
+          return onLeave(command, typing.sent);
       }
-      while (waiting > MAX_TYPED_BYTES) await bell.wait();
-    }
-  };
-  // That the terminal is gone says nothing of the job: SIGHUP tells what we are to do.
-  type().catch(() => {});
-  if (input === undefined) return;
-  const send = async () => {
-    for await (const bytes of keys) {
-      if (!(await input.write(bytes))) return;
-      waiting -= bytes.length;
-      bell.ring();
-    }
-  };
-  send().catch(() => {}); // the session has ended, of which whoever reads its output is told
+    },
+  });
+  return typing;
 }
 
-function obey(command: EscapeCommand, { escape = 0x7e, local, leave }: Typing, context: Context): void {
-  switch (command) {
-    case "disconnect":
-    case "detach":
-      return leave(command);
-    case "suspend":
-      return local.suspend();
-    case "help": {
-      const name = escape < 0x20 ? `^${String.fromCharCode(escape + 0x40)}` : String.fromCharCode(escape);
-      const lines = [...HELP, `${name}   send ${name} itself`].map((line) => `  ${name}${line}\r\n`);
-      context.sinks.stderr.write(`\r\nAt the beginning of a line:\r\n${lines.join("")}`);
-    }
-  }
+/** How we leave a job that runs on. */
+interface Departure {
+  readonly how: Leaving;
+  readonly job: JobId;
+  /** Resolves when all that was typed before is on its way. */
+  readonly typed: Promise<void>;
 }
 
+/** Whoever waits for us must not take it for the job's success. */
 async function leave(
   session: Session,
-  job: JobId,
-  how: EscapeCommand,
+  { how, job, typed }: Departure,
   context: Context,
   { onDisconnect }: TerminalOptions,
 ): Promise<number> {
-  context.sinks.stdout.write("\r\n");
+  context.sinks.stderr.write("\n");
+  const isConnected = session.state.state === "connected";
+  if (isConnected) await abortable(typed, AbortSignal.timeout(PATIENCE)).catch(() => {}); // a job that does not read
   if (how === "disconnect" && onDisconnect === "kill") {
     complain(context, `Disconnected from job ${job}, which ends`);
-    const asked = { job, grace: DEFAULT_GRACE };
-    await invoke(session, kill, asked, AbortSignal.timeout(2 * DEFAULT_GRACE)).catch(() => {}); // the keeper ends it later then
-    return 0;
+    const signal = AbortSignal.timeout(2 * DEFAULT_GRACE);
+    // Where it cannot be told, its keeper ends it when nobody has come back for too long.
+    if (isConnected) await invoke(session, kill, { job, grace: DEFAULT_GRACE }, signal).catch(() => {});
+    return NOT_FINISHED;
   }
   const word = how === "detach" ? "Detached" : "Disconnected";
-  complain(
-    context,
-    `${word} from job ${job}, which runs on; to come back: ${toFarhand(context.globals)} attach ${job}`,
-  );
-  return 0;
+  const back = `${toFarhand(context.globals)} attach ${job}`;
+  complain(context, `${word} from job ${job}, which runs on; to come back: ${back}`);
+  return NOT_FINISHED;
 }

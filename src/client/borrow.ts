@@ -33,8 +33,8 @@ export function borrow(session: Session): Session {
       onReturn(() => input.close());
       return input;
     },
-    openStdin(accepted) {
-      const input = session.openStdin(accepted);
+    openStdin(...asked) {
+      const input = session.openStdin(...asked);
       onReturn(() => input.close());
       return input;
     },

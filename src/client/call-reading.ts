@@ -102,7 +102,7 @@ export class CallReading<Event, Result> implements Reading<
   async *#read(): AsyncGenerator<CallPacket<Event, Result>, Ending<CallOutcome<Result>>, void> {
     const { output, answer } = this.#call;
     try {
-      for await (const packet of output ?? []) yield* this.#toSaid(packet);
+      for await (const packet of this.#readOutput()) yield* this.#toSaid(packet);
       const value = toResult(this.#command, await answer);
       this.#ending = { outcome: { type: "returned", value }, error: undefined, failure: undefined };
       yield { type: "result", value };
@@ -112,6 +112,15 @@ export class CallReading<Event, Result> implements Reading<
       return { outcome: { type: "threw", error: toErrorBody(error) }, error, failure: error };
     } finally {
       output?.close();
+    }
+  }
+
+  /** That it cannot be read on is no answer, unless the call was given up for that. */
+  async *#readOutput(): AsyncGenerator<Packet, void, void> {
+    try {
+      yield* this.#call.output ?? [];
+    } catch (error) {
+      throw this.#stop.signal.aborted ? error : toClientError(error);
     }
   }
 

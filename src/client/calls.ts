@@ -70,8 +70,11 @@ export class Calls {
     return pending?.output;
   }
 
-  fail(call: number, error: unknown): void {
-    this.#take(call)?.answer.reject(error);
+  /** Gives what was to be read of it. */
+  fail(call: number, error: unknown): Output | undefined {
+    const pending = this.#take(call);
+    pending?.answer.reject(error);
+    return pending?.output;
   }
 
   failAll(error: AppError): void {

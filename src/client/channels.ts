@@ -19,10 +19,10 @@ export class Channels {
     this.#onProgress = onProgress;
   }
 
-  /** A reader of packets, which are not asked for yet. */
-  createOutput(source: OutputSource, from: From): Output {
+  /** A reader of packets, which are not asked for yet; it is closed when the signal is aborted. */
+  createOutput(source: OutputSource, from: From, signal?: AbortSignal): Output {
     const forget = (channel: number) => this.#outputs.delete(channel);
-    const output = new Output(++this.#last, { link: this.#link, source, from, forget });
+    const output = new Output(++this.#last, { link: this.#link, source, from, signal, forget });
     this.#outputs.set(output.channel, output);
     return output;
   }
@@ -117,6 +117,15 @@ export class Channels {
       this.#inputs.delete(channel);
       this.openInput(input);
       this.#link.send({ type: "close", channel });
+    }
+  }
+
+  /** The server knows no calls any more: what those that are not `pending` said is gone as far as it has not come. */
+  failCalls(pending: ReadonlySet<Output>): void {
+    for (const output of [...this.#outputs.values()]) {
+      if (!output.isOfCall || pending.has(output)) continue;
+      const why = "its server knows nothing of it any more";
+      output.failed(new AppError("incomplete_output", `Output of a call is incomplete: ${why}`));
     }
   }
 

@@ -1,6 +1,6 @@
 import type * as v from "valibot";
 import { exec } from "../commands/exec.ts";
-import type { HolderId, JobId } from "../protocol/id.ts";
+import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import type { Input } from "./input.ts";
 import type { Output } from "./output.ts";
 import { type Accepted, type Session, toStdin } from "./session.ts";
@@ -8,7 +8,7 @@ import { type Accepted, type Session, toStdin } from "./session.ts";
 export type ExecInput = v.InferInput<typeof exec.input>;
 
 /** The input of a command that becomes a job. */
-export type JobInput = Readonly<Record<string, unknown>> & Pick<ExecInput, "stdin" | "key">;
+export type JobInput = Readonly<Record<string, unknown>> & Pick<ExecInput, "stdin" | "key" | "terminal">;
 
 /** A job that was asked for. */
 export interface Launched {
@@ -57,10 +57,11 @@ export function launchDetached(
 function openStdin(
   session: Session,
   { job, accepted }: Pick<Launched, "job" | "accepted">,
-  { stdin, key }: JobInput,
+  { stdin, key, terminal }: JobInput,
 ): Input | undefined {
   if (!stdin) return undefined;
-  if (key !== undefined) return session.openStdin(accepted);
+  // What was typed to the job before is not the beginning of what is typed now.
+  if (key !== undefined) return session.openStdin(accepted, terminal && createWriterId());
   const target = toStdin(job);
   return session.openInput(target.job, target.writer);
 }
@@ -73,4 +74,9 @@ export function createJobId(): JobId {
 /** Names a reader that a job is to wait for. */
 export function createHolderId(): HolderId {
   return crypto.randomUUID() as HolderId;
+}
+
+/** Names a stream of input. */
+function createWriterId(): WriterId {
+  return crypto.randomUUID() as WriterId;
 }

@@ -31,6 +31,8 @@ export interface OutputOptions {
   readonly link: Link;
   readonly source: OutputSource;
   readonly from: From;
+  /** Aborted: nobody reads on. */
+  readonly signal?: AbortSignal | undefined;
   /** Takes a channel off its session's list. */
   readonly forget: (channel: number) => void;
 }
@@ -56,14 +58,16 @@ export class Output implements AsyncIterable<Packet> {
   /** The job's last packet came, so that the server closes the channel by itself. */
   #isWhole = false;
   #delayed: Disposable | undefined;
+  readonly #stop = () => this.close(this.#options.signal?.reason);
 
   constructor(channel: number, options: OutputOptions) {
-    const { from, source } = options;
+    const { from, source, signal } = options;
     this.#options = options;
     this.#channel = channel;
     this.#source = source;
     this.#next = from.type === "since" ? from.number : undefined;
     this.#tally = new Tally(this.#next);
+    signal?.addEventListener("abort", this.#stop, { once: true });
   }
 
   get channel(): number {
@@ -93,6 +97,11 @@ export class Output implements AsyncIterable<Packet> {
   /** What gaps have swallowed so far. */
   get missing(): Missing | undefined {
     return this.#tally.missing;
+  }
+
+  /** Whether a foreground call says it, which only the session knows that it was made in. */
+  get isOfCall(): boolean {
+    return this.#source.type === "call";
   }
 
   /** The job is this one: another that has the same key may have been there. */
@@ -274,6 +283,7 @@ export class Output implements AsyncIterable<Packet> {
   #finish(): void {
     this.#isOpen = false;
     this.#undelay();
+    this.#options.signal?.removeEventListener("abort", this.#stop);
     this.#options.forget(this.#channel);
   }
 }

@@ -4,7 +4,7 @@ import { VERSION } from "../lib/version.ts";
 import type { Beat, ClientMessage, From, ServerFrame } from "../protocol/control.ts";
 import { decodeData } from "../protocol/data.ts";
 import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
-import { type Hello, PROTOCOL_VERSION, type Welcome } from "../protocol/hello.ts";
+import { type Hello, PROTOCOL_VERSION, STREAMS_SINCE, type Welcome } from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
@@ -173,17 +173,14 @@ export class Session implements AsyncDisposable {
     signal?.throwIfAborted();
     this.ended.throwIfAborted();
     const source = { type: "call", call: this.#calls.next } as const;
-    const output = says ? this.#channels.createOutput(source, FROM_START) : undefined;
+    const output = says ? this.#channels.createOutput(source, FROM_START, signal) : undefined;
     const asked = this.#askForeground(command, input, { isIdempotent, output });
     const call: OpenCall = {
       output,
       input: takes ? this.#channels.createInput() : undefined,
-      answer: this.#answer(command, asked, signal, () => {
-        output?.close(signal?.reason);
-        call.input?.close();
-      }),
+      answer: this.#answer(command, asked, signal),
     };
-    if (call.input !== undefined) this.#channels.openInput(call.input, source);
+    if (call.input !== undefined && this.#mayStream) this.#channels.openInput(call.input, source);
     call.answer.catch(() => call.input?.close()); // whoever asks for the answer is told
     return call;
   }
@@ -225,11 +222,11 @@ export class Session implements AsyncDisposable {
     this.#send({ type: "resize", job, columns, rows });
   }
 
-  /** Opens the stdin of a job whose id only the answer to its call tells. */
-  openStdin(accepted: Promise<Accepted>): Input {
+  /** Opens the stdin of a job whose id only the answer to its call tells; as a stream of its own, if that is named. */
+  openStdin(accepted: Promise<Accepted>, writer?: WriterId): Input {
     const input = this.#channels.createInput();
     accepted.then(
-      ({ job }) => this.#channels.openInput(input, toStdin(job)),
+      ({ job }) => this.#channels.openInput(input, { ...toStdin(job), ...(writer && { writer }) }),
       () => input.close(),
     );
     return input;
@@ -275,13 +272,11 @@ export class Session implements AsyncDisposable {
     command: string,
     { call, answer }: ReturnType<Calls["ask"]>,
     signal: AbortSignal | undefined,
-    onCancel: () => void,
   ): Promise<unknown> {
     const cancel = () => {
       if (this.ended.aborted) return;
       this.#send({ type: "cancel", call });
       this.#calls.fail(call, signal?.reason);
-      onCancel();
     };
     signal?.addEventListener("abort", cancel, { once: true });
     try {
@@ -356,8 +351,7 @@ export class Session implements AsyncDisposable {
         this.#hasProgress = true;
         return void this.#calls.settle(frame);
       case "failed":
-        this.#hasProgress = true;
-        return this.#calls.fail(frame.call, fromErrorBody(frame.error));
+        return this.#failed(frame.call, fromErrorBody(frame.error));
       case "credit":
       case "discard":
       case "end":
@@ -377,6 +371,18 @@ export class Session implements AsyncDisposable {
     const output = this.#calls.settle(frame);
     output?.isOf(frame.job);
     if (output?.isLost) this.#channels.reopen(output);
+  }
+
+  /** What a call has said before it failed can be read on, unless the server knows nothing of such a channel. */
+  #failed(call: number, error: AppError): void {
+    this.#hasProgress = true;
+    const output = this.#calls.fail(call, error);
+    if (output?.isOfCall === true && !this.#mayStream) output.failed(error);
+  }
+
+  /** Whether the server is not known to be too old for calls that say or take something on the way. */
+  get #mayStream(): boolean {
+    return this.#welcome === undefined || this.#welcome.version.minor >= STREAMS_SINCE;
   }
 
   /** What we have sent. What we have taken is said again too, in case that was lost. */
@@ -420,6 +426,7 @@ export class Session implements AsyncDisposable {
     const unsent = new Set(this.#link.open(this.#attachment));
     const pending = this.#calls.outputs("all");
     for (const output of pending) if (!output.hasBegun) this.#channels.renumber(output);
+    this.#channels.failCalls(pending);
     this.#calls.repeat(unsent, isRebooted);
     this.#channels.reopenAll(pending, new Set());
   }

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 
 /** More than any screen has; the kernel keeps 16 bits of each. */
-const MAX_CELLS = 10_000;
+export const MAX_CELLS = 10_000;
 
 const cells = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_CELLS));
 

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import * as v from "valibot";
+import { openCall } from "../../src/client/calling.ts";
+import { ClientError } from "../../src/client/client-error.ts";
 import { invoke, invokeStream, toEvent } from "../../src/client/invoke.ts";
 import { Session } from "../../src/client/session.ts";
 import { defineForeground, defineStream } from "../../src/commands/define.ts";
 import { AppError } from "../../src/protocol/error.ts";
+import type { Welcome } from "../../src/protocol/hello.ts";
 import type { SessionId } from "../../src/protocol/id.ts";
 import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
 import { eventually } from "../support/eventually.ts";
@@ -41,7 +44,7 @@ const put = defineForeground({
 });
 
 /** A session whose next connections lead to further peers, as they are opened. */
-async function setup() {
+async function setup(greeting: Partial<Welcome> = {}) {
   const peers = [new ServerPeer()];
   const [first] = peers as [ServerPeer];
   const session = new Session(first, { heartbeat: 15_000, patience: 10_000, now: () => performance.now() });
@@ -53,7 +56,7 @@ async function setup() {
       return peer;
     },
   });
-  first.welcome({ session: SESSION });
+  first.welcome({ session: SESSION, ...greeting });
   await session.welcome;
   const cut = async (): Promise<ServerPeer> => {
     const before = peers.length;
@@ -118,6 +121,26 @@ describe("invokeStream()", () => {
     await expect(result).rejects.toThrow("Enough");
   });
 
+  test("ends what reads also when its signal is aborted after the answer, and tells the server", async () => {
+    const { session, first } = await setup();
+    const stop = new AbortController();
+    const { output, result } = invokeStream(session, count, {}, { signal: stop.signal });
+    first.data(1, toRecord("value", 0, "1"));
+    first.say({ type: "result", call: 1, result: answer(3) });
+    expect(await result).toEqual({ sum: 3 });
+    stop.abort(new AppError("cancelled", "Enough"));
+    expect(first.of("close")).toMatchObject([{ channel: 1 }]);
+    await expect(Array.fromAsync(readValues(output))).rejects.toThrow("Enough");
+  });
+
+  test("fails at once where an older server does not know the command, and so ends no channel", async () => {
+    const { session, first } = await setup({ version: { major: 1, minor: 1 } });
+    const { output, result } = invokeStream(session, count, {});
+    first.say({ type: "failed", call: 1, error: { code: "unknown_command", message: "No" } });
+    await expect(Array.fromAsync(readValues(output))).rejects.toMatchObject({ code: "unknown_command" });
+    await expect(result).rejects.toMatchObject({ code: "unknown_command" });
+  });
+
   test("goes on over the next connection, from the packet that did not come", async () => {
     const { session, first, cut } = await setup();
     const { output, result } = invokeStream(session, count, {});
@@ -167,6 +190,41 @@ describe("invokeStream()", () => {
     await expect(result).rejects.toMatchObject({ code: "outcome_unknown" });
     await expect(Array.fromAsync(readValues(output))).rejects.toMatchObject({ code: "outcome_unknown" });
     expect(second.of("call")).toEqual([]);
+  });
+
+  test("is incomplete where the server was restarted behind the answer, before all that was said had come", async () => {
+    const { session, first, cut } = await setup();
+    const { output, result } = invokeStream(session, count, {});
+    first.data(1, toRecord("value", 0, "1"));
+    first.say({ type: "result", call: 1, result: answer(3) });
+    const second = await cut();
+    second.welcome({ session: OTHER });
+    await expect(Array.fromAsync(readValues(output))).rejects.toMatchObject({ code: "incomplete_output" });
+    expect(await result).toEqual({ sum: 3 });
+    expect(second.of("open_events")).toEqual([]);
+  });
+});
+
+describe("A listener to a call", () => {
+  test("throws what became of its channel, and never takes that for the call's own failure", async () => {
+    const { session, first } = await setup();
+    await using listener = openCall(session, count, {}, {});
+    first.data(1, toRecord("value", 0, "1"));
+    first.say({ type: "result", call: 1, result: answer(3) });
+    first.say({ type: "broken", channel: 1, error: { code: "not_found", message: "No" } });
+    expect(await listener.next()).toMatchObject({ type: "value", value: 1 });
+    const error = await listener.next().catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(ClientError);
+    await expect(Promise.resolve(listener.outcome)).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  test("tells of a call that was ended by kill as the server would", async () => {
+    const { session, first } = await setup();
+    await using listener = openCall(session, count, {}, {});
+    first.data(1, toRecord("value", 0, "1"));
+    expect(await listener.next()).toMatchObject({ type: "value", value: 1 });
+    await listener.kill();
+    expect(await listener.outcome).toMatchObject({ type: "threw", error: { code: "cancelled" } });
   });
 });
 
@@ -225,6 +283,14 @@ describe("invoke() of a command that takes bytes", () => {
     expect(second.of("data").map(({ bytes }) => Buffer.from(bytes).toString())).toEqual(["llo"]);
     second.say({ type: "result", call: 1, result: { encoding: "json", value: { bytes: 5 } } });
     expect(await result).toEqual({ bytes: 5 });
+  });
+
+  test("is not sent to an older server, which would close the connection", async () => {
+    const { session, first } = await setup({ version: { major: 1, minor: 1 } });
+    const result = invoke(session, put, {}, undefined, "hello");
+    expect(first.heard.map(({ type }) => type)).toEqual(["hello", "call"]);
+    first.say({ type: "failed", call: 1, error: { code: "unknown_command", message: "No" } });
+    await expect(result).rejects.toMatchObject({ code: "unknown_command" });
   });
 
   test("is asked of no other server again", async () => {

@@ -14,6 +14,7 @@ import { eventually } from "../support/eventually.ts";
 import { openGauge } from "../support/memory.ts";
 import type { Faults } from "../support/proxy-connection.ts";
 import { openProxy } from "../support/proxy.ts";
+import { RawClient } from "../support/raw.ts";
 import { isRunning, openWorld } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
@@ -117,6 +118,36 @@ describe("What a foreground call says and takes", () => {
     await eventually(() => !isOpen());
     for (const pid of world.processes(/^sleep/)) process.kill(pid, "SIGKILL");
     expect((await client.ran).stderr).not.toContain("farhand:");
+  });
+});
+
+describe("The end of what a call says", () => {
+  test("heard of over the next connection only is none yet: the client asks on, and gets it all", async () => {
+    await using world = await setup();
+    mkdirSync(join(world.home, "few"));
+    for (const name of ["a", "b", "c"]) writeFileSync(join(world.home, "few", name), "");
+    const target = world.local();
+    const first = await RawClient.upgrade(target);
+    first.hello();
+    const { session, generation, resume: token } = await first.control("welcome");
+    first.call(1, "ls", { paths: [join(world.home, "few")] }, { events: { channel: 1, limit: 1_000_000 } });
+    await first.control("end");
+    first[Symbol.dispose]();
+    using second = await RawClient.upgrade(target);
+    second.hello({ resume: { session, generation, token } });
+    await second.control("welcome");
+    second.text({ type: "ack", ack: 0 });
+    const { seq } = await second.control("end");
+    second.text({ type: "ack", ack: seq });
+    second.text({ type: "open_events", seq: 2, channel: 2, call: 1, since: 0, limit: 1_000_000 });
+    second.text({ type: "close", seq: 3, channel: 1 });
+    const bytes = await second.next((received) => (received.type === "data" ? received.bytes : undefined));
+    expect(Buffer.from(bytes).toString()).toContain('"name":"c"');
+    expect(await second.control("end", "broken")).toMatchObject({ type: "end", channel: 2 });
+    // It is forgotten once that is acknowledged.
+    second.text({ type: "ack", ack: Number(seq) + 1 });
+    second.text({ type: "open_events", seq: 4, channel: 3, call: 1, since: 3, limit: 1_000_000 });
+    expect(await second.control("broken")).toMatchObject({ channel: 3, error: { code: "not_found" } });
   });
 });
 

@@ -3,9 +3,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { FARHAND } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
-import { openScreen } from "../support/screen.ts";
+import { openScreen, type Screen } from "../support/screen.ts";
 import { testIf } from "../support/test-if.ts";
-import { openWorld } from "../support/world.ts";
+import { openWorld, parseShown, readProcess, type World } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
 
@@ -137,6 +137,41 @@ describe("farhand shell", () => {
     expect(performance.now() - began).toBeLessThan(10_000);
   });
 
+  test("takes a paste of 1 MB from the keyboard whole, whatever its bytes", async () => {
+    await using world = await setup();
+    const bytes = Buffer.from(Array.from({ length: 1_000_000 }, (_, index) => (index * 7_919) % 251));
+    writeFileSync(join(world.home, "paste"), bytes);
+    const take = `stty raw -echo; echo ready; exec head -c ${bytes.length} > pasted`;
+    const screen = await world.open(`$f exec -t --escape none -- sh -c '${take}'`);
+    await screen.see(/^ready$/m);
+    screen.paste(join(world.home, "paste"));
+    await screen.see(/code 0/);
+    expect(readFileSync(join(world.home, "pasted")).equals(bytes)).toBe(true);
+    await world.expectRestored();
+  });
+
+  test("gets what is typed before it is there, and shows wide characters", async () => {
+    await using world = await setup();
+    const screen = world.sit();
+    await screen.see(/near>/);
+    screen.type("$f shell\recho early-$((1 + 1)) 漢字 äöü\r");
+    await screen.see(/^early-2 漢字 äöü$/m);
+  });
+
+  test("of one key is typed to by everybody who asks for it", async () => {
+    await using world = await setup();
+    const one = await world.open("$f exec -t --key one -- sh -c 'stty -echo; cat'");
+    await eventually(() => world.processes(/^cat/).length > 0);
+    one.type("first\r");
+    await one.see(/^first$/m);
+    const other = world.sit();
+    await other.see(/near>/);
+    other.type("$f exec -t --key one -- sh -c 'stty -echo; cat'\r");
+    await other.see(/^first$/m);
+    other.type("second\r");
+    await one.see(/^second$/m);
+  });
+
   test("takes a paste of 1 MB whole", async () => {
     await using world = await setup();
     const text = Array.from({ length: 20_000 }, (_, line) => `line ${line} äöü ${"x".repeat(40)}`).join("\n");
@@ -153,18 +188,28 @@ describe("exec -t", () => {
   const looks = [
     ["vi", "vi -n -u NONE -N text", /line 3[\s\S]*text/],
     ["less", "less text", /line 3[\s\S]*text/],
-    ["colours", "printf '\\033[31mred\\033[0m äöü\\n'; sleep 1000", /red äöü/],
+    ["less with colours", "LC_ALL=C.UTF-8 less -R coloured", /line 3[\s\S]*coloured/],
+    ["colours", "printf '\\033[31mred\\033[0m äöü 漢字\\n'; sleep 1000", /red äöü 漢字/],
   ] as const;
   for (const [name, line, shown] of looks) {
     test(`shows what ${name} shows here`, async () => {
       await using world = await setup();
       writeFileSync(join(world.home, "text"), Array.from({ length: 99 }, (_, n) => `line ${n}\n`).join(""));
+      writeFileSync(
+        join(world.home, "coloured"),
+        Array.from({ length: 99 }, (_, n) => `\x1b[${31 + (n % 6)}mline ${n}\x1b[0m 漢字 äöü\n`).join(""),
+      );
       const near = world.sit(`cd ${world.home}; ${line}`);
       const far = world.sit(`$f exec -t --cwd ${world.home} --shell ${JSON.stringify(line)}`);
-      const wanted = await near.see(shown);
+      await near.see(shown);
       await far.see(shown);
-      await eventually(() => far.read() === near.read(), 10_000).catch(() => {});
-      expect(far.read()).toBe(wanted);
+      const expectSame = async () => {
+        await eventually(() => far.paint() === near.paint(), 10_000).catch(() => {});
+        expect(far.paint()).toBe(near.paint());
+      };
+      await expectSame();
+      for (const screen of [near, far]) screen.resize(70, 20);
+      await expectSame();
     });
   }
 
@@ -198,7 +243,121 @@ describe("exec -t", () => {
   });
 });
 
+test("exec -t --json tells packets, and -t -d leaves a job on a terminal", async () => {
+  await using world = await setup();
+  const { stdout } = await world.farhand(["exec", "-t", "--json", "--", "stty", "size"]);
+  expect(parseShown(stdout)).toContainEqual(expect.objectContaining({ type: "stdout", text: "24 80\r\n" }));
+  const job = await world.detach("-t", "--", "stty", "size");
+  await world.farhand(["wait", job]);
+  expect((await world.farhand(["follow", job])).stdout).toBe("24 80\r\n");
+});
+
+describe("A console", () => {
+  test("lends its terminal to a shell and to exec -t, and has it back", async () => {
+    await using world = await setup();
+    const screen = await world.open("$f console");
+    await screen.see(/localhost.*>$/m);
+    screen.type("shell\r");
+    await screen.see(/^far>/m);
+    screen.type("sleep 1000\r");
+    await eventually(() => world.processes(/^sleep 1000/).length > 0);
+    screen.press("C-c");
+    screen.type("stty size; exit\r");
+    await screen.see(/^30 100\n[\s\S]*localhost.*>$/m);
+    screen.type("exec -t -- head -n 1\r");
+    await eventually(() => world.processes(/^head -n/).length > 0);
+    screen.type("to head\r");
+    await screen.see(/to head\nto head\n+localhost.*>$/m);
+    screen.type("exec -- echo back-$((0))\r");
+    await screen.see(/^back-/m);
+    screen.type("exit\r");
+    await screen.see(/code 0/);
+    await world.expectRestored();
+  });
+});
+
+describe("A connection that is restored", () => {
+  for (const [name, line, shown] of [
+    ["a shell", "$f shell", /far>$/],
+    ["vi", "$f exec -t -- vi -n -u NONE -N text", /line 3[\s\S]*text/],
+    ["less", "$f exec -t -- less text", /line 3[\s\S]*text/],
+  ] as const)
+    test(`leaves ${name} on the screen as it was, apart from what its last line tells`, async () => {
+      await using world = await setup();
+      writeFileSync(join(world.home, "text"), Array.from({ length: 99 }, (_, n) => `line ${n}\n`).join(""));
+      const screen = await world.open(line);
+      const before = await screen.see(shown);
+      await world.farhandd(["stop"]);
+      await screen.see(/farhand: reconnecting/);
+      await world.start();
+      const rows = (text: string) => text.split("\n").slice(0, 29);
+      await eventually(() => !/reconnecting/.test(screen.read()), 20_000);
+      await eventually(() => Bun.deepEquals(rows(screen.read()), rows(before)), 20_000).catch(() => {});
+      expect(rows(screen.read())).toEqual(rows(before));
+    });
+});
+
 describe("An escape at the beginning of a line", () => {
+  test("is another character, or none, where that is asked for", async () => {
+    await using world = await setup();
+    const screen = await world.open("$f shell --escape ^B");
+    await screen.see(/far>/);
+    screen.type("~.\r");
+    await screen.see(/~\.: .*not found/);
+    screen.press("C-b", "d");
+    await screen.see(/code 75/);
+    screen.type("$f exec -t --escape none -- cat\r");
+    await eventually(() => world.processes(/^cat/).length > 0);
+    screen.type("~d\r");
+    await screen.see(/^~d\n~d$/m);
+  });
+
+  test("is heeded while the connection is being restored, of which a line tells", async () => {
+    await using world = await setup();
+    const screen = await world.open("$f shell");
+    await screen.see(/far>/);
+    await world.farhandd(["stop"]);
+    await screen.see(/farhand: reconnecting to .*\(\d+ s\)/);
+    screen.type("~.");
+    await screen.see(/Disconnected from job [\s\S]*code 75/);
+    await world.expectRestored();
+  });
+
+  test("disconnects from a job that is to end with its client, and ends it by a hangup", async () => {
+    await using world = await setup();
+    const trap = "trap 'echo hup > hup; exit' HUP; echo ready; while :; do sleep 0.1; done";
+    const screen = await world.open(`$f exec -t --on-disconnect kill -- sh -c "${trap}"`);
+    await screen.see(/^ready$/m);
+    screen.type("~.");
+    await screen.see(/which ends[\s\S]*code 75/);
+    await eventually(() => world.read("hup") === "hup\n");
+  });
+
+  for (const [how, stop] of [
+    ["~^Z", (screen: Screen) => (screen.type("~"), screen.press("C-z"))],
+    ["SIGTSTP", (_: Screen, client: number) => process.kill(client, "SIGTSTP")],
+    ["SIGSTOP", (_: Screen, client: number) => process.kill(client, "SIGSTOP")],
+  ] as const)
+    test(`${how} suspends the client, which goes on as it was, at the size of then`, async () => {
+      await using world = await setup();
+      const screen = await world.open("$f shell");
+      await screen.see(/far>/);
+      const [client = 0] = world.processes(/farhand shell/);
+      stop(screen, client);
+      await screen.see(/code 1\d\d/);
+      if (how !== "SIGSTOP") await world.expectRestored(); // of what no program sees, its shell must take care
+      screen.resize(90, 25);
+      screen.type("fg\n");
+      await eventually(() => isRaw(screen) && !readProcess(client, "stat").includes(") T "));
+      screen.type("stty size\r");
+      await screen.see(/^25 90$/m);
+      screen.type("~d");
+      await screen.see(/Detached/);
+      screen.type("stty -g > last\r");
+      await eventually(() => world.read("last").length > 1);
+      expect(world.read("last")).toBe(world.read("before"));
+    });
+
   for (const [key, word] of [
     ["d", "Detached"],
     [".", "Disconnected"],
@@ -208,7 +367,7 @@ describe("An escape at the beginning of a line", () => {
       const screen = await world.open();
       await screen.see(/far>/);
       screen.type(`~${key}`);
-      expect(await screen.see(/code 0/)).toMatch(new RegExp(`${word} from job [\\s\\S]*attach`));
+      expect(await screen.see(/code 75/)).toMatch(new RegExp(`${word} from job [\\s\\S]*attach`));
       await world.expectRestored();
       expect(await world.job("@last")).toMatchObject({ state: "running", attached: false });
     });
@@ -226,6 +385,55 @@ describe("An escape at the beginning of a line", () => {
 });
 
 describe("A terminal is restored", () => {
+  for (const [name, leave] of [
+    ["left", (screen: Screen) => screen.type("\r~d")], // what the terminal answered to vi was typed before
+    ["given up", (_: Screen, world: Pick<World, "farhandd">) => void world.farhandd(["stop"])],
+  ] as const)
+    test(`to its own screen when a program that has another is ${name}`, async () => {
+      await using world = await setup();
+      writeFileSync(join(world.home, "text"), "in the file\n");
+      const screen = await world.open("$f --reconnect-timeout 0s exec -t -- vi -n -u NONE -N text");
+      await screen.see(/^in the file[\s\S]*"text"/);
+      leave(screen, world);
+      expect(await screen.see(/code \d+/)).toMatch(/^near> stty[\s\S]*farhand: /);
+      expect(screen.read()).not.toContain("in the file");
+      await world.expectRestored();
+    });
+
+  for (const [signal, code] of [
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+    ["SIGINT", 130],
+    ["SIGQUIT", 131],
+    ["SIGUSR1", 138],
+  ] as const)
+    test(`when the client gets ${signal}`, async () => {
+      await using world = await setup();
+      const screen = await world.open("$f exec -t -- sleep 1000");
+      await eventually(() => world.processes(/^sleep 1000/).length > 0);
+      await eventually(() => isRaw(screen));
+      const [client = 0] = world.processes(/farhand exec -t/);
+      process.kill(client, signal);
+      await screen.see(new RegExp(`code ${code}`));
+      await world.expectRestored();
+    });
+
+  test("when the client fails in a way that nobody foresaw", async () => {
+    await using world = await setup();
+    const module = JSON.stringify(join(import.meta.dir, "../../src/cli/raw-mode.ts"));
+    const script = `
+      const { openLocalTerminal } = await import(${module});
+      openLocalTerminal(() => ({ [Symbol.dispose]() {} })).enterRaw();
+      process.stdout.write("raw\\r\\n");
+      process.stdin.on("data", () => { throw new Error("unforeseen"); });`;
+    writeFileSync(join(world.home, "fail.ts"), script);
+    const screen = await world.open(`${process.execPath} fail.ts`);
+    await screen.see(/^raw$/m);
+    screen.type("x");
+    await screen.see(/unforeseen[\s\S]*code 1$/m);
+    await world.expectRestored();
+  });
+
   test("when the client is told to end, and when its job is killed", async () => {
     await using world = await setup();
     const screen = await world.open("$f exec -t -- sleep 1000");
@@ -260,3 +468,8 @@ describe("The end of a terminal's client", () => {
     expect(world.read("hup")).toBe("hup\n");
   });
 });
+
+/** Whether keys reach programs on it as they are typed. */
+function isRaw({ device }: Screen): boolean {
+  return Bun.spawnSync(["stty", "-a", "-F", device]).stdout.includes("-icanon");
+}

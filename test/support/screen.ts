@@ -8,9 +8,15 @@ export interface Screen extends Disposable {
   type(text: string): void;
   /** Presses keys by their names in tmux: `Enter`, `C-c`. */
   press(...keys: readonly string[]): void;
+  /** Pastes what a file holds, byte for byte. */
+  paste(path: string): void;
   resize(columns: number, rows: number): void;
+  /** The path of its device. */
+  readonly device: string;
   /** The lines that it shows, without trailing blanks. */
   read(): string;
+  /** The same with colours. */
+  paint(): string;
   /** Waits until it shows this, and answers all that it shows. */
   see(what: RegExp, ms?: number): Promise<string>;
 }
@@ -30,8 +36,14 @@ export function openScreen(directory: string, line: string, env: Readonly<Record
   return {
     type: (text) => void tmux("send-keys", "-l", "--", text),
     press: (...keys) => void tmux("send-keys", ...keys),
+    paste(path) {
+      tmux("load-buffer", path);
+      tmux("paste-buffer", "-r");
+    },
     resize: (columns, rows) => void tmux("resize-window", "-x", String(columns), "-y", String(rows)),
+    device: tmux("display-message", "-p", "#{pane_tty}").trim(),
     read,
+    paint: () => tmux("capture-pane", "-p", "-e").trimEnd(),
     async see(what, ms = 20_000) {
       await eventually(() => what.test(read()), ms).catch(() => {
         throw new Error(`The screen never showed ${what}, but\n${read()}`);

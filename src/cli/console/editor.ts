@@ -3,7 +3,7 @@ import { turn } from "../../lib/abort.ts";
 import type { LineTerminal } from "../context.ts";
 import type { Sink } from "../sink.ts";
 import { createCanvas } from "./canvas.ts";
-import { openKeys } from "./keys.ts";
+import { Keys } from "./keys.ts";
 
 /** What came of asking for a line. */
 export type Answer =
@@ -22,11 +22,10 @@ export interface Question {
 }
 
 /**
- * Asks for lines on a terminal, with Node's own line editing. Between two questions the terminal is as it was, so that Ctrl-C
- * is a signal then, and what is typed waits for the next question. Lines that come at once, as pasted ones, are given one by one.
+ * Asks for lines on a terminal, with Node's own line editing. What is typed between two questions waits for the next. Lines that come at once, as pasted ones, are given one by one.
  */
-export class Editor {
-  readonly #input: NodeJS.ReadStream;
+export class Editor implements Disposable {
+  readonly #keys: Keys;
   readonly #output: NodeJS.WritableStream;
   /** Lines that came with another one, and the beginning of the one behind them. */
   #waiting: string[] = [];
@@ -34,9 +33,12 @@ export class Editor {
   #asking: Interface | undefined;
   #close: (() => void) | undefined;
 
-  /** `sink`: where everything that is shown on this terminal goes. */
-  constructor(terminal: LineTerminal, sink: Sink) {
-    this.#input = terminal.input;
+  /** `sink`: where everything that is shown on this terminal goes. `onInterrupt`: called with a Ctrl-C between questions. */
+  constructor(terminal: LineTerminal, sink: Sink, onInterrupt: () => void) {
+    this.#keys = new Keys(terminal.input, () => {
+      this.#output.write("^C");
+      onInterrupt();
+    });
     this.#output = createCanvas(terminal, sink);
   }
 
@@ -51,11 +53,18 @@ export class Editor {
   drop(): void {
     this.#waiting = [];
     this.#begun = "";
+    this.#keys.drop();
   }
 
   /** Whether a line is being written at the moment. */
   get isAsking(): boolean {
     return this.#asking !== undefined;
+  }
+
+  /** Leaves the terminal as it was. */
+  [Symbol.dispose](): void {
+    this.stop();
+    this.#keys[Symbol.dispose]();
   }
 
   /** Whoever waits for a line gets the end. */
@@ -64,11 +73,11 @@ export class Editor {
   }
 
   #read({ prompt, history, complete }: Question): Promise<Answer> {
-    const [input, output] = [this.#input, this.#output];
+    const output = this.#output;
     const { promise, resolve } = Promise.withResolvers<Answer>();
-    const keys = openKeys(input, (text) => asking.write(text));
+    const input = this.#keys.createStream();
     const asking: Interface = createInterface({
-      input: keys.stream,
+      input,
       output,
       terminal: true,
       prompt,
@@ -79,7 +88,7 @@ export class Editor {
     this.#asking = asking;
     const lines: string[] = [];
     const settle = () => {
-      keys.stop();
+      this.#keys.stop();
       this.#asking = undefined;
       const line = reason === "line" ? lines.shift() : undefined;
       this.#waiting.push(...lines.splice(0));
@@ -90,11 +99,7 @@ export class Editor {
     };
     const close = () => {
       if (this.#asking !== asking) return;
-      try {
-        asking.close();
-      } catch {
-        settle(); // the terminal is gone, and cannot be left as it was
-      }
+      asking.close();
     };
     let reason: "line" | "interrupted" | undefined;
     /** Not at once: what came in one go with this key belongs to the next question. */
@@ -113,11 +118,17 @@ export class Editor {
       lines.length = 0;
       finish("interrupted");
     });
+    asking.on("SIGTSTP", () => {}); // the terminal would be left as it is for whoever is there then
     asking.on("close", settle);
     this.#close = close;
     asking.prompt();
     if (this.#begun !== "") asking.write(this.#begun);
     this.#begun = "";
+    this.#keys.read({
+      press: (keys) => input.emit("data", keys),
+      paste: (text) => asking.write(text),
+      end: () => input.emit("end"),
+    });
     return promise;
   }
 }

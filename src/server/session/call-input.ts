@@ -21,8 +21,8 @@ export class CallInput implements InputSink, AsyncIterable<Uint8Array> {
 
   listen(listener: InputListener): Disposable {
     this.#listener = listener;
-    if (this.#state === "closed") listener.closed();
-    else this.#tell();
+    if (this.#state === "open") this.#tell();
+    else listener.closed();
     return {
       [Symbol.dispose]: () => {
         if (this.#listener === listener) this.#listener = undefined;
@@ -31,8 +31,9 @@ export class CallInput implements InputSink, AsyncIterable<Uint8Array> {
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    if (this.#state !== "open") return;
-    // The frame's memory is not ours to keep. What came before over another channel is not taken again.
+    // What came before over another channel is not taken again.
+    if (this.#state !== "open" || offset + bytes.length <= this.#arrived) return;
+    // The frame's memory is not ours to keep.
     this.#chunks.push(new Uint8Array(bytes.subarray(this.#arrived - offset)));
     this.#arrived = offset + bytes.length;
     this.#bell.ring();

@@ -133,6 +133,12 @@ export class Channels {
     channel?.close(true, performance.now());
   }
 
+  /** The client has heard of a channel's end. Over the next connection that means nothing to it: it asks on, or closes the channel. */
+  settle(id: number): void {
+    const channel = this.#channels.get(id);
+    if (!(channel instanceof EventChannel && channel.isLost)) this.close(id);
+  }
+
   receive({ channel: id, position, bytes }: DataFrame): void {
     const channel = this.#channels.get(id);
     if (channel instanceof InputChannel) return channel.receive(position, bytes);

@@ -20,7 +20,7 @@ export class EventChannel {
   readonly #sending: Sending;
   #next: number;
   #isOver = false;
-  #isStopped = false;
+  #isLost = false;
   /** It stays known when its connection is lost, so that a client that reads no more can say so. */
   readonly isHeld = true;
 
@@ -37,7 +37,12 @@ export class EventChannel {
   }
 
   get inFlight(): number {
-    return this.#isStopped ? 0 : this.#sending.inFlight;
+    return this.#isLost ? 0 : this.#sending.inFlight;
+  }
+
+  /** Whether its connection is gone, and with it what was under way. */
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   get isAtEnd(): boolean {
@@ -69,8 +74,8 @@ export class EventChannel {
 
   close(onPurpose: boolean, now: number): void {
     this.#isOver = true;
-    if (!this.#isStopped) this.#sending.stop(now);
-    this.#isStopped = true;
+    if (!this.#isLost) this.#sending.stop(now);
+    this.#isLost = true;
     const { output, onReady, onDone } = this.#options;
     // Unless the client has come for it again over another channel.
     if (onPurpose && output.onReady === onReady) onDone();

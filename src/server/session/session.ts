@@ -257,8 +257,9 @@ export class Session {
 
   /** Sends again what the last connection lost. Throws `protocol_error`. */
   #resend(received: number): void {
-    this.#acknowledged(received);
+    for (const channel of this.#forget(received)) this.#channels.close(channel);
     for (const frame of this.#outbox.unacknowledged()) this.#connection?.send(frame);
+    this.#sendWaiting();
   }
 
   /** Sends a sequenced message now, or as soon as the window has room. */
@@ -285,10 +286,15 @@ export class Session {
   }
 
   #acknowledged(seq: number): void {
+    for (const channel of this.#forget(seq)) this.#channels.settle(channel);
+    this.#sendWaiting();
+  }
+
+  /** Keeps no more what the client has, and answers the channels whose end is among it. Throws `protocol_error`. */
+  #forget(seq: number): readonly number[] {
     const messages = this.#outbox.acknowledge(seq);
     for (const bytes of this.#sizes.splice(0, messages.length)) this.#unacknowledged -= bytes;
-    for (const message of messages) if (message.type === "end") this.#channels.close(message.channel);
-    this.#sendWaiting();
+    return messages.flatMap((message) => (message.type === "end" ? [message.channel] : []));
   }
 
   #oweAck(): void {

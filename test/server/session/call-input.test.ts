@@ -51,6 +51,23 @@ describe("CallInput", () => {
     expect(await readText(input)).toBe("abcdef");
   });
 
+  test("takes no byte twice where two channels lead to it", async () => {
+    const { input } = setup();
+    input.write(0, Buffer.from("abcd"));
+    input.write(0, Buffer.from("ab"));
+    input.write(2, Buffer.from("cdef"));
+    input.end();
+    expect(await readText(input)).toBe("abcdef");
+  });
+
+  test("tells a channel that comes after the end that it has everything", () => {
+    const { input } = setup();
+    input.end();
+    let isClosed = false;
+    input.listen({ taken() {}, closed: () => (isClosed = true) });
+    expect(isClosed).toBe(true);
+  });
+
   test("keeps its bytes though the frame that brought them is used again", async () => {
     const { input } = setup();
     const frame = Buffer.from("kept");
