@@ -61,7 +61,11 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const catalogue = new Catalogue(lend);
   await welcomed(standing, stop.signal);
   const stdin = editor === undefined ? toStdin(path, context) : () => readTyped(editor, inner);
-  const surroundings = { ...context, stdin, isConsole: true };
+  const localTerminal = async () => {
+    const local = await context.localTerminal();
+    return local && editor ? editor.lend(local) : local;
+  };
+  const surroundings = { ...context, stdin, localTerminal, isConsole: true };
   const runner = new Runner({ surroundings, interrupts: inner, globals: values, standing, catalogue });
   if (editor === undefined) {
     const lines = readScript(openScript(path, context));

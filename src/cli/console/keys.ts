@@ -1,6 +1,7 @@
 import { PassThrough } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { turn } from "../../lib/abort.ts";
+import type { Keyboard } from "../raw-mode.ts";
 
 /** Characters that are pasted rather than typed. */
 const LONG = 64;
@@ -28,6 +29,8 @@ export class Keys implements Disposable {
   readonly #onInterrupt: () => void;
   readonly #decoder = new StringDecoder();
   #reader: KeyReader | undefined;
+  /** Who takes every byte as it comes, Ctrl-C and all. */
+  #borrower: ((bytes: Uint8Array) => void) | undefined;
   #kept = "";
   #isHeld = false;
 
@@ -36,7 +39,10 @@ export class Keys implements Disposable {
     this.#input = input;
     this.#onInterrupt = onInterrupt;
     input.setRawMode(true);
-    input.on("data", (bytes: Buffer) => this.#take(this.#decoder.write(bytes)));
+    input.on("data", (bytes: Buffer) => {
+      if (this.#borrower === undefined) this.#take(this.#decoder.write(bytes));
+      else this.#borrower(bytes);
+    });
     input.on("end", () => this.#reader?.end());
   }
 
@@ -72,6 +78,24 @@ export class Keys implements Disposable {
 
   stop(): void {
     this.#reader = undefined;
+  }
+
+  /** Gives everything that is typed to a program on the server, until disposed. */
+  lend(take: (bytes: Uint8Array) => void): Keyboard {
+    const waiting: Uint8Array[] = [];
+    let isPaused = false;
+    this.#borrower = (bytes) => void (isPaused ? waiting.push(bytes) : take(bytes));
+    return {
+      pause: () => void (isPaused = true),
+      resume() {
+        isPaused = false;
+        for (const bytes of waiting.splice(0)) take(bytes);
+      },
+      [Symbol.dispose]: () => {
+        this.#borrower = undefined;
+        for (const bytes of waiting.splice(0)) this.#take(this.#decoder.write(Buffer.from(bytes)));
+      },
+    };
   }
 
   /** Forgets keys that nobody has had. */
