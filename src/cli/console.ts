@@ -63,7 +63,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const stdin = editor === undefined ? toStdin(path, context) : () => readTyped(editor, inner);
   const localTerminal = async () => {
     const local = await context.localTerminal();
-    return local && editor ? editor.lend(local) : local;
+    return local && (editor?.lend(local) ?? local);
   };
   const surroundings = { ...context, stdin, localTerminal, isConsole: true };
   const runner = new Runner({ surroundings, interrupts: inner, globals: values, standing, catalogue });

@@ -64,9 +64,18 @@ export class Editor implements Disposable {
     return this.#asking !== undefined;
   }
 
-  /** The terminal for a program on the server: what is typed comes from here, where it is read. */
+  /** The terminal for a program that has it to itself meanwhile. */
   lend(local: LocalTerminal): LocalTerminal {
-    return { ...local, listen: (take) => this.#keys.lend(take) };
+    return {
+      ...local,
+      listen: (take) => this.#keys.lend(take),
+      enterRaw: () => {
+        using stack = new DisposableStack();
+        stack.use(this.#keys.relax());
+        stack.use(local.enterRaw());
+        return stack.move();
+      },
+    };
   }
 
   /** Leaves the terminal as it was. */

@@ -29,7 +29,7 @@ export class Keys implements Disposable {
   readonly #onInterrupt: () => void;
   readonly #decoder = new StringDecoder();
   #reader: KeyReader | undefined;
-  /** Who takes every byte as it comes, Ctrl-C and all. */
+  /** Who has every byte as it comes, instead of readers. */
   #borrower: ((bytes: Uint8Array) => void) | undefined;
   #kept = "";
   #isHeld = false;
@@ -40,8 +40,8 @@ export class Keys implements Disposable {
     this.#onInterrupt = onInterrupt;
     input.setRawMode(true);
     input.on("data", (bytes: Buffer) => {
-      if (this.#borrower === undefined) this.#take(this.#decoder.write(bytes));
-      else this.#borrower(bytes);
+      if (this.#borrower !== undefined) this.#borrower(bytes);
+      else this.#take(this.#decoder.write(bytes));
     });
     input.on("end", () => this.#reader?.end());
   }
@@ -80,22 +80,33 @@ export class Keys implements Disposable {
     this.#reader = undefined;
   }
 
-  /** Gives everything that is typed to a program on the server, until disposed. */
+  /** Gives every byte to another, Ctrl-C included, until disposed; first what nobody has had, and last what it left, to readers. */
   lend(take: (bytes: Uint8Array) => void): Keyboard {
-    const waiting: Uint8Array[] = [];
+    const waiting = this.#kept === "" ? [] : [Buffer.from(this.#kept)];
+    this.#kept = "";
     let isPaused = false;
-    this.#borrower = (bytes) => void (isPaused ? waiting.push(bytes) : take(bytes));
+    // As above, not by pausing the terminal.
+    this.#borrower = (bytes) => void (isPaused ? waiting.push(Buffer.from(bytes)) : take(bytes));
+    const resume = () => {
+      isPaused = false;
+      while (!isPaused && waiting.length > 0) take(waiting.shift() ?? Buffer.alloc(0));
+    };
+    // Once our caller has what we answer, and before anything else is read.
+    queueMicrotask(() => isPaused || resume());
     return {
       pause: () => void (isPaused = true),
-      resume() {
-        isPaused = false;
-        for (const bytes of waiting.splice(0)) take(bytes);
-      },
+      resume,
       [Symbol.dispose]: () => {
         this.#borrower = undefined;
-        for (const bytes of waiting.splice(0)) this.#take(this.#decoder.write(Buffer.from(bytes)));
+        for (const bytes of waiting.splice(0)) this.#take(this.#decoder.write(bytes));
       },
     };
+  }
+
+  /** Leaves the terminal in its own modes, until disposed. */
+  relax(): Disposable {
+    this.#input.setRawMode(false);
+    return { [Symbol.dispose]: () => void this.#input.setRawMode(true) };
   }
 
   /** Forgets keys that nobody has had. */
