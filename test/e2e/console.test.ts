@@ -138,6 +138,7 @@ describe("farhand console on a terminal", () => {
       await at.screen.shows("$'\\e'\\]0\\;title$'\\u0007'");
       await at.screen.shows("./-dash");
       await at.screen.press("C-c");
+      await at.screen.shows(/>$/);
       // What was completed means the file, whatever it is called.
       await at.screen.type("rdfile new");
       await at.screen.press("Tab");
@@ -176,6 +177,15 @@ describe("farhand console on a terminal", () => {
     await at.say("exec --stdin cat", /exec --stdin cat$/m);
     await at.screen.press("C-c");
     await at.screen.shows("exit code 130");
+  });
+
+  onTerminal("gives a program its terminal, and takes it back", async () => {
+    await using at = await openConsole();
+    await at.say("exec -t -- sh -c 'stty size; read a; echo got $a; exit 3'", /^40 100$/m);
+    await at.say("typed", /^got typed\nexit code 3\n\S+>$/m);
+    await at.say("exec echo back", /^back\n\S+>$/m);
+    await at.screen.press("C-d");
+    await at.screen.shows("[ended 0]");
   });
 
   onTerminal(

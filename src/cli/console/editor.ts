@@ -3,7 +3,7 @@ import { turn } from "../../lib/abort.ts";
 import type { LineTerminal } from "../context.ts";
 import type { LocalTerminal } from "../raw-mode.ts";
 import type { Sink } from "../sink.ts";
-import { createCanvas } from "./canvas.ts";
+import { openCanvas } from "./canvas.ts";
 import { Keys } from "./keys.ts";
 
 /** What came of asking for a line. */
@@ -27,7 +27,8 @@ export interface Question {
  */
 export class Editor implements Disposable {
   readonly #keys: Keys;
-  readonly #output: NodeJS.WritableStream;
+  readonly #terminal: LineTerminal;
+  readonly #sink: Sink;
   /** Lines that came with another one, and the beginning of the one behind them. */
   #waiting: string[] = [];
   #begun = "";
@@ -37,16 +38,17 @@ export class Editor implements Disposable {
   /** `sink`: where everything that is shown on this terminal goes. `onInterrupt`: called with a Ctrl-C between questions. */
   constructor(terminal: LineTerminal, sink: Sink, onInterrupt: () => void) {
     this.#keys = new Keys(terminal.input, () => {
-      this.#output.write("^C");
+      sink.write("^C");
       onInterrupt();
     });
-    this.#output = createCanvas(terminal, sink);
+    this.#terminal = terminal;
+    this.#sink = sink;
   }
 
   async ask(question: Question): Promise<Answer> {
     const [line] = this.#waiting.splice(0, 1);
     if (line === undefined) return await this.#read(question);
-    this.#output.write(`${question.prompt}${line}\n`);
+    this.#sink.write(`${question.prompt}${line}\n`);
     return { type: "line", line };
   }
 
@@ -88,12 +90,12 @@ export class Editor implements Disposable {
   }
 
   #read({ prompt, history, complete }: Question): Promise<Answer> {
-    const output = this.#output;
+    const canvas = openCanvas(this.#terminal, this.#sink);
     const { promise, resolve } = Promise.withResolvers<Answer>();
     const input = this.#keys.createStream();
     const asking: Interface = createInterface({
       input,
-      output,
+      output: canvas.stream,
       terminal: true,
       prompt,
       history: history.toReversed(),
@@ -104,6 +106,7 @@ export class Editor implements Disposable {
     const lines: string[] = [];
     const settle = () => {
       this.#keys.stop();
+      canvas[Symbol.dispose]();
       this.#asking = undefined;
       const line = reason === "line" ? lines.shift() : undefined;
       this.#waiting.push(...lines.splice(0));
@@ -128,7 +131,7 @@ export class Editor implements Disposable {
     });
     asking.on("SIGINT", () => {
       asking.write(null, { ctrl: true, name: "e" }); // what is below the cursor stays readable
-      output.write("^C\n");
+      canvas.stream.write("^C\n");
       Object.assign(asking, { line: "", cursor: 0 }); // without showing a prompt that nobody is to type at
       lines.length = 0;
       finish("interrupted");
