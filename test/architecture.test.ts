@@ -29,6 +29,7 @@ const confined: Record<string, readonly string[]> = {
   citty: ["cli", "server", ...executables],
   hono: ["server"],
   "@valibot/to-json-schema": ["server"],
+  "@xterm/headless": ["cli"],
 };
 
 /** What `protocol/` may use of the system: nothing that reads, writes, waits or asks the time. */

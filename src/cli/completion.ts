@@ -1,11 +1,11 @@
 import { findTarget, type Environment } from "../client/config.ts";
 import { dial } from "../client/dial.ts";
 import { findWorkspace } from "../client/workspace.ts";
-import { abortable } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Candidate, Completion } from "./complete/candidate.ts";
-import { complete, listVerbs, type Vocabulary } from "./complete/complete.ts";
+import { complete, listVerbs } from "./complete/complete.ts";
+import { withPatience } from "./complete/patience.ts";
 import type { Position } from "./complete/position.ts";
 import { toAsked } from "./complete/reply.ts";
 import { SCRIPTS } from "./complete/scripts.ts";
@@ -48,18 +48,14 @@ async function run(values: Arguments, context: Context): Promise<number> {
   return 0;
 }
 
-async function find(
-  words: readonly string[],
-  text: string,
-  { env, globals, signal }: Context,
-): Promise<Completion> {
-  const soon = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
-  const vocabulary: Vocabulary = {
-    find: findTopic,
-    verbs: () => listVerbs([...Object.entries(verbs)]),
-    toSource: (given) => createSource(() => connect(toPlace(given, globals), env, soon), env, soon),
-  };
-  return await abortable(complete(words, text, vocabulary), soon);
+function find(words: readonly string[], text: string, { env, globals }: Context): Promise<Completion> {
+  return withPatience(PATIENCE, (soon) =>
+    complete(words, text, {
+      find: findTopic,
+      verbs: () => listVerbs([...Object.entries(verbs)]),
+      toSource: (given) => createSource(() => connect(toPlace(given, globals), env, soon), env, soon),
+    }),
+  );
 }
 
 type Place = Pick<Globals, "host" | "state" | "workspace">;

@@ -46,8 +46,8 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const workspace = findWorkspace(globals.workspace, env) ?? createWorkspace();
   const path = values.text("file");
   const terminal = path === undefined ? context.terminal() : undefined;
-  const editor = terminal && new Editor(terminal, context.sinks.stdout);
   const [inner, stop] = [new Interrupts(), new AbortController()];
+  using editor = terminal && new Editor(terminal, context.sinks.stdout, () => inner.raise("INT"));
   // Ctrl-C at a prompt ends a command, if one runs; any other signal, and in a script that too, ends the console behind it.
   using _route = interrupts.route((interrupt) => {
     if (editor === undefined || interrupt !== "INT") stop.abort(new Interrupted(interrupt));
@@ -61,7 +61,11 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const catalogue = new Catalogue(lend);
   await welcomed(standing, stop.signal);
   const stdin = editor === undefined ? toStdin(path, context) : () => readTyped(editor, inner);
-  const surroundings = { ...context, stdin, isConsole: true };
+  const localTerminal = async () => {
+    const local = await context.localTerminal();
+    return local && (editor?.lend(local) ?? local);
+  };
+  const surroundings = { ...context, stdin, localTerminal, isConsole: true };
   const runner = new Runner({ surroundings, interrupts: inner, globals: values, standing, catalogue });
   if (editor === undefined) {
     const lines = readScript(openScript(path, context));

@@ -21,7 +21,7 @@ import { complain, type Context, openSession, print } from "./context.ts";
 import { explainOutcome, toExitCode } from "./exit.ts";
 import { play, type Played } from "./play.ts";
 import { Relay } from "./relay.ts";
-import { renderJson, renderPlain } from "./render.ts";
+import { type Renderer, renderJson, renderPlain } from "./render.ts";
 import type { TerminalOptions } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
 
@@ -101,8 +101,8 @@ export async function attendOnTerminal(
   const local = context.globals.json ? undefined : await context.localTerminal();
   if (local === undefined) return await attend(session, attached, context);
   const { attendTerminal } = await import("./terminal.ts");
-  const show = async () => {
-    const { job, exit } = await playToExit(attached, context);
+  const show = async (render: Renderer) => {
+    const { job, exit } = await playToExit(attached, context, render);
     return () => conclude(exit, job, context);
   };
   return await attendTerminal(session, attached, context, { ...options, local, show });
@@ -136,12 +136,12 @@ function startFeeding({ input }: Attached, relay: Relay, { stdin }: Context): Ab
 async function playToExit(
   { job: asked, accepted, output }: Attached,
   { globals, sinks }: Context,
+  render: Renderer = globals.json ? renderJson : renderPlain,
 ): Promise<{ job: JobId; exit: Exit }> {
   const { job, number } = await accepted.catch((error: unknown) => {
     throw adviseLookingUp(error, asked, globals);
   });
   if (globals.json) sinks.stdout.writeLine(JSON.stringify({ type: "accepted", job, number }));
-  const render = globals.json ? renderJson : renderPlain;
   try {
     const options = { sinks, render, isShared: globals.json, unread: "tell", until: "exit" } as const;
     return { job, exit: checkComplete(await play(output, options)) };

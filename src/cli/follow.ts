@@ -1,9 +1,11 @@
 import { findJobs } from "../client/listing.ts";
+import { parseDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import { type Arguments, type ArgSpecs, parseCount } from "./arguments.ts";
 import { type Context, openSession } from "./context.ts";
 import { toCommonCode } from "./exit.ts";
 import { type Begin, Following, type Wanted } from "./following.ts";
+import type { Pace } from "./pace.ts";
 import { parsePattern } from "./until.ts";
 import type { Verb } from "./verb.ts";
 
@@ -25,6 +27,17 @@ const args = {
     alias: "t",
     description: "Begin each line with the time at which it was written",
   },
+  replay: { type: "boolean", description: "Play it back with the pauses in which it was written" },
+  speed: {
+    type: "string",
+    valueHint: "n",
+    description: "With --replay: n times as fast (0.5: half as fast)",
+  },
+  "max-pause": {
+    type: "string",
+    valueHint: "duration",
+    description: "With --replay: no pause longer than this was",
+  },
 } as const satisfies ArgSpecs;
 
 /** Shows what jobs said and say, until nobody can add to it; the exit code is that of their outcomes. */
@@ -38,6 +51,7 @@ export const follow: Verb = {
     ["farhand follow 3 4 5", "several, each line behind its job's number"],
     ["farhand follow 3 --until 'listening on'", "wait until a server is up"],
     ["farhand follow 3 --no-follow | grep -i error", "what there is now"],
+    ["farhand follow 3 --replay --speed 4 --max-pause 2s", "played back, four times as fast"],
     ["farhand follow 3 --since 1042", "go on where another reader stopped"],
   ],
   run,
@@ -52,6 +66,8 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const jobs = [...new Map(named.map((job) => [job.id, job])).values()];
   if (jobs.length > MAX_JOBS)
     throw new AppError("invalid_input", `Cannot follow more than ${MAX_JOBS} jobs at once`);
+  if (jobs.length > 1 && options.pace !== undefined)
+    throw new AppError("invalid_input", "Cannot play back more than one job at once");
   const wanted = { ...options, isOneOfMany: jobs.length > 1 };
   const following = jobs.map((job, index) => new Following(session, job, wanted, index));
   const stopOthers = () => following.forEach((other) => other.stop());
@@ -71,7 +87,29 @@ function toWanted(values: Arguments): Omit<Wanted, "isOneOfMany"> {
     pattern: until === undefined ? undefined : parsePattern("--until", until),
     isLive: values.choice("follow") ?? true,
     hasTimestamps: values.flag("timestamps"),
+    pace: toPace(values),
   };
+}
+
+function toPace(values: Arguments): Pace | undefined {
+  const [speed, maxPause] = [values.text("speed"), values.text("max-pause")];
+  if (values.flag("replay"))
+    return {
+      speed: speed === undefined ? 1 : parseSpeed(speed),
+      maxPause: maxPause === undefined ? Number.POSITIVE_INFINITY : parseDuration(maxPause),
+    };
+  const [option] = [speed !== undefined ? "--speed" : [], maxPause !== undefined ? "--max-pause" : []].flat();
+  if (option === undefined) return undefined;
+  throw new AppError("invalid_input", `Cannot use ${option} without --replay`);
+}
+
+function parseSpeed(text: string): number {
+  const speed = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0;
+  if (speed > 0 && Number.isFinite(speed)) return speed;
+  throw new AppError(
+    "invalid_input",
+    `Cannot read --speed "${text}": write a number above 0, such as 2 or 0.5`,
+  );
 }
 
 function toBegin(values: Arguments): Begin {

@@ -14,6 +14,8 @@ import type { Packet } from "../protocol/packet.ts";
 import { adviseReadingOn } from "./advice.ts";
 import { complain, type Context } from "./context.ts";
 import { explainOutcome, FAILURE, NO_MATCH, toExitCode, toSignalCode } from "./exit.ts";
+import type { Onlooker } from "./onlooker.ts";
+import { type Pace, toPaced } from "./pace.ts";
 import { play, type Played } from "./play.ts";
 import { PrefixRenderer } from "./prefix.ts";
 import {
@@ -40,6 +42,8 @@ export interface Wanted {
   /** Whether what comes later is wanted, or only what there is now. */
   readonly isLive: boolean;
   readonly hasTimestamps: boolean;
+  /** With the pauses in which it was written; undefined: as fast as it comes. */
+  readonly pace: Pace | undefined;
   readonly isOneOfMany: boolean;
 }
 
@@ -100,10 +104,13 @@ export class Following {
     if (this.#isStopped || (last !== undefined && from.type === "since" && from.number > last))
       return { exit: undefined, missing: undefined, outcome: undefined };
     const lines = this.#wanted.isOneOfMany && !globals.json ? this.#createPrefixRenderer(context) : undefined;
-    const render = this.#compose(trim, lines?.render ?? this.#toRenderer(globals.json), globals.json);
+    const onlooker = await this.#openOnlooker(context);
+    const plain = lines?.render ?? onlooker?.render ?? this.#toRenderer(globals.json);
+    const render = this.#compose(trim, plain, globals.json);
     const output = (this.#output = this.#session.openOutput(this.#job.id, from));
     const isLast = (packet: Packet) => this.matched || (last !== undefined && toLastNumber(packet) >= last);
-    const playing = play(output, {
+    const { pace } = this.#wanted;
+    const playing = play(pace === undefined ? output : toPaced(output, pace, signal), {
       sinks,
       render,
       isShared: globals.json,
@@ -111,11 +118,13 @@ export class Following {
       until: "closed",
       isLast,
     });
-    const played = await abortable(playing, signal).catch((error: unknown) => {
-      const next = lines?.held ?? output.next;
-      if (signal.aborted || next === undefined) throw error;
-      throw adviseReadingOn(error, { job: this.#job.id, next }, globals);
-    });
+    const played = await abortable(playing, signal)
+      .catch((error: unknown) => {
+        const next = lines?.held ?? output.next;
+        if (signal.aborted || next === undefined) throw error;
+        throw adviseReadingOn(error, { job: this.#job.id, next }, globals);
+      })
+      .finally(() => onlooker?.leave());
     output.close();
     for (const { stream, bytes } of lines?.rest() ?? []) sinks[stream].write(bytes);
     const isOver = !this.#isStopped && !this.matched && this.#wanted.isLive && !sinks.stdout.isUnread;
@@ -170,6 +179,16 @@ export class Following {
   #toRenderer(json: boolean): Renderer {
     if (json) return this.#wanted.isOneOfMany ? createJobJsonRenderer(this.#job.id) : renderJson;
     return this.#wanted.hasTimestamps ? createTimestampRenderer(this.#start) : renderPlain;
+  }
+
+  /** For a job on a terminal that is shown on another, alone and as it is. */
+  async #openOnlooker(context: Context): Promise<Onlooker | undefined> {
+    const { terminal, number } = this.#job;
+    const { isOneOfMany, hasTimestamps } = this.#wanted;
+    if (terminal === undefined || isOneOfMany || hasTimestamps || context.globals.json) return undefined;
+    if (context.screen() === undefined) return undefined;
+    const { Onlooker } = await import("./onlooker.ts");
+    return new Onlooker(context, number, terminal);
   }
 
   #createPrefixRenderer({ hasColors }: Context): PrefixRenderer {

@@ -1,4 +1,4 @@
-import type { Output } from "../client/output.ts";
+import type { Readable } from "../client/output.ts";
 import type { Missing } from "../client/tally.ts";
 import type { Exit, Packet } from "../protocol/packet.ts";
 import type { Renderer } from "./render.ts";
@@ -33,7 +33,7 @@ export interface Played {
  * Writes a job's output to our own, each stream at the pace of its reader. A packet counts as consumed once it is
  * written; when nobody reads one of ours, the job is told or left. Throws a `WriteFailure` when ours cannot be written.
  */
-export async function play(output: Output, options: PlayOptions): Promise<Played> {
+export async function play(output: Readable, options: PlayOptions): Promise<Played> {
   const { sinks, render, isShared, until } = options;
   const unread = new Set<Sink>();
   let exit: Exit | undefined;

@@ -14,9 +14,11 @@ import { NOT_FINISHED } from "./exit.ts";
 import type { LocalTerminal } from "./raw-mode.ts";
 import { BLIP } from "./reconnecting.ts";
 import { Relay } from "./relay.ts";
+import { type Renderer, renderPlain } from "./render.ts";
+import { ScreenModes } from "./screen-modes.ts";
 import { startTyping, type Typing } from "./typing.ts";
 
-/** Milliseconds within which what was typed before we leave must be with the server. */
+/** Milliseconds within which what was typed before we leave must be with the server, and what we say with the terminal. */
 const PATIENCE = 1_000;
 
 /** Milliseconds in which a program has seen a size, so that the next one is another to it. */
@@ -27,8 +29,10 @@ export interface TerminalOptions {
   /** The byte with which commands to us begin; undefined for none. */
   readonly escape: number | undefined;
   readonly onDisconnect?: Terms["onDisconnect"];
-  /** Shows the job's output until it exits, and answers what tells how that was, and our exit code. */
-  readonly show: () => Promise<() => number>;
+  /** Nothing of ours reaches the job: no key, no signal, no size. */
+  readonly isReadOnly?: boolean;
+  /** Shows the job's output so until it exits, and answers what tells how that was, and our exit code. */
+  readonly show: (render: Renderer) => Promise<() => number>;
 }
 
 /** The size and kind of our own terminal, or what serves where there is none. */
@@ -58,7 +62,8 @@ export async function attendTerminal(
   options: TerminalOptions,
 ): Promise<number> {
   const relay = new Relay(session, attached, context.globals);
-  using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
+  const { isReadOnly = false } = options;
+  using _route = isReadOnly ? undefined : context.interrupts.route((interrupt) => relay.take(interrupt));
   const left = Promise.withResolvers<Departure>();
   const stack = new DisposableStack();
   attached.accepted.then(
@@ -66,16 +71,34 @@ export async function attendTerminal(
       if (stack.disposed) return;
       stack.use(context.sinks.stderr.useRawLines());
       stack.use(options.local.enterRaw());
-      stack.use(followSize(session, job, context, options.local));
+      if (!isReadOnly) stack.use(followSize(session, job, context, options.local));
       stack.use(type(attached, context, options, (how, typed) => left.resolve({ how, job, typed })));
     },
     () => {}, // whoever shows its output is told
   );
-  const ended = await Promise.race([options.show(), left.promise, relay.freed]).finally(() => {
-    stack.dispose();
-    attached.output.close();
+  const modes = new ScreenModes();
+  const shown = options.show((packet) => {
+    if (packet.type === "stdout") modes.watch(packet.bytes);
+    return renderPlain(packet);
   });
-  return typeof ended === "function" ? ended() : await leave(session, ended, context, options);
+  const ended = await Promise.race([abortable(shown, context.signal), left.promise, relay.freed])
+    .catch(async (error: unknown) => {
+      await resetScreen(modes, context);
+      throw error;
+    })
+    .finally(() => {
+      stack.dispose();
+      attached.output.close();
+    });
+  await resetScreen(modes, context);
+  if (typeof ended === "function") return ended();
+  return await leave(session, ended, context, options);
+}
+
+/** A program that we leave behind, or that was killed, cannot undo any more what it did to our terminal. */
+async function resetScreen(modes: ScreenModes, { sinks: { stdout } }: Context): Promise<void> {
+  stdout.write(modes.toReset());
+  await abortable(stdout.flushed(), AbortSignal.timeout(PATIENCE)).catch(() => {}); // a terminal that was stopped
 }
 
 /**

@@ -4,6 +4,7 @@ import { type Group, isGroup, type Verb } from "./verb.ts";
 export const verbs = {
   exec: async () => (await import("./exec.ts")).exec,
   shell: async () => (await import("./shell.ts")).shell,
+  attach: async () => (await import("./attach.ts")).attach,
   follow: async () => (await import("./follow.ts")).follow,
   jobs: async () => (await import("./jobs.ts")).jobs,
   job: async () => (await import("./job.ts")).job,

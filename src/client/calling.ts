@@ -13,6 +13,7 @@ import { feed, type Source } from "./feed.ts";
 import { invoke } from "./invoke.ts";
 import { JobReading } from "./job-reading.ts";
 import { type Attached, type JobInput, launchAttached } from "./launch.ts";
+import type { Output } from "./output.ts";
 import { Limit } from "./limit.ts";
 import { type CallListener, type JobListener, Listener, type ListenerOptions } from "./listener.ts";
 import type { CallOptions } from "./options.ts";
@@ -100,7 +101,7 @@ function readCall<Event, Result>(
   }
 }
 
-function launchOrThrow(session: Session, input: JobInput, command: string): Attached {
+function launchOrThrow(session: Session, input: JobInput, command: string): Attached<Output> {
   try {
     return launchAttached(session, input, command);
   } catch (error) {

@@ -2,7 +2,7 @@ import type * as v from "valibot";
 import { exec } from "../commands/exec.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import type { Input } from "./input.ts";
-import type { Output } from "./output.ts";
+import type { Output, Readable } from "./output.ts";
 import { type Accepted, type Session, toStdin } from "./session.ts";
 
 export type ExecInput = v.InferInput<typeof exec.input>;
@@ -21,8 +21,8 @@ export interface Launched {
 }
 
 /** A job that waits for us to read what it writes. */
-export interface Attached extends Launched {
-  readonly output: Output;
+export interface Attached<O extends Readable = Readable> extends Launched {
+  readonly output: O;
 }
 
 export interface LaunchOptions {
@@ -36,7 +36,7 @@ export function launchAttached(
   input: JobInput,
   command: string = exec.name,
   { feeds = true }: LaunchOptions = {},
-): Attached {
+): Attached<Output> {
   const [job, holder] = [createJobId(), createHolderId()];
   const { accepted, output } = session.startHeld({ command, input, job }, holder);
   return { job, accepted, output, input: feeds ? openStdin(session, { job, accepted }, input) : undefined };

@@ -287,3 +287,9 @@ export class Output implements AsyncIterable<Packet> {
     this.#options.forget(this.#channel);
   }
 }
+
+/** What whoever reads a job's output needs of it. */
+export type Readable = Pick<
+  Output,
+  typeof Symbol.asyncIterator | "consumed" | "discard" | "close" | "missing" | "next"
+>;

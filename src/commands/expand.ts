@@ -12,14 +12,16 @@ export interface ExpandOptions extends Walker {
 
 /**
  * What a path with patterns in its names means, in order: each `*`, `?` and `[a-z]` within one name, and `**` for any number of
- * directories on the way.
+ * directories on the way. One that ends in a separator means only directories.
  */
 export async function* expand(
   pattern: Uint8Array,
   options: ExpandOptions,
 ): AsyncGenerator<Found, void, void> {
   const { root, names } = options.files.split(pattern);
-  yield* descend(root, names, options);
+  const takesFiles = options.files.split(pattern.subarray(-1)).names.length > 0;
+  for await (const found of descend(root, names, options))
+    if (takesFiles || (await isDirectory(found, options))) yield found;
 }
 
 async function* descend(

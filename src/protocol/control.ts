@@ -12,10 +12,10 @@ const name = v.pipe(v.string(), v.minLength(1), v.maxLength(64));
 const callId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const channelId = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(0xffff_ffff));
 
-/** Where reading of a ledger starts: at a packet, or at the last few. */
+/** Where reading of a ledger starts: at a packet, or at the last few, of which there are so many or so many bytes. */
 export const From = v.variant("type", [
   v.object({ type: v.literal("since"), number: count }),
-  v.object({ type: v.literal("recent"), count }),
+  v.object({ type: v.literal("recent"), count, unit: v.optional(v.picklist(["packets", "bytes"])) }),
 ]);
 export type From = v.InferOutput<typeof From>;
 

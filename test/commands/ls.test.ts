@@ -184,6 +184,8 @@ describe("ls of a pattern", () => {
     ["*/old/y.log", ["logs/old/y.log"]],
     ["./lo?s/./x*", ["./logs/./x.log"]],
     ["[odd]", ["[odd]"]],
+    ["*/", ["logs", "src"]],
+    ["**/", ["logs", "logs/old", "src", "src/deep", "src/deep/er"]],
   ] as const;
   test.each(cases)("%s means what it matches", async (pattern, expected) => {
     using world = setupTree();

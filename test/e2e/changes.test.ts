@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fillDisk, findMountFault, mountOn } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
 import { openWorld, type RunOptions } from "../support/world.ts";
+
+setDefaultTimeout(60_000);
 
 const fault = findMountFault();
 

@@ -117,8 +117,9 @@ describe("farhand console on a terminal", () => {
       const finish = async (typed: string, finished: string) => {
         await at.screen.type(typed);
         await at.screen.press("Tab");
-        await at.screen.shows(`> ${finished}`);
+        await eventually(async () => (await at.screen.shown()).endsWith(`> ${finished}`), 30_000);
         await at.screen.press("C-c");
+        await at.screen.shows(/>$/);
       };
       await finish("is-al", "is-alive");
       await finish("help send-i", "help send-input");

@@ -5,7 +5,7 @@ import { FARHAND } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
 import { openScreen, type Screen } from "../support/screen.ts";
 import { testIf } from "../support/test-if.ts";
-import { openWorld, parseShown, readProcess } from "../support/world.ts";
+import { openWorld, parseShown, readProcess, type World } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
 
@@ -188,18 +188,28 @@ describe("exec -t", () => {
   const looks = [
     ["vi", "vi -n -u NONE -N text", /line 3[\s\S]*text/],
     ["less", "less text", /line 3[\s\S]*text/],
-    ["colours", "printf '\\033[31mred\\033[0m äöü\\n'; sleep 1000", /red äöü/],
+    ["less with colours", "LC_ALL=C.UTF-8 less -R coloured", /line 3[\s\S]*coloured/],
+    ["colours", "printf '\\033[31mred\\033[0m äöü 漢字\\n'; sleep 1000", /red äöü 漢字/],
   ] as const;
   for (const [name, line, shown] of looks) {
     test(`shows what ${name} shows here`, async () => {
       await using world = await setup();
       writeFileSync(join(world.home, "text"), Array.from({ length: 99 }, (_, n) => `line ${n}\n`).join(""));
+      writeFileSync(
+        join(world.home, "coloured"),
+        Array.from({ length: 99 }, (_, n) => `\x1b[${31 + (n % 6)}mline ${n}\x1b[0m 漢字 äöü\n`).join(""),
+      );
       const near = world.sit(`cd ${world.home}; ${line}`);
       const far = world.sit(`$f exec -t --cwd ${world.home} --shell ${JSON.stringify(line)}`);
-      const wanted = await near.see(shown);
+      await near.see(shown);
       await far.see(shown);
-      await eventually(() => far.read() === near.read(), 10_000).catch(() => {});
-      expect(far.read()).toBe(wanted);
+      const expectSame = async () => {
+        await eventually(() => far.paint() === near.paint(), 10_000).catch(() => {});
+        expect(far.paint()).toBe(near.paint());
+      };
+      await expectSame();
+      for (const screen of [near, far]) screen.resize(70, 20);
+      await expectSame();
     });
   }
 
@@ -375,6 +385,21 @@ describe("An escape at the beginning of a line", () => {
 });
 
 describe("A terminal is restored", () => {
+  for (const [name, leave] of [
+    ["left", (screen: Screen) => screen.type("\r~d")], // what the terminal answered to vi was typed before
+    ["given up", (_: Screen, world: Pick<World, "farhandd">) => void world.farhandd(["stop"])],
+  ] as const)
+    test(`to its own screen when a program that has another is ${name}`, async () => {
+      await using world = await setup();
+      writeFileSync(join(world.home, "text"), "in the file\n");
+      const screen = await world.open("$f --reconnect-timeout 0s exec -t -- vi -n -u NONE -N text");
+      await screen.see(/^in the file[\s\S]*"text"/);
+      leave(screen, world);
+      expect(await screen.see(/code \d+/)).toMatch(/^near> stty[\s\S]*farhand: /);
+      expect(screen.read()).not.toContain("in the file");
+      await world.expectRestored();
+    });
+
   for (const [signal, code] of [
     ["SIGTERM", 143],
     ["SIGHUP", 129],

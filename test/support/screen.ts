@@ -15,6 +15,8 @@ export interface Screen extends Disposable {
   readonly device: string;
   /** The lines that it shows, without trailing blanks. */
   read(): string;
+  /** The same with colours. */
+  paint(): string;
   /** Waits until it shows this, and answers all that it shows. */
   see(what: RegExp, ms?: number): Promise<string>;
 }
@@ -41,6 +43,7 @@ export function openScreen(directory: string, line: string, env: Readonly<Record
     resize: (columns, rows) => void tmux("resize-window", "-x", String(columns), "-y", String(rows)),
     device: tmux("display-message", "-p", "#{pane_tty}").trim(),
     read,
+    paint: () => tmux("capture-pane", "-p", "-e").trimEnd(),
     async see(what, ms = 20_000) {
       await eventually(() => what.test(read()), ms).catch(() => {
         throw new Error(`The screen never showed ${what}, but\n${read()}`);

@@ -12,6 +12,8 @@ export interface Screen extends AsyncDisposable {
   readonly paste: (text: string) => Promise<void>;
   /** What is on the screen, with what has left it at the top, without empty lines at the end. */
   readonly shown: () => Promise<string>;
+  /** What is on the screen once it stays the same for a while: cells with their colours, the cursor, and modes. */
+  readonly settled: () => Promise<string>;
   /** Resolves once this is on the screen. */
   readonly shows: (text: string | RegExp, within?: number) => Promise<void>;
   readonly resize: (columns: number, rows: number) => Promise<void>;
@@ -21,6 +23,15 @@ export interface ScreenOptions {
   readonly columns?: number;
   readonly rows?: number;
 }
+
+/** How often a screen must look the same, one look after another, to count as settled. */
+const SETTLED_LOOKS = 10;
+
+/** Cursor, and modes that show, or that change what keys send. */
+const STATE = ["cursor_x", "cursor_y", "cursor_flag", "alternate_on", "keypad_cursor_flag", "keypad_flag"]
+  .concat(["mouse_any_flag", "scroll_region_upper", "scroll_region_lower", "insert_flag", "wrap_flag"])
+  .map((name) => `${name}=#{${name}}`)
+  .join(" ");
 
 /** Whether this machine has what it takes. */
 export const hasTmux: boolean = Bun.which("tmux") !== null;
@@ -47,6 +58,10 @@ export async function openScreen(
   const size = ["-x", String(columns), "-y", String(rows)];
   const script = `${line}; echo "[ended $?]"; exec cat >/dev/null`;
   await tmux(["new-session", "-d", ...size, "-s", "screen", "bash", "--norc", "-c", script]);
+  const look = async () => {
+    const cells = await tmux(["capture-pane", "-p", "-e", "-t", "screen"]);
+    return `${cells}${await tmux(["display-message", "-p", "-t", "screen", STATE])}`;
+  };
   const shown = async () => (await tmux(["capture-pane", "-p", "-S", "-", "-t", "screen"])).trimEnd();
   return {
     press: async (...keys) => void (await tmux(["send-keys", "-t", "screen", ...keys])),
@@ -56,6 +71,16 @@ export async function openScreen(
       await tmux(["paste-buffer", "-r", "-d", "-b", "pasted", "-t", "screen"]);
     },
     shown,
+    async settled() {
+      let [before, times] = ["", 0];
+      await eventually(async () => {
+        const now = await look();
+        times = now === before ? times + 1 : 0;
+        before = now;
+        return times >= SETTLED_LOOKS;
+      }, 30_000);
+      return before;
+    },
     async shows(text, within = 30_000) {
       let last = "";
       const isThere = async () => {

@@ -2,6 +2,7 @@ import type { Session } from "../../client/session.ts";
 import type { Environment } from "../../client/config.ts";
 import type { Candidate } from "../complete/candidate.ts";
 import { complete, type Vocabulary } from "../complete/complete.ts";
+import { withPatience } from "../complete/patience.ts";
 import { createSource, type Source } from "../complete/source.ts";
 import { isGroup } from "../verb.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -24,9 +25,10 @@ export function createCompleter({
   lend,
   env,
 }: CompleterOptions): NonNullable<Question["complete"]> {
-  return async (before) => {
+  return (before) => withPatience(PATIENCE, (signal) => completeWithin(before, signal));
+
+  async function completeWithin(before: string, signal: AbortSignal): Promise<[string[], string]> {
     const { words, last } = splitUnfinished(before);
-    const signal = AbortSignal.timeout(PATIENCE);
     const vocabulary = createVocabulary(catalogue, createSource(lend, env, signal), signal);
     const texts = words.map(({ text }) => text);
     const fields = await findFields(texts, catalogue, signal);
@@ -43,7 +45,7 @@ export function createCompleter({
       before,
       last,
     );
-  };
+  }
 }
 
 function createVocabulary(catalogue: Catalogue, source: Source, signal: AbortSignal): Vocabulary {

@@ -1,6 +1,7 @@
 import { createInterface, type Interface } from "node:readline";
 import { turn } from "../../lib/abort.ts";
 import type { LineTerminal } from "../context.ts";
+import type { LocalTerminal } from "../raw-mode.ts";
 import type { Sink } from "../sink.ts";
 import { createCanvas } from "./canvas.ts";
 import { Keys } from "./keys.ts";
@@ -22,10 +23,9 @@ export interface Question {
 }
 
 /**
- * Asks for lines on a terminal, with Node's own line editing. Between two questions the terminal is as it was, so that Ctrl-C
- * is a signal then, and what is typed waits for the next question. Lines that come at once, as pasted ones, are given one by one.
+ * Asks for lines on a terminal, with Node's own line editing. What is typed between two questions waits for the next. Lines that come at once, as pasted ones, are given one by one.
  */
-export class Editor {
+export class Editor implements Disposable {
   readonly #keys: Keys;
   readonly #output: NodeJS.WritableStream;
   /** Lines that came with another one, and the beginning of the one behind them. */
@@ -34,9 +34,12 @@ export class Editor {
   #asking: Interface | undefined;
   #close: (() => void) | undefined;
 
-  /** `sink`: where everything that is shown on this terminal goes. */
-  constructor(terminal: LineTerminal, sink: Sink) {
-    this.#keys = new Keys(terminal.input);
+  /** `sink`: where everything that is shown on this terminal goes. `onInterrupt`: called with a Ctrl-C between questions. */
+  constructor(terminal: LineTerminal, sink: Sink, onInterrupt: () => void) {
+    this.#keys = new Keys(terminal.input, () => {
+      this.#output.write("^C");
+      onInterrupt();
+    });
     this.#output = createCanvas(terminal, sink);
   }
 
@@ -51,11 +54,32 @@ export class Editor {
   drop(): void {
     this.#waiting = [];
     this.#begun = "";
+    this.#keys.drop();
   }
 
   /** Whether a line is being written at the moment. */
   get isAsking(): boolean {
     return this.#asking !== undefined;
+  }
+
+  /** The terminal for a program that has it to itself meanwhile. */
+  lend(local: LocalTerminal): LocalTerminal {
+    return {
+      ...local,
+      listen: (take) => this.#keys.lend(take),
+      enterRaw: () => {
+        using stack = new DisposableStack();
+        stack.use(this.#keys.relax());
+        stack.use(local.enterRaw());
+        return stack.move();
+      },
+    };
+  }
+
+  /** Leaves the terminal as it was. */
+  [Symbol.dispose](): void {
+    this.stop();
+    this.#keys[Symbol.dispose]();
   }
 
   /** Whoever waits for a line gets the end. */
@@ -90,11 +114,7 @@ export class Editor {
     };
     const close = () => {
       if (this.#asking !== asking) return;
-      try {
-        asking.close();
-      } catch {
-        settle(); // the terminal is gone, and cannot be left as it was
-      }
+      asking.close();
     };
     let reason: "line" | "interrupted" | undefined;
     /** Not at once: what came in one go with this key belongs to the next question. */
@@ -113,6 +133,7 @@ export class Editor {
       lines.length = 0;
       finish("interrupted");
     });
+    asking.on("SIGTSTP", () => {}); // the terminal would be left as it is for whoever is there then
     asking.on("close", settle);
     this.#close = close;
     asking.prompt();

@@ -1,5 +1,7 @@
 import { PassThrough } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
+import { turn } from "../../lib/abort.ts";
+import type { Keyboard } from "../raw-mode.ts";
 
 /** Characters that are pasted rather than typed. */
 const LONG = 64;
@@ -14,45 +16,112 @@ export interface KeyReader {
   readonly end: () => void;
 }
 
+const INTERRUPT = "\x03";
+
 /**
- * The keys of a terminal, for one reader after another: what comes between two is kept for the next. Long pieces of text are
- * passed on in one go: readline measures the whole line with each key, which for a pasted one of 100 KB takes a minute.
+ * The keys of a terminal, for one reader after another: what comes between two is kept for the next, apart from Ctrl-C. The
+ * terminal is raw from the first reader on, and read without a pause: one that is paused and resumed at once may, with Bun
+ * 1.4.5, never be read again. Long pieces of text are passed on in one go: readline measures the whole line with each key,
+ * which for a pasted one of 100 KB takes a minute.
  */
-export class Keys {
+export class Keys implements Disposable {
   readonly #input: NodeJS.ReadStream;
+  readonly #onInterrupt: () => void;
   readonly #decoder = new StringDecoder();
   #reader: KeyReader | undefined;
+  /** Who has every byte as it comes, instead of readers. */
+  #borrower: ((bytes: Uint8Array) => void) | undefined;
   #kept = "";
+  #isHeld = false;
 
-  constructor(input: NodeJS.ReadStream) {
+  /** `onInterrupt`: called with each Ctrl-C that comes while nobody reads. */
+  constructor(input: NodeJS.ReadStream, onInterrupt: () => void) {
     this.#input = input;
-    // For good: a read that was under way when the stream was paused still brings something.
-    input.on("data", (bytes: Buffer) => this.#take(this.#decoder.write(bytes))).pause();
+    this.#onInterrupt = onInterrupt;
+    input.setRawMode(true);
+    input.on("data", (bytes: Buffer) => {
+      if (this.#borrower !== undefined) this.#borrower(bytes);
+      else this.#take(this.#decoder.write(bytes));
+    });
     input.on("end", () => this.#reader?.end());
   }
 
-  /** The terminal as readline needs it. Its keys come by `press`. */
+  /** The terminal as readline needs it, whose keys come by `press`. */
   createStream(): NodeJS.ReadableStream & Pick<NodeJS.EventEmitter, "emit"> {
-    const input = this.#input;
     const stream = new PassThrough();
+    const hold = () => {
+      this.#isHeld = true;
+      return stream;
+    };
+    // Not at once: readline resumes before it has written what it was completing.
+    const release = () => {
+      turn().then(() => {
+        this.#isHeld = false;
+        this.#flush();
+      });
+      return stream;
+    };
     return Object.assign(stream, {
       isTTY: true,
-      setRawMode: (isRaw: boolean) => input.setRawMode(isRaw),
-      pause: () => (input.pause(), stream),
-      resume: () => (input.resume(), stream),
+      setRawMode: () => stream,
+      pause: hold,
+      resume: release,
     });
   }
 
   /** Gives keys to this reader until `stop`, first those that nobody has had. */
   read(reader: KeyReader): void {
     this.#reader = reader;
-    const kept = this.#kept;
-    this.#kept = "";
-    this.#take(kept);
+    this.#isHeld = false;
+    this.#flush();
   }
 
   stop(): void {
     this.#reader = undefined;
+  }
+
+  /** Gives every byte to another, Ctrl-C included, until disposed; first what nobody has had. */
+  lend(take: (bytes: Uint8Array) => void): Keyboard {
+    const kept = Buffer.from(this.#kept);
+    this.#kept = "";
+    this.#borrower = take;
+    // Once our caller has what we answer, and before anything else is read.
+    if (kept.length > 0) queueMicrotask(() => this.#borrower === take && take(kept));
+    return {
+      pause: () => void this.#input.pause(),
+      resume: () => void this.#input.resume(),
+      [Symbol.dispose]: () => {
+        this.#borrower = undefined;
+        this.#input.resume();
+      },
+    };
+  }
+
+  /** Leaves the terminal in its own modes, until disposed. */
+  relax(): Disposable {
+    this.#input.setRawMode(false);
+    return { [Symbol.dispose]: () => void this.#input.setRawMode(true) };
+  }
+
+  /** Forgets keys that nobody has had. */
+  drop(): void {
+    this.#kept = "";
+  }
+
+  /** Leaves the terminal as it was. */
+  [Symbol.dispose](): void {
+    this.#input.removeAllListeners("data").pause();
+    try {
+      this.#input.setRawMode(false);
+    } catch {
+      // It is gone.
+    }
+  }
+
+  #flush(): void {
+    const kept = this.#kept;
+    this.#kept = "";
+    this.#take(kept);
   }
 
   #take(text: string): void {
@@ -63,8 +132,19 @@ export class Keys {
 
   #pass(piece: string): void {
     if (piece === "") return;
-    if (this.#reader === undefined) this.#kept += piece;
+    if (this.#reader === undefined) this.#keep(piece);
+    else if (this.#isHeld) this.#kept += piece;
     else if (piece.length >= LONG && !/[\x00-\x1f\x7f]/.test(piece)) this.#reader.paste(piece);
     else this.#reader.press(Buffer.from(piece));
+  }
+
+  #keep(piece: string): void {
+    const last = piece.lastIndexOf(INTERRUPT);
+    if (last < 0) {
+      this.#kept += piece;
+      return;
+    }
+    this.#kept = piece.slice(last + 1);
+    this.#onInterrupt();
   }
 }

@@ -1,7 +1,9 @@
 import * as v from "valibot";
 import type { Session } from "../../client/session.ts";
+import { abortable } from "../../lib/abort.ts";
 import { escapeBytes, escapeControls } from "../../lib/escape.ts";
 import { toBytes } from "../../protocol/path.ts";
+import { withPatience } from "../complete/patience.ts";
 import { ByteString } from "../../protocol/value.ts";
 
 /** Milliseconds that a server has to say where the console is: a prompt should not wait for longer. */
@@ -19,9 +21,9 @@ export interface Place {
 
 /** The workspace's directory, harmless on a terminal; undefined where the server does not tell soon. */
 export async function findDirectory(session: Session, signal: AbortSignal): Promise<string | undefined> {
-  const soon = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
+  const ask = (stop: AbortSignal) => session.call("cwd", {}, { signal: stop, isIdempotent: true });
   try {
-    const answer = await session.call("cwd", {}, { signal: soon, isIdempotent: true });
+    const answer = await abortable(withPatience(PATIENCE, ask), signal);
     return escapeBytes(toBytes(v.parse(Answer, answer).cwd));
   } catch {
     return undefined; // it cannot be reached at the moment, or is too old to tell

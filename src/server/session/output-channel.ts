@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { findEnding } from "../../ledger/ending.ts";
+import { locatePacket } from "../../ledger/locate.ts";
 import { LedgerReader } from "../../ledger/reader.ts";
 import type { From } from "../../protocol/control.ts";
 import type { CreditCounts } from "../../protocol/credit.ts";
@@ -178,8 +179,10 @@ export class OutputChannel {
 
   #toFirst(job: Job, from: From): number {
     if (from.type === "since") return from.number;
-    const next = job.isClosed ? findEnding(this.#toDirectory(job), job.start.job).next : job.next;
-    return Math.max(0, next - from.count);
+    const directory = this.#toDirectory(job);
+    const end = job.isClosed ? findEnding(directory, job.start.job) : job;
+    if (from.unit !== "bytes") return Math.max(0, end.next - from.count);
+    return from.count >= end.position ? 0 : locatePacket(directory, job.start.job, end.position - from.count);
   }
 
   #open(job: Job, first: number): LedgerReader {
