@@ -174,6 +174,9 @@ describe("farhand console on a terminal", () => {
     await at.screen.press("C-d");
     await at.say("rdfile notes", /^some text\n.*some text$/ms);
     expect(readFileSync(join(at.world.home, "notes"), "utf8")).toBe("some text\n");
+    await at.say("wrfile pasted", /wrfile pasted$/m);
+    await at.screen.paste("in one go\n\x04rdfile pasted\n");
+    await at.screen.shows(/^in one go\nWrote .*\n\S+> rdfile pasted\nin one go\n\S+>$/m);
     await at.say("exec --stdin cat", /exec --stdin cat$/m);
     await at.screen.press("C-c");
     await at.screen.shows("exit code 130");

@@ -32,6 +32,8 @@ export class Editor implements Disposable {
   /** Lines that came with another one, and the beginning of the one behind them. */
   #waiting: string[] = [];
   #begun = "";
+  /** Whether Ctrl-D came with them, behind the last. */
+  #isEnded = false;
   #asking: Interface | undefined;
   #close: (() => void) | undefined;
 
@@ -47,6 +49,10 @@ export class Editor implements Disposable {
 
   async ask(question: Question): Promise<Answer> {
     const [line] = this.#waiting.splice(0, 1);
+    if (line === undefined && this.#isEnded) {
+      this.#isEnded = false;
+      return { type: "end" };
+    }
     if (line === undefined) return await this.#read(question);
     this.#sink.write(`${question.prompt}${line}\n`);
     return { type: "line", line };
@@ -56,6 +62,7 @@ export class Editor implements Disposable {
   drop(): void {
     this.#waiting = [];
     this.#begun = "";
+    this.#isEnded = false;
     this.#keys.drop();
   }
 
@@ -104,6 +111,7 @@ export class Editor implements Disposable {
     });
     this.#asking = asking;
     const lines: string[] = [];
+    let isOurs = false;
     const settle = () => {
       this.#keys.stop();
       canvas[Symbol.dispose]();
@@ -111,12 +119,14 @@ export class Editor implements Disposable {
       const line = reason === "line" ? lines.shift() : undefined;
       this.#waiting.push(...lines.splice(0));
       this.#begun = reason === undefined ? "" : asking.line;
+      this.#isEnded = reason !== undefined && !isOurs;
       resolve(
         line === undefined ? { type: reason === undefined ? "end" : "interrupted" } : { type: "line", line },
       );
     };
     const close = () => {
       if (this.#asking !== asking) return;
+      isOurs = true;
       asking.close();
     };
     let reason: "line" | "interrupted" | undefined;
