@@ -1,4 +1,3 @@
-import { isatty } from "node:tty";
 import { findIgnored, INTERRUPTS, Interrupts } from "./cli/interrupts.ts";
 import { main } from "./cli/main.ts";
 import { Sink } from "./cli/sink.ts";
@@ -29,6 +28,7 @@ const code = await running;
 process.exit(code);
 
 async function findLocalTerminal() {
+  const { isatty } = await import("node:tty"); // which a cold start need not pay for
   if (!isatty(0)) return undefined;
   const { openLocalTerminal } = await import("./cli/raw-mode.ts");
   return openLocalTerminal((name, listener) => {
