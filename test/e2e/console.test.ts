@@ -173,6 +173,10 @@ describe("farhand console on a terminal", () => {
     await at.screen.press("C-d");
     await at.say("rdfile notes", /^some text\n.*some text$/ms);
     expect(readFileSync(join(at.world.home, "notes"), "utf8")).toBe("some text\n");
+    await at.say("wrfile notes", /wrfile notes$/m);
+    await at.screen.type("at once");
+    await at.screen.press("Enter", "C-d");
+    await at.say("rdfile notes", /^at once\n.*at once$/ms);
     await at.say("exec --stdin cat", /exec --stdin cat$/m);
     await at.screen.press("C-c");
     await at.screen.shows("exit code 130");

@@ -23,7 +23,8 @@ export interface Question {
 }
 
 /**
- * Asks for lines on a terminal, with Node's own line editing. What is typed between two questions waits for the next. Lines that come at once, as pasted ones, are given one by one.
+ * Asks for lines on a terminal, with Node's own line editing. What is typed between two questions waits for the next. Lines
+ * that come at once, as pasted ones, are given one by one, and so is a Ctrl-D behind them.
  */
 export class Editor implements Disposable {
   readonly #keys: Keys;
@@ -31,6 +32,8 @@ export class Editor implements Disposable {
   /** Lines that came with another one, and the beginning of the one behind them. */
   #waiting: string[] = [];
   #begun = "";
+  /** A Ctrl-D came with them. */
+  #isEnded = false;
   #asking: Interface | undefined;
   #close: (() => void) | undefined;
 
@@ -45,8 +48,13 @@ export class Editor implements Disposable {
 
   async ask(question: Question): Promise<Answer> {
     const [line] = this.#waiting.splice(0, 1);
-    if (line === undefined) return await this.#read(question);
-    this.#output.write(`${question.prompt}${line}\n`);
+    if (line === undefined && !this.#isEnded) return await this.#read(question);
+    this.#output.write(question.prompt);
+    if (line === undefined) {
+      this.#isEnded = false;
+      return { type: "end" };
+    }
+    this.#output.write(`${line}\n`);
     return { type: "line", line };
   }
 
@@ -54,6 +62,7 @@ export class Editor implements Disposable {
   drop(): void {
     this.#waiting = [];
     this.#begun = "";
+    this.#isEnded = false;
     this.#keys.drop();
   }
 
@@ -107,6 +116,7 @@ export class Editor implements Disposable {
       this.#asking = undefined;
       const line = reason === "line" ? lines.shift() : undefined;
       this.#waiting.push(...lines.splice(0));
+      this.#isEnded = reason === "line" && !isClosed;
       this.#begun = reason === undefined ? "" : asking.line;
       resolve(
         line === undefined ? { type: reason === undefined ? "end" : "interrupted" } : { type: "line", line },
@@ -114,8 +124,11 @@ export class Editor implements Disposable {
     };
     const close = () => {
       if (this.#asking !== asking) return;
+      isClosed = true;
       asking.close();
     };
+    /** By us, not by a Ctrl-D. */
+    let isClosed = false;
     let reason: "line" | "interrupted" | undefined;
     /** Not at once: what came in one go with this key belongs to the next question. */
     const finish = (why: "line" | "interrupted") => {
