@@ -1,5 +1,4 @@
-import { abortable, delay } from "../lib/abort.ts";
-import { formatDuration } from "../lib/duration.ts";
+import { abortable } from "../lib/abort.ts";
 import { VERSION } from "../lib/version.ts";
 import type { Beat, ClientMessage, From, ServerFrame } from "../protocol/control.ts";
 import { decodeData } from "../protocol/data.ts";
@@ -16,14 +15,12 @@ import { Channels } from "./channels.ts";
 import type { Input } from "./input.ts";
 import { Link } from "./link.ts";
 import type { Output } from "./output.ts";
-import { isPassing, retry, toPauses } from "./retry.ts";
+import { Recovery, toFinalLoss } from "./recovery.ts";
+import { isPassing } from "./retry.ts";
 import type { Transport } from "./transport.ts";
 import type { Workspace } from "./workspace.ts";
 
 const FROM_START: From = { type: "since", number: 0 };
-
-/** Milliseconds after which a connection counts as a good one. */
-const HEALTHY = 5_000;
 
 export interface SessionOptions {
   /** Milliseconds: the interval offered; the smaller of both sides' counts. */
@@ -93,28 +90,20 @@ export class Session implements AsyncDisposable {
   readonly #options: SessionOptions;
   readonly #link = new Link();
   readonly #calls: Calls;
-  readonly #channels = new Channels(this.#link, () => (this.#hasProgress = true));
+  readonly #channels = new Channels(this.#link, () => this.#recovery.progressed());
   readonly #firstWelcome = Promise.withResolvers<Welcome>();
   readonly #ended = new AbortController();
   readonly #listeners = new Set<(state: ConnectionState) => void>();
   #attachment: Attachment;
+  readonly #recovery: Recovery;
   #state: ConnectionState = { state: "connected" };
   #reconnect: Reconnect | undefined;
   /** The last greeting: what proves to the server that this session is ours. */
   #welcome: Welcome | undefined;
-  /** When there was a connection last that was welcomed, by the session's clock. */
-  #attachedAt: number;
-  #pauses = toPauses();
-  /** Whether the last connection has brought anything on: a call, output or input. */
-  #hasProgress = false;
-  /** When a connection was lost that was the last good one, by the session's clock. */
-  #troubledSince: number | undefined;
-  /** Connections, one after another, that were silent for too long before they brought anything: the link may be too slow. */
-  #misses = 0;
 
   constructor(transport: Transport, options: SessionOptions) {
     this.#options = options;
-    this.#attachedAt = options.now();
+    this.#recovery = new Recovery(options.now);
     this.#calls = new Calls((message) => this.#send(message));
     this.#firstWelcome.promise.catch(() => {}); // whoever asks for it is told
     this.#attachment = this.#attach(transport, (error) => this.#lose(error));
@@ -307,7 +296,7 @@ export class Session implements AsyncDisposable {
   ): Attachment {
     const { heartbeat, patience, now } = this.#options;
     const attachment: Attachment = new Attachment(transport, {
-      hello: this.#toHello(Math.min(heartbeat * 2 ** this.#misses, MAX_HEARTBEAT_INTERVAL)),
+      hello: this.#toHello(Math.min(heartbeat * this.#recovery.slowness, MAX_HEARTBEAT_INTERVAL)),
       patience: Math.min(patience, ms),
       now,
       toBeat: () => this.#toBeat(),
@@ -348,7 +337,7 @@ export class Session implements AsyncDisposable {
       case "accepted":
         return this.#accepted(frame);
       case "result":
-        this.#hasProgress = true;
+        this.#recovery.progressed();
         return void this.#calls.settle(frame);
       case "failed":
         return this.#failed(frame.call, fromErrorBody(frame.error));
@@ -367,7 +356,7 @@ export class Session implements AsyncDisposable {
 
   /** A call whose job exists. If its channel was lost with an earlier connection, its output is read on from here. */
   #accepted(frame: Answer & { readonly type: "accepted" }): void {
-    this.#hasProgress = true;
+    this.#recovery.progressed();
     const output = this.#calls.settle(frame);
     output?.isOf(frame.job);
     if (output?.isLost) this.#channels.reopen(output);
@@ -375,7 +364,7 @@ export class Session implements AsyncDisposable {
 
   /** What a call has said before it failed can be read on, unless the server knows nothing of such a channel. */
   #failed(call: number, error: AppError): void {
-    this.#hasProgress = true;
+    this.#recovery.progressed();
     const output = this.#calls.fail(call, error);
     if (output?.isOfCall === true && !this.#mayStream) output.failed(error);
   }
@@ -407,8 +396,7 @@ export class Session implements AsyncDisposable {
     this.#firstWelcome.resolve(welcome);
     if (attachment === this.#attachment) return;
     this.#attachment = attachment;
-    this.#attachedAt = this.#options.now();
-    this.#hasProgress = false;
+    this.#recovery.attached();
     if (before?.session === welcome.session) this.#resume(welcome);
     else this.#startOver(before !== undefined && before.boot !== welcome.boot);
     this.#setState({ state: "connected" });
@@ -435,39 +423,24 @@ export class Session implements AsyncDisposable {
     if (this.ended.aborted) return;
     this.#link.lose();
     this.#channels.suspend();
-    if (this.#hasProgress) this.#misses = 0;
-    else if (error.code === "peer_lost") this.#misses++;
+    this.#recovery.lost(error);
     const reconnect = this.#reconnect;
     if (reconnect === undefined || reconnect.window === 0 || !isPassing(error)) return this.#end(error);
-    const now = this.#options.now();
-    const wasGood = now - this.#attachedAt >= HEALTHY || this.#hasProgress;
-    if (wasGood || this.#troubledSince === undefined) {
-      this.#troubledSince = now;
-      this.#pauses = toPauses();
-    }
-    this.#setState({ state: "reconnecting", since: now, reason: error });
+    this.#setState({ state: "reconnecting", since: this.#options.now(), reason: error });
     this.#startRestoring(reconnect, error);
   }
 
   /** Runs by itself until there is a connection again, or ends the session. */
   #startRestoring(reconnect: Reconnect, reason: AppError): void {
-    this.#restoreSoon(reconnect).catch((error: unknown) => {
-      if (this.ended.aborted) return;
-      this.#end(toFinalLoss(reason, error, reconnect.window));
+    const { window } = reconnect;
+    const restored = this.#recovery.restore((ms) => this.#restore(reconnect, ms), {
+      window,
+      signal: this.ended,
     });
-  }
-
-  /**
-   * At once where the connection was good for a while; otherwise after a pause, which grows while connections bring nothing
-   * on. All of those that are lost again soon share one time limit.
-   */
-  async #restoreSoon(reconnect: Reconnect): Promise<void> {
-    const { now } = this.#options;
-    if (now() - this.#attachedAt < HEALTHY) await delay(this.#pauses.next().value, this.ended);
-    const window = reconnect.window - (now() - (this.#troubledSince ?? now()));
-    if (window <= 0) throw new AppError("connection_lost", "each connection broke off again at once");
-    const options = { window, pauses: this.#pauses, signal: this.ended };
-    await retry((left) => this.#restore(reconnect, Math.max(1, left)), options);
+    restored.catch((error: unknown) => {
+      if (this.ended.aborted) return;
+      this.#end(toFinalLoss(reason, error, window));
+    });
   }
 
   /** One attempt to have a connection that is welcomed, within so many milliseconds. */
@@ -528,16 +501,4 @@ function toGoodbye(error: ErrorBody | undefined): AppError {
   return error === undefined
     ? new AppError("connection_lost", "Connection lost: the server ended the session")
     : fromErrorBody(error);
-}
-
-/** `last`: what came of the last attempt. If others would meet the same, the code is its own, and `lost` that of the loss. */
-function toFinalLoss(reason: AppError, last: unknown, window: number): AppError {
-  const error = toAppError(last);
-  const { code, details, message } = error;
-  if (!isPassing(error)) {
-    const why = `${reason.message}, and cannot be restored: ${message}`;
-    return new AppError(code, why, { details: { ...details, lost: reason.code }, cause: last });
-  }
-  const why = `${reason.message}, and could not be restored within ${formatDuration(window)}: ${message}`;
-  return new AppError("connection_lost", why, { cause: last });
 }

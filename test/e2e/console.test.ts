@@ -138,6 +138,7 @@ describe("farhand console on a terminal", () => {
       await at.screen.shows("$'\\e'\\]0\\;title$'\\u0007'");
       await at.screen.shows("./-dash");
       await at.screen.press("C-c");
+      await at.screen.shows(/>$/);
       // What was completed means the file, whatever it is called.
       await at.screen.type("rdfile new");
       await at.screen.press("Tab");
@@ -173,13 +174,21 @@ describe("farhand console on a terminal", () => {
     await at.screen.press("C-d");
     await at.say("rdfile notes", /^some text\n.*some text$/ms);
     expect(readFileSync(join(at.world.home, "notes"), "utf8")).toBe("some text\n");
-    await at.say("wrfile notes", /wrfile notes$/m);
-    await at.screen.type("at once");
-    await at.screen.press("Enter", "C-d");
-    await at.say("rdfile notes", /^at once\n.*at once$/ms);
+    await at.say("wrfile pasted", /wrfile pasted$/m);
+    await at.screen.paste("in one go\n\x04rdfile pasted\n");
+    await at.screen.shows(/^in one go\nWrote .*\n\S+> rdfile pasted\nin one go\n\S+>$/m);
     await at.say("exec --stdin cat", /exec --stdin cat$/m);
     await at.screen.press("C-c");
     await at.screen.shows("exit code 130");
+  });
+
+  onTerminal("gives a program its terminal, and takes it back", async () => {
+    await using at = await openConsole();
+    await at.say("exec -t -- sh -c 'stty size; read a; echo got $a; exit 3'", /^40 100$/m);
+    await at.say("typed", /^got typed\nexit code 3\n\S+>$/m);
+    await at.say("exec echo back", /^back\n\S+>$/m);
+    await at.screen.press("C-d");
+    await at.screen.shows("[ended 0]");
   });
 
   onTerminal(

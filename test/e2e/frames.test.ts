@@ -291,7 +291,7 @@ const calls: readonly Case[] = [
     input: input(forbidden()),
     job: "AAAAAAAA-AAAA-7AAA-8AAA-AAAAAAAAAAAA",
   })),
-  control("an unknown command", () => ({ ...call, command: "reboot" }), fails("unknown_command")),
+  control("an unknown command", () => ({ ...call, command: "no-such-command" }), fails("unknown_command")),
   control(
     "a command that objects have",
     () => ({ ...call, command: "constructor" }),

@@ -181,7 +181,9 @@ describe("Workspaces", () => {
   test("lose no change when the server is killed while many clients change them at once", async () => {
     await using world = await setup();
     const names = Array.from({ length: 12 }, (_, number) => `V${number}`);
-    const changing = names.map((name) => world.farhand(["-w", "build", "env", `${name}=x`]));
+    const changing = names.map((name) =>
+      world.farhand(["-w", "build", "--connect-timeout", "20s", "env", `${name}=x`]),
+    );
     await Promise.race(changing);
     await world.restart();
     for (const ran of await Promise.all(changing)) expect(ran).toMatchObject({ code: 0, stderr: "" });

@@ -3,7 +3,7 @@ import { turn } from "../../lib/abort.ts";
 import type { LineTerminal } from "../context.ts";
 import type { LocalTerminal } from "../raw-mode.ts";
 import type { Sink } from "../sink.ts";
-import { createCanvas } from "./canvas.ts";
+import { openCanvas } from "./canvas.ts";
 import { Keys } from "./keys.ts";
 
 /** What came of asking for a line. */
@@ -23,16 +23,16 @@ export interface Question {
 }
 
 /**
- * Asks for lines on a terminal, with Node's own line editing. What is typed between two questions waits for the next. Lines
- * that come at once, as pasted ones, are given one by one, and so is a Ctrl-D behind them.
+ * Asks for lines on a terminal, with Node's own line editing. What is typed between two questions waits for the next. Lines that come at once, as pasted ones, are given one by one.
  */
 export class Editor implements Disposable {
   readonly #keys: Keys;
-  readonly #output: NodeJS.WritableStream;
+  readonly #terminal: LineTerminal;
+  readonly #sink: Sink;
   /** Lines that came with another one, and the beginning of the one behind them. */
   #waiting: string[] = [];
   #begun = "";
-  /** A Ctrl-D came with them. */
+  /** Whether Ctrl-D came with them, behind the last. */
   #isEnded = false;
   #asking: Interface | undefined;
   #close: (() => void) | undefined;
@@ -40,21 +40,21 @@ export class Editor implements Disposable {
   /** `sink`: where everything that is shown on this terminal goes. `onInterrupt`: called with a Ctrl-C between questions. */
   constructor(terminal: LineTerminal, sink: Sink, onInterrupt: () => void) {
     this.#keys = new Keys(terminal.input, () => {
-      this.#output.write("^C");
+      sink.write("^C");
       onInterrupt();
     });
-    this.#output = createCanvas(terminal, sink);
+    this.#terminal = terminal;
+    this.#sink = sink;
   }
 
   async ask(question: Question): Promise<Answer> {
     const [line] = this.#waiting.splice(0, 1);
-    if (line === undefined && !this.#isEnded) return await this.#read(question);
-    this.#output.write(question.prompt);
-    if (line === undefined) {
+    if (line === undefined && this.#isEnded) {
       this.#isEnded = false;
       return { type: "end" };
     }
-    this.#output.write(`${line}\n`);
+    if (line === undefined) return await this.#read(question);
+    this.#sink.write(`${question.prompt}${line}\n`);
     return { type: "line", line };
   }
 
@@ -97,12 +97,12 @@ export class Editor implements Disposable {
   }
 
   #read({ prompt, history, complete }: Question): Promise<Answer> {
-    const output = this.#output;
+    const canvas = openCanvas(this.#terminal, this.#sink);
     const { promise, resolve } = Promise.withResolvers<Answer>();
     const input = this.#keys.createStream();
     const asking: Interface = createInterface({
       input,
-      output,
+      output: canvas.stream,
       terminal: true,
       prompt,
       history: history.toReversed(),
@@ -111,24 +111,24 @@ export class Editor implements Disposable {
     });
     this.#asking = asking;
     const lines: string[] = [];
+    let isOurs = false;
     const settle = () => {
       this.#keys.stop();
+      canvas[Symbol.dispose]();
       this.#asking = undefined;
       const line = reason === "line" ? lines.shift() : undefined;
       this.#waiting.push(...lines.splice(0));
-      this.#isEnded = reason === "line" && !isClosed;
       this.#begun = reason === undefined ? "" : asking.line;
+      this.#isEnded = reason !== undefined && !isOurs;
       resolve(
         line === undefined ? { type: reason === undefined ? "end" : "interrupted" } : { type: "line", line },
       );
     };
     const close = () => {
       if (this.#asking !== asking) return;
-      isClosed = true;
+      isOurs = true;
       asking.close();
     };
-    /** By us, not by a Ctrl-D. */
-    let isClosed = false;
     let reason: "line" | "interrupted" | undefined;
     /** Not at once: what came in one go with this key belongs to the next question. */
     const finish = (why: "line" | "interrupted") => {
@@ -141,7 +141,7 @@ export class Editor implements Disposable {
     });
     asking.on("SIGINT", () => {
       asking.write(null, { ctrl: true, name: "e" }); // what is below the cursor stays readable
-      output.write("^C\n");
+      canvas.stream.write("^C\n");
       Object.assign(asking, { line: "", cursor: 0 }); // without showing a prompt that nobody is to type at
       lines.length = 0;
       finish("interrupted");

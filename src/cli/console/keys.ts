@@ -80,19 +80,25 @@ export class Keys implements Disposable {
     this.#reader = undefined;
   }
 
-  /** Gives every byte to another, Ctrl-C included, until disposed; first what nobody has had. */
+  /** Gives every byte to another, Ctrl-C included, until disposed; first what nobody has had, and last what it left, to readers. */
   lend(take: (bytes: Uint8Array) => void): Keyboard {
-    const kept = Buffer.from(this.#kept);
+    const waiting = this.#kept === "" ? [] : [Buffer.from(this.#kept)];
     this.#kept = "";
-    this.#borrower = take;
+    let isPaused = false;
+    // As above, not by pausing the terminal.
+    this.#borrower = (bytes) => void (isPaused ? waiting.push(Buffer.from(bytes)) : take(bytes));
+    const resume = () => {
+      isPaused = false;
+      while (!isPaused && waiting.length > 0) take(waiting.shift() ?? Buffer.alloc(0));
+    };
     // Once our caller has what we answer, and before anything else is read.
-    if (kept.length > 0) queueMicrotask(() => this.#borrower === take && take(kept));
+    queueMicrotask(() => isPaused || resume());
     return {
-      pause: () => void this.#input.pause(),
-      resume: () => void this.#input.resume(),
+      pause: () => void (isPaused = true),
+      resume,
       [Symbol.dispose]: () => {
         this.#borrower = undefined;
-        this.#input.resume();
+        for (const bytes of waiting.splice(0)) this.#take(this.#decoder.write(bytes));
       },
     };
   }

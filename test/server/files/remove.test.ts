@@ -58,10 +58,10 @@ describe("remove()", () => {
 
   test("refuses the root, the workspace's directory and all that this is in, by whatever name", async () => {
     using ground = openGround();
-    ground.put("work/deep/file");
+    ground.put("home/deep/file");
     symlinkSync("/", ground.at("root"));
-    symlinkSync(ground.path, ground.at("work/up"));
-    const files = new Files({ umask: 0 }).access(bytes(ground.at("work/deep")), never);
+    symlinkSync(ground.path, ground.at("home/up"));
+    const files = new Files({ umask: 0 }).access(bytes(ground.at("home/deep")), never);
     const paths = [
       ".",
       "..",
@@ -69,11 +69,11 @@ describe("remove()", () => {
       "/",
       "//",
       ground.path,
-      ground.at("work"),
-      `${ground.at("work/deep")}/`,
+      ground.at("home"),
+      `${ground.at("home/deep")}/`,
       dirname(ground.path),
       "../deep",
-      "../up/work",
+      "../up/home",
       "../up/root/.",
       "../../root/tmp/..",
     ];
@@ -87,8 +87,8 @@ describe("remove()", () => {
     expect((await refusalOf(files.remove(bytes("/"), recursive, never))).message).toMatch(
       /it is the root of all files|own directory is in it/,
     );
-    expect(ground.names("work/deep")).toEqual(["file"]);
-    expect(await refusalOf(files.remove(bytes("../deep/../../work/deep/."), plain, never))).toMatchObject({
+    expect(ground.names("home/deep")).toEqual(["file"]);
+    expect(await refusalOf(files.remove(bytes("../deep/../../home/deep/."), plain, never))).toMatchObject({
       os: "EBUSY",
     });
   });
