@@ -252,6 +252,24 @@ test("exec -t --json tells packets, and -t -d leaves a job on a terminal", async
   expect((await world.farhand(["follow", job])).stdout).toBe("24 80\r\n");
 });
 
+test("a job on a terminal goes on when a client whose output nobody reads any more was attached to it", async () => {
+  await using world = await setup();
+  const job = await world.detach(
+    "-t",
+    "--",
+    "sh",
+    "-c",
+    "while [ ! -e over ]; do echo line; sleep 0.02; done; echo end",
+  );
+  const script = `"$0" attach ${job} --no-stdin < /dev/null | head -n 1 > first`;
+  const client = Bun.spawn(["sh", "-c", script, FARHAND], { cwd: world.home, env: world.env });
+  await eventually(() => world.read("first") === "line\r\n");
+  expect(await world.job(job)).toMatchObject({ state: "running" });
+  writeFileSync(join(world.home, "over"), "");
+  await client.exited;
+  expect((await world.farhand(["follow", job])).stdout).toEndWith("line\r\nend\r\n");
+});
+
 describe("A console", () => {
   test("lends its terminal to a shell and to exec -t, and has it back", async () => {
     await using world = await setup();
