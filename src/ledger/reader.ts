@@ -118,9 +118,10 @@ export class LedgerReader implements Disposable {
   }
 
   #begin(fd: number, first: number): boolean {
+    // Before it is read: its keeper may write it in between.
+    const isWhole = fstatSync(fd).size >= SEGMENT_HEADER_BYTES;
     const start = this.#attempt(() => readSegmentHeader(fd, this.#job), fd);
     if (start === undefined || start.totals.packets !== first) {
-      const isWhole = fstatSync(fd).size >= SEGMENT_HEADER_BYTES;
       closeSync(fd);
       // The newest may be one that is just being begun, or whose keeper died over it.
       if (isWhole || this.#findLater(first) !== undefined) throw this.#damaged();
