@@ -85,6 +85,9 @@ const color = fc.oneof(
   fc.constantFrom("31", "42", "93", "104", "38;5;123", "48;5;7", "38;2;1;2;3", "48;2;250;0;9", "4:3;58;5;9"),
 );
 /** What programs write, and what nobody would. */
+/** Both as they are at first, since the emulator restores them to what they were last. */
+const RESTORED = "\x1b[59m\x1b(B\x1b)B\x0f";
+
 const token = fc.oneof(
   { arbitrary: fc.string({ minLength: 1, maxLength: 30, unit: fc.constantFrom(..."abq xyz0") }), weight: 8 },
   { arbitrary: fc.constantFrom("\r\n", "\n", "\r", "\b", "\t"), weight: 4 },
@@ -96,14 +99,14 @@ const token = fc.oneof(
   fc.constantFrom("\x1b[J", "\x1b[1;1H\x1b[1J", "\x1b[2J", "\x1b[K", "\x1b[1K", "\x1b[2K"),
   { arbitrary: control("m", color), weight: 4 },
   fc.tuple(number(5), number(6)).map(([top, bottom]) => `\x1b[${top};${bottom}r`),
-  // The emulator puts aside the charset in use, but not which one that is.
-  fc.constantFrom("\x1b7", "\x1b8\x1b(B\x1b)B\x0f", "\x1b[s", "\x1b[u\x1b(B\x1b)B\x0f"),
+  // The emulator puts aside the charset in use, but not which one that is; and not the colour of underlines.
+  fc.constantFrom("\x1b7", `\x1b8${RESTORED}`, "\x1b[s", `\x1b[u${RESTORED}`),
   fc.constantFrom("\x1bD", "\x1bM", "\x1bE", "\x1b=", "\x1b>"),
   fc.constantFrom("\x1b(0", "\x1b(B", "\x1b)0", "\x0e", "\x0f", "\x1b[4h", "\x1b[4l"),
   fc
     .tuple(fc.constantFrom(1, 6, 7, 25, 66, 1000, 1002, 1004, 1006, 2004), fc.constantFrom("h", "l"))
     .map(([mode, isOn]) => `\x1b[?${mode}${isOn}`),
-  fc.constantFrom("\x1b[m\x1b[r\x1b[?1049h", "\x1b[r\x1b[?1049l\x1b(B\x1b)B\x0f"),
+  fc.constantFrom("\x1b[m\x1b[r\x1b[?1049h", `\x1b[r\x1b[?1049l${RESTORED}`),
   fc.constantFrom(
     "\x1bc",
     "\x1b[?2004l\x1b[?1004l\x1b[!p",
