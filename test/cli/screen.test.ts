@@ -84,10 +84,10 @@ const color = fc.oneof(
   ),
   fc.constantFrom("31", "42", "93", "104", "38;5;123", "48;5;7", "38;2;1;2;3", "48;2;250;0;9", "4:3;58;5;9"),
 );
-/** What programs write, and what nobody would. */
 /** Both as they are at first, since the emulator restores them to what they were last. */
 const RESTORED = "\x1b[59m\x1b(B\x1b)B\x0f";
 
+/** What programs write, and what nobody would. */
 const token = fc.oneof(
   { arbitrary: fc.string({ minLength: 1, maxLength: 30, unit: fc.constantFrom(..."abq xyz0") }), weight: 8 },
   { arbitrary: fc.constantFrom("\r\n", "\n", "\r", "\b", "\t"), weight: 4 },
