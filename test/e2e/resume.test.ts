@@ -3,9 +3,8 @@ import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Pool } from "../../src/sdk.ts";
-import type { Faults } from "../support/proxy-connection.ts";
 import { eventually } from "../support/eventually.ts";
-import { openProxy } from "../support/proxy.ts";
+import { cutAtRandom, openProxy } from "../support/proxy.ts";
 import { openWebSocketProxy, type PassingFrame, type Verdict } from "../support/websocket-proxy.ts";
 import { isRunning, openWorld } from "../support/world.ts";
 
@@ -36,15 +35,6 @@ function noise(bytes: number): Buffer {
 
 function hash(bytes: Uint8Array | string): string {
   return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-}
-
-/** Cuts each connection after a random number of bytes; later ones may carry more, so that it comes to an end. */
-function cutAtRandom(most: number): (connection: number) => Faults {
-  return (connection) => ({
-    cutToServer: 400 + Math.floor(Math.random() * most * (1 + connection / 10)),
-    cutToClient: 400 + Math.floor(Math.random() * most * (1 + connection / 10)),
-    cutBy: connection % 2 === 0 ? "fin" : "reset",
-  });
 }
 
 describe("A connection that is cut again and again", () => {

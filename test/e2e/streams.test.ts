@@ -12,8 +12,7 @@ import {
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { openGauge } from "../support/memory.ts";
-import type { Faults } from "../support/proxy-connection.ts";
-import { openProxy } from "../support/proxy.ts";
+import { cutAtRandom, openProxy } from "../support/proxy.ts";
 import { RawClient } from "../support/raw.ts";
 import { isRunning, openWorld } from "../support/world.ts";
 
@@ -34,15 +33,6 @@ async function setup() {
 
 function hash(bytes: Uint8Array | string): string {
   return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-}
-
-/** Cuts each connection after a random number of bytes; later ones may carry more, so that it comes to an end. */
-function cutAtRandom(most: number): (connection: number) => Faults {
-  return (connection) => ({
-    cutToServer: 400 + Math.floor(Math.random() * most * (1 + connection / 10)),
-    cutToClient: 400 + Math.floor(Math.random() * most * (1 + connection / 10)),
-    cutBy: connection % 2 === 0 ? "fin" : "reset",
-  });
 }
 
 describe("What a foreground call says and takes", () => {

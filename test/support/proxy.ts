@@ -163,3 +163,12 @@ function toListeners(end: "client" | "server") {
     error: () => {}, // its close follows
   };
 }
+
+/** Cuts each connection after a random number of bytes; later ones may carry more, so that it comes to an end. */
+export function cutAtRandom(most: number): (connection: number) => Faults {
+  return (connection) => ({
+    cutToServer: 400 + Math.floor(Math.random() * most * (1 + connection / 10)),
+    cutToClient: 400 + Math.floor(Math.random() * most * (1 + connection / 10)),
+    cutBy: connection % 2 === 0 ? "fin" : "reset",
+  });
+}
