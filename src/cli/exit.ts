@@ -13,7 +13,7 @@ export const FAILURE = 125;
 /** Our own stdout or stderr cannot be written (EX_IOERR of sysexits.h). */
 export const WRITE_FAILURE = 74;
 
-/** The exit code that says how a job ended (DESIGN.md section 3). */
+/** The exit code that says how a job ended. */
 export function toExitCode(outcome: Outcome): number {
   switch (outcome.type) {
     case "exited":

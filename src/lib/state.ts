@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
-/** Where state is kept unless told otherwise (DESIGN.md section 9). */
+/** Where state is kept unless told otherwise. */
 export function defaultState(env: Readonly<Record<string, string | undefined>>): string {
   if (env["FARHAND_STATE"]) return resolve(env["FARHAND_STATE"]);
   if (process.platform === "win32") return join(env["LOCALAPPDATA"] || homedir(), "farhand");

@@ -5,7 +5,7 @@ import { Outcome, ProcessEnd } from "./outcome.ts";
 import { Totals, Usage } from "./packet.ts";
 import { Terms } from "./terms.ts";
 
-/** Where a job is in its life (DESIGN.md section 3). */
+/** Where a job is in its life. */
 export const JobState = v.picklist(["running", "exited", "closed", "lost"]);
 export type JobState = v.InferOutput<typeof JobState>;
 

@@ -37,7 +37,7 @@ export const INPUT_WINDOW_BYTES = 256 * KiB;
 export const JOB_INPUT_BYTES = 4 * MiB;
 export const MIN_INPUT_WINDOW_BYTES = 4 * KiB;
 
-/** Bytes in flight over all channels of a session until the measured rate allows more (DESIGN.md section 5). */
+/** Bytes in flight over all channels of a session until the measured rate allows more. */
 export const FIRST_FLIGHT_BYTES = 256 * KiB;
 
 /** Seconds' worth of the measured rate that may be in flight. */
