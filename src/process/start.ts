@@ -80,7 +80,7 @@ export type Stdio = ["ignore" | "pipe" | number, "pipe" | number, "pipe" | numbe
 export function start(
   file: string,
   { argv, cwd, env, umask }: SpawnOptions,
-  stdio: Stdio | Bun.Terminal,
+  stdio: Stdio | Bun.TerminalOptions,
 ): Bun.Subprocess {
   // Our own umask is the keeper's; nothing else of this process runs between these two lines.
   const own = process.umask(umask);

@@ -1,6 +1,6 @@
 import { closeSync } from "node:fs";
 import type { TerminalSize } from "../protocol/terminal.ts";
-import { openHostTerminal } from "./host-terminal.ts";
+import { type HostTerminal, openHostTerminal } from "./host-terminal.ts";
 import type { Launcher } from "./launcher.ts";
 import type { Libc } from "./libc.ts";
 import { type InputPipe, openInput, openOutput } from "./pipe.ts";
@@ -65,22 +65,18 @@ function spawnOnHostTerminal(
   file: string,
   options: SpawnOptions & { readonly terminal: TerminalSize },
 ): Child {
-  const host = openHostTerminal(options.terminal);
-  const child = start(file, options, host.terminal);
-  // It ends with its program: nothing else would end what is read of it.
-  const close = () => host.terminal.close();
-  child.exited.then(close, close);
+  const host = openHostTerminal(options.terminal, (terminal) => start(file, options, terminal));
   return {
-    pid: child.pid,
+    pid: host.child.pid,
     stdin: { ...toKeyboard(host), endOfFile: () => END_OF_FILE },
     stdout: openOutput(host.output),
     stderr: undefined,
     pipes: [],
     terminal: { canWait: false, resize: ({ columns, rows }) => host.terminal.resize(columns, rows) },
-    exited: exitOf(child, 0),
+    exited: exitOf(host.child, 0),
   };
 }
 
-function toKeyboard(host: ReturnType<typeof openHostTerminal>): Omit<InputPipe, "endOfFile"> {
+function toKeyboard(host: HostTerminal): Omit<InputPipe, "endOfFile"> {
   return { write: (bytes) => host.write(bytes), end: () => host.terminal.close() };
 }
