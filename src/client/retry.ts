@@ -8,7 +8,7 @@ export function toPauses(): Generator<number, never, void> {
 }
 
 /** Milliseconds before the limit at which a last attempt begins. */
-const LAST_CHANCE = 20;
+const LAST_CHANCE = 100;
 
 /** Failures that the next attempt may not meet. */
 const PASSING: readonly ErrorCode[] = [
@@ -48,8 +48,10 @@ export async function retry<T>(
       signal.throwIfAborted();
       if (left() <= 0 || !(error instanceof AppError && isPassing(error))) throw error;
       onRetry?.(error);
+      await delay(Math.min(pauses.next().value, Math.max(0, left() - LAST_CHANCE)), signal);
+      // Too late for another answer, which would say less than this one.
+      if (left() < LAST_CHANCE / 2) throw error;
     }
-    await delay(Math.min(pauses.next().value, Math.max(0, left() - LAST_CHANCE)), signal);
   }
 }
 

@@ -7,7 +7,7 @@ export interface HostTerminal {
   readonly terminal: Bun.Terminal;
   /** What is written to it, to its end. It cannot be told to wait, so all must be read at once. */
   readonly output: ReadableStream<Uint8Array>;
-  /** Resolves when the terminal has taken what was typed: it keeps whatever it is given. */
+  /** Resolves when the terminal has taken what was typed, or its program is gone; rejects after that. */
   write(bytes: Uint8Array): Promise<void>;
 }
 
@@ -19,12 +19,17 @@ export function openHostTerminal(
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const drained = new Bell();
+  let isOver = false;
   const ignore = () => {}; // nobody reads any more
   const child = spawn({
     cols: columns,
     rows,
     data: (_terminal, bytes) => void writer.write(new Uint8Array(bytes)).catch(ignore),
-    exit: () => void writer.close().catch(ignore),
+    exit() {
+      isOver = true;
+      drained.ring();
+      writer.close().catch(ignore);
+    },
     drain: () => drained.ring(),
   });
   const terminal = child.terminal as Bun.Terminal; // it was started on one
@@ -32,10 +37,11 @@ export function openHostTerminal(
     child,
     terminal,
     output: readable,
-    write(bytes) {
+    async write(bytes) {
+      if (isOver) throw new Error("Cannot write to a terminal whose program has exited");
       const wait = drained.wait(); // before, since it may ring at once
       terminal.write(bytes);
-      return wait;
+      await wait;
     },
   };
 }

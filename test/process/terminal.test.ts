@@ -171,6 +171,15 @@ describe("A terminal of Bun's", () => {
     }
   });
 
+  onLinux("keeps nobody waiting who types what its program does not read", async () => {
+    const host = { libc: undefined, launcher: undefined };
+    const { child, ended } = start(script("stty raw -echo; echo; read -r -n 1"), host);
+    await child.stdin?.write(new Uint8Array(100_000).fill(65));
+    await ended;
+    const late = child.stdin?.write(Uint8Array.of(65));
+    await expect(late).rejects.toThrow("program has exited");
+  });
+
   onLinux("takes what is typed at its own pace", async () => {
     const argv = script("stty raw -echo; echo; head -c 200000 | wc -c");
     const host = openHostTerminal({ columns: 80, rows: 24 }, (terminal) => Bun.spawn(argv, { terminal }));
