@@ -29,6 +29,8 @@ export const StartRecord = v.object({
   /** Names only: values may be secrets. */
   envNames: v.array(v.string()),
   owner: v.string(),
+  /** The links of the narrowed token that it was started with: who holds one of them sees it. */
+  via: v.optional(v.array(v.string())),
   keeper: KeeperId,
   merge: v.boolean(),
   /** Bytes of output kept; absent for all. */

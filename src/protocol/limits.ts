@@ -133,6 +133,11 @@ export const MAX_WORKSPACE_VARIABLES = 1_024;
 export const MAX_WORKSPACE_BYTES = 256 * KiB;
 export const MAX_WORKSPACES_BYTES = 16 * MiB;
 
+/** Times that a token may be narrowed, entries of each list by which it is, and characters of it: a header has room for 16 KiB. */
+export const MAX_TOKEN_LINKS = 8;
+export const MAX_RESTRICTION_ITEMS = 64;
+export const MAX_TOKEN_CHARACTERS = 8 * KiB;
+
 /** Bytes of a path that a caller writes: what Linux takes at most. */
 export const MAX_PATH_BYTES = 4 * KiB;
 

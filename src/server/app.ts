@@ -3,7 +3,8 @@ import { createMiddleware } from "hono/factory";
 import * as v from "valibot";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
-import { toBearer } from "./auth.ts";
+import type { Identity } from "./auth/identity.ts";
+import { type Authenticate, toBearer } from "./auth/local.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
 import { isLoopback } from "./listen.ts";
 import { type StopReport, StopRequest } from "./shutdown.ts";
@@ -19,25 +20,28 @@ export interface ServerStatus {
 }
 
 export interface AppOptions {
-  readonly authenticate: (token: string | undefined) => string | undefined;
+  readonly authenticate: Authenticate;
+  /** The address that a request comes from, or `unix`. */
+  readonly toSource: (request: Request) => string;
   readonly isReady: () => boolean;
   /** Whether nothing new is accepted any more. */
   readonly isStopping: () => boolean;
   readonly status: () => ServerStatus;
-  /** Stops the server on behalf of this owner; resolves when what it should do first is done. Throws `forbidden`. */
-  readonly stop: (request: StopRequest, owner: string) => Promise<StopReport>;
+  /** Stops the server on somebody's behalf; resolves when what it should do first is done. Throws `forbidden`. */
+  readonly stop: (request: StopRequest, identity: Identity) => Promise<StopReport>;
   /** Lets a request's answer take as long as it may need. */
   readonly hold: (request: Request) => void;
-  /** Makes the request's connection a channel of this owner; false when it cannot. */
-  readonly upgrade: (request: Request, owner: string) => boolean;
+  /** Makes the request's connection a channel of somebody; false when it cannot. */
+  readonly upgrade: (request: Request, identity: Identity) => boolean;
   readonly onError: (error: Error) => void;
 }
 
-type Variables = { owner: string };
+type Variables = { identity: Identity };
 
 /** The HTTP side of a server: nothing but liveness is told to whom is not authenticated. */
 export function createApp({
   authenticate,
+  toSource,
   isReady,
   isStopping,
   status,
@@ -56,11 +60,12 @@ export function createApp({
   });
 
   app.use("*", async (context, next) => {
-    const owner = authenticate(toBearer(context.req.header("authorization")));
-    if (owner === undefined) {
+    const token = toBearer(context.req.header("authorization"));
+    const identity = authenticate(token, toSource(context.req.raw));
+    if (identity === undefined) {
       return refuse(context, 401, "unauthenticated", "Cannot let you in: the token is missing or wrong");
     }
-    context.set("owner", owner);
+    context.set("identity", identity);
     await next();
   });
 
@@ -89,7 +94,7 @@ export function createApp({
         "Cannot open a channel: the server stops; try again later",
       );
     // Bun has answered the upgrade itself; the response that Hono wants is never sent.
-    if (upgrade(context.req.raw, context.get("owner"))) return new Response(null);
+    if (upgrade(context.req.raw, context.get("identity"))) return new Response(null);
     return refuse(context, 400, "protocol_error", "Cannot open a channel: the upgrade is malformed");
   });
   app.get("/v1/status", (context) => context.json(status()));
@@ -98,7 +103,7 @@ export function createApp({
     if (!request.success)
       return refuse(context, 400, "invalid_input", `Cannot stop: ${request.issues[0].message}`);
     hold(context.req.raw);
-    return context.json(await stop(request.output, context.get("owner")), 202);
+    return context.json(await stop(request.output, context.get("identity")), 202);
   });
 
   app.notFound((context) =>

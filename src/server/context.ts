@@ -2,6 +2,8 @@ import type { FileAccess } from "../commands/access/files.ts";
 import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
+import type { Identity } from "./auth/identity.ts";
+import type { Role } from "./auth/role.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { toLoginShell, toShell } from "./environment.ts";
 import type { Files } from "./files/files.ts";
@@ -10,9 +12,10 @@ import type { Machine } from "./machine/machine.ts";
 import type { StopReport, StopRequest } from "./shutdown.ts";
 import type { Workspaces } from "./workspaces/workspaces.ts";
 
-/** Who calls, in what, and what he sends along. */
+/** Who calls, in which role and workspace, and what he sends along. */
 export interface Caller {
-  readonly owner: string;
+  readonly identity: Identity;
+  readonly role: Role;
   readonly workspace: WorkspaceName;
   readonly signal: AbortSignal;
   readonly input: AsyncIterable<Uint8Array>;
@@ -27,7 +30,7 @@ export interface ContextOptions {
   readonly machine: Machine;
   readonly catalogue: Catalogue;
   /** Ends jobs if it should, and then the server, as soon as the answer is sent. */
-  readonly close: (request: StopRequest, owner: string) => Promise<StopReport>;
+  readonly close: (request: StopRequest, identity: Identity) => Promise<StopReport>;
 }
 
 /** What commands are given, for each call anew. */
@@ -39,7 +42,8 @@ export function createContexts({
   catalogue,
   close,
 }: ContextOptions): ToContext {
-  return ({ owner, workspace: name, signal, input }) => {
+  return ({ identity, workspace: name, signal, input }) => {
+    const { owner } = identity;
     const workspace = workspaces.access(owner, name);
     let room: FileAccess | undefined;
     return {
@@ -51,11 +55,11 @@ export function createContexts({
       get files() {
         return (room ??= files.access(toBytes(workspace.cwd), signal));
       },
-      jobs: jobs.access(owner),
+      jobs: jobs.access(identity),
       machine: machine.access(workspace, signal),
       server: {
         describe: (names) => catalogue.describe(names),
-        close: (jobs) => close({ jobs }, owner),
+        close: (jobs) => close({ jobs }, identity),
       },
       toShell,
       toLoginShell,

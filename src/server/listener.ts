@@ -4,6 +4,7 @@ import { findPortOwner } from "../process/port.ts";
 import { CLOSE } from "../protocol/close.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
+import type { Identity } from "./auth/identity.ts";
 import { type AppOptions, createApp } from "./app.ts";
 import { DEFAULT_PORT, formatAddress, type ListenAddress } from "./listen.ts";
 import type { Connection, Peer } from "./session/connection.ts";
@@ -17,12 +18,12 @@ const MAX_BACKPRESSURE_BYTES = 4 * OUTPUT_WINDOW_BYTES;
 export interface ListenOptions {
   readonly log: Log;
   readonly connections: Set<Connection>;
-  readonly openConnection: (peer: Peer, owner: string) => Connection;
-  readonly app: Omit<AppOptions, "upgrade" | "hold">;
+  readonly openConnection: (peer: Peer, identity: Identity) => Connection;
+  readonly app: Omit<AppOptions, "upgrade" | "hold" | "toSource">;
 }
 
 interface SocketData {
-  readonly owner: string;
+  readonly identity: Identity;
   connection?: Connection;
 }
 
@@ -62,7 +63,8 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
   const { log, connections, openConnection } = options;
   const app = createApp({
     ...options.app,
-    upgrade: (request, owner) => server.upgrade(request, { data: { owner } }),
+    upgrade: (request, identity) => server.upgrade(request, { data: { identity } }),
+    toSource: (request) => server.requestIP(request)?.address ?? "unix",
     hold: (request) => server.timeout(request, 0),
   });
   // A throw in a socket's callback would end the process: each one is guarded.
@@ -89,7 +91,7 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
       sendPings: false,
       open: (socket) =>
         guard(() => {
-          const connection = openConnection(toPeer(socket), socket.data.owner);
+          const connection = openConnection(toPeer(socket), socket.data.identity);
           socket.data.connection = connection;
           connections.add(connection);
         }),

@@ -8,7 +8,8 @@ import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
-import { createToken, findPermissions, openAuthenticator } from "./auth.ts";
+import type { Identity } from "./auth/identity.ts";
+import { openLocalToken } from "./auth/local.ts";
 import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
@@ -20,7 +21,6 @@ import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
 import { listen } from "./listener.ts";
 import { Machine } from "./machine/machine.ts";
-import { demand } from "./permission.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
@@ -159,7 +159,7 @@ function admitClients(
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
-  const token = createToken();
+  const { token, authenticate } = openLocalToken();
   const connections = new Set<Connection>();
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
@@ -181,7 +181,7 @@ function admitClients(
       files: new Files({ umask }),
       machine,
       catalogue,
-      close: (request, owner) => shutdown.close(request, owner),
+      close: (request, { owner }) => shutdown.close(request, owner),
     }),
   });
   const status = (): ServerStatus => ({
@@ -191,20 +191,20 @@ function admitClients(
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
-  const openConnection = (peer: Peer, owner: string) =>
-    new Connection(peer, { owner, log, openSession: (hello, owner) => sessions.open(hello, owner) });
+  const openConnection = (peer: Peer, identity: Identity) =>
+    new Connection(peer, { identity, log, openSession: (hello) => sessions.open(hello, identity) });
   const listener = stack.use(
     listen(config.listen, {
       log,
       openConnection,
       connections,
       app: {
-        authenticate: openAuthenticator(token),
+        authenticate,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status,
-        stop: async (request, owner) => {
-          demand(findPermissions(owner), ["control"], "stop the server");
+        stop: async (request, { grants, owner }) => {
+          grants.demand(["control"], "stop the server");
           return await shutdown.stop(request, owner);
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createApp, type ServerStatus } from "../../src/server/app.ts";
+import { createIdentity } from "../support/identity.ts";
 
 const status: ServerStatus = {
   pid: 1,
@@ -12,19 +13,20 @@ const status: ServerStatus = {
 function setup({ isReady = true, isStopping = false, upgrades = true, fails = false } = {}) {
   const calls = { upgraded: [] as string[], stopped: [] as object[], held: 0, errors: [] as Error[] };
   const app = createApp({
-    authenticate: (token) => (token === "good" ? "somebody" : undefined),
+    authenticate: (token) => (token === "good" ? createIdentity() : undefined),
+    toSource: () => "127.0.0.1",
     isReady: () => isReady,
     status: () => {
       if (fails) throw new Error("a secret path /home/somebody");
       return status;
     },
     isStopping: () => isStopping,
-    stop: async (request, owner) => {
+    stop: async (request, { owner }) => {
       calls.stopped.push({ ...request, owner });
       return { ended: 3, left: [] };
     },
     hold: () => void calls.held++,
-    upgrade: (_, owner) => {
+    upgrade: (_, { owner }) => {
       calls.upgraded.push(owner);
       return upgrades;
     },

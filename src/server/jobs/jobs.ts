@@ -10,6 +10,7 @@ import { ProcessTable } from "../../process/table.ts";
 import { AppError } from "../../protocol/error.ts";
 import { JobId, type KeeperId } from "../../protocol/id.ts";
 import type { JobName, JobSummary, ProcessIdentity } from "../../protocol/job.ts";
+import { type Identity, isVisible } from "../auth/identity.ts";
 import type { KeeperLink } from "../keepers/keeper-link.ts";
 import { Aftermath } from "./aftermath.ts";
 import type { JobIndex } from "./job-index.ts";
@@ -158,9 +159,10 @@ export class Jobs {
     return this.#starter.start(request);
   }
 
-  /** The job of this id, also one that is just being started. */
-  async findSoon(id: JobId): Promise<Job | undefined> {
-    return (await this.#starter.findSoon(id)) ?? this.find(id);
+  /** The job of this id that somebody may see, also one that is just being started. */
+  async findSoon(id: JobId, viewer: Identity): Promise<Job | undefined> {
+    const job = (await this.#starter.findSoon(id)) ?? this.find(id);
+    return job && isVisible(job.start, viewer) ? job : undefined;
   }
 
   find(id: JobId): Job | undefined {
@@ -180,43 +182,43 @@ export class Jobs {
     }
   }
 
-  /** What commands may do with jobs, on behalf of `owner`. */
-  access(owner: string): JobAccess {
+  /** What commands may do with the jobs that somebody may see. */
+  access(viewer: Identity): JobAccess {
     return {
-      list: (query) => listPage(this.#shelf, query, Date.now()),
-      get: async (ref) => this.#summarize(await this.#resolve(ref, owner)),
-      show: async (ref) => this.#records.describe(await this.#resolve(ref, owner)),
+      list: (query) => listPage(this.#toShelf(viewer), query, Date.now()),
+      get: async (ref) => this.#summarize(await this.#resolve(ref, viewer)),
+      show: async (ref) => this.#records.describe(await this.#resolve(ref, viewer)),
       label: async (ref, set, unset) => {
-        const job = await this.#resolve(ref, owner);
+        const job = await this.#resolve(ref, viewer);
         this.#records.label(job, set, unset);
         this.#register.note(job);
         return this.#summarize(job);
       },
       remove: async (refs) =>
-        this.#records.remove(await Promise.all(refs.map((ref) => this.#resolve(ref, owner)))),
-      changes: (cursor, filter, signal) => this.#records.changes(cursor, filter, signal),
+        this.#records.remove(await Promise.all(refs.map((ref) => this.#resolve(ref, viewer)))),
+      changes: (cursor, filter, signal) => this.#records.changes({ cursor, filter, viewer }, signal),
       wait: async (ref, signal) => {
-        const job = await this.#resolve(ref, owner);
+        const job = await this.#resolve(ref, viewer);
         await job.waitForExit(signal);
         return this.#summarize(job);
       },
       send: async (ref, piece, signal) => {
-        const job = await this.#resolve(ref, owner);
+        const job = await this.#resolve(ref, viewer);
         await deliver(job, piece, signal);
         return { id: job.start.job, number: job.start.number };
       },
       signal: async (ref, name) => {
-        const job = await this.#resolve(ref, owner);
+        const job = await this.#resolve(ref, viewer);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return signalLost(this.#toLost(job), signal);
         await job.keeper.request({ type: "signal", job: job.start.job, signal });
       },
       cancel: async (ref, name, grace) => {
-        const job = await this.#resolve(ref, owner);
+        const job = await this.#resolve(ref, viewer);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return await endLost(this.#toLost(job), { signal, grace }, this.#table);
         const { job: id } = job.start;
-        const reply = await job.keeper.request({ type: "cancel", job: id, signal, grace, by: owner });
+        const reply = await job.keeper.request({ type: "cancel", job: id, signal, grace, by: viewer.owner });
         return reply.type === "reply" ? reply.ended : undefined;
       },
     };
@@ -247,10 +249,11 @@ export class Jobs {
     else if (found !== undefined) this.progress(found.standing);
   }
 
-  get #shelf(): Shelf {
+  #toShelf(viewer: Identity): Shelf {
     return {
       list: (before, limit) => this.#register.index.list(before, limit),
       toJob: (indexed) => this.#register.toJob(indexed),
+      isVisible: ({ start }) => isVisible(start, viewer),
       summarize: (job) => this.#summarize(job),
     };
   }
@@ -263,10 +266,11 @@ export class Jobs {
     return { directory: this.#register.directory(start.job), start };
   }
 
-  /** The job that a reference means, also one that is just being started. `owner`: of the caller. */
-  async #resolve(ref: string, owner: string): Promise<Job> {
+  /** The job that a reference means, also one that is just being started. To whom may not see it, it is none. */
+  async #resolve(ref: string, viewer: Identity): Promise<Job> {
     await this.#starter.waitFor((id) => ref === "@last" || id.startsWith(ref.toLowerCase()));
-    const [job, ...others] = this.#register.lookUp(ref, owner);
+    const found = this.#register.lookUp(ref, viewer.owner);
+    const [job, ...others] = found.filter(({ start }) => isVisible(start, viewer));
     if (others.length > 0)
       throw new AppError("ambiguous", `Cannot tell which job "${ref}" is: more than one id begins so`);
     if (job === undefined)

@@ -17,6 +17,8 @@ export interface Shelf {
   /** Jobs with numbers below `before`, newest first. */
   list(before: number, limit: number): readonly IndexedJob[];
   toJob(indexed: IndexedJob): Job;
+  /** Whether whoever asks may see it. */
+  isVisible(job: Job): boolean;
   summarize(job: Job): JobSummary;
 }
 
@@ -32,7 +34,7 @@ export async function listPage(shelf: Shelf, query: JobQuery, now: number): Prom
     const chunk = shelf.list(next, CHUNK_JOBS);
     for (const indexed of chunk) {
       const job = shelf.toJob(indexed);
-      if (isMeant(job)) {
+      if (shelf.isVisible(job) && isMeant(job)) {
         if (jobs.length === limit) return { jobs, more: true, next };
         const summary = shelf.summarize(job);
         bytes += JSON.stringify(summary).length;

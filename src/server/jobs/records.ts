@@ -10,6 +10,7 @@ import type { JobFilter } from "../../protocol/filter.ts";
 import type { JobId } from "../../protocol/id.ts";
 import type { JobDetails, JobName, JobSummary } from "../../protocol/job.ts";
 import { Labels } from "../../protocol/terms.ts";
+import { type Identity, isVisible } from "../auth/identity.ts";
 import type { Changes } from "./changes.ts";
 import { toPredicate } from "./job-filter.ts";
 import type { JobIndex } from "./job-index.ts";
@@ -29,6 +30,13 @@ export interface RecordsOptions {
   readonly changes: Changes;
   readonly summarize: (job: Job) => JobSummary;
   readonly find: (id: JobId) => Job | undefined;
+}
+
+/** What changed since when, which of it, and for whom. */
+export interface ChangesQuery {
+  readonly cursor: string | undefined;
+  readonly filter: JobFilter | undefined;
+  readonly viewer: Identity;
 }
 
 /** What is kept of jobs besides what they said: shown, labelled, removed, and watched. */
@@ -103,11 +111,7 @@ export class Records {
   }
 
   /** What changed since a cursor, as much of it as one answer has room for, as soon as there is something. */
-  async changes(
-    cursor: string | undefined,
-    filter: JobFilter | undefined,
-    signal: AbortSignal,
-  ): Promise<JobChanges> {
+  async changes({ cursor, filter, viewer }: ChangesQuery, signal: AbortSignal): Promise<JobChanges> {
     const nothing = { cursor: this.#options.changes.cursor(), isReset: false, changed: [], removed: [] };
     if (cursor === undefined) return nothing;
     const changes = await this.#options.changes.since(cursor, signal);
@@ -119,7 +123,7 @@ export class Records {
     for (const { id, revision: at } of changes) {
       const job = this.#options.find(id);
       if (job === undefined) removed.push(id);
-      else {
+      else if (isVisible(job.start, viewer)) {
         const summary = this.#options.summarize(job);
         bytes += JSON.stringify(summary).length;
         if (changed.length > 0 && bytes > PAGE_BYTES) break; // the rest is told when it is asked for

@@ -2,6 +2,7 @@ import type { Program } from "../../commands/define.ts";
 import { findStart, removeLedger, type StartRecord } from "../../ledger/start.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { HolderId, JobId, KeeperId } from "../../protocol/id.ts";
+import { type Identity, isVisible } from "../auth/identity.ts";
 import type { KeeperLink, KnownKeeper } from "../keepers/keeper-link.ts";
 import { Job } from "./job.ts";
 import { Keys } from "./keys.ts";
@@ -14,7 +15,7 @@ export interface JobRequest {
   readonly job: JobId;
   readonly holder: HolderId | undefined;
   readonly command: string;
-  readonly owner: string;
+  readonly identity: Identity;
   readonly program: Program;
 }
 
@@ -52,9 +53,13 @@ export class Starter {
     const { job: id } = request;
     const { register } = this.#options;
     const known = this.#starting.get(id);
-    if (known !== undefined) return known.catch(() => this.start(request));
+    if (known !== undefined)
+      return known.then(
+        (job) => checkVisible(job, request),
+        () => this.start(request),
+      );
     const existing = register.find(id);
-    if (existing !== undefined) return existing;
+    if (existing !== undefined) return checkVisible(existing, request);
     if (register.index.wasRemoved(id))
       throw new AppError(
         "not_found",
@@ -87,7 +92,8 @@ export class Starter {
 
   /** The job that has the request's key already, if it has one. */
   #startKeyed(request: JobRequest): Promise<Job> {
-    const { owner, command, program } = request;
+    const { identity, command, program } = request;
+    const { owner } = identity;
     const { key } = program.terms;
     if (key === undefined) return this.#start(request);
     const { argv, cwd } = program;
@@ -123,8 +129,9 @@ export class Starter {
     }
   }
 
-  #toStart({ job, command, owner, program }: JobRequest): Omit<StartRecord, "keeper"> {
+  #toStart({ job, command, identity, program }: JobRequest): Omit<StartRecord, "keeper"> {
     const { argv, cwd, env, merge, keepBytes, terms } = program;
+    const { owner, chain: via } = identity;
     return {
       format: 1,
       job,
@@ -134,6 +141,7 @@ export class Starter {
       cwd,
       envNames: Object.keys(env).sort(),
       owner,
+      ...(via.length > 0 && { via: [...via] }),
       merge,
       ...(keepBytes !== undefined && { keepBytes }),
       startedAt: new Date().toISOString(),
@@ -181,4 +189,10 @@ export class Starter {
     this.#options.onBegun(job, isGone);
     return job;
   }
+}
+
+/** Throws `already_exists` where an id that somebody made up is a job's that he may not see. */
+function checkVisible(job: Job, { job: id, identity }: JobRequest): Job {
+  if (isVisible(job.start, identity)) return job;
+  throw new AppError("already_exists", `Cannot start job ${id}: there is one of that id`);
 }

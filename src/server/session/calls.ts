@@ -13,10 +13,10 @@ import {
 } from "../../protocol/limits.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
-import { demand, type Permissions } from "../permission.ts";
 import { CallInput } from "./call-input.ts";
 import { CallOutput } from "./call-output.ts";
 import type { CallStreams } from "./channels.ts";
@@ -25,8 +25,7 @@ import type { CallStreams } from "./channels.ts";
 const MAX_BUSY = 5;
 
 export interface CallsOptions {
-  readonly owner: string;
-  readonly permissions: Permissions;
+  readonly identity: Identity;
   readonly jobs: Jobs;
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
@@ -103,12 +102,12 @@ export class Calls implements CallStreams {
     { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE }: Call,
     running: Running,
   ) {
-    const { owner, permissions, jobs, catalogue, toContext } = this.#options;
+    const { identity, jobs, catalogue, toContext } = this.#options;
     const { signal } = running.controller;
     const command = catalogue.get(name);
-    demand(permissions, [command.permission], `call "${command.name}"`);
+    const role = identity.grants.demandCommand(command);
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
-    const context = toContext({ owner, workspace, signal, input: running.input ?? NOTHING });
+    const context = toContext({ identity, role, workspace, signal, input: running.input ?? NOTHING });
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
       // The one place where a command's types are not known: its own schema has just checked the input.
@@ -123,7 +122,7 @@ export class Calls implements CallStreams {
       job,
       holder: output?.holder,
       command: command.name,
-      owner,
+      identity,
       program,
     });
     return { type: "accepted", call, job: start.job, number: start.number } as const;

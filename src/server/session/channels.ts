@@ -6,9 +6,9 @@ import { AppError, toErrorBody } from "../../protocol/error.ts";
 import { Flight } from "../../protocol/flight.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
-import { demand, type Permissions } from "../permission.ts";
 import type { CallInput } from "./call-input.ts";
 import type { CallOutput } from "./call-output.ts";
 import { EventChannel } from "./event-channel.ts";
@@ -29,7 +29,7 @@ export interface Line {
 
 export interface ChannelsOptions {
   readonly state: string;
-  readonly permissions: Permissions;
+  readonly identity: Identity;
   readonly jobs: Jobs;
   readonly log: Log;
   /** The connection at the moment. */
@@ -86,7 +86,7 @@ export class Channels {
     this.#channels.set(id, channel);
     this.#startAttaching(id, job, (found) => {
       // Whoever may run programs may read what they say.
-      demand(this.#options.permissions, ["read", "exec"], `read job ${job}`);
+      this.#options.identity.grants.demand(["read", "exec"], `read job ${job}`);
       channel.attach(found);
     });
   }
@@ -95,7 +95,7 @@ export class Channels {
   openInput({ channel: id, job, writer }: OpenInput): void {
     const channel = this.#createInput(id);
     this.#startAttaching(id, job, (found) => {
-      demand(this.#options.permissions, ["exec"], `write to job ${job}`);
+      this.#options.identity.grants.demand(["exec"], `write to job ${job}`);
       // Not if it was closed meanwhile.
       if (this.#channels.get(id) === channel) channel.attach(toJobSink(found, writer));
     });
@@ -228,8 +228,9 @@ export class Channels {
 
   /** Runs by itself: the job may be one that is just being started. */
   #startAttaching(id: number, jobId: JobId, attach: (job: Job) => void): void {
-    this.#options.jobs
-      .findSoon(jobId)
+    const { jobs, identity } = this.#options;
+    jobs
+      .findSoon(jobId, identity)
       .then((job) => {
         if (job === undefined)
           throw new AppError("not_found", `Cannot open job ${jobId}: there is none of that id`);

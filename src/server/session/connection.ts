@@ -7,6 +7,7 @@ import { AppError, toErrorBody } from "../../protocol/error.ts";
 import { heartbeat } from "../../protocol/heartbeat.ts";
 import type { Hello } from "../../protocol/hello.ts";
 import { HEARTBEAT_PATIENCE, HELLO_TIMEOUT } from "../../protocol/limits.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Session } from "./session.ts";
 
 /** The far end of a connection. */
@@ -19,10 +20,10 @@ export interface Peer {
 }
 
 export interface ConnectionOptions {
-  readonly owner: string;
+  readonly identity: Identity;
   readonly log: Log;
   /** The session that a client's greeting asks for. Throws why it cannot have one. */
-  readonly openSession: (hello: Hello, owner: string) => Session;
+  readonly openSession: (hello: Hello) => Session;
 }
 
 /** One connection of a client, which greets, is attached to its session, and ends when either side falls silent. */
@@ -110,7 +111,8 @@ export class Connection {
   /** Ends the connection for a reason that the client is told. Its session waits for another if that could do better. */
   fail(error: unknown): void {
     if (!this.isOpen) return;
-    const { log, owner } = this.#options;
+    const { log, identity } = this.#options;
+    const { owner } = identity;
     const body = toErrorBody(error);
     if (error instanceof AppError)
       log.info("connection closed", { owner, code: body.code, message: body.message });
@@ -130,7 +132,7 @@ export class Connection {
 
   #greet(hello: Hello): void {
     if (this.#session !== undefined) throw new AppError("protocol_error", "Cannot accept a second hello");
-    this.#session = this.#options.openSession(hello, this.#options.owner);
+    this.#session = this.#options.openSession(hello);
     this.#helloTimer[Symbol.dispose]();
     this.#session.attach(this, hello);
   }

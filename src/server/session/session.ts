@@ -1,4 +1,4 @@
-import { timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import * as v from "valibot";
 import { after } from "../../lib/abort.ts";
 import { describeError } from "../../lib/log.ts";
@@ -20,7 +20,7 @@ import {
 } from "../../protocol/limits.ts";
 import { Inbox, Outbox } from "../../protocol/reliable.ts";
 import { isPrivate, type WorkspaceName } from "../../protocol/workspace.ts";
-import { createToken } from "../auth.ts";
+import { type Identity, isSameLogin } from "../auth/identity.ts";
 import type { Workspaces } from "../workspaces/workspaces.ts";
 import { Calls, type CallsOptions } from "./calls.ts";
 import { Channels, type ChannelsOptions } from "./channels.ts";
@@ -82,20 +82,23 @@ export class Session {
   }
 
   /** Whether somebody may attach to it: its owner, with what he was given last or what he had before that. */
-  isOwnedBy(owner: string, proof: Proof): boolean {
-    if (owner !== this.#options.owner) return false;
+  isOwnedBy(identity: Identity, proof: Proof): boolean {
+    if (!isSameLogin(identity, this.#options.identity)) return false;
     return [this.#offered, this.#proven].some((known) => known !== undefined && isSame(known, proof));
   }
 
   /** Goes on over this connection; an older one is closed. Throws `protocol_error`. */
   attach(connection: Connection, { heartbeat, received, resume, workspace }: Hello): void {
-    const { log, owner, version, boot, grace } = this.#options;
+    const { log, identity, version, boot, grace } = this.#options;
     const isResumed = resume !== undefined && resume.session === this.id;
     this.#expiry?.[Symbol.dispose]();
     this.#replace(connection);
     if (workspace !== undefined) this.#holdWorkspace(workspace);
     if (isResumed) this.#proven = { generation: resume.generation, token: resume.token };
-    this.#offered = { generation: this.#offered.generation + 1, token: createToken() };
+    this.#offered = {
+      generation: this.#offered.generation + 1,
+      token: randomBytes(32).toString("base64url"),
+    };
     const every = Math.max(MIN_HEARTBEAT_INTERVAL, Math.min(heartbeat, HEARTBEAT_INTERVAL));
     connection.send({
       type: "welcome",
@@ -116,7 +119,11 @@ export class Session {
     });
     connection.startHeartbeat(every, () => this.#toBeat());
     if (isResumed) this.#resend(received);
-    log.debug("session attached", { owner, session: this.id, generation: this.#offered.generation });
+    log.debug("session attached", {
+      owner: identity.owner,
+      session: this.id,
+      generation: this.#offered.generation,
+    });
   }
 
   /** The connection is gone; if it was the current one, another may come within the grace. */
@@ -171,14 +178,14 @@ export class Session {
   /** The one that was made up for this session is kept as long as that, however long nobody calls. */
   #holdWorkspace(name: WorkspaceName): void {
     if (this.#ended || this.#workspace !== undefined || !isPrivate(name)) return;
-    this.#workspace = { name, hold: this.#options.workspaces.hold(this.#options.owner, name) };
+    this.#workspace = { name, hold: this.#options.workspaces.hold(this.#options.identity.owner, name) };
   }
 
   #dropWorkspace(forGood: boolean): void {
     if (this.#workspace === undefined) return;
     const { name, hold } = this.#workspace;
     hold[Symbol.dispose]();
-    if (forGood) this.#options.workspaces.discard(this.#options.owner, name);
+    if (forGood) this.#options.workspaces.discard(this.#options.identity.owner, name);
   }
 
   #replace(connection: Connection): void {
@@ -235,9 +242,9 @@ export class Session {
 
   /** Of a job that is just being started, once it has been. Who has no such job, or one without a terminal, changes nothing. */
   #startResizing({ job: id, columns, rows }: Extract<ClientFrame, { type: "resize" }>): void {
-    const { jobs, log } = this.#options;
+    const { jobs, log, identity } = this.#options;
     jobs
-      .findSoon(id)
+      .findSoon(id, identity)
       .then((job) => job?.keeper?.send({ type: "resize", job: job.start.job, columns, rows }))
       .catch((error: unknown) => log.error("resize failed", { job: id, error: describeError(error) }));
   }

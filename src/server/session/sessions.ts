@@ -3,13 +3,10 @@ import { AppError } from "../../protocol/error.ts";
 import { type Hello, PROTOCOL_VERSION } from "../../protocol/hello.ts";
 import type { SessionId } from "../../protocol/id.ts";
 import { MAX_DESERTED_SESSIONS } from "../../protocol/limits.ts";
-import { findPermissions } from "../auth.ts";
+import type { Identity } from "../auth/identity.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
-export interface SessionsOptions extends Omit<
-  SessionOptions,
-  "owner" | "permissions" | "onDeserted" | "onEnd"
-> {
+export interface SessionsOptions extends Omit<SessionOptions, "identity" | "onDeserted" | "onEnd"> {
   readonly log: Log;
 }
 
@@ -32,7 +29,7 @@ export class Sessions {
    * The session that a client goes on with, or a new one: also for a client whose session is gone, who sees that by the
    * new one's id, and for one who cannot prove that a session is his. Throws `unsupported_version`.
    */
-  open({ version, resume }: Hello, owner: string): Session {
+  open({ version, resume }: Hello, identity: Identity): Session {
     if (version.major !== PROTOCOL_VERSION.major) {
       throw new AppError(
         "unsupported_version",
@@ -40,11 +37,11 @@ export class Sessions {
       );
     }
     const known = resume && this.#sessions.get(resume.session);
-    if (resume !== undefined && known?.isOwnedBy(owner, resume)) {
+    if (resume !== undefined && known?.isOwnedBy(identity, resume)) {
       this.#deserted.delete(known);
       return known;
     }
-    return this.#create(owner);
+    return this.#create(identity);
   }
 
   /** Ends every session for the same reason. */
@@ -52,11 +49,10 @@ export class Sessions {
     for (const session of [...this.#sessions.values()]) session.end(false, reason);
   }
 
-  #create(owner: string): Session {
+  #create(identity: Identity): Session {
     const session = new Session({
       ...this.#options,
-      owner,
-      permissions: findPermissions(owner),
+      identity,
       onDeserted: () => this.#desert(session),
       onEnd: () => {
         this.#sessions.delete(session.id);

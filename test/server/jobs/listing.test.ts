@@ -18,6 +18,7 @@ function createShelf(count: number, argv: string[] = ["true"]): Shelf {
       return all.slice(Math.max(0, end - limit), end).reverse();
     },
     toJob: ({ start }) => new Job(start, undefined, { next: 0, position: 0 }),
+    isVisible: () => true,
     summarize: ({ start: { job: id, number, command, argv, cwd, owner, startedAt } }) => ({
       ...{ id, number, command, argv, cwd, owner, startedAt },
       state: "closed",

@@ -11,6 +11,7 @@ import { JobIndex } from "../../../src/server/jobs/job-index.ts";
 import { cut, Records } from "../../../src/server/jobs/records.ts";
 import { openDirectory } from "../../support/directory.ts";
 import { SOME_EXIT } from "../../support/packets.ts";
+import { createIdentity } from "../../support/identity.ts";
 import { createStart } from "../../support/start.ts";
 
 const never = new AbortController().signal;
@@ -114,13 +115,14 @@ describe("Records", () => {
 
   test("changes() tells in parts what is more than one answer has room for, and of what was removed", async () => {
     using world = setup();
+    const viewer = createIdentity();
     const before = world.changes.cursor();
     const jobs = [1, 2, 3, 4].map((number) => world.create(number, number === 4).job);
     for (const job of jobs) world.changes.note(job.start.job);
     await world.records.remove(jobs.slice(3));
     const seen: number[] = [];
     for (let cursor = before; seen.length < 3;) {
-      const answer = await world.records.changes(cursor, { states: ["running"] }, never);
+      const answer = await world.records.changes({ cursor, filter: { states: ["running"] }, viewer }, never);
       expect(JSON.stringify(answer).length).toBeLessThan(64 * 1024);
       expect(answer.changed.every(({ isMeant }) => isMeant)).toBe(true);
       seen.push(...answer.changed.map(({ job }) => job.number));
@@ -128,7 +130,9 @@ describe("Records", () => {
       if (seen.length === 3) expect(answer.removed).toEqual([jobs[3]?.start.job as never]);
     }
     expect(seen).toEqual([1, 2, 3]);
-    expect(await world.records.changes("nonsense", undefined, never)).toMatchObject({
+    expect(
+      await world.records.changes({ cursor: "nonsense", filter: undefined, viewer }, never),
+    ).toMatchObject({
       isReset: true,
       changed: [],
     });

@@ -1,20 +1,21 @@
 import { describe, expect, test } from "bun:test";
-import type { Permission } from "../../../src/commands/define.ts";
 import type { CommandContext } from "../../../src/commands/context.ts";
-import { findCommand } from "../../../src/commands/index.ts";
+import { listCommands } from "../../../src/commands/index.ts";
 import type { ServerMessage } from "../../../src/protocol/control.ts";
 import type { JobId } from "../../../src/protocol/id.ts";
 import { toValue } from "../../../src/protocol/value.ts";
-import { findPermissions } from "../../../src/server/auth.ts";
+import type { Identity } from "../../../src/server/auth/identity.ts";
+import { ADMIN } from "../../../src/server/auth/role.ts";
 import { Catalogue } from "../../../src/server/catalogue.ts";
 import type { Jobs } from "../../../src/server/jobs/jobs.ts";
 import { Calls } from "../../../src/server/session/calls.ts";
 import { eventually } from "../../support/eventually.ts";
+import { createCaller, createIdentity } from "../../support/identity.ts";
 
 const log = { error() {}, warn() {}, info() {}, debug() {} };
 
-/** Calls of somebody who may do so much. What a command would do is told instead. */
-function setup(permissions: ReadonlySet<Permission>) {
+/** Calls of somebody. What a command would do is told instead. */
+function setup(identity: Identity) {
   const answers: ServerMessage[] = [];
   const reached: string[] = [];
   const access = (room: string) =>
@@ -22,8 +23,7 @@ function setup(permissions: ReadonlySet<Permission>) {
   const jobs = access("jobs");
   const context = { jobs, machine: access("machine"), server: access("server") };
   const calls = new Calls({
-    owner: "somebody",
-    permissions,
+    identity,
     jobs: jobs as Jobs,
     log,
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
@@ -56,7 +56,7 @@ describe("A caller without a permission", () => {
 
   test.each(cases)("%s is refused %s, which does nothing", async (permission, command, input) => {
     const others = (["read", "write", "exec", "control", "power"] as const).filter((p) => p !== permission);
-    const { call, reached } = setup(new Set(others));
+    const { call, reached } = setup(createCaller(...others));
     expect(await call(command, input, crypto.randomUUID())).toMatchObject({
       type: "failed",
       error: {
@@ -69,29 +69,28 @@ describe("A caller without a permission", () => {
   });
 
   test("is refused before the input is looked at, under any spelling of the name", async () => {
-    const { call } = setup(new Set(["exec"]));
+    const { call } = setup(createCaller("exec"));
     expect(await call("job_show", { nonsense: 1 })).toMatchObject({ error: { code: "forbidden" } });
   });
 
   test("may still do what the others are for", async () => {
-    const { call } = setup(new Set(["read"]));
+    const { call } = setup(createCaller("read"));
     expect(await call("ping", {})).toMatchObject({ type: "result" });
   });
 
   test("of whom nothing is known may do nothing at all", async () => {
-    const { call } = setup(findPermissions("stranger"));
+    const { call } = setup(createIdentity({ roles: [] }));
     expect(await call("ping", {})).toMatchObject({ type: "failed", error: { code: "forbidden" } });
   });
 });
 
-test("The holder of the server's own token may do everything", async () => {
-  const { call } = setup(findPermissions("local"));
+test("An admin may do everything", async () => {
+  const { call } = setup(createIdentity());
   expect(await call("ping", {})).toMatchObject({ type: "result" });
-  const needed = ["exec", "jobs", "kill", "ping"].map((name) => findCommand(name)?.permission);
-  for (const permission of needed) expect(findPermissions("local").has(permission ?? "power")).toBe(true);
+  for (const { permission } of listCommands()) expect(ADMIN.permissions.has(permission)).toBe(true);
 });
 
 test("A name that no command has is unknown, whatever the caller may do", async () => {
-  const { call } = setup(new Set());
+  const { call } = setup(createCaller());
   expect(await call("no-such", {})).toMatchObject({ type: "failed", error: { code: "unknown_command" } });
 });
