@@ -10,6 +10,7 @@ export const CLOSE = {
   restarting: 1012,
   internal: 1011,
   protocolError: 4400,
+  unauthenticated: 4401,
   sequenceGap: 4409,
   helloTimeout: 4408,
   sessionReplaced: 4410,
@@ -24,6 +25,8 @@ export function toCloseCode(code: ErrorCode): CloseCode {
   switch (code) {
     case "protocol_error":
       return CLOSE.protocolError;
+    case "unauthenticated":
+      return CLOSE.unauthenticated;
     case "sequence_gap":
       return CLOSE.sequenceGap;
     case "timed_out":

@@ -9,6 +9,7 @@ export const ErrorCode = v.picklist([
   "ambiguous",
   "already_exists",
   "unauthenticated",
+  "untrusted",
   "forbidden",
   "too_many",
   "input_closed",

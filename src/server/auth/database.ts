@@ -1,0 +1,75 @@
+import { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import * as v from "valibot";
+import { isDiskFull } from "../../lib/disk.ts";
+import { AppError } from "../../protocol/error.ts";
+
+const SCHEMA_VERSION = 1;
+
+/** Milliseconds that another process, such as `farhandd token`, may be writing. */
+const BUSY_TIMEOUT = 2_000;
+
+/**
+ * Opens `auth.db`, which the server and the verbs of its administrator share, and makes it if it is missing. What it holds is
+ * written nowhere else, so every commit is on the disk before it returns. Throws `state_unusable`; what is there is left as it is.
+ */
+export function openAuthDatabase(path: string): Database {
+  let database: Database | undefined;
+  const exists = existsSync(path);
+  try {
+    database = new Database(path, { create: true });
+    database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
+    const version = findVersion(database);
+    if (version > SCHEMA_VERSION)
+      throw refused(path, `a newer farhandd wrote it (schema ${version}); use that version`);
+    database.run("PRAGMA journal_mode = WAL");
+    database.run("PRAGMA synchronous = FULL");
+    if (version === 0) createTables(database);
+    return database;
+  } catch (error) {
+    database?.close();
+    if (error instanceof AppError || !(error instanceof Error)) throw error;
+    if (isDiskFull(error)) throw refused(path, "its disk is full; make room", error);
+    const advice = exists
+      ? "; put back a copy of it, or remove it, which makes every token and password invalid"
+      : "";
+    throw refused(path, `${error.message}${advice}`, error);
+  }
+}
+
+function findVersion(database: Database): number {
+  return v.parse(v.object({ user_version: v.number() }), database.query("PRAGMA user_version").get())
+    .user_version;
+}
+
+function refused(path: string, why: string, cause?: unknown): AppError {
+  return new AppError("state_unusable", `Cannot open "${path}": ${why}`, { cause });
+}
+
+/** Moments are milliseconds since 1970. Two processes may come here at once: the second finds it done. */
+function createTables(database: Database): void {
+  database
+    .transaction(() => {
+      if (findVersion(database) > 0) return;
+      // `key`: the public one. `roles`: JSON. `expires` is null for never, `used` for not yet.
+      database.run(
+        `CREATE TABLE tokens (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, user TEXT NOT NULL, roles TEXT NOT NULL,
+         key BLOB NOT NULL, created INTEGER NOT NULL, expires INTEGER, used INTEGER, source TEXT) STRICT`,
+      );
+      // `hash`: argon2id, in its own notation.
+      database.run(
+        "CREATE TABLE users (name TEXT PRIMARY KEY, hash TEXT NOT NULL, roles TEXT NOT NULL, created INTEGER NOT NULL) STRICT",
+      );
+      // `digest`: SHA-256 of the secret in the line. `lifetime`: of the token that it is traded for, in milliseconds.
+      database.run(
+        `CREATE TABLE invites (digest BLOB PRIMARY KEY, user TEXT NOT NULL, roles TEXT NOT NULL, expires INTEGER NOT NULL,
+         lifetime INTEGER) STRICT`,
+      );
+      // `link`: the public key of a narrowed token's link that says how often it may be used, in base64url.
+      database.run(
+        "CREATE TABLE uses (link TEXT PRIMARY KEY, count INTEGER NOT NULL, last INTEGER NOT NULL) STRICT",
+      );
+      database.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+    })
+    .immediate();
+}
