@@ -46,6 +46,8 @@ export interface ServerConfig {
   /** Undefined for the default: port 9922 on 127.0.0.1, and on ::1 where there is IPv6. */
   readonly listen: readonly ListenAddress[] | undefined;
   readonly state: string;
+  /** The file that it was read from, absolute. */
+  readonly file: string | undefined;
   /** Milliseconds that a session is kept without a connection, and a job's hold without its client. */
   readonly grace: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -68,6 +70,7 @@ export function readConfig(
   return {
     listen: listen?.map(parseListen),
     state: state === undefined ? defaultState(env) : resolve(state),
+    file: path && resolve(path),
     grace: file.session?.grace ?? HOLD_GRACE,
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",

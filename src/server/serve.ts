@@ -23,6 +23,7 @@ import { listen } from "./listener.ts";
 import { Machine } from "./machine/machine.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
+import { toOwnFiles } from "./own-files.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
@@ -178,7 +179,7 @@ function admitClients(
     toContext: createContexts({
       jobs,
       workspaces,
-      files: new Files({ umask }),
+      files: new Files({ umask, own: () => toOwnFiles(config) }),
       machine,
       catalogue,
       close: (request, { owner }) => shutdown.close(request, owner),

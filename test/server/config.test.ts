@@ -44,6 +44,7 @@ describe("readConfig()", () => {
     expect(readConfig(noFlags, home)).toEqual({
       listen: undefined,
       state: "/state",
+      file: undefined,
       grace: 120_000,
       logLevel: "info",
       logFormat: "text",
@@ -59,6 +60,7 @@ describe("readConfig()", () => {
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
       listen: [{ host: "127.0.0.1", port: 1 }],
       state: "/elsewhere",
+      file: world.path,
       grace: 5_000,
       logLevel: "debug",
       logFormat: "json",
