@@ -18,7 +18,7 @@ const state: ArgsDef = {
   config: {
     type: "string",
     valueHint: "file",
-    description: "Configuration in TOML: listen, state, session.grace, log.level, log.format, retention",
+    description: "Configuration in TOML: listen, state, session.grace, log.level, log.format, retention, roles",
   },
 };
 const serving: ArgsDef = {

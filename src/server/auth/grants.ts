@@ -1,7 +1,7 @@
 import type { Permission } from "../../commands/define.ts";
-import { Glob } from "../../lib/glob.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Restriction } from "../../protocol/restriction.ts";
+import { matchesAny } from "./pattern.ts";
 import type { Role } from "./role.ts";
 
 /** What is checked of a command, before its input is. */
@@ -52,8 +52,4 @@ function refuse(what: string, permission: Permission): AppError {
   return new AppError("forbidden", `Cannot ${what}: you lack the permission "${permission}"`, {
     details: { permission },
   });
-}
-
-function matchesAny(globs: readonly string[], name: string): boolean {
-  return globs.some((glob) => new Glob(Buffer.from(glob)).matches(Buffer.from(name)));
 }

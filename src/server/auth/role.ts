@@ -10,12 +10,23 @@ export interface RoleLimits {
   readonly time?: number | undefined;
 }
 
+/** Every permission that there is, the least harmful first. */
+export const PERMISSIONS = [
+  "read",
+  "write",
+  "exec",
+  "control",
+  "power",
+] as const satisfies readonly Permission[];
+
 /** What somebody may do. Nothing is allowed that it does not say. */
 export interface Role {
   readonly name: string;
   readonly permissions: ReadonlySet<Permission>;
   /** Globs of the names of commands; undefined for all that the permissions allow. */
   readonly commands: readonly string[] | undefined;
+  /** Globs of names of servers; elsewhere it has no permissions. Undefined for everywhere. */
+  readonly hosts: readonly string[] | undefined;
   /** Directories in which it works; undefined for everywhere, which takes `exec`. */
   readonly roots: readonly string[] | undefined;
   /** The user, or `user:group`, whom its programs run as, and its files are touched as; undefined for the server's own. */
@@ -29,6 +40,7 @@ export interface Role {
 
 const PLAIN = {
   commands: undefined,
+  hosts: undefined,
   roots: undefined,
   runAs: undefined,
   environment: undefined,
@@ -39,7 +51,7 @@ const PLAIN = {
 export const ADMIN: Role = {
   ...PLAIN,
   name: "admin",
-  permissions: new Set<Permission>(["read", "write", "exec", "control", "power"]),
+  permissions: new Set<Permission>(PERMISSIONS),
   seesAllJobs: true,
 };
 
