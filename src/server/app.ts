@@ -26,7 +26,8 @@ export interface AppOptions {
   readonly isReady: () => boolean;
   /** Whether nothing new is accepted any more. */
   readonly isStopping: () => boolean;
-  readonly status: () => ServerStatus;
+  /** Throws `forbidden`. */
+  readonly status: (identity: Identity) => ServerStatus;
   /** Stops the server on somebody's behalf; resolves when what it should do first is done. Throws `forbidden`. */
   readonly stop: (request: StopRequest, identity: Identity) => Promise<StopReport>;
   /** Lets a request's answer take as long as it may need. */
@@ -97,7 +98,7 @@ export function createApp({
     if (upgrade(context.req.raw, context.get("identity"))) return new Response(null);
     return refuse(context, 400, "protocol_error", "Cannot open a channel: the upgrade is malformed");
   });
-  app.get("/v1/status", (context) => context.json(status()));
+  app.get("/v1/status", (context) => context.json(status(context.get("identity"))));
   app.post("/v1/stop", async (context) => {
     const request = v.safeParse(StopRequest, await context.req.json().catch(() => ({})));
     if (!request.success)

@@ -9,7 +9,9 @@ import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
 import type { Identity } from "./auth/identity.ts";
+import { openAuthDatabase } from "./auth/database.ts";
 import { openLocalToken } from "./auth/local.ts";
+import { Uses } from "./auth/uses.ts";
 import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
@@ -160,6 +162,7 @@ function admitClients(
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
   const { token, authenticate } = openLocalToken();
+  const uses = new Uses(stack.use(openAuthDatabase(join(state, "auth.db"))), () => Date.now());
   const connections = new Set<Connection>();
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
@@ -175,13 +178,14 @@ function admitClients(
     grace,
     workspaces,
     catalogue,
+    uses,
     toContext: createContexts({
       jobs,
       workspaces,
       files: new Files({ umask }),
       machine,
       catalogue,
-      close: (request, { owner }) => shutdown.close(request, owner),
+      close: (request, identity) => shutdown.close(request, identity),
     }),
   });
   const status = (): ServerStatus => ({
@@ -202,10 +206,15 @@ function admitClients(
         authenticate,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status,
-        stop: async (request, { grants, owner }) => {
-          grants.demand(["control"], "stop the server");
-          return await shutdown.stop(request, owner);
+        status: ({ grants }) => {
+          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+          return status();
+        },
+        stop: async (request, identity) => {
+          const { grants, chain } = identity;
+          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
+          uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          return await shutdown.stop(request, identity);
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
       },

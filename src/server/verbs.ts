@@ -18,7 +18,8 @@ const state: ArgsDef = {
   config: {
     type: "string",
     valueHint: "file",
-    description: "Configuration in TOML: listen, state, session.grace, log.level, log.format, retention, roles",
+    description:
+      "Configuration in TOML: listen, state, session.grace, log.level, log.format, retention, roles",
   },
 };
 const serving: ArgsDef = {

@@ -20,13 +20,34 @@ export function isSameLogin(one: Identity, other: Identity): boolean {
   return a === b;
 }
 
+/** Which jobs somebody may see: those of an owner, and of them those that were started with a link's token. */
+export interface Scope {
+  readonly owner: string;
+  readonly link: string | undefined;
+}
+
+/** Undefined for all. */
+export function toScope({ owner, chain, grants }: Identity): Scope | undefined {
+  return grants.seesAllJobs ? undefined : { owner, link: chain.at(-1) };
+}
+
+/**
+ * Whose workspaces somebody has. They decide where and with which variables programs run, so that whoever may not run what he
+ * likes has some of his own, and so has each token that was narrowed, with all that are made from it.
+ */
+export function toTenant({ owner, token, chain, grants }: Identity): string {
+  const [link] = chain;
+  if (link !== undefined) return `${owner}/${token}/${link}`;
+  return grants.isFree ? owner : `${owner}/${token}`;
+}
+
 /** Whether a job may be seen by somebody. One that may not is answered as one that there is not. */
-export function isVisible(
-  job: Pick<StartRecord, "owner" | "via">,
-  { owner, chain, grants }: Identity,
-): boolean {
-  if (grants.seesAllJobs) return true;
-  if (job.owner !== owner) return false;
-  const last = chain.at(-1);
-  return last === undefined || (job.via ?? []).includes(last);
+export function isVisible(job: Pick<StartRecord, "owner" | "via">, viewer: Identity): boolean {
+  const scope = toScope(viewer);
+  return scope === undefined || isWithin(job, scope);
+}
+
+/** Whether a job is one of these. */
+export function isWithin({ owner, via = [] }: Pick<StartRecord, "owner" | "via">, scope: Scope): boolean {
+  return owner === scope.owner && (scope.link === undefined || via.includes(scope.link));
 }

@@ -17,12 +17,14 @@ export function openLocalToken(): { readonly token: string; readonly authenticat
       const found = presented === undefined ? undefined : findToken(presented);
       const chain = found?.id === token.id ? findChain(found, key) : undefined;
       if (chain === undefined) return undefined;
+      const grants = new Grants([ADMIN], chain.restrictions);
+      if (grants.expires !== undefined && Date.now() >= grants.expires) return undefined;
       return {
         owner: "local",
         token: "local",
         chain: chain.keys.map((key) => key.toString("base64url")),
         source,
-        grants: new Grants([ADMIN], chain.restrictions),
+        grants,
       };
     },
   };
