@@ -6,10 +6,11 @@ import { readBootId } from "../process/boot.ts";
 import { openLibc } from "../process/libc.ts";
 import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
+import type { Hello } from "../protocol/hello.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
+import { openDoor } from "./auth/door.ts";
 import type { Identity } from "./auth/identity.ts";
-import { openLocalToken } from "./auth/local.ts";
 import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
@@ -159,8 +160,8 @@ function admitClients(
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
-  const { token, authenticate } = openLocalToken();
   const connections = new Set<Connection>();
+  const door = stack.use(openDoor({ state, config, log, now: () => Date.now() }));
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -191,15 +192,19 @@ function admitClients(
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
-  const openConnection = (peer: Peer, identity: Identity) =>
-    new Connection(peer, { identity, log, openSession: (hello) => sessions.open(hello, identity) });
+  const openConnection = (peer: Peer, identity: Identity) => {
+    const openSession = (hello: Hello) => sessions.open(hello, identity);
+    const connection = new Connection(peer, { identity, log, openSession });
+    if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
+    return connection;
+  };
   const listener = stack.use(
     listen(config.listen, {
       log,
       openConnection,
       connections,
       app: {
-        authenticate,
+        ...door.app,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status,
@@ -212,7 +217,15 @@ function admitClients(
     }),
   );
   const [first = ""] = listener.addresses;
-  stack.use(leaveLocalServer(state, { url: `http://${first}`, token, pid: process.pid, version }));
+  stack.use(
+    leaveLocalServer(state, { url: `http://${first}`, token: door.localToken, pid: process.pid, version }),
+  );
+  stack.use(
+    door.watch((isOver) => {
+      for (const connection of [...connections]) if (isOver(connection.identity)) connection.fail(gone());
+      sessions.endAll(gone(), isOver);
+    }),
+  );
   log.info("listening", { addresses: listener.addresses, state });
   return {
     dismiss(reason) {
@@ -220,6 +233,13 @@ function admitClients(
       sessions.endAll(reason);
     },
   };
+}
+
+function gone(): AppError {
+  return new AppError(
+    "unauthenticated",
+    "Your token is not valid any more: it was revoked, or its time is over",
+  );
 }
 
 /** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */
