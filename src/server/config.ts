@@ -7,6 +7,7 @@ import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
+import { AuthTable, type AuthSettings, toAuthSettings } from "./auth/settings.ts";
 import { type Roles, RolesTable, toRoles } from "./auth/roles.ts";
 import {
   type RetentionFlags,
@@ -32,6 +33,7 @@ const ConfigFile = v.strictObject({
     }),
   ),
   retention: v.optional(RetentionTable),
+  auth: v.optional(AuthTable),
   roles: v.optional(RolesTable),
 });
 
@@ -54,6 +56,7 @@ export interface ServerConfig {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: (typeof LOG_FORMATS)[number];
   readonly retention: RetentionLimits;
+  readonly auth: AuthSettings;
   readonly roles: Roles;
 }
 export type ListenAddress = ReturnType<typeof parseListen>;
@@ -76,6 +79,7 @@ export function readConfig(
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),
+    auth: toAuthSettings(file.auth),
     roles: toRoles(file.roles ?? {}, findPlace(), (key, why) => refused(path ?? "", `at "${key}": ${why}`)),
   };
 }

@@ -52,9 +52,20 @@ export class Grants {
     return !this.isNarrowed && this.#roles.some(({ seesAllJobs }) => seesAllJobs);
   }
 
-  /** Whether any of his roles lets him run whatever he likes, so that nothing here could hold him. */
-  get isFree(): boolean {
-    return this.#roles.some((role) => this.isFreeAs(role));
+  /** The first of his roles that lets him run whatever he likes, so that nothing here could hold him. */
+  get freeRole(): Role | undefined {
+    return this.#roles.find((role) => this.isFreeAs(role));
+  }
+
+  /**
+   * Whether he may give input to a job that was started in a role of this name: what it does with that, he does. Who is not
+   * free as the server is, has to have that role.
+   */
+  mayFeed(role: string | undefined): boolean {
+    return (
+      this.#roles.some((one) => this.isFreeAs(one) && one.runAs === undefined) ||
+      this.#roles.some(({ name }) => name === role)
+    );
   }
 
   /** When the first of his token's links ends, in milliseconds since 1970; undefined for never. */

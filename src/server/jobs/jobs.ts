@@ -10,7 +10,7 @@ import { ProcessTable } from "../../process/table.ts";
 import { AppError } from "../../protocol/error.ts";
 import { JobId, type KeeperId } from "../../protocol/id.ts";
 import type { JobName, JobSummary, ProcessIdentity } from "../../protocol/job.ts";
-import { type Identity, isVisible } from "../auth/identity.ts";
+import { demandFeeding, type Identity, isVisible } from "../auth/identity.ts";
 import type { KeeperLink } from "../keepers/keeper-link.ts";
 import { Aftermath } from "./aftermath.ts";
 import type { JobIndex } from "./job-index.ts";
@@ -202,6 +202,7 @@ export class Jobs {
       },
       send: async (ref, piece, signal) => {
         const job = await this.#resolve(ref, viewer);
+        demandFeeding(job.start, viewer);
         await deliver(job, piece, signal);
         return { id: job.start.job, number: job.start.number };
       },

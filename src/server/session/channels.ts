@@ -6,7 +6,7 @@ import { AppError, toErrorBody } from "../../protocol/error.ts";
 import { Flight } from "../../protocol/flight.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
-import type { Identity } from "../auth/identity.ts";
+import { demandFeeding, type Identity } from "../auth/identity.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { CallInput } from "./call-input.ts";
@@ -105,6 +105,7 @@ export class Channels {
     const channel = this.#createInput(id);
     const demand = () => this.#options.identity.grants.demandAny([EXEC, SEND_INPUT], `write to job ${job}`);
     this.#startAttaching(id, job, demand, (found) => {
+      demandFeeding(found.start, this.#options.identity);
       // Not if it was closed meanwhile.
       if (this.#channels.get(id) === channel) channel.attach(toJobSink(found, writer));
     });

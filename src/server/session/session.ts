@@ -81,6 +81,11 @@ export class Session {
     });
   }
 
+  /** Whose it is. */
+  get identity(): Identity {
+    return this.#options.identity;
+  }
+
   /** Whether somebody may attach to it: its owner, with what he was given last or what he had before that. */
   isOwnedBy(identity: Identity, proof: Proof): boolean {
     if (!isSameLogin(identity, this.#options.identity)) return false;

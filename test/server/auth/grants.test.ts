@@ -82,7 +82,7 @@ describe("Whoever may run what he likes", () => {
     ["whose token is for some programs", ADMIN, [{}, { argv: [["git", "**"]] }], false],
     ["whose token is for other commands", ADMIN, [{ commands: ["rdfile"] }], false],
   ])("is free: %s", (_, role, restrictions, expected) => {
-    expect(new Grants([role], restrictions).isFree).toBe(expected);
+    expect(new Grants([role], restrictions).freeRole !== undefined).toBe(expected);
   });
 });
 
@@ -149,6 +149,23 @@ describe("A program", () => {
     expect(() => admit({ terms: { limits: { nice: -1 } } }, role)).toThrow("--nice from 0 on");
     expect(admit({ terms: { limits: { nice: -1 } } }, ADMIN).terms.limits).toEqual({ nice: -1 });
   });
+});
+
+test("Input may be given to a job that runs as its giver could: in a role of his, or in any where he is free as the server is", () => {
+  const deploy = createRole({ name: "deploy", runAs: "nobody" });
+  const feeder = createRole({ name: "feeder", commands: ["send-input"] });
+  const feeds = (roles: Role[], role: string | undefined) => new Grants(roles).mayFeed(role);
+  for (const role of ["admin", "deploy", undefined]) expect(feeds([deploy, OPERATOR], role)).toBe(true);
+  expect([feeds([deploy], "deploy"), feeds([deploy], "admin"), feeds([deploy], undefined)]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  expect([feeds([feeder], "admin"), feeds([VIEWER], "admin"), feeds([], undefined)]).toEqual([
+    false,
+    false,
+    false,
+  ]);
 });
 
 test("Roots and uses are those of all links, and the earliest end counts", () => {
@@ -226,7 +243,7 @@ describe("A chain of links", () => {
         const names = longer.map((_, index) => String(index));
         expect(after.limitedLinks(names)).toEqual(expect.arrayContaining([...before.limitedLinks(names)]));
         expect(after.seesAllJobs).toBe(false);
-        if (after.isFree) expect(before.isFree).toBe(true);
+        if (after.freeRole !== undefined) expect(before.freeRole).toBe(after.freeRole);
       }),
       { numRuns: 300 },
     );
