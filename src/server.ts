@@ -80,6 +80,7 @@ async function main(argv: readonly string[]): Promise<void> {
     }
     case "token":
     case "user":
+    case "role":
       return await findAction(verb, rest[0])?.run(flags, config, toConsole(stopSignal(1)));
     case "invite":
       return await invite.run(flags, config, toConsole(stopSignal(1)));

@@ -6,6 +6,7 @@ import { AppError } from "../protocol/error.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import { invite } from "./auth/verbs/invite.ts";
 import type { Action } from "./auth/verbs/action.ts";
+import { roleActions } from "./auth/verbs/role.ts";
 import { tokenActions } from "./auth/verbs/token.ts";
 import { userActions } from "./auth/verbs/user.ts";
 import type { ConfigFlags } from "./config.ts";
@@ -98,6 +99,11 @@ const verbs = {
     description: "Add, list, change and remove users, who log in with a password",
     args: state,
     actions: userActions,
+  },
+  role: {
+    description: "List the roles that the configuration gives, and show what one allows",
+    args: state,
+    actions: roleActions,
   },
   invite: { description: invite.description, args: { ...invite.args, ...state }, examples: invite.examples },
   repair: {
