@@ -50,11 +50,19 @@ export function findProgram(name: string, cwd: string, path: string | undefined)
   return step.value;
 }
 
-/** The same; a directory that takes long to answer, such as another machine's, holds up nothing else. */
-export async function findProgramSoon(name: string, cwd: string, path: string | undefined): Promise<string> {
+/**
+ * The same; a directory that takes long to answer, such as another machine's, holds up nothing else. `look`: answers the
+ * system's code for why a file cannot be run.
+ */
+export async function findProgramSoon(
+  name: string,
+  cwd: string,
+  path: string | undefined,
+  look: (file: string) => Promise<string | undefined> = findObstacleSoon,
+): Promise<string> {
   const search = searchProgram(name, cwd, path);
   let step = search.next();
-  while (!step.done) step = search.next(await findObstacleSoon(step.value));
+  while (!step.done) step = search.next(await look(step.value));
   return step.value;
 }
 
@@ -145,7 +153,8 @@ function findObstacle(file: string): string | undefined {
   }
 }
 
-async function findObstacleSoon(file: string): Promise<string | undefined> {
+/** The system's code for why a file cannot be run, or undefined if it can. */
+export async function findObstacleSoon(file: string): Promise<string | undefined> {
   try {
     if ((await stat(file)).isDirectory()) return "EISDIR";
     await access(file, constants.X_OK);

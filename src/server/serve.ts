@@ -168,8 +168,10 @@ function admitClients(
     system: process.platform as System, // it runs on no other
     isAble: (ability) => machine.isAble(ability),
   });
+  const files = new Files({ umask, own: () => toOwnFiles(config) });
   const sessions = new Sessions({
     jobs,
+    files,
     state,
     version,
     boot: readBootId(),
@@ -181,7 +183,7 @@ function admitClients(
     toContext: createContexts({
       jobs,
       workspaces,
-      files: new Files({ umask, own: () => toOwnFiles(config) }),
+      files,
       machine,
       catalogue,
       close: (request, identity) => shutdown.close(request, identity),

@@ -2,11 +2,13 @@ import * as v from "valibot";
 import type { MachineAccess } from "../../commands/access/machine.ts";
 import type { WorkspaceAccess } from "../../commands/access/workspace.ts";
 import type { Ability } from "../../commands/define.ts";
-import { findProgramSoon, StartError } from "../../process/program.ts";
+import { errorCode, findObstacleSoon, findProgramSoon, StartError } from "../../process/program.ts";
 import { JobId } from "../../protocol/id.ts";
 import type { JobName } from "../../protocol/job.ts";
 import type { Found, MachineProcess } from "../../protocol/machine.ts";
 import { type Identity, isVisible } from "../auth/identity.ts";
+import type { Confinement } from "../files/confinement.ts";
+import { OutsideError } from "../files/outside.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { readInfo } from "./info.ts";
 import { Ownership } from "./ownership.ts";
@@ -19,6 +21,15 @@ export interface MachineOptions {
   readonly jobs: Pick<Jobs, "leaders" | "find">;
   /** The server's own as jobs have it: its PATH is where programs of the system are looked for. */
   readonly environment: Readonly<Record<string, string>>;
+}
+
+/** Who asks a machine. */
+export interface MachineCaller {
+  /** Of jobs that he may not see nothing is told. */
+  readonly viewer: Identity;
+  /** Where he may look for programs, if not everywhere. */
+  readonly confinement: Confinement | undefined;
+  readonly signal: AbortSignal;
 }
 
 /** The machine that this server runs on. */
@@ -37,14 +48,14 @@ export class Machine {
     }
   }
 
-  /** What commands may do with it, in this workspace. Of jobs that their caller may not see nothing is told. */
-  access(workspace: WorkspaceAccess, viewer: Identity, signal: AbortSignal): MachineAccess {
+  /** What commands may do with it, in this workspace. */
+  access(workspace: WorkspaceAccess, { viewer, confinement, signal }: MachineCaller): MachineAccess {
     const { environment } = this.#options;
     return {
       info: () => readInfo(signal),
       account: () => readAccount(signal),
       processes: (signal) => this.#listProcesses(viewer, signal),
-      findProgram: (name) => find(name, workspace),
+      findProgram: (name) => find(name, workspace, confinement),
       planPower: (action) => planPower(action, readPowerFacts(), environment["PATH"]),
       runPower: (argv) => runPower(argv, environment),
     };
@@ -67,12 +78,28 @@ export class Machine {
   }
 }
 
-async function find(name: string, workspace: WorkspaceAccess): Promise<Found> {
+async function find(
+  name: string,
+  workspace: WorkspaceAccess,
+  confinement: Confinement | undefined,
+): Promise<Found> {
   try {
-    const path = await findProgramSoon(name, workspace.resolve("."), workspace.environment["PATH"]);
+    const look = confinement && ((file: string) => findObstacleIn(confinement, file));
+    const path = await findProgramSoon(name, workspace.resolve("."), workspace.environment["PATH"], look);
     return { name, path };
   } catch (error) {
     if (error instanceof StartError) return { name, reason: error.reason };
     throw error;
+  }
+}
+
+/** What is elsewhere is not there: whoever may not use it is told no more of it. */
+async function findObstacleIn(confinement: Confinement, file: string): Promise<string | undefined> {
+  try {
+    await using place = await confinement.openEnd(Buffer.from(file));
+    await place.get();
+    return await findObstacleSoon(String(place.path));
+  } catch (error) {
+    return error instanceof OutsideError ? "ENOENT" : errorCode(error);
   }
 }
