@@ -66,6 +66,11 @@ export async function findProgramSoon(
   return step.value;
 }
 
+/** Whether a program's name says where it is, so that it is looked for nowhere else. */
+export function isPath(name: string): boolean {
+  return process.platform === "win32" ? /[/\\]/.test(name) : name.includes("/");
+}
+
 /** Asks of one file after another why it cannot be run, until one can. */
 function* searchProgram(
   name: string,
@@ -73,7 +78,7 @@ function* searchProgram(
   path: string | undefined,
 ): Generator<string, string, string | undefined> {
   if (name === "") throw new StartError("program_not_found", `Cannot run "": the program's name is empty`);
-  if (/[/\\]/.test(name) && (process.platform === "win32" || name.includes("/"))) {
+  if (isPath(name)) {
     const file = resolve(cwd, name);
     const obstacle = yield file;
     if (obstacle === undefined) return file;

@@ -126,7 +126,7 @@ export class Confinement {
 
 function explain(roots: readonly Root[]): string {
   if (roots.length === 0)
-    return 'is a file, and you may use none; ask for directories ("roots"), or for the permission "exec"';
+    return 'is out of your reach: you may use no files; ask for directories ("roots"), or for the permission "exec"';
   const named = roots.slice(0, MAX_NAMED).map(({ steps }) => `"${escapeBytes(toPath(steps))}"`);
   const more = roots.length > MAX_NAMED ? `, and ${roots.length - MAX_NAMED} more` : "";
   return `is outside of what you may use, which is in ${named.join(", ")}${more}`;

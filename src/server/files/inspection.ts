@@ -5,6 +5,7 @@ import { toFileName } from "../../protocol/path.ts";
 import { openEnd, openPlace, systemError } from "./place.ts";
 import type { Room } from "./room.ts";
 import { toStatus } from "./status.ts";
+import { endsAsDirectory } from "./steps.ts";
 
 /** What stands at an absolute path: a link itself or, with `follow`, what it leads to. */
 export async function inspect(room: Room, path: Buffer, follow: boolean): Promise<FileStatus> {
@@ -24,9 +25,11 @@ async function look(room: Room, path: Buffer, follow: boolean): Promise<Seen> {
     const stats = follow ? await stat(path, { bigint: true }) : await lstat(path, { bigint: true });
     return { stats, target: await findTarget(stats, path) };
   }
-  await using place = await (follow ? openEnd : openPlace)(room, path);
+  // As the system has it: with a separator behind it a link is what it leads to.
+  const toEnd = follow || endsAsDirectory(path);
+  await using place = await (toEnd ? openEnd : openPlace)(room, path);
   const stats = await place.get();
-  if (follow && stats.isSymbolicLink()) throw systemError("ELOOP"); // somebody put it there just now
+  if (toEnd && stats.isSymbolicLink()) throw systemError("ELOOP"); // somebody put it there just now
   return { stats, target: await findTarget(stats, place.path) };
 }
 

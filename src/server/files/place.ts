@@ -4,6 +4,7 @@ import type { Confinement } from "./confinement.ts";
 import { toSystemCode } from "./failure.ts";
 import { Folder } from "./folder.ts";
 import { paths, toParent } from "./path.ts";
+import { endsAsDirectory } from "./steps.ts";
 
 /** Links that are followed one after another before it counts as a circle, as Linux has it. */
 export const MAX_LINKS = 40;
@@ -80,11 +81,7 @@ export async function openFolder({ confinement }: Opener, path: Buffer): Promise
 
 async function openFreely(path: Buffer): Promise<Place> {
   const folder = await Folder.open(toParent(path));
-  return new Place(
-    folder,
-    paths.split(path).names.at(-1) ?? HERE,
-    paths.split(path.subarray(-1)).names.length === 0,
-  );
+  return new Place(folder, paths.split(path).names.at(-1) ?? HERE, endsAsDirectory(path));
 }
 
 /**

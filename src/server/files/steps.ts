@@ -20,6 +20,11 @@ export function beginsWith(steps: Steps, others: Steps): boolean {
   return others.length <= steps.length && others.every((name, index) => isSame(name, steps[index]));
 }
 
+/** A separator at its end: only a directory is meant. */
+export function endsAsDirectory(path: Buffer): boolean {
+  return paths.split(path.subarray(-1)).names.length === 0;
+}
+
 export function isHere(name: Uint8Array): boolean {
   return name.length === 1 && name[0] === DOT;
 }

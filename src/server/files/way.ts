@@ -4,7 +4,7 @@ import { paths } from "./path.ts";
 import { OutsideError } from "./outside.ts";
 import { MAX_LINKS, Place, readLink, systemError } from "./place.ts";
 import { climb, type Root } from "./roots.ts";
-import { beginsWith, isAbove, isHere, type Steps, toPath, toSteps } from "./steps.ts";
+import { beginsWith, endsAsDirectory, isAbove, isHere, type Steps, toPath, toSteps } from "./steps.ts";
 
 /** What somebody may use. */
 export interface Bounds {
@@ -152,9 +152,4 @@ export class Way implements AsyncDisposable {
     this.#held = undefined;
     return new Place(folder, name, isDirectory);
   }
-}
-
-/** A separator at its end: only a directory is meant. */
-function endsAsDirectory(path: Buffer): boolean {
-  return paths.split(path.subarray(-1)).names.length === 0;
 }

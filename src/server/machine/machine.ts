@@ -2,7 +2,14 @@ import * as v from "valibot";
 import type { MachineAccess } from "../../commands/access/machine.ts";
 import type { WorkspaceAccess } from "../../commands/access/workspace.ts";
 import type { Ability } from "../../commands/define.ts";
-import { errorCode, findObstacleSoon, findProgramSoon, StartError } from "../../process/program.ts";
+import {
+  errorCode,
+  findObstacleSoon,
+  findProgramSoon,
+  isPath,
+  quote,
+  StartError,
+} from "../../process/program.ts";
 import { JobId } from "../../protocol/id.ts";
 import type { JobName } from "../../protocol/job.ts";
 import type { Found, MachineProcess } from "../../protocol/machine.ts";
@@ -84,7 +91,7 @@ async function find(
   confinement: Confinement | undefined,
 ): Promise<Found> {
   try {
-    const look = confinement && ((file: string) => findObstacleIn(confinement, file));
+    const look = confinement && ((file: string) => findObstacleIn(confinement, file, name));
     const path = await findProgramSoon(name, workspace.resolve("."), workspace.environment["PATH"], look);
     return { name, path };
   } catch (error) {
@@ -93,13 +100,19 @@ async function find(
   }
 }
 
-/** What is elsewhere is not there: whoever may not use it is told no more of it. */
-async function findObstacleIn(confinement: Confinement, file: string): Promise<string | undefined> {
+/** Of a directory in the PATH that a caller may not use nothing is told, not even that: there is no program in it. */
+async function findObstacleIn(
+  confinement: Confinement,
+  file: string,
+  name: string,
+): Promise<string | undefined> {
   try {
     await using place = await confinement.openEnd(Buffer.from(file));
     await place.get();
     return await findObstacleSoon(String(place.path));
   } catch (error) {
-    return error instanceof OutsideError ? "ENOENT" : errorCode(error);
+    if (!(error instanceof OutsideError)) return errorCode(error);
+    if (!isPath(name)) return "ENOENT";
+    throw new StartError("program_not_found", `Cannot run ${quote(name)}: it ${error.fault}`);
   }
 }

@@ -62,16 +62,13 @@ async function checkDirectory(
   confinement: Confinement | undefined,
 ): Promise<void> {
   const what = `directory "${escapeBytes(cwd)}" of workspace "${name}"`;
-  const code = await findFault(cwd, confinement).catch((error: unknown) => {
-    if (error instanceof OutsideError) throw toOutside(what, error);
-    throw error;
+  const code = await findFault(cwd, confinement).catch(async (error: unknown) => {
+    if (!(error instanceof OutsideError)) throw error;
+    const remedy = (await confinement?.leavesOut(cwd)) ? "; choose another with farhand cd" : "";
+    throw new AppError("forbidden", `Cannot use ${what}: it ${error.fault}${remedy}`);
   });
   if (code === undefined) return;
   throw refusal(code, `Cannot use ${what}: ${describeCode(code)}; choose another with farhand cd`, cwd);
-}
-
-function toOutside(what: string, { fault }: OutsideError): AppError {
-  return new AppError("forbidden", `Cannot use ${what}: it ${fault}; choose another with farhand cd`);
 }
 
 /** Bun starts programs in directories whose names are text. */
