@@ -40,13 +40,27 @@ export class Folder implements AsyncDisposable {
 
   /** Opens what is at an absolute path, and nothing that a link anywhere on it leads to (`ENOTDIR`). */
   static async openReal(path: Buffer, guard?: Guard): Promise<Folder> {
+    const folder = await (process.platform === "linux" ? Folder.#openNamed(path) : Folder.#openByStep(path));
+    return new Folder(folder.#handle, folder.#path, guard);
+  }
+
+  /** Linux says of what is open where it is. */
+  static async #openNamed(path: Buffer): Promise<Folder> {
+    const folder = await Folder.open(path);
+    const found = await folder.locate().catch(() => undefined);
+    if (found?.equals(path)) return folder;
+    await folder[Symbol.asyncDispose]();
+    throw Object.assign(new Error("A link leads elsewhere"), { code: "ENOTDIR" });
+  }
+
+  static async #openByStep(path: Buffer): Promise<Folder> {
     const { root, names } = paths.split(path);
     let folder = await Folder.#open(root, { isLinkTaken: false, guard: undefined });
     for (const name of names) {
       await using left = folder;
       folder = await left.enter(name);
     }
-    return new Folder(folder.#handle, folder.#path, guard);
+    return folder;
   }
 
   static async #open(path: Buffer, { isLinkTaken, guard }: Opening): Promise<Folder> {
