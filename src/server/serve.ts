@@ -175,7 +175,7 @@ async function admitClients(
     system: process.platform as System, // it runs on no other
     isAble: (ability) => machine.isAble(ability),
   });
-  const files = new Files({ umask, own: () => toOwnFiles(config) });
+  const files = new Files({ umask, own: () => toOwnFiles(reloading.config) });
   const sessions = new Sessions({
     jobs,
     files,
