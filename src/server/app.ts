@@ -5,6 +5,9 @@ import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import type { Identity } from "./auth/identity.ts";
 import { type Authenticate, toBearer } from "./auth/local.ts";
+import { readJson } from "./gate/body.ts";
+import type { Visit } from "./gate/gate.ts";
+import { greet, refusePenalized } from "./gate/gateway.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
 import { isLoopback } from "./listen.ts";
 import { type StopReport, StopRequest } from "./shutdown.ts";
@@ -23,6 +26,8 @@ export interface AppOptions {
   readonly authenticate: Authenticate;
   /** The address that a request comes from, or `unix`. */
   readonly toSource: (request: Request) => string;
+  /** What is made of a request before anything else is. */
+  readonly knock: (request: Request) => Visit;
   readonly isReady: () => boolean;
   /** Whether nothing new is accepted any more. */
   readonly isStopping: () => boolean;
@@ -36,12 +41,13 @@ export interface AppOptions {
   readonly onError: (error: Error) => void;
 }
 
-type Variables = { identity: Identity };
+type Variables = { identity: Identity; visit: Visit };
 
 /** The HTTP side of a server: nothing but liveness is told to whom is not authenticated. */
 export function createApp({
   authenticate,
   toSource,
+  knock,
   isReady,
   isStopping,
   status,
@@ -52,13 +58,14 @@ export function createApp({
 }: AppOptions) {
   const app = new Hono<{ Variables: Variables }>();
 
-  app.use("*", checkHost, checkOrigin);
+  app.use("*", greet(knock), checkHost, checkOrigin);
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {
     if (isStopping()) return context.text("stopping\n", 503);
     return isReady() ? context.text("ready\n") : context.text("starting\n", 503);
   });
 
+  app.use("*", refusePenalized);
   app.use("*", async (context, next) => {
     const token = toBearer(context.req.header("authorization"));
     const identity = authenticate(token, toSource(context.req.raw));
@@ -66,6 +73,7 @@ export function createApp({
       return refuse(context, 401, "unauthenticated", "Cannot let you in: the token is missing or wrong");
     }
     context.set("identity", identity);
+    context.get("visit").admit();
     await next();
   });
 
@@ -99,7 +107,7 @@ export function createApp({
   });
   app.get("/v1/status", (context) => context.json(status()));
   app.post("/v1/stop", async (context) => {
-    const request = v.safeParse(StopRequest, await context.req.json().catch(() => ({})));
+    const request = v.safeParse(StopRequest, (await readJson(context.req.raw)) ?? {});
     if (!request.success)
       return refuse(context, 400, "invalid_input", `Cannot stop: ${request.issues[0].message}`);
     hold(context.req.raw);
@@ -112,6 +120,8 @@ export function createApp({
   app.onError((error, context) => {
     if (error instanceof AppError && error.code === "forbidden")
       return refuse(context, 403, error.code, error.message);
+    if (error instanceof AppError && error.code === "invalid_input")
+      return refuse(context, 400, error.code, error.message);
     onError(error);
     return refuse(context, 500, "internal", "The server failed unexpectedly: its log says why");
   });

@@ -3,10 +3,18 @@ import { describeError, type Log } from "../lib/log.ts";
 import { findPortOwner } from "../process/port.ts";
 import { CLOSE } from "../protocol/close.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
-import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
+import {
+  MAX_BODY_BYTES,
+  MAX_CONTROL_FRAME_BYTES,
+  MAX_SIGNS,
+  OUTPUT_WINDOW_BYTES,
+  SIGNS_TIME,
+} from "../protocol/limits.ts";
 import type { Identity } from "./auth/identity.ts";
 import { type AppOptions, createApp } from "./app.ts";
-import { DEFAULT_PORT, formatAddress, type ListenAddress } from "./listen.ts";
+import { Allowance } from "./gate/allowance.ts";
+import type { Gate } from "./gate/gate.ts";
+import { DEFAULT_PORT, formatAddress, isLoopback, type ListenAddress } from "./listen.ts";
 import type { Connection, Peer } from "./session/connection.ts";
 
 /** Milliseconds that a stopping server gives to connections that are still being closed. */
@@ -19,12 +27,17 @@ export interface ListenOptions {
   readonly log: Log;
   readonly connections: Set<Connection>;
   readonly openConnection: (peer: Peer, identity: Identity) => Connection;
-  readonly app: Omit<AppOptions, "upgrade" | "hold" | "toSource">;
+  readonly gate: Gate;
+  readonly app: Omit<AppOptions, "upgrade" | "hold" | "knock" | "toSource">;
 }
 
 interface SocketData {
   readonly identity: Identity;
   connection?: Connection;
+  /** As long as it is open, its address is one where somebody was let in. */
+  presence?: Disposable;
+  /** What WebSocket pings and pongs it may still send. */
+  signs?: Allowance;
 }
 
 /** Opens every address. Throws `unavailable` when one is taken; without IPv6 the default is IPv4 alone. */
@@ -60,11 +73,12 @@ export function listen(
 }
 
 function openListener(address: ListenAddress, options: ListenOptions): Bun.Server<SocketData> {
-  const { log, connections, openConnection } = options;
+  const { log, connections, openConnection, gate } = options;
   const app = createApp({
     ...options.app,
     upgrade: (request, identity) => server.upgrade(request, { data: { identity } }),
     toSource: (request) => server.requestIP(request)?.address ?? "unix",
+    knock: (request) => gate.knock(request, server.requestIP(request)),
     hold: (request) => server.timeout(request, 0),
   });
   // A throw in a socket's callback would end the process: each one is guarded.
@@ -93,6 +107,7 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
         guard(() => {
           const connection = openConnection(toPeer(socket), socket.data.identity);
           socket.data.connection = connection;
+          socket.data.presence = gate.enter(socket.data.identity.source);
           connections.add(connection);
         }),
       message: (socket, message) =>
@@ -100,16 +115,27 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
           if (typeof message === "string") socket.data.connection?.receiveText(message);
           else socket.data.connection?.receiveBytes(message);
         }),
+      ping: (socket) => guard(() => countSign(socket)),
+      pong: (socket) => guard(() => countSign(socket)),
       drain: (socket) => guard(() => socket.data.connection?.drain()),
       close: (socket, code) =>
         guard(() => {
+          socket.data.presence?.[Symbol.dispose]();
           if (socket.data.connection === undefined) return;
           connections.delete(socket.data.connection);
           socket.data.connection.disconnect(code === CLOSE.goodbye);
         }),
     },
   });
+  if (!isLoopback(address.host) && server.port !== undefined) gate.watch(server.port);
   return server;
+}
+
+/** Bun answers pings by itself, and would answer any number of them. */
+function countSign(socket: Bun.ServerWebSocket<SocketData>): void {
+  const signs = (socket.data.signs ??= new Allowance(MAX_SIGNS, SIGNS_TIME, () => performance.now()));
+  if (!signs.take())
+    socket.close(CLOSE.abused, `too_many: More than ${MAX_SIGNS} pings came within ${SIGNS_TIME} ms`);
 }
 
 type Handlers = Pick<Bun.Serve.Options<SocketData>, "error" | "fetch" | "websocket">;
@@ -122,6 +148,7 @@ function startServer({ host, port }: ListenAddress, handlers: Handlers): Bun.Ser
       port,
       // On Linux it is shared otherwise: a second server would take every other connection of the first.
       reusePort: false,
+      maxRequestBodySize: MAX_BODY_BYTES,
       development: false,
     } as Bun.Serve.Options<SocketData>);
   } catch (error) {

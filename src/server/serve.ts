@@ -15,6 +15,7 @@ import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
 import { Files } from "./files/files.ts";
+import { Gate } from "./gate/gate.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -160,6 +161,13 @@ function admitClients(
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
   const { token, authenticate } = openLocalToken();
+  const watch = new AbortController();
+  stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
+  const gate = new Gate({
+    log,
+    isOwn: (token) => authenticate(token, "") !== undefined,
+    signal: watch.signal,
+  });
   const connections = new Set<Connection>();
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
@@ -198,6 +206,7 @@ function admitClients(
       log,
       openConnection,
       connections,
+      gate,
       app: {
         authenticate,
         isReady: () => keepers.isReady,

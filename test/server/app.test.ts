@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { createLog } from "../../src/lib/log.ts";
 import { createApp, type ServerStatus } from "../../src/server/app.ts";
+import { Gate } from "../../src/server/gate/gate.ts";
 import { createIdentity } from "../support/identity.ts";
 
 const status: ServerStatus = {
@@ -12,9 +14,12 @@ const status: ServerStatus = {
 
 function setup({ isReady = true, isStopping = false, upgrades = true, fails = false } = {}) {
   const calls = { upgraded: [] as string[], stopped: [] as object[], held: 0, errors: [] as Error[] };
+  const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
+  const gate = new Gate({ log, isOwn: (token) => token === "own", signal: AbortSignal.abort() });
   const app = createApp({
     authenticate: (token) => (token === "good" ? createIdentity() : undefined),
     toSource: () => "127.0.0.1",
+    knock: (request) => gate.knock(request, { address: "127.0.0.1", port: 1 }),
     isReady: () => isReady,
     status: () => {
       if (fails) throw new Error("a secret path /home/somebody");
