@@ -115,5 +115,5 @@ function toHost(peer: string): string {
 function findPresented({ headers, method, url }: Request): string | undefined {
   const ticket = /farhand\.ticket\.[^,\s]+/.exec(headers.get("sec-websocket-protocol") ?? "")?.[0];
   const body = method === "POST" ? `${url} ${crypto.randomUUID()}` : undefined;
-  return headers.get("authorization") ?? ticket ?? body;
+  return toBearer(headers.get("authorization") ?? undefined) ?? ticket ?? body;
 }

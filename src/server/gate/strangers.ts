@@ -1,8 +1,10 @@
-import { delay } from "../../lib/abort.ts";
+import { delay, turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import type { Accepted, Sockets } from "../../process/sockets.ts";
 import { LOGIN_GRACE, MAX_SOURCE_STRANGERS, MAX_STRANGERS, SPARED_STRANGERS } from "../../protocol/limits.ts";
 
+/** Connections that are ended before others have their turn. */
+const SLICE = 64;
 /** Milliseconds between two looks, and while there are more strangers than can be spared. */
 const LOOK_EVERY = 1_000;
 const LOOK_OFTEN = 250;
@@ -89,7 +91,8 @@ export class Strangers {
     const strangers = open.filter(({ peer }) => !this.#admitted.has(peer));
     for (const { peer } of strangers) this.#meet(peer, now());
     const ended = this.#choose(strangers);
-    for (const accepted of ended) {
+    for (const [index, accepted] of ended.entries()) {
+      if (index % SLICE === SLICE - 1) await turn();
       sockets.end(accepted);
       this.#strangers.delete(accepted.peer);
     }
