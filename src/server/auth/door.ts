@@ -34,6 +34,7 @@ export interface DoorOptions {
 export interface Door extends Disposable {
   /** This start's token, for this machine's own user. */
   readonly localToken: string;
+  readonly isLocalToken: (presented: string) => boolean;
   readonly uses: Uses;
   readonly app: Pick<AppOptions, "authenticate" | "admissions" | "issueTicket" | "claimTicket">;
   /** Whether somebody who was let in still would be. */
@@ -54,6 +55,7 @@ export function openDoor({ state, config, log, now }: DoorOptions): Door {
   const isStanding = (identity: Identity) => authenticator.isStanding(identity);
   return {
     localToken,
+    isLocalToken: (presented) => authenticator.authenticate(presented, "")?.token === local.shown,
     uses: store.uses,
     app: {
       authenticate: (presented, source) => authenticator.authenticate(presented, source),
