@@ -53,7 +53,7 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   forgetLocalServer(state);
   const log = options.openLog(state);
   const core = await openCore({ ...options, log, umask }, stack, signal);
-  const clients = admitClients({ ...options, log }, core, stack);
+  const clients = await admitClients({ ...options, log }, core, stack);
   options.onListening();
 
   await core.shutdown.wait();
@@ -154,14 +154,14 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 }
 
 /** Listens, and leaves word of where for clients of this machine. */
-function admitClients(
+async function admitClients(
   { config, version, log }: ServeOptions & { readonly log: Log },
   { environment, workspaces, umask, jobs, keepers, shutdown }: Core,
   stack: AsyncDisposableStack,
-): { dismiss(reason: AppError): void } {
+): Promise<{ dismiss(reason: AppError): void }> {
   const { state, grace } = config;
   const connections = new Set<Connection>();
-  const door = stack.use(openDoor({ state, config, log, now: () => Date.now() }));
+  const door = stack.use(await openDoor({ state, config: () => config, log, now: () => Date.now() }));
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
