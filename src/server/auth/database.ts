@@ -99,6 +99,11 @@ function createTables(database: Database): void {
       database.run(
         "CREATE TABLE uses (link TEXT PRIMARY KEY, count INTEGER NOT NULL, last INTEGER NOT NULL) STRICT",
       );
+      // Jobs that a link was used for, as long as they may be asked for again.
+      database.run(
+        "CREATE TABLE spent (link TEXT, job TEXT, at INTEGER NOT NULL, PRIMARY KEY (link, job)) STRICT, WITHOUT ROWID",
+      );
+      database.run("CREATE INDEX spent_by_age ON spent (at)");
       database.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     })
     .immediate();

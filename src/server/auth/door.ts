@@ -2,6 +2,7 @@ import { delay } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import type { AppOptions } from "../app.ts";
 import type { ServerConfig } from "../config.ts";
+import type { Reloadable } from "../reload.ts";
 import { Admissions } from "./admission.ts";
 import { Authenticator } from "./authenticator.ts";
 import { type Backend, createTable } from "./backend.ts";
@@ -13,6 +14,7 @@ import type { AuthSettings } from "./settings.ts";
 import { Store } from "./store.ts";
 import { Tickets } from "./tickets.ts";
 import { Turnstile } from "./turnstile.ts";
+import type { Uses } from "./uses.ts";
 
 /** Milliseconds between two looks at what others have changed, and between two times that what was used is written down. */
 const LOOK_EVERY = 500;
@@ -36,12 +38,10 @@ export interface DoorOptions {
 export interface Door extends Disposable {
   /** This start's token, for this machine's own user. */
   readonly localToken: string;
+  readonly uses: Uses;
   readonly app: Pick<AppOptions, "authenticate" | "admissions" | "issueTicket" | "claimTicket">;
   /** What is read anew when the configuration is. */
-  readonly parts: readonly {
-    readonly name: string;
-    readonly reload: (config: ServerConfig) => Promise<string | undefined>;
-  }[];
+  readonly parts: readonly Reloadable[];
   /** Whether somebody who was let in still would be. */
   isStanding(identity: Identity): boolean;
   /** Calls `end` with what tells who has to go, whenever somebody may have to; until disposed. */
@@ -64,6 +64,7 @@ export async function openDoor({ state, config, log, now }: DoorOptions): Promis
   const isStanding = (identity: Identity) => authenticator.isStanding(identity);
   return {
     localToken,
+    uses: store.uses,
     app: {
       authenticate: (presented, source) => authenticator.authenticate(presented, source),
       admissions: new Admissions({

@@ -1,4 +1,5 @@
 import type { Permission } from "../../commands/define.ts";
+import { matchesAny } from "./pattern.ts";
 
 /** What a role limits of each job that it starts, and of all of them together. */
 export interface RoleLimits {
@@ -8,6 +9,10 @@ export interface RoleLimits {
   readonly outputBytes?: number | undefined;
   /** Milliseconds that a job may run. */
   readonly time?: number | undefined;
+  /** Bytes of memory that a job may take. */
+  readonly memoryBytes?: number | undefined;
+  /** Processes and threads of a job. */
+  readonly processes?: number | undefined;
 }
 
 /** Every permission that there is, the least harmful first. */
@@ -73,3 +78,13 @@ export const VIEWER: Role = {
 };
 
 export const BUILTIN_ROLES = [ADMIN, OPERATOR, VIEWER] as const;
+
+/** Whether a role allows a command by its name, as far as its permissions do. */
+export function allowsCommand({ commands }: Role, name: string): boolean {
+  return commands === undefined || matchesAny(commands, name);
+}
+
+/** Whether a role lets its bearer run programs, and so be whoever they run as. */
+export function mayRunPrograms(role: Role): boolean {
+  return role.permissions.has("exec") && allowsCommand(role, "exec");
+}

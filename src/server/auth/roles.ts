@@ -29,6 +29,8 @@ const RoleTable = v.strictObject({
       jobs: v.optional(v.pipe(v.number(), toQuantity(parseCount))),
       output: v.optional(v.pipe(v.string(), toQuantity(parseLimit(parseSize)))),
       time: v.optional(v.pipe(v.string(), toQuantity(parseLimit(parseDuration)))),
+      memory: v.optional(v.pipe(v.string(), toQuantity(parseLimit(parseSize)))),
+      processes: v.optional(v.pipe(v.number(), toQuantity(parseCount))),
     }),
   ),
 });
@@ -95,6 +97,8 @@ function toRole(name: string, said: RoleTable, base: Role | undefined): Role {
       ...(limits?.jobs !== undefined && { jobs: limits.jobs }),
       ...(limits?.output !== undefined && { outputBytes: limits.output }),
       ...(limits?.time !== undefined && { time: limits.time }),
+      ...(limits?.memory !== undefined && { memoryBytes: limits.memory }),
+      ...(limits?.processes !== undefined && { processes: limits.processes }),
     },
   };
 }

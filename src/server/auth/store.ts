@@ -8,6 +8,7 @@ import { openAuthDatabase } from "./database.ts";
 import { Invites } from "./invites.ts";
 import { type Minted, Tokens } from "./tokens.ts";
 import { Users } from "./users.ts";
+import { Uses } from "./uses.ts";
 
 const FILE = "auth.db";
 
@@ -16,6 +17,7 @@ export class Store implements Disposable {
   readonly tokens: Tokens;
   readonly users: Users;
   readonly invites: Invites;
+  readonly uses: Uses;
   readonly #path: string;
   readonly #database: Database;
   readonly #file: number;
@@ -29,6 +31,7 @@ export class Store implements Disposable {
     this.tokens = new Tokens(this.#database, now);
     this.users = new Users(this.#database, this.tokens, now);
     this.invites = new Invites(this.#database, this.tokens, now);
+    this.uses = new Uses(this.#database, now);
   }
 
   /** Bounds how long (ms) something waits for another process that writes: a server does much else meanwhile. */
