@@ -29,7 +29,7 @@ import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
 import { listMachineNames } from "./names.ts";
-import { Reloading, type ReloadReport } from "./reload.ts";
+import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
@@ -168,8 +168,12 @@ async function admitClients(
 ): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
   const { state, grace } = config;
   const tls = await openTls(config, (credentials) => endpoints.secure(credentials));
+  const parts: Reloadable[] = tls === undefined ? [] : [tls];
+  const reloading = new Reloading({ readConfig, config, log, parts });
   const connections = new Set<Connection>();
-  const door = stack.use(openDoor({ state, config, log, now: () => Date.now() }));
+  const now = () => Date.now();
+  const door = stack.use(await openDoor({ state, config: () => reloading.config, log, now }));
+  parts.push(...door.parts);
   const watch = new AbortController();
   stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
   const gate = new Gate({ log, isOwn: door.isLocalToken, signal: watch.signal });
@@ -212,12 +216,6 @@ async function admitClients(
     return connection;
   };
   const machineNames = listMachineNames();
-  const reloading = new Reloading({
-    readConfig,
-    config,
-    log,
-    parts: tls === undefined ? [] : [tls],
-  });
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
