@@ -159,6 +159,11 @@ export class Jobs {
     return this.#starter.start(request);
   }
 
+  /** A job of this id is started, or refused, before this settles: who looks for it meanwhile waits for that. */
+  expect(id: JobId, settled: Promise<unknown>): void {
+    this.#starter.expect(id, settled);
+  }
+
   /** The job of this id that somebody may see, also one that is just being started. */
   async findSoon(id: JobId, viewer: Identity): Promise<Job | undefined> {
     const job = (await this.#starter.findSoon(id)) ?? this.find(id);

@@ -1,5 +1,6 @@
 import type { Program } from "../../commands/define.ts";
 import { findStart, removeLedger, type StartRecord } from "../../ledger/start.ts";
+import type { Credentials } from "../../process/credentials.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { HolderId, JobId, KeeperId } from "../../protocol/id.ts";
 import { type Identity, isVisible } from "../auth/identity.ts";
@@ -17,6 +18,8 @@ export interface JobRequest {
   readonly command: string;
   readonly identity: Identity;
   readonly program: Program;
+  /** As whom it runs, if not as the server. */
+  readonly user?: Credentials | undefined;
 }
 
 export interface StarterOptions {
@@ -33,6 +36,8 @@ export interface StarterOptions {
 export class Starter {
   readonly #options: StarterOptions;
   readonly #starting = new Map<JobId, Promise<Job>>();
+  /** Those that are going to be started, unless something is found against that. */
+  readonly #expected = new Map<JobId, Promise<unknown>>();
   /** Links to keepers that are dead. */
   readonly #gone = new WeakSet<KeeperLink>();
   readonly #keys: Keys;
@@ -70,14 +75,25 @@ export class Starter {
     return starting;
   }
 
+  /** A job of this id is started, or refused, before this settles. */
+  expect(id: JobId, settled: Promise<unknown>): void {
+    const all = Promise.allSettled([this.#expected.get(id), settled]).finally(() => {
+      if (this.#expected.get(id) === all) this.#expected.delete(id);
+    });
+    this.#expected.set(id, all);
+  }
+
   /** The job that is just being started under this id, which may be another of the same key; undefined for none. */
   async findSoon(id: JobId): Promise<Job | undefined> {
+    const expected = this.#expected.get(id);
+    if (expected !== undefined) await expected;
     return await this.#starting.get(id)?.catch(() => undefined);
   }
 
   /** Resolves once those that are just being started have been, or will not be. */
   async waitFor(isMeant: (id: JobId) => boolean): Promise<void> {
-    await Promise.allSettled([...this.#starting].flatMap(([id, job]) => (isMeant(id) ? [job] : [])));
+    for (const jobs of [this.#expected, this.#starting])
+      await Promise.allSettled([...jobs].flatMap(([id, job]) => (isMeant(id) ? [job] : [])));
   }
 
   /** Whether a job is being started, and no keeper has begun it: it then goes to the next. */
@@ -150,7 +166,7 @@ export class Starter {
   }
 
   /** Has a keeper start a job. Answers false when there is a ledger of its id already. */
-  async #spawn(job: Job, link: KeeperLink, { holder, program }: JobRequest): Promise<boolean> {
+  async #spawn(job: Job, link: KeeperLink, { holder, program, user }: JobRequest): Promise<boolean> {
     const { register, umask } = this.#options;
     const { start } = job;
     const { env, stdin, file } = program;
@@ -165,6 +181,7 @@ export class Starter {
         stdin,
         ...(holder && { holder }),
         ...(file && { file }),
+        ...(user && { user }),
       };
       const reply = await link.request(spawn);
       const isCreated = reply.type === "spawned" && reply.created;

@@ -6,19 +6,26 @@ import { findProgramSoon, StartError } from "../../process/program.ts";
 import { JobId } from "../../protocol/id.ts";
 import type { JobName } from "../../protocol/job.ts";
 import type { Found, MachineProcess } from "../../protocol/machine.ts";
-import type { Jobs } from "../jobs/jobs.ts";
 import { readInfo } from "./info.ts";
-import { Ownership } from "./ownership.ts";
+import { type Leader, Ownership } from "./ownership.ts";
 import { canSuspend, planPower, readPowerFacts, runPower } from "./power.ts";
 import { inTurns, listProcesses } from "./processes.ts";
 import { readAccount } from "./users.ts";
 
+/** Which processes are of jobs: the first of each that runs, and which job an id is of. */
+export interface KnownJobs {
+  leaders(): Iterable<Leader>;
+  find(id: JobId): { readonly start: { readonly job: JobId; readonly number: number } } | undefined;
+}
+
 export interface MachineOptions {
   /** Knows which processes are of jobs. */
-  readonly jobs: Pick<Jobs, "leaders" | "find">;
+  readonly jobs: KnownJobs;
   /** The server's own as jobs have it: its PATH is where programs of the system are looked for. */
   readonly environment: Readonly<Record<string, string>>;
 }
+
+type Place = Pick<WorkspaceAccess, "resolve" | "environment">;
 
 /** The machine that this server runs on. */
 export class Machine {
@@ -37,7 +44,7 @@ export class Machine {
   }
 
   /** What commands may do with it, in this workspace. */
-  access(workspace: WorkspaceAccess, signal: AbortSignal): MachineAccess {
+  access(workspace: Place, signal: AbortSignal): MachineAccess {
     const { environment } = this.#options;
     return {
       info: () => readInfo(signal),
@@ -66,7 +73,7 @@ export class Machine {
   }
 }
 
-async function find(name: string, workspace: WorkspaceAccess): Promise<Found> {
+async function find(name: string, workspace: Place): Promise<Found> {
   try {
     const path = await findProgramSoon(name, workspace.resolve("."), workspace.environment["PATH"]);
     return { name, path };

@@ -13,10 +13,15 @@ import {
 } from "../../protocol/limits.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
+import type { Builtin } from "../../commands/index.ts";
 import type { Identity } from "../auth/identity.ts";
+import type { Role } from "../auth/role.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import type { Login } from "../logins/login.ts";
+import type { Logins } from "../logins/logins.ts";
+import type { Delegate } from "../runners/delegate.ts";
 import { CallInput } from "./call-input.ts";
 import { CallOutput } from "./call-output.ts";
 import type { CallStreams } from "./channels.ts";
@@ -30,12 +35,34 @@ export interface CallsOptions {
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
+  /** Knows as whom a role has things done, and has that done. */
+  readonly logins: Pick<Logins, "find">;
+  readonly delegate: Pick<Delegate, "run">;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
 
 type Stream = AsyncGenerator<unknown, unknown, void>;
 
 export type Call = Extract<ClientFrame, { type: "call" }>;
+
+/** A call with what was found out about it. */
+interface Order {
+  readonly frame: Call;
+  readonly running: Running;
+  readonly command: Builtin;
+  readonly role: Role;
+  readonly login?: Login | undefined;
+}
+
+interface Work {
+  readonly command: Extract<Builtin, { kind: "foreground" }>;
+  /** The input as the command's schema has it, and as it came. */
+  readonly parsed: unknown;
+  readonly input: unknown;
+  readonly context: CommandContext;
+  readonly login: Login | undefined;
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
 
 interface Running {
   readonly controller: AbortController;
@@ -98,34 +125,55 @@ export class Calls implements CallStreams {
     for (const call of [...this.#outputs.keys()]) this.forgetOutput(call);
   }
 
-  async #invoke(
-    { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE }: Call,
-    running: Running,
-  ) {
-    const { identity, jobs, catalogue, toContext } = this.#options;
-    const { signal } = running.controller;
-    const command = catalogue.get(name);
+  async #invoke(frame: Call, running: Running): Promise<ServerMessage> {
+    const { identity, jobs, catalogue, logins } = this.#options;
+    const command = catalogue.get(frame.command);
     const role = identity.grants.demandCommand(command);
+    if (role.runAs === undefined) return await this.#carryOut({ frame, running, command, role });
+    const carriedOut = logins
+      .find(role.runAs)
+      .then((login) => this.#carryOut({ frame, running, command, role, login }));
+    if (frame.job !== undefined) jobs.expect(frame.job, carriedOut);
+    return await carriedOut;
+  }
+
+  async #carryOut({ frame, running, command, role, login }: Order): Promise<ServerMessage> {
+    const { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE } = frame;
+    const { identity, jobs, toContext } = this.#options;
+    const { signal } = running.controller;
+    signal.throwIfAborted();
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
-    const context = toContext({ identity, role, workspace, signal, input: running.input ?? NOTHING });
+    const bytes = running.input ?? NOTHING;
+    const context = toContext({ identity, role, login, workspace, signal, input: bytes });
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
-      // The one place where a command's types are not known: its own schema has just checked the input.
-      const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
-      const result = await finish(run(parsed, context), this.#outputs.get(call), signal);
-      return { type: "result", call, result: toValue(result) } as const;
+      const work = this.#begin({ command, parsed, input: input.value, context, login, bytes });
+      const result = await finish(work, this.#outputs.get(call), signal);
+      return { type: "result", call, result: toValue(result) };
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
-    const program = command.toProgram(parseInput(command.name, command.input, input.value), context);
     const { start } = await jobs.start({
       job,
       holder: output?.holder,
       command: command.name,
       identity,
-      program,
+      program: command.toProgram(parseInput(command.name, command.input, input.value), context),
+      user: login?.credentials,
     });
-    return { type: "accepted", call, job: start.job, number: start.number } as const;
+    return { type: "accepted", call, job: start.job, number: start.number };
+  }
+
+  /** Here, or in a process of the user as whom it is to be done. */
+  #begin({ command, parsed, input, context, login, bytes }: Work): Promise<unknown> | Stream {
+    const { identity, delegate } = this.#options;
+    if (login !== undefined && command.asUser) {
+      const { workspace, jobs, signal } = context;
+      return delegate.run({ login, identity, command, input, workspace, jobs, bytes }, signal);
+    }
+    // The one place where a command's types are not known: its own schema has just checked the input.
+    const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
+    return run(parsed, context);
   }
 
   /** Bytes that each call may have said and its caller not consumed. */
