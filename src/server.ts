@@ -14,10 +14,13 @@ import { launch } from "./process/launch.ts";
 import { openLibc } from "./process/libc.ts";
 import { nameProcess } from "./process/name.ts";
 import { openInput, openOutput } from "./process/pipe.ts";
+import { readPassword } from "./process/prompt.ts";
 import { AppError } from "./protocol/error.ts";
 import { KeeperId } from "./protocol/id.ts";
 import { encodeJson } from "./runner/record.ts";
 import { work } from "./runner/work.ts";
+import type { Console } from "./server/auth/verbs/action.ts";
+import { invite } from "./server/auth/verbs/invite.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
 import { findServer, start, stop, waitForServer } from "./server/control.ts";
 import { describeRepair, repair } from "./server/jobs/repair.ts";
@@ -27,6 +30,7 @@ import { createRunnerContexts } from "./server/runners/context.ts";
 import { serve } from "./server/serve.ts";
 import { changeService } from "./server/service/change.ts";
 import {
+  findAction,
   type Flags,
   isVerb,
   parseFlags,
@@ -34,6 +38,7 @@ import {
   toStopRequest,
   unknownVerb,
   usage,
+  type Verb,
 } from "./server/verbs.ts";
 
 /** How this executable is run again: on Linux by a path that also works when its file was replaced meanwhile. */
@@ -59,7 +64,7 @@ async function main(argv: readonly string[]): Promise<void> {
   if (topic !== undefined && !isVerb(topic)) throw unknownVerb(topic);
   const isAsked = (...flags: string[]) => flags.includes(verb) || flags.some((flag) => rest.includes(flag));
   if (isAsked("--help", "-h") || verb === "help")
-    return print(await usage(topic, VERSION, process.stdout.isTTY));
+    return print(await usage(topic, VERSION, process.stdout.isTTY, toWord(topic, rest)));
   if (isAsked("--version", "-V")) return print(`farhandd ${VERSION} (${COMMIT})`);
   if (!isVerb(verb)) throw unknownVerb(verb);
   const flags = parseFlags(verb, rest);
@@ -80,6 +85,12 @@ async function main(argv: readonly string[]): Promise<void> {
       const { pid, jobs } = status;
       return show({ pid, jobs, ...(flags["jobs"] && { ended, left }) }, () => describeStopped(stopped));
     }
+    case "token":
+    case "user":
+    case "role":
+      return await findAction(verb, rest[0])?.run(flags, config, toConsole(stopSignal(1)));
+    case "invite":
+      return await invite.run(flags, config, toConsole(stopSignal(1)));
     case "repair": {
       const report = repair({ state: config.state, rebuild: Boolean(flags["rebuild"]), now: new Date() });
       return print(flags["json"] ? JSON.stringify(report) : describeRepair(report));
@@ -89,6 +100,20 @@ async function main(argv: readonly string[]): Promise<void> {
     case "service":
       return runService(flags, config, stopSignal(1));
   }
+}
+
+/** The word behind a verb that says what to do, also in `help token create`. */
+function toWord(verb: Verb | undefined, words: readonly string[]): string | undefined {
+  return verb && words.find((word) => findAction(verb, word) !== undefined);
+}
+
+function toConsole(signal: AbortSignal): Console {
+  return {
+    print,
+    note: (text) => process.stderr.write(`${text}\n`),
+    readPassword: (fromStdin) => readPassword(fromStdin, process, signal),
+    signal,
+  };
 }
 
 async function runServer(config: ServerConfig, isBackground: boolean, signal: AbortSignal): Promise<void> {

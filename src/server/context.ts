@@ -1,14 +1,16 @@
 import type { FileAccess } from "../commands/access/files.ts";
+import type { VariableChange, WorkspaceAccess } from "../commands/access/workspace.ts";
 import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
-import type { Identity } from "./auth/identity.ts";
+import { type Identity, toTenant } from "./auth/identity.ts";
 import type { Role } from "./auth/role.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { toLoginShell, toShell } from "./environment.ts";
 import type { Files } from "./files/files.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import { type Login, toLoginShell as toShellOf } from "./logins/login.ts";
+import { toKnownJobs } from "./machine/known-jobs.ts";
 import type { Machine } from "./machine/machine.ts";
 import type { Delegate } from "./runners/delegate.ts";
 import type { StopReport, StopRequest } from "./shutdown.ts";
@@ -48,16 +50,16 @@ export function createContexts({
   delegate,
   close,
 }: ContextOptions): ToContext {
-  return ({ identity, login, workspace: name, signal, input }) => {
-    const { owner } = identity;
+  return ({ identity, role, login, workspace: name, signal, input }) => {
+    const tenant = toTenant(identity);
     const footing = login && delegate.toFooting(login, signal);
-    const workspace = workspaces.access(owner, name, footing);
+    const workspace = toBounded(workspaces.access(tenant, name, footing), identity, role);
     let room: FileAccess | undefined;
     return {
       signal,
       input,
       workspace,
-      workspaces: workspaces.accessAll(owner, footing),
+      workspaces: workspaces.accessAll(tenant, footing),
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
         if (login !== undefined) throw notHere("files");
@@ -66,7 +68,7 @@ export function createContexts({
       jobs: jobs.access(identity),
       get machine() {
         if (login !== undefined) throw notHere("the machine");
-        return machine.access(workspace, signal);
+        return machine.access(workspace, toKnownJobs(jobs, identity), signal);
       },
       server: {
         describe: (names) => catalogue.describe(names),
@@ -81,4 +83,18 @@ export function createContexts({
 /** A command that forgot to say so must not do as the server what its caller may only do as another user. */
 function notHere(what: string): Error {
   return new Error(`A command that touches ${what} is done as its caller's user only if it says asUser`);
+}
+
+/** A workspace in which only those variables can be changed that its caller may set. */
+function toBounded(workspace: WorkspaceAccess, { grants }: Identity, role: Role): WorkspaceAccess {
+  if (role.environment === undefined && !grants.isNarrowed) return workspace;
+  return Object.create(workspace, {
+    change: {
+      value: async (change: VariableChange) => {
+        const { set, unset, inherit } = change;
+        grants.demandVariables(role, [...Object.keys(set), ...unset, ...inherit], "change the workspace");
+        await workspace.change(change);
+      },
+    },
+  });
 }

@@ -6,10 +6,11 @@ import { readBootId } from "../process/boot.ts";
 import { openLibc } from "../process/libc.ts";
 import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
+import type { Hello } from "../protocol/hello.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
+import { openDoor } from "./auth/door.ts";
 import type { Identity } from "./auth/identity.ts";
-import { openLocalToken } from "./auth/local.ts";
 import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
@@ -183,9 +184,9 @@ function admitClients(
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
-  const { token, authenticate } = openLocalToken();
   const connections = new Set<Connection>();
-  const machine = new Machine({ jobs, environment });
+  const door = stack.use(openDoor({ state, config, log, now: () => Date.now() }));
+  const machine = new Machine({ environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
     isAble: (ability) => machine.isAble(ability),
@@ -202,6 +203,7 @@ function admitClients(
     grace,
     workspaces,
     catalogue,
+    uses: door.uses,
     toContext: createContexts({
       jobs,
       workspaces,
@@ -209,7 +211,7 @@ function admitClients(
       machine,
       catalogue,
       delegate,
-      close: (request, { owner }) => shutdown.close(request, owner),
+      close: (request, identity) => shutdown.close(request, identity),
     }),
   });
   const status = (): ServerStatus => ({
@@ -219,28 +221,45 @@ function admitClients(
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
-  const openConnection = (peer: Peer, identity: Identity) =>
-    new Connection(peer, { identity, log, openSession: (hello) => sessions.open(hello, identity) });
+  const openConnection = (peer: Peer, identity: Identity) => {
+    const openSession = (hello: Hello) => sessions.open(hello, identity);
+    const connection = new Connection(peer, { identity, log, openSession });
+    if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
+    return connection;
+  };
   const listener = stack.use(
     listen(config.listen, {
       log,
       openConnection,
       connections,
       app: {
-        authenticate,
+        ...door.app,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status,
-        stop: async (request, { grants, owner }) => {
-          grants.demand(["control"], "stop the server");
-          return await shutdown.stop(request, owner);
+        status: ({ grants }) => {
+          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+          return status();
+        },
+        stop: async (request, identity) => {
+          const { grants, chain } = identity;
+          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
+          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          return await shutdown.stop(request, identity);
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
       },
     }),
   );
   const [first = ""] = listener.addresses;
-  stack.use(leaveLocalServer(state, { url: `http://${first}`, token, pid: process.pid, version }));
+  stack.use(
+    leaveLocalServer(state, { url: `http://${first}`, token: door.localToken, pid: process.pid, version }),
+  );
+  stack.use(
+    door.watch((isOver) => {
+      for (const connection of [...connections]) if (isOver(connection.identity)) connection.fail(gone());
+      sessions.endAll(gone(), isOver);
+    }),
+  );
   log.info("listening", { addresses: listener.addresses, state });
   return {
     dismiss(reason) {
@@ -248,6 +267,13 @@ function admitClients(
       sessions.endAll(reason);
     },
   };
+}
+
+function gone(): AppError {
+  return new AppError(
+    "unauthenticated",
+    "Your token is not valid any more: it was revoked, or its time is over",
+  );
 }
 
 /** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */

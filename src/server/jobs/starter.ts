@@ -4,22 +4,39 @@ import type { Credentials } from "../../process/credentials.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { HolderId, JobId, KeeperId } from "../../protocol/id.ts";
 import { type Identity, isVisible } from "../auth/identity.ts";
+import type { Role } from "../auth/role.ts";
 import type { KeeperLink, KnownKeeper } from "../keepers/keeper-link.ts";
 import { Job } from "./job.ts";
 import { Keys } from "./keys.ts";
+import { Quota } from "./quota.ts";
 import type { Register } from "./register.ts";
 
 /** Keepers that a job is tried with; more than one freeze or die only on a machine that does nothing else. */
 const SPAWN_TRIES = 3;
 
+/** What a job is asked to be, by whom, and in which role. */
 export interface JobRequest {
   readonly job: JobId;
   readonly holder: HolderId | undefined;
   readonly command: string;
   readonly identity: Identity;
+  readonly role: Pick<Role, "name" | "limits">;
   readonly program: Program;
   /** As whom it runs, if not as the server. */
   readonly user?: Credentials | undefined;
+  /** Called before a new one is begun, and not where one is answered that there is already. Throws what forbids it. */
+  readonly onBegin?: () => void;
+}
+
+/** A job that is just being started. */
+interface Starting {
+  readonly job: Promise<Job>;
+  readonly whose: Pick<StartRecord, "owner" | "via">;
+}
+
+/** A job that is to be started once it is known how. */
+interface Expected extends Pick<Starting, "whose"> {
+  readonly settled: Promise<unknown>;
 }
 
 export interface StarterOptions {
@@ -35,9 +52,10 @@ export interface StarterOptions {
 /** Has jobs started, each once, by a keeper that answers. */
 export class Starter {
   readonly #options: StarterOptions;
-  readonly #starting = new Map<JobId, Promise<Job>>();
-  /** Those that are going to be started, unless something is found against that. */
-  readonly #expected = new Map<JobId, Promise<unknown>>();
+  readonly #starting = new Map<JobId, Starting>();
+  /** What is to be settled before some that are to be started are, or are refused. */
+  readonly #expected = new Map<JobId, Expected>();
+  readonly #quota: Quota;
   /** Links to keepers that are dead. */
   readonly #gone = new WeakSet<KeeperLink>();
   readonly #keys: Keys;
@@ -45,7 +63,8 @@ export class Starter {
 
   constructor(options: StarterOptions) {
     this.#options = options;
-    this.#keys = new Keys((owner, key) => options.register.findByKey(owner, key));
+    this.#keys = new Keys((owner, key, via) => options.register.findByKey(owner, key, via));
+    this.#quota = new Quota(() => options.register.live);
   }
 
   /** Numbers go on behind this one. */
@@ -59,7 +78,7 @@ export class Starter {
     const { register } = this.#options;
     const known = this.#starting.get(id);
     if (known !== undefined)
-      return known.then(
+      return known.job.then(
         (job) => checkVisible(job, request),
         () => this.start(request),
       );
@@ -70,30 +89,35 @@ export class Starter {
         "not_found",
         `Cannot start job ${id}: one of that id ran, and its record was removed`,
       );
-    const starting = this.#startKeyed(request).finally(() => this.#starting.delete(id));
-    this.#starting.set(id, starting);
-    return starting;
+    const job = this.#startKeyed(request).finally(() => this.#starting.delete(id));
+    this.#starting.set(id, { job, whose: toWhose(request.identity) });
+    return job;
   }
 
-  /** A job of this id is started, or refused, before this settles. */
-  expect(id: JobId, settled: Promise<unknown>): void {
-    const all = Promise.allSettled([this.#expected.get(id), settled]).finally(() => {
-      if (this.#expected.get(id) === all) this.#expected.delete(id);
+  /** A job of this id is started for somebody, or refused, before this settles. */
+  expect(id: JobId, identity: Identity, settled: Promise<unknown>): void {
+    const expected = { settled: Promise.allSettled([settled]), whose: toWhose(identity) };
+    this.#expected.set(id, expected);
+    expected.settled.finally(() => {
+      if (this.#expected.get(id) === expected) this.#expected.delete(id);
     });
-    this.#expected.set(id, all);
   }
 
-  /** The job that is just being started under this id, which may be another of the same key; undefined for none. */
-  async findSoon(id: JobId): Promise<Job | undefined> {
+  /** The job that somebody is just starting under this id, which may be another of the same key; undefined for none that he may see. */
+  async findSoon(id: JobId, viewer: Identity): Promise<Job | undefined> {
     const expected = this.#expected.get(id);
-    if (expected !== undefined) await expected;
-    return await this.#starting.get(id)?.catch(() => undefined);
+    if (expected !== undefined && isVisible(expected.whose, viewer)) await expected.settled;
+    const starting = this.#starting.get(id);
+    if (starting === undefined || !isVisible(starting.whose, viewer)) return undefined;
+    return await starting.job.catch(() => undefined);
   }
 
-  /** Resolves once those that are just being started have been, or will not be. */
-  async waitFor(isMeant: (id: JobId) => boolean): Promise<void> {
-    for (const jobs of [this.#expected, this.#starting])
-      await Promise.allSettled([...jobs].flatMap(([id, job]) => (isMeant(id) ? [job] : [])));
+  /** Resolves once those that are just being started, and somebody may see, have been or will not be. Nobody: all. */
+  async waitFor(isMeant: (id: JobId) => boolean, viewer: Identity | undefined): Promise<void> {
+    const isOurs = ([id, { whose }]: readonly [JobId, Pick<Starting, "whose">]) =>
+      isMeant(id) && (viewer === undefined || isVisible(whose, viewer));
+    await Promise.allSettled([...this.#expected].filter(isOurs).map(([, { settled }]) => settled));
+    await Promise.allSettled([...this.#starting].filter(isOurs).map(([, { job }]) => job));
   }
 
   /** Whether a job is being started, and no keeper has begun it: it then goes to the next. */
@@ -109,11 +133,11 @@ export class Starter {
   /** The job that has the request's key already, if it has one. */
   #startKeyed(request: JobRequest): Promise<Job> {
     const { identity, command, program } = request;
-    const { owner } = identity;
+    const { owner, chain: via } = identity;
     const { key } = program.terms;
     if (key === undefined) return this.#start(request);
     const { argv, cwd } = program;
-    return this.#keys.claim({ owner, key, command, argv, cwd }, () => this.#start(request));
+    return this.#keys.claim({ owner, key, via, command, argv, cwd }, () => this.#start(request));
   }
 
   /**
@@ -122,6 +146,8 @@ export class Starter {
    */
   async #start(request: JobRequest): Promise<Job> {
     const { register, currentKeeper } = this.#options;
+    using _place = this.#quota.claim(request);
+    request.onBegin?.();
     const start = this.#toStart(request);
     const tried = new Map<KeeperId, KeeperLink>();
     for (;;) {
@@ -145,9 +171,9 @@ export class Starter {
     }
   }
 
-  #toStart({ job, command, identity, program }: JobRequest): Omit<StartRecord, "keeper"> {
+  #toStart({ job, command, identity, role, program }: JobRequest): Omit<StartRecord, "keeper"> {
     const { argv, cwd, env, merge, keepBytes, terms } = program;
-    const { owner, chain: via } = identity;
+    const { owner, via } = toWhose(identity);
     return {
       format: 1,
       job,
@@ -157,7 +183,8 @@ export class Starter {
       cwd,
       envNames: Object.keys(env).sort(),
       owner,
-      ...(via.length > 0 && { via: [...via] }),
+      ...(via && { via }),
+      role: role.name,
       merge,
       ...(keepBytes !== undefined && { keepBytes }),
       startedAt: new Date().toISOString(),
@@ -206,6 +233,10 @@ export class Starter {
     this.#options.onBegun(job, isGone);
     return job;
   }
+}
+
+function toWhose({ owner, chain }: Identity): Pick<StartRecord, "owner" | "via"> {
+  return { owner, ...(chain.length > 0 && { via: [...chain] }) };
 }
 
 /** Throws `already_exists` where an id that somebody made up is a job's that he may not see. */

@@ -1,26 +1,16 @@
-import * as v from "valibot";
 import type { MachineAccess } from "../../commands/access/machine.ts";
 import type { WorkspaceAccess } from "../../commands/access/workspace.ts";
 import type { Ability } from "../../commands/define.ts";
 import { findProgramSoon, StartError } from "../../process/program.ts";
-import { JobId } from "../../protocol/id.ts";
-import type { JobName } from "../../protocol/job.ts";
 import type { Found, MachineProcess } from "../../protocol/machine.ts";
 import { readInfo } from "./info.ts";
-import { type Leader, Ownership } from "./ownership.ts";
+import type { KnownJobs } from "./known-jobs.ts";
+import { Ownership } from "./ownership.ts";
 import { canSuspend, planPower, readPowerFacts, runPower } from "./power.ts";
 import { inTurns, listProcesses } from "./processes.ts";
 import { readAccount } from "./users.ts";
 
-/** Which processes are of jobs: the first of each that runs, and which job an id is of. */
-export interface KnownJobs {
-  leaders(): Iterable<Leader>;
-  find(id: JobId): { readonly start: { readonly job: JobId; readonly number: number } } | undefined;
-}
-
 export interface MachineOptions {
-  /** Knows which processes are of jobs. */
-  readonly jobs: KnownJobs;
   /** The server's own as jobs have it: its PATH is where programs of the system are looked for. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -43,33 +33,27 @@ export class Machine {
     }
   }
 
-  /** What commands may do with it, in this workspace. */
-  access(workspace: Place, signal: AbortSignal): MachineAccess {
+  /** What commands may do with it, in this workspace; `jobs`: what their caller may know of those. */
+  access(workspace: Place, jobs: KnownJobs, signal: AbortSignal): MachineAccess {
     const { environment } = this.#options;
     return {
       info: () => readInfo(signal),
       account: () => readAccount(signal),
-      processes: (signal) => this.#listProcesses(signal),
+      processes: (signal) => list(jobs, signal),
       findProgram: (name) => find(name, workspace),
       planPower: (action) => planPower(action, readPowerFacts(), environment["PATH"]),
       runPower: (argv) => runPower(argv, environment),
     };
   }
+}
 
-  async *#listProcesses(signal: AbortSignal): AsyncGenerator<MachineProcess, void, void> {
-    const ownership = new Ownership((id) => this.#findJob(id));
-    for await (const leader of inTurns(this.#options.jobs.leaders(), signal)) ownership.add(leader);
-    for await (const found of listProcesses(signal)) {
-      const job = ownership.find(found);
-      const { session: _session, startTime: _startTime, marks: _marks, ...shown } = found;
-      yield { ...shown, ...(job && { job }) };
-    }
-  }
-
-  #findJob(id: string): JobName | undefined {
-    const parsed = v.safeParse(JobId, id);
-    const job = parsed.success ? this.#options.jobs.find(parsed.output)?.start : undefined;
-    return job && { id: job.job, number: job.number };
+async function* list(jobs: KnownJobs, signal: AbortSignal): AsyncGenerator<MachineProcess, void, void> {
+  const ownership = new Ownership((id) => jobs.findName(id));
+  for await (const leader of inTurns(jobs.leaders(), signal)) ownership.add(leader);
+  for await (const found of listProcesses(signal)) {
+    const job = ownership.find(found);
+    const { session: _session, startTime: _startTime, marks: _marks, ...shown } = found;
+    yield { ...shown, ...(job && { job }) };
   }
 }
 

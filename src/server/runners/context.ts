@@ -5,7 +5,8 @@ import type { Surroundings } from "../../runner/call.ts";
 import type { CallShare } from "../../runner/work.ts";
 import { toLoginShell, toShell } from "../environment.ts";
 import { Files } from "../files/files.ts";
-import { type KnownJobs, Machine } from "../machine/machine.ts";
+import type { KnownJobs } from "../machine/known-jobs.ts";
+import { Machine } from "../machine/machine.ts";
 import { toAccess } from "../workspaces/access.ts";
 import { ownDirectories } from "../workspaces/directory.ts";
 import { type Ground, Workspace } from "../workspaces/workspace.ts";
@@ -28,13 +29,13 @@ export function createRunnerContexts(): (surroundings: Surroundings, share: Call
     const access = toAccess(name, shelf, { ground, directories: ownDirectories });
     const files = known.get(umask) ?? new Files({ umask });
     known.set(umask, files);
-    const machine = new Machine({ jobs: toKnownJobs(jobs), environment });
+    const machine = new Machine({ environment });
     return {
       signal,
       input,
       workspace: access,
       files: files.access(copy.cwd, signal),
-      machine: machine.access(access, signal),
+      machine: machine.access(access, toKnownJobs(jobs), signal),
       jobs: toJobAccess(jobs),
       get workspaces() {
         return refuse("workspaces");
@@ -50,13 +51,9 @@ export function createRunnerContexts(): (surroundings: Surroundings, share: Call
 
 function toKnownJobs(jobs: Surroundings["jobs"]): KnownJobs {
   const leaders = (jobs?.leaders ?? []).map(({ process, job }) => ({ process, job }));
-  const starts = new Map(leaders.map(({ job }) => [job.id, { job: job.id, number: job.number }]));
   return {
     leaders: () => leaders,
-    find: (id) => {
-      const start = starts.get(id);
-      return start && { start };
-    },
+    findName: (id) => leaders.find(({ job }) => job.id === id)?.job,
   };
 }
 

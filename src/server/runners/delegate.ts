@@ -8,9 +8,9 @@ import type { JobSummary } from "../../protocol/job.ts";
 import { FilePath, fromBytes, toBytes } from "../../protocol/path.ts";
 import type { Surroundings } from "../../runner/call.ts";
 import type { Identity } from "../auth/identity.ts";
-import { isVisible } from "../auth/identity.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { type Login, toGround } from "../logins/login.ts";
+import { toKnownJobs } from "../machine/known-jobs.ts";
 import { inTurns } from "../machine/processes.ts";
 import type { Footing } from "../workspaces/access.ts";
 import type { Directories } from "../workspaces/directory.ts";
@@ -78,11 +78,8 @@ export class Delegate {
     const { jobs } = this.#options;
     const named = await findNamed(input, access);
     const leaders: NonNullable<Surroundings["jobs"]>["leaders"] = [];
-    for await (const { process, job } of inTurns(jobs.leaders(), signal)) {
-      const start = jobs.find(job.id)?.start;
-      if (start !== undefined && isVisible(start, identity))
-        leaders.push({ job, ...(process && { process }) });
-    }
+    for await (const { process, job } of inTurns(toKnownJobs(jobs, identity).leaders(), signal))
+      leaders.push({ job, ...(process && { process }) });
     return { leaders, ...(named && { named }) };
   }
 

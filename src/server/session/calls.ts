@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { CommandContext } from "../../commands/context.ts";
+import type { Program } from "../../commands/define.ts";
 import { turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { type ClientFrame, isSendable, type ServerMessage } from "../../protocol/control.ts";
@@ -11,11 +12,15 @@ import {
   MIN_CALL_WINDOW_BYTES,
   SESSION_EVENT_BYTES,
 } from "../../protocol/limits.ts";
+import type { JobId } from "../../protocol/id.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
 import type { Builtin } from "../../commands/index.ts";
+import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
+import { confineDirectory } from "../auth/enclosure.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
+import type { Uses } from "../auth/uses.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
@@ -38,6 +43,7 @@ export interface CallsOptions {
   /** Knows as whom a role has things done, and has that done. */
   readonly logins: Pick<Logins, "find">;
   readonly delegate: Pick<Delegate, "run">;
+  readonly uses: Pick<Uses, "spend">;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
 
@@ -128,12 +134,12 @@ export class Calls implements CallStreams {
   async #invoke(frame: Call, running: Running): Promise<ServerMessage> {
     const { identity, jobs, catalogue, logins } = this.#options;
     const command = catalogue.get(frame.command);
-    const role = identity.grants.demandCommand(command);
+    const role = demandCommand(identity, command);
     if (role.runAs === undefined) return await this.#carryOut({ frame, running, command, role });
     const carriedOut = logins
       .find(role.runAs)
       .then((login) => this.#carryOut({ frame, running, command, role, login }));
-    if (frame.job !== undefined) jobs.expect(frame.job, carriedOut);
+    if (frame.job !== undefined) jobs.expect(frame.job, identity, carriedOut);
     return await carriedOut;
   }
 
@@ -147,19 +153,23 @@ export class Calls implements CallStreams {
     const context = toContext({ identity, role, login, workspace, signal, input: bytes });
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
+      this.#spend(command.name, undefined);
       const work = this.#begin({ command, parsed, input: input.value, context, login, bytes });
       const result = await finish(work, this.#outputs.get(call), signal);
       return { type: "result", call, result: toValue(result) };
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
+    const program = command.toProgram(parseInput(command.name, command.input, input.value), context);
     const { start } = await jobs.start({
       job,
       holder: output?.holder,
       command: command.name,
       identity,
-      program: command.toProgram(parseInput(command.name, command.input, input.value), context),
+      role,
+      program: this.#admit(role, program, context),
       user: login?.credentials,
+      onBegin: () => this.#spend(command.name, job),
     });
     return { type: "accepted", call, job: start.job, number: start.number };
   }
@@ -174,6 +184,26 @@ export class Calls implements CallStreams {
     // The one place where a command's types are not known: its own schema has just checked the input.
     const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
     return run(parsed, context);
+  }
+
+  /** The program as his role and his token let the caller run it. Throws `forbidden`. */
+  #admit(role: Role, program: Program, { workspace }: CommandContext): Program {
+    const { grants } = this.#options.identity;
+    const admitted = grants.admit(role, program, () => workspace.environment);
+    const roots = grants.rootsOf(role);
+    return roots.length === 0
+      ? admitted
+      : {
+          ...admitted,
+          cwd: confineDirectory(admitted.cwd, roots, `run "${program.argv[0]?.slice(0, 200)}"`),
+        };
+  }
+
+  /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */
+  #spend(name: string, job: JobId | undefined): void {
+    const { identity, uses } = this.#options;
+    const links = identity.grants.limitedLinks(identity.chain);
+    if (links.length > 0 && !isCompanion(name)) uses.spend(links, job, `call "${name}"`);
   }
 
   /** Bytes that each call may have said and its caller not consumed. */
@@ -217,6 +247,13 @@ async function finish(
   } finally {
     await run.return(undefined);
   }
+}
+
+/** The role in which somebody calls a command. Throws `forbidden`, and `unauthenticated` once his token has ended. */
+function demandCommand({ grants }: Identity, command: CheckedCommand): Role {
+  if (grants.expires !== undefined && Date.now() >= grants.expires)
+    throw new AppError("unauthenticated", `Cannot call "${command.name}": your token has expired`);
+  return grants.demandCommand(command);
 }
 
 const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };

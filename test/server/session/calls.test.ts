@@ -32,6 +32,7 @@ function setup(identity: Identity) {
     toContext: () => context as unknown as CommandContext,
     logins: access("logins") as unknown as Logins,
     delegate: access("delegate") as unknown as Delegate,
+    uses: { spend: () => reached.push("uses.spend") },
     onAnswer: (answer) => answers.push(answer),
   });
   let last = 0;
