@@ -102,7 +102,7 @@ export class Delegate {
     let before: Promise<unknown> = Promise.resolve();
     return {
       async find(workspace, path) {
-        const found = v.parse(cd.result, await ask(workspace, cd, { path: fromBytes(path) }));
+        const found = v.parse(cd.result, await ask(workspace, cd, { path: toHere(path) }));
         const directory = found.cwdBytes === undefined ? found.cwd : { bytes: found.cwdBytes };
         return toBytes(v.parse(FilePath, directory));
       },
@@ -117,6 +117,12 @@ export class Delegate {
 }
 
 const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
+
+/** `-` is no path to `cd`, unless it is written so. */
+function toHere(path: Uint8Array): FilePath {
+  const written = fromBytes(path);
+  return written === "-" ? "./-" : written;
+}
 
 /** The job that the input refers to, if it refers to one. */
 async function findNamed(input: unknown, jobs: Pick<JobAccess, "get">): Promise<JobSummary | undefined> {
