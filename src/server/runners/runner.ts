@@ -9,7 +9,7 @@ import { encodeJson, encodeRecord, parseJson, RecordReader, type RunnerRecord } 
 import type { Builtin } from "../../commands/index.ts";
 
 /** Milliseconds that a runner has to end once it is told to. */
-const GRACE = 5_000;
+const GRACE = 2_000;
 
 /** A foreground command, as far as a runner's answers are checked by it. */
 export type RunnerCommand = Pick<
@@ -104,10 +104,9 @@ export class Runner {
     this.#pouring = this.#pour(call, command.takesInput === true ? input : undefined, over.signal);
     try {
       for (;;) {
+        signal.throwIfAborted();
         const record = await abortable(this.#next(command), signal);
-        this.#isAnswered = record.kind === "result" || record.kind === "failure";
-        if (record.kind === "result") return check(command.result, record, command);
-        if (record.kind === "failure") throw this.#toError(record);
+        if (record.kind === "result" || record.kind === "failure") return this.#conclude(record, command);
         if (record.kind === "bytes") yield record.payload;
         else if (record.kind === "event" && command.event !== undefined)
           yield check(command.event, record, command);
@@ -170,20 +169,34 @@ export class Runner {
     );
   }
 
-  #toError(record: RunnerRecord): unknown {
-    const parsed = v.safeParse(Failure, parseJson(record));
-    if (!parsed.success) return new AppError("unavailable", "Cannot tell why the call failed");
-    const { cause, ...body } = parsed.output;
+  /** The result, or throws the failure. */
+  #conclude(record: RunnerRecord, command: RunnerCommand): unknown {
+    if (record.kind === "result") {
+      const result = check(command.result, record, command);
+      this.#isAnswered = true;
+      return result;
+    }
+    const { cause, ...body } = v.parse(Failure, check(Failure, record, command));
+    this.#isAnswered = true;
     if (cause !== undefined) this.#options.onFault(cause);
-    return fromErrorBody(body);
+    throw fromErrorBody(body);
   }
 }
 
-/** Throws unless it is what the command says. It is passed on as it was. */
+/** Throws unless it is what the schema says. It is passed on as it was. */
 function check(schema: v.GenericSchema, record: RunnerRecord, command: RunnerCommand): unknown {
-  const value = parseJson(record);
+  const value = findJson(record);
   if (v.is(schema, value)) return value;
   throw broken(command, `its ${record.kind} is none`);
+}
+
+/** Undefined, which JSON has no word for, where it is none. */
+function findJson(record: RunnerRecord): unknown {
+  try {
+    return parseJson(record);
+  } catch {
+    return undefined;
+  }
 }
 
 function broken({ name, idempotent }: RunnerCommand, why: string): AppError {

@@ -8,7 +8,7 @@ import { Runner, type RunnerTask } from "./runner.ts";
 /** Runners of one user at once; who comes then waits for one. */
 const MAX_RUNNERS = 16;
 /** Milliseconds that one without a call waits for the next, and how many of one user do. */
-const LINGER = 30_000;
+const LINGER = 5_000;
 const MAX_IDLE = 2;
 
 export interface RunnersOptions {
