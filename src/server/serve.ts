@@ -213,9 +213,8 @@ function admitClients(
           return status();
         },
         stop: async (request, identity) => {
-          const { grants, chain } = identity;
-          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
-          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          identity.grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
+          door.uses.spend(identity, undefined, "stop the server");
           return await shutdown.stop(request, identity);
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),

@@ -47,6 +47,7 @@ export function openDoor({ state, config, log, now }: DoorOptions): Door {
   const { token: localToken, credential: local } = createLocalToken();
   const store = new Store(state, now);
   store.hurry(WRITE_PATIENCE);
+  store.uses.begin();
   const authenticator = new Authenticator({ local, store, roles: () => config.roles, log, now });
   const backend = createTable(store.users, new Passwords(new Turnstile(COMPARED_AT_ONCE, COMPARING_LINE)));
   const { loginLifetime } = config.auth;

@@ -15,6 +15,8 @@ export interface CheckedCommand {
 export interface LimitedLink {
   readonly link: string;
   readonly uses: number;
+  /** When it can be used no more, in milliseconds since 1970; undefined for never. */
+  readonly expires: number | undefined;
 }
 
 /** What looks after a job goes with `exec`, for whom narrowing left that: it reaches no jobs but those that he started with it. */
@@ -70,8 +72,7 @@ export class Grants {
 
   /** When the first of his token's links ends, in milliseconds since 1970; undefined for never. */
   get expires(): number | undefined {
-    const moments = this.#restrictions.flatMap(({ expires }) => expires ?? []);
-    return moments.length === 0 ? undefined : Math.min(...moments) * 1_000;
+    return toEnd(this.#restrictions);
   }
 
   /** Whether this role lets him run whatever he likes. Whoever may not is kept from all that could get him there. */
@@ -129,7 +130,8 @@ export class Grants {
   limitedLinks(chain: readonly string[]): readonly LimitedLink[] {
     return this.#restrictions.flatMap(({ uses }, index) => {
       const link = chain[index];
-      return uses === undefined || link === undefined ? [] : [{ link, uses }];
+      if (uses === undefined || link === undefined) return [];
+      return [{ link, uses, expires: toEnd(this.#restrictions.slice(0, index + 1)) }];
     });
   }
 
@@ -163,11 +165,19 @@ export class Grants {
         argv === undefined ||
         (program.file === undefined && argv.some((words) => matchesWords(words, program.argv)));
       if (!isMeant) throw refuse(what, "your token was narrowed to other programs or arguments", {});
+      // A pager or an editor there starts whatever it is told to.
+      if (argv !== undefined && program.terms.terminal !== undefined)
+        throw refuse(what, "your token was narrowed to programs, which get no terminal", {});
     }
     const isLimited = role.environment !== undefined || this.#restrictions.some(toVariables);
     if (isLimited) this.demandVariables(role, toDifference(program, inherited()), what);
     return { ...program, terms: limitTerms(program.terms, role, what) };
   }
+}
+
+function toEnd(restrictions: readonly Restriction[]): number | undefined {
+  const moments = restrictions.flatMap(({ expires }) => expires ?? []);
+  return moments.length === 0 ? undefined : Math.min(...moments) * 1_000;
 }
 
 /** Names that it lets be set: with a pattern for programs none, unless it says so, since `PATH` decides what a name means. */

@@ -112,7 +112,8 @@ describe("A program", () => {
     expect(() => admit({ env }, ADMIN, { argv: git }, { environment: ["*"] })).toThrow('may not set "LANG"');
     const terminal = { columns: 80, rows: 24, term: "xterm" };
     const typed = { env: { ...INHERITED, TERM: "xterm" }, terms: { terminal } };
-    expect(admit(typed, ADMIN, { argv: git }).env).toEqual(typed.env);
+    expect(admit(typed, ADMIN, { environment: ["LANG"] }).env).toEqual(typed.env);
+    expect(() => admit(typed, ADMIN, { argv: git })).toThrow("which get no terminal");
   });
 
   test("has no variables but its workspace's and those that the role names", () => {
@@ -178,8 +179,8 @@ test("Roots and uses are those of all links, and the earliest end counts", () =>
   expect(grants.rootsOf(ADMIN)).toEqual([["/srv/a", "/srv/b"]]);
   expect(grants.expires).toBe(10_000);
   expect(grants.limitedLinks(["x", "y", "z"])).toEqual([
-    { link: "x", uses: 3 },
-    { link: "z", uses: 1 },
+    { link: "x", uses: 3, expires: 20_000 },
+    { link: "z", uses: 1, expires: 10_000 },
   ]);
   expect(new Grants([createRole({ seesAllJobs: true })], [{}]).seesAllJobs).toBe(false);
 });
