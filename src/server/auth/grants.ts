@@ -30,6 +30,13 @@ const COMPANIONS: readonly string[] = [
   "job-show",
 ];
 
+/**
+ * Variables that a call with a narrowed token may set where that says which, and characters of a name: its bearer has written
+ * the globs too, and could have us compare for seconds.
+ */
+const MAX_NARROWED_VARIABLES = 128;
+const MAX_NARROWED_NAME = 128;
+
 /** Whether a command looks after jobs that were started already. */
 export function isCompanion(name: string): boolean {
   return COMPANIONS.includes(name);
@@ -145,7 +152,14 @@ export class Grants {
       });
     for (const restriction of this.#restrictions) {
       const allowed = toVariables(restriction);
-      const kept = allowed && names.find((name) => !matchesAny(allowed, name));
+      if (allowed !== undefined && names.length > MAX_NARROWED_VARIABLES)
+        throw refuse(
+          what,
+          `with a narrowed token at most ${MAX_NARROWED_VARIABLES} variables can be set`,
+          {},
+        );
+      const isSet = (name: string) => name.length <= MAX_NARROWED_NAME && matchesAny(allowed ?? [], name);
+      const kept = allowed && names.find((name) => !isSet(name));
       if (kept !== undefined)
         throw refuse(what, `your token was narrowed, and may not set "${kept.slice(0, 200)}"`, {
           variable: kept,

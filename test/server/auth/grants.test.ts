@@ -126,6 +126,23 @@ describe("A program", () => {
     }
   });
 
+  test("may set so many variables with a narrowed token that to compare them takes a moment", () => {
+    const limited = { environment: [`*${"a".repeat(4_000)}b`, "L*"] };
+    const set = (names: readonly string[]) =>
+      admit(
+        { env: { ...INHERITED, ...Object.fromEntries(names.map((name) => [name, "x"])) } },
+        ADMIN,
+        limited,
+      );
+    const began = performance.now();
+    expect(() => set(Array.from({ length: 4_000 }, (_, n) => `${"a".repeat(200)}${n}`))).toThrow(
+      "at most 128",
+    );
+    expect(() => set([`L${"a".repeat(200_000)}`])).toThrow("may not set");
+    expect(Object.keys(set(["LANG"]).env)).toHaveLength(3);
+    expect(performance.now() - began).toBeLessThan(2_000);
+  });
+
   test("has the limits of its role unless it asks for less; it may not ask for more", () => {
     const limits = { outputBytes: 1024, time: 60_000, memoryBytes: 4096, processes: 8 };
     const role = createRole({ limits });
