@@ -1,16 +1,17 @@
 import { type Context, Hono } from "hono";
-import { createMiddleware } from "hono/factory";
 import * as v from "valibot";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import { JoinRequest, LoginRequest } from "../protocol/invite.ts";
 import type { Admissions } from "./auth/admission.ts";
+import type { Pin } from "../protocol/pin.ts";
 import type { Identity } from "./auth/identity.ts";
 import { readBody } from "./auth/body.ts";
 import { type Authenticate, toBearer } from "./auth/local.ts";
 import type { Ticket } from "./auth/tickets.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
-import { isLoopback } from "./listen.ts";
+import { isOwnHost, isOwnOrigin } from "./host.ts";
+import type { ReloadReport } from "./reload.ts";
 import { type StopReport, StopRequest } from "./shutdown.ts";
 
 /** What the running server tells of itself to those who may know. */
@@ -18,6 +19,8 @@ export interface ServerStatus {
   readonly pid: number;
   readonly version: string;
   readonly listen: readonly string[];
+  /** Where TLS is served: the fingerprint of its key, and when its certificate runs out. */
+  readonly tls?: { readonly pin: Pin; readonly expires: string } | undefined;
   /** All that live, with the jobs that each has. */
   readonly keepers: readonly (KeeperState & { readonly id: string; readonly jobs: number })[];
   readonly jobs: { readonly running: number; readonly total: number };
@@ -30,6 +33,10 @@ export interface AppOptions {
   readonly issueTicket: (identity: Identity) => Ticket;
   /** Who has a ticket among the subprotocols that he offers, which is used up then. */
   readonly claimTicket: (offered: readonly string[], source: string) => Identity | undefined;
+  /** Whether it is served by TLS. */
+  readonly isSecure: boolean;
+  /** Whether this server is called so, by a name in lower case. */
+  readonly isNamed: (name: string) => boolean;
   /** The address that a request comes from, or `unix`. */
   readonly toSource: (request: Request) => string;
   readonly isReady: () => boolean;
@@ -39,6 +46,8 @@ export interface AppOptions {
   readonly status: (identity: Identity) => ServerStatus;
   /** Stops the server on somebody's behalf; resolves when what it should do first is done. Throws `forbidden`. */
   readonly stop: (request: StopRequest, identity: Identity) => Promise<StopReport>;
+  /** Reads configuration and certificate anew on somebody's behalf. Throws `forbidden`. */
+  readonly reload: (identity: Identity) => Promise<ReloadReport>;
   /** Lets a request's answer take as long as it may need. */
   readonly hold: (request: Request) => void;
   /** Makes the request's connection a channel of somebody; false when it cannot. */
@@ -54,22 +63,41 @@ export function createApp({
   admissions,
   issueTicket,
   claimTicket,
+  isSecure,
+  isNamed,
   toSource,
   isReady,
   isStopping,
   status,
   stop,
+  reload,
   hold,
   upgrade,
   onError,
 }: AppOptions) {
   const app = new Hono<{ Variables: Variables }>();
 
-  app.use("*", checkHost, checkOrigin);
+  app.use("*", async (context, next) => {
+    for (const [name, value] of Object.entries(toGuards(isSecure))) context.header(name, value);
+    await next();
+  });
+  app.use("*", async (context, next) => {
+    const host = context.req.header("host") ?? "";
+    const origin = context.req.header("origin");
+    if (!isOwnHost(host, isNamed))
+      return refuse(context, 403, "forbidden", "Cannot answer: the Host header names another server");
+    // Programs send no Origin. A page may come from this very server only.
+    if (origin !== undefined && !isOwnOrigin(origin, host, isSecure))
+      return refuse(context, 403, "forbidden", "Cannot answer: the request comes from a foreign page");
+    await next();
+  });
   app.get("/healthz", (context) => context.text("ok\n"));
+  // Strangers are told whether to send new work here; why not, only who has a token.
   app.get("/readyz", (context) => {
-    if (isStopping()) return context.text("stopping\n", 503);
-    return isReady() ? context.text("ready\n") : context.text("starting\n", 503);
+    if (isReady() && !isStopping()) return context.text("ready\n");
+    const token = toBearer(context.req.header("authorization"));
+    const isKnown = token !== undefined && authenticate(token, toSource(context.req.raw)) !== undefined;
+    return context.text(isKnown ? (isStopping() ? "stopping\n" : "starting\n") : "not ready\n", 503);
   });
 
   app.use("/v1/*", async (context, next) => {
@@ -131,6 +159,10 @@ export function createApp({
     hold(context.req.raw);
     return context.json(await stop(request.output, context.get("identity")), 202);
   });
+  app.post("/v1/reload", async (context) => {
+    hold(context.req.raw);
+    return context.json(await reload(context.get("identity")));
+  });
 
   app.notFound((context) =>
     refuse(context, 404, "not_found", "Cannot answer: there is nothing at this address"),
@@ -163,24 +195,15 @@ function toOffered(context: Context): readonly string[] {
   return header.split(",").map((name) => name.trim());
 }
 
-/** A page that reaches us by a name of its own (DNS rebinding) is refused. */
-const checkHost = createMiddleware(async (context, next) => {
-  const [, bracketed, plain] =
-    /^(?:\[([^\]]+)\]|([^:]+))(?::\d+)?$/.exec(context.req.header("host") ?? "") ?? [];
-  if (!isLoopback(bracketed ?? plain ?? "")) {
-    return refuse(context, 403, "forbidden", "Cannot answer: the Host header names another server");
-  }
-  await next();
-});
-
-/** Programs send no Origin. A page may come from this very server only. */
-const checkOrigin = createMiddleware(async (context, next) => {
-  const origin = context.req.header("origin");
-  if (origin !== undefined && origin !== `http://${context.req.header("host")}`) {
-    return refuse(context, 403, "forbidden", "Cannot answer: the request comes from a foreign page");
-  }
-  await next();
-});
+/** What keeps browsers from making anything of what they are sent but what it is, and from keeping or framing it. */
+export function toGuards(isSecure: boolean): Record<string, string> {
+  return {
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    ...(isSecure && { "strict-transport-security": "max-age=31536000" }),
+  };
+}
 
 function refuse(
   context: Context,

@@ -15,8 +15,10 @@ import {
   RetentionTable,
   toRetention,
 } from "./jobs/retention-limits.ts";
-import { parseListen } from "./listen.ts";
+import { type ListenAddress, parseListen } from "./listen.ts";
+import { parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
+import { type TlsConfig, type TlsFlags, TlsTable, toTls } from "./tls/tls-config.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
@@ -24,6 +26,8 @@ const MAX_CONFIG_BYTES = 1024 * 1024;
 /** What a configuration file may say. */
 const ConfigFile = v.strictObject({
   listen: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))])),
+  name: v.optional(v.union([v.string(), v.array(v.string())])),
+  tls: v.optional(TlsTable),
   state: v.optional(v.pipe(v.string(), v.nonEmpty())),
   session: v.optional(v.strictObject({ grace: v.optional(v.pipe(v.string(), toQuantity(parseDuration))) })),
   log: v.optional(
@@ -40,6 +44,8 @@ const ConfigFile = v.strictObject({
 /** What the command line may say; it comes before the file. */
 export interface ConfigFlags {
   readonly listen: readonly string[];
+  readonly names?: readonly string[];
+  readonly tls?: TlsFlags;
   readonly state: string | undefined;
   readonly config: string | undefined;
   readonly logLevel: string | undefined;
@@ -50,6 +56,9 @@ export interface ConfigFlags {
 export interface ServerConfig {
   /** Undefined for the default: port 9922 on 127.0.0.1, and on ::1 where there is IPv6. */
   readonly listen: readonly ListenAddress[] | undefined;
+  /** What clients call this server besides the names that the machine has by itself; names or addresses. */
+  readonly names: readonly string[];
+  readonly tls: TlsConfig;
   readonly state: string;
   /** Milliseconds that a session is kept without a connection, and a job's hold without its client. */
   readonly grace: number;
@@ -59,7 +68,6 @@ export interface ServerConfig {
   readonly auth: AuthSettings;
   readonly roles: Roles;
 }
-export type ListenAddress = ReturnType<typeof parseListen>;
 
 /** Puts flags, environment (where empty means unset) and file together. Throws `invalid_config`, naming the key. */
 export function readConfig(
@@ -74,6 +82,8 @@ export function readConfig(
   const state = flags.state ?? (env["FARHAND_STATE"] || file.state);
   return {
     listen: listen?.map(parseListen),
+    names: (flags.names?.length ? flags.names : [file.name ?? []].flat()).map(parseName),
+    tls: toTls(flags.tls ?? {}, file.tls),
     state: state === undefined ? defaultState(env) : resolve(state),
     grace: file.session?.grace ?? HOLD_GRACE,
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
