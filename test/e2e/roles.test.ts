@@ -331,6 +331,29 @@ describe("A role", () => {
     await start(again, ["true"], { cwd: base });
   });
 
+  test("that is changed while the server runs is so at once, also for who is connected, and others are not disturbed", async () => {
+    const roles = (permissions: string) =>
+      `[roles.some]\npermissions = ${permissions}\n[roles.own]\npermissions = ["read"]\n`;
+    await using callers = await openCallers(roles('["read", "exec"]'));
+    const token = await callers.createToken("alice", "some");
+    const [alice, bob] = [
+      await callers.open(token),
+      await callers.open(await callers.createToken("bob", "own")),
+    ];
+    const running = await start(alice, ["sleep", "1000"]);
+    const waiting = refusalOf(alice.call("wait", { job: running }));
+    const other = bob.call("job-changes", {
+      cursor: ((await bob.call("job-changes", {})) as { cursor: string }).cursor,
+    });
+    await callers.reload(roles('["read"]'));
+    expect(await waiting).toContain("unauthenticated");
+    const again = await callers.open(token);
+    expect(await refusalOf(start(again, ["true"]))).toContain('you lack the permission "exec"');
+    expect(await Promise.race([other, bob.call("ping", {}).then(() => "undisturbed")])).toBe("undisturbed");
+    other.catch(() => {}); // it ends with its session
+    expect(await callers.world.job(running)).toMatchObject({ state: "running" });
+  });
+
   test("of another server has no say here, and one without it may do nothing", async () => {
     await using callers = await openCallers(
       '[roles.db]\npermissions = ["read", "exec"]\nhosts = ["no-such-*"]\n',

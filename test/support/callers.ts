@@ -20,13 +20,16 @@ export interface Callers extends AsyncDisposable {
   readonly farhandAs: (token: string, args: readonly string[], options?: RunOptions) => Promise<Ran>;
   /** Stops the server and starts another with the same configuration. */
   readonly restart: () => Promise<void>;
+  /** Has the server read another configuration while it runs. */
+  readonly reload: (config: string) => Promise<void>;
 }
 
 /** `config`: the server's configuration, in TOML. */
 export async function openCallers(config: string): Promise<Callers> {
   const world = openWorld();
   const path = join(world.home, "farhandd.toml");
-  writeFileSync(path, `listen = "127.0.0.1:0"\n${config}`);
+  const write = (config: string) => writeFileSync(path, `listen = "127.0.0.1:0"\n${config}`);
+  write(config);
   const start = () => world.start("--config", path);
   await start();
   const sessions: Session[] = [];
@@ -57,6 +60,10 @@ export async function openCallers(config: string): Promise<Callers> {
     restart: async () => {
       must(await world.farhandd(["stop"]));
       await start();
+    },
+    reload: async (config) => {
+      write(config);
+      must(await world.farhandd(["reload"]));
     },
     async [Symbol.asyncDispose]() {
       for (const session of sessions) await session[Symbol.asyncDispose]();

@@ -2,6 +2,7 @@ import { delay } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import type { AppOptions } from "../app.ts";
 import type { ServerConfig } from "../config.ts";
+import type { Reloadable } from "../reload.ts";
 import { Admissions } from "./admission.ts";
 import { Authenticator } from "./authenticator.ts";
 import { createTable } from "./backend.ts";
@@ -35,6 +36,8 @@ export interface Door extends Disposable {
   /** This start's token, for this machine's own user. */
   readonly localToken: string;
   readonly uses: Uses;
+  /** What the configuration says of roles. Who has one that is another by now has to come again. */
+  readonly roles: Reloadable;
   readonly app: Pick<AppOptions, "authenticate" | "admissions" | "issueTicket" | "claimTicket">;
   /** Whether somebody who was let in still would be. */
   isStanding(identity: Identity): boolean;
@@ -48,7 +51,8 @@ export function openDoor({ state, config, log, now }: DoorOptions): Door {
   const store = new Store(state, now);
   store.hurry(WRITE_PATIENCE);
   store.uses.begin();
-  const authenticator = new Authenticator({ local, store, roles: () => config.roles, log, now });
+  let { roles } = config;
+  const authenticator = new Authenticator({ local, store, roles: () => roles, log, now });
   const backend = createTable(store.users, new Passwords(new Turnstile(COMPARED_AT_ONCE, COMPARING_LINE)));
   const { loginLifetime } = config.auth;
   const tickets = new Tickets(now);
@@ -56,6 +60,15 @@ export function openDoor({ state, config, log, now }: DoorOptions): Door {
   return {
     localToken,
     uses: store.uses,
+    roles: {
+      name: "roles",
+      async reload(config) {
+        if (Bun.deepEquals(config.roles, roles)) return undefined;
+        ({ roles } = config);
+        authenticator.refresh();
+        return `${roles.size} of them`;
+      },
+    },
     app: {
       authenticate: (presented, source) => authenticator.authenticate(presented, source),
       admissions: new Admissions({ store, authenticator, backend, loginLifetime, log }),
