@@ -215,6 +215,11 @@ async function admitClients(
     if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
     return connection;
   };
+  /** What is asked for by HTTP is a call as any other. */
+  const demand = (identity: Identity, name: string, what: string) => {
+    identity.grants.demandCommand({ name, permission: "control" }, what);
+    door.uses.spend(identity, undefined, what);
+  };
   const machineNames = listMachineNames();
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
@@ -231,18 +236,16 @@ async function admitClients(
           tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status: ({ grants }) => {
-          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+        status: (identity) => {
+          demand(identity, "status", "tell how the server stands");
           return status();
         },
         stop: async (request, identity) => {
-          const { grants, chain } = identity;
-          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
-          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          demand(identity, "close-server", "stop the server");
           return await shutdown.stop(request, identity);
         },
-        reload: async ({ grants }) => {
-          grants.demandCommand({ name: "reload", permission: "control" }, "reload the server");
+        reload: async (identity) => {
+          demand(identity, "reload", "reload the server");
           return await reloading.run();
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
