@@ -26,7 +26,7 @@ import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
-import { listMachineNames } from "./names.ts";
+import { listNames } from "./names.ts";
 import { Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
@@ -201,7 +201,6 @@ async function admitClients(
   });
   const openConnection = (peer: Peer, identity: Identity) =>
     new Connection(peer, { identity, log, openSession: (hello) => sessions.open(hello, identity) });
-  const machineNames = listMachineNames();
   const reloading = new Reloading({
     readConfig,
     config,
@@ -215,11 +214,7 @@ async function admitClients(
       connections,
       app: {
         authenticate,
-        isNamed: (name) =>
-          name === "localhost" ||
-          machineNames.includes(name) ||
-          reloading.config.names.includes(name) ||
-          tls?.isNamed(name) === true,
+        isNamed: (name) => listNames(reloading.config).includes(name) || tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status,

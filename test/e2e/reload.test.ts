@@ -143,7 +143,7 @@ describe("reload", () => {
     expect(await ask()).toBe(200);
     world.configure('log.level = "debug"');
     expect((await world.reload()).said).toContain(
-      "configuration: read; what it says of logLevel counts from the next start on",
+      "configuration: read; what it says of log.level counts from the next start on",
     );
     expect(await ask()).toBe(403);
     world.configure("colour = 7");

@@ -130,7 +130,7 @@ describe("A server beyond loopback", () => {
       using client = await RawClient.open(target);
       client.call(1, "user-name");
       expect(await client.control("result")).toMatchObject({ call: 1 });
-      expect(RawClient.upgrade({ ...target, token: "wrong" })).rejects.toThrow("401");
+      await expect(RawClient.upgrade({ ...target, token: "wrong" })).rejects.toThrow("401");
     },
   );
 
