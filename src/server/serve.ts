@@ -6,10 +6,11 @@ import { readBootId } from "../process/boot.ts";
 import { openLibc } from "../process/libc.ts";
 import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
+import type { Hello } from "../protocol/hello.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
+import { openDoor } from "./auth/door.ts";
 import type { Identity } from "./auth/identity.ts";
-import { openLocalToken } from "./auth/local.ts";
 import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
@@ -166,8 +167,8 @@ async function admitClients(
 ): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
   const { state, grace } = config;
   const tls = await openTls(config, (credentials) => endpoints.secure(credentials));
-  const { token, authenticate } = openLocalToken();
   const connections = new Set<Connection>();
+  const door = stack.use(openDoor({ state, config, log, now: () => Date.now() }));
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -182,13 +183,14 @@ async function admitClients(
     grace,
     workspaces,
     catalogue,
+    uses: door.uses,
     toContext: createContexts({
       jobs,
       workspaces,
       files: new Files({ umask }),
       machine,
       catalogue,
-      close: (request, { owner }) => shutdown.close(request, owner),
+      close: (request, identity) => shutdown.close(request, identity),
     }),
   });
   const status = (): ServerStatus => ({
@@ -199,8 +201,12 @@ async function admitClients(
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
-  const openConnection = (peer: Peer, identity: Identity) =>
-    new Connection(peer, { identity, log, openSession: (hello) => sessions.open(hello, identity) });
+  const openConnection = (peer: Peer, identity: Identity) => {
+    const openSession = (hello: Hello) => sessions.open(hello, identity);
+    const connection = new Connection(peer, { identity, log, openSession });
+    if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
+    return connection;
+  };
   const reloading = new Reloading({
     readConfig,
     config,
@@ -213,17 +219,22 @@ async function admitClients(
       openConnection,
       connections,
       app: {
-        authenticate,
+        ...door.app,
         isNamed: (name) => listNames(reloading.config).includes(name) || tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status,
-        stop: async (request, { grants, owner }) => {
-          grants.demand(["control"], "stop the server");
-          return await shutdown.stop(request, owner);
+        status: ({ grants }) => {
+          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+          return status();
+        },
+        stop: async (request, identity) => {
+          const { grants, chain } = identity;
+          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
+          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          return await shutdown.stop(request, identity);
         },
         reload: async ({ grants }) => {
-          grants.demand(["control"], "reload the server");
+          grants.demandCommand({ name: "reload", permission: "control" }, "reload the server");
           return await reloading.run();
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
@@ -237,7 +248,15 @@ async function admitClients(
     stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
     tendTls(tls, log, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   }
-  stack.use(leaveLocalServer(state, { url: endpoints.local, token, pid: process.pid, version }));
+  stack.use(
+    leaveLocalServer(state, { url: endpoints.local, token: door.localToken, pid: process.pid, version }),
+  );
+  stack.use(
+    door.watch((isOver) => {
+      for (const connection of [...connections]) if (isOver(connection.identity)) connection.fail(gone());
+      sessions.endAll(gone(), isOver);
+    }),
+  );
   log.info("listening", { addresses: endpoints.urls, state, ...(tls && { pin: tls.current.pin }) });
   return {
     dismiss(reason) {
@@ -246,6 +265,13 @@ async function admitClients(
     },
     reload: () => reloading.run(),
   };
+}
+
+function gone(): AppError {
+  return new AppError(
+    "unauthenticated",
+    "Your token is not valid any more: it was revoked, or its time is over",
+  );
 }
 
 /** Where an address is exposed. */
