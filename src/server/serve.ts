@@ -28,7 +28,7 @@ import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
-import { listMachineNames } from "./names.ts";
+import { listNames } from "./names.ts";
 import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
@@ -220,7 +220,6 @@ async function admitClients(
     identity.grants.demandCommand({ name, permission: "control" }, what);
     door.uses.spend(identity, undefined, what);
   };
-  const machineNames = listMachineNames();
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
@@ -229,11 +228,7 @@ async function admitClients(
       gate,
       app: {
         ...door.app,
-        isNamed: (name) =>
-          name === "localhost" ||
-          machineNames.includes(name) ||
-          reloading.config.names.includes(name) ||
-          tls?.isNamed(name) === true,
+        isNamed: (name) => listNames(reloading.config).includes(name) || tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status: (identity) => {
