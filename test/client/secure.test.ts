@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { connect as connectPlain, createServer as createPlain } from "node:net";
 import { createServer } from "node:tls";
 import type { Target } from "../../src/client/config.ts";
