@@ -43,6 +43,7 @@ export const verbs = {
   join: async () => (await import("./join.ts")).join,
   login: async () => (await import("./login.ts")).login,
   logout: async () => (await import("./logout.ts")).logout,
+  token: async () => (await import("./token.ts")).token,
   console: async () => (await import("./console.ts")).consoleVerb,
   completion: async () => (await import("./completion.ts")).completion,
 } as const satisfies Record<string, () => Promise<Verb | Group>>;

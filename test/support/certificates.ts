@@ -1,101 +1,65 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Whether this machine has what it takes. */
-export const hasOpenssl: boolean = Bun.which("openssl") !== null;
-
-/** A certificate with its key, in PEM: their files, and what clients know it by. */
-export interface Issued {
+/** A certificate and its key: paths of PEM files. */
+export interface CertificateFiles {
   readonly cert: string;
   readonly key: string;
-  readonly pin: string;
-  /** What a server of Bun's takes. */
-  readonly tls: { readonly cert: string; readonly key: string };
 }
 
-export interface IssueOptions {
-  /** As in `DNS:localhost,IP:127.0.0.1` (the default). */
+export interface CertificateOptions {
+  /** Its subject (default: its name). */
+  readonly subject?: string;
+  /** As openssl(1) writes them (default: `DNS:localhost,IP:127.0.0.1`). */
   readonly names?: string;
-  /** Who signs it; itself if absent. */
-  readonly by?: Issued;
-  /** Whose key it has; one of its own if absent. */
-  readonly keyOf?: Issued;
-  /** As in `20300101000000Z`. */
-  readonly from?: string;
-  readonly until?: string;
+  /** Who issues it (default: itself). */
+  readonly by?: CertificateFiles;
+  /** Whose key it has (default: one of its own). */
+  readonly keyOf?: CertificateFiles;
+  /** Whether it may issue others. */
   readonly isAuthority?: boolean;
+  /** Days from now, of the past where negative (default: good since yesterday, for a month). */
+  readonly days?: readonly [from: number, to: number];
 }
 
-const CONFIG = `
-[ca]
-default_ca = own
-[own]
-dir = .
-database = ./index
-new_certs_dir = .
-serial = ./serial
-default_md = sha256
-policy = any
-copy_extensions = copy
-unique_subject = no
-[any]
-commonName = supplied
-`;
+/** Why no certificates can be made here, or undefined. */
+export function findOpensslFault(): string | undefined {
+  return Bun.which("openssl") === null ? "there is no openssl(1)" : undefined;
+}
 
-/** Makes certificates in a directory, by openssl. */
-export function createIssuer(directory: string): (name: string, options?: IssueOptions) => Issued {
-  let serial = 0;
-  return (name, options = {}) => {
-    const { names = "DNS:localhost,IP:127.0.0.1", by, keyOf, isAuthority = false } = options;
-    const home = join(directory, `${name}-${++serial}`);
-    mkdirSync(home);
-    writeFileSync(join(home, "config"), CONFIG);
-    writeFileSync(join(home, "index"), "");
-    writeFileSync(join(home, "serial"), String(1000 + serial));
-    const key = keyOf?.key ?? join(home, "key.pem");
-    const run = (...args: string[]) => openssl(args, home);
-    if (keyOf === undefined)
-      run("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key);
-    const extensions = isAuthority ? "basicConstraints=critical,CA:TRUE" : `subjectAltName=${names}`;
-    run("req", "-new", "-key", key, "-subj", `/CN=${name}`, "-addext", extensions, "-out", "request");
-    const signer = by === undefined ? ["-selfsign", "-keyfile", key] : ["-cert", by.cert, "-keyfile", by.key];
-    const dates = [
-      "-startdate",
-      options.from ?? "20200101000000Z",
-      "-enddate",
-      options.until ?? "20990101000000Z",
-    ];
-    run(
-      "ca",
-      "-config",
-      "config",
-      "-batch",
-      ...signer,
-      ...dates,
-      "-notext",
-      "-in",
-      "request",
-      "-out",
-      "cert.pem",
+/** Makes certificates in a directory by openssl(1), which shares nothing with what is tested. */
+export function createCertificates(directory: string) {
+  return (name: string, options: CertificateOptions = {}): CertificateFiles => {
+    const { subject = name, names = "DNS:localhost,IP:127.0.0.1", by, keyOf, isAuthority = false } = options;
+    const [from, to] = options.days ?? [-1, 30];
+    const [cert, key] = [join(directory, `${name}.pem`), keyOf?.key ?? join(directory, `${name}.key`)];
+    const config = join(directory, `${name}.cnf`);
+    writeFileSync(
+      config,
+      `[ca]\ndefault_ca=us\n[us]\ndatabase=${config}.db\nrand_serial=yes\ndefault_md=sha256\npolicy=any\nnew_certs_dir=${directory}\nx509_extensions=ext\n` +
+        `unique_subject=no\n[any]\ncommonName=supplied\n[ext]\nbasicConstraints=critical,CA:${isAuthority ? "TRUE" : "FALSE"}\n` +
+        `subjectAltName=${names}\n[req]\ndistinguished_name=dn\n[dn]\n`,
     );
-    const cert = join(home, "cert.pem");
-    return {
-      cert,
-      key,
-      pin: toPin(run("x509", "-in", cert, "-pubkey", "-noout").toString()),
-      tls: { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") },
-    };
+    writeFileSync(`${config}.db`, "");
+    if (keyOf === undefined) openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key);
+    chmodSync(key, 0o600);
+    const request = join(directory, `${name}.csr`);
+    openssl("req", "-new", "-config", config, "-key", key, "-subj", `/CN=${subject}`, "-out", request);
+    const issuer = by ? ["-cert", by.cert, "-keyfile", by.key] : ["-selfsign", "-keyfile", key];
+    const span = ["-startdate", toMoment(from), "-enddate", toMoment(to)];
+    openssl("ca", "-batch", "-notext", "-config", config, "-in", request, "-out", cert, ...issuer, ...span);
+    return { cert, key };
   };
 }
 
-/** By other means than the client's. */
-function toPin(publicKey: string): string {
-  const der = Buffer.from(publicKey.replace(/-----[^-]*-----/g, ""), "base64");
-  return `sha256:${new Bun.CryptoHasher("sha256").update(der).digest("base64url")}`;
+function toMoment(days: number): string {
+  const date = new Date(Date.now() + days * 24 * 60 * 60 * 1000);
+  return `${date.toISOString().replace(/[-:T]/g, "").slice(0, 14)}Z`;
 }
 
-function openssl(args: readonly string[], cwd: string): Buffer {
-  const { success, stdout, stderr } = Bun.spawnSync(["openssl", ...args], { cwd });
-  if (!success) throw new Error(`openssl ${args.join(" ")} failed: ${stderr}`);
-  return stdout;
+/** Throws what the command complains of. */
+export function openssl(...args: string[]): string {
+  const { success, stdout, stderr } = Bun.spawnSync(["openssl", ...args], { stdin: "ignore" });
+  if (!success) throw new Error(`openssl ${args.join(" ")}: ${stderr}`);
+  return stdout.toString();
 }
