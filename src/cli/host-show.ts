@@ -23,7 +23,9 @@ async function run(values: Arguments, context: Context): Promise<number> {
     ["name", host.name],
     ["address", host.url],
     ["known by", describeTrust(host)],
-    ...(seen === undefined ? [] : [["certificate", `valid to ${seen.until}, for ${seen.names.join(", ")}`]]),
+    ...(seen === undefined
+      ? []
+      : [["certificate", `valid to ${seen.until.slice(0, 10)}, for ${seen.names.join(", ")}`]]),
     ...(host.client === undefined ? [] : [["our certificate", host.client.certificate]]),
     ["user", host.user ?? "unknown"],
     ["token", hasToken ? "yes" : "no"],

@@ -26,6 +26,7 @@ import { Machine } from "./machine/machine.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
+import type { Pair } from "./tls/pair.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
 import { listMachineNames } from "./names.ts";
 import { Reloading, type ReloadReport } from "./reload.ts";
@@ -197,7 +198,7 @@ async function admitClients(
     pid: process.pid,
     version,
     listen: endpoints.urls,
-    tls: tls && { pin: tls.current.pin, expires: tls.current.leaf.validToDate.toISOString() },
+    tls: tls && toTlsStatus(tls.current),
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
@@ -292,4 +293,8 @@ function openIndex(state: string, log: Log): JobIndex {
   const ledgers = readdirSync(join(state, "ledgers")).length;
   if (ledgers > 0 && !existsSync(path)) log.warn("index missing: made anew from the ledgers", { ledgers });
   return new JobIndex(path, log, ledgers === 0);
+}
+
+function toTlsStatus({ pin, leaf }: Pair): NonNullable<ServerStatus["tls"]> {
+  return { pin, expires: leaf.validToDate.toISOString(), isSelfSigned: leaf.subject === leaf.issuer };
 }
