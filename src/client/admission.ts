@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import * as v from "valibot";
+import { escapeControls } from "../lib/escape.ts";
 import { AppError } from "../protocol/error.ts";
 import { Admission } from "../protocol/invite.ts";
 import { MAX_TOKEN_CHARACTERS } from "../protocol/limits.ts";
@@ -51,7 +52,7 @@ function toAdmission(target: Target, { type }: Secret, answer: Answer): Admissio
     );
   if (answer.status !== 200 && answer.status !== 201) throw toRefusal(target, answer);
   const admission = v.safeParse(Admission, parseJson(answer.text));
-  if (admission.success && isToken(admission.output.token)) return admission.output;
+  if (admission.success && isPlain(admission.output)) return admission.output;
   throw new AppError(
     "unavailable",
     `Cannot ${VERBS[type]} ${host.url}: what answers there gives no token; is it farhandd?`,
@@ -60,9 +61,13 @@ function toAdmission(target: Target, { type }: Secret, answer: Answer): Admissio
 
 const VERBS = { join: "join", login: "log in at" };
 
-/** Whether a header has room for it, as text. */
-function isToken(text: string): boolean {
-  return text.length <= MAX_TOKEN_CHARACTERS && /^[\x21-\x7e]+$/.test(text);
+/** Characters of a name that we keep and show. */
+const MAX_NAME = 256;
+
+/** Whether a header has room for the token, and a line for the names: they come from elsewhere. */
+function isPlain({ token, name, user }: Admission): boolean {
+  const isToken = token.length <= MAX_TOKEN_CHARACTERS && /^[\x21-\x7e]+$/.test(token);
+  return isToken && [name, user].every((text) => text.length <= MAX_NAME && escapeControls(text) === text);
 }
 
 function parseJson(text: string): unknown {

@@ -28,12 +28,16 @@ export async function toNetworkFailure(
   );
 }
 
+/** Milliseconds in which what answers has to begin to speak TLS. */
+const LOOK_TIMEOUT = 1_000;
+
 /** Of a local server its own file says how it is spoken to. */
 async function isOnlyTls(target: Target, signal: AbortSignal): Promise<boolean> {
   const { host, isLocal, token } = target;
   if (isSecure(host) || host.socket !== undefined || (isLocal && token !== undefined)) return false;
   const { findCertificate } = await import("./certificate.ts");
-  const found = await findCertificate(host, {}, signal).catch(() => undefined);
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(LOOK_TIMEOUT)]);
+  const found = await findCertificate(host, {}, patience).catch(() => undefined);
   signal.throwIfAborted();
   return found !== undefined;
 }

@@ -151,6 +151,7 @@ describe("farhand join", () => {
       "",
       "{}",
       '{"token":"a b","name":"x","user":"y"}',
+      '{"token":"t","name":"x","user":"y\\nJoined web1"}',
       `{"token":"${"x".repeat(100_000)}","name":"x","user":"y"}`,
     ]) {
       const respond = (request: Request) =>
