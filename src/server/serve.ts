@@ -32,6 +32,7 @@ import { Runners } from "./runners/runners.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
+import type { Pair } from "./tls/pair.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
 import { listNames } from "./names.ts";
 import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
@@ -233,7 +234,7 @@ async function admitClients(
     pid: process.pid,
     version,
     listen: endpoints.urls,
-    tls: tls && { pin: tls.current.pin, expires: tls.current.leaf.validToDate.toISOString() },
+    tls: tls && toTlsStatus(tls.current),
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
@@ -317,4 +318,8 @@ function openIndex(state: string, log: Log): JobIndex {
   const ledgers = readdirSync(join(state, "ledgers")).length;
   if (ledgers > 0 && !existsSync(path)) log.warn("index missing: made anew from the ledgers", { ledgers });
   return new JobIndex(path, log, ledgers === 0);
+}
+
+function toTlsStatus({ pin, leaf }: Pair): NonNullable<ServerStatus["tls"]> {
+  return { pin, expires: leaf.validToDate.toISOString(), isSelfSigned: leaf.subject === leaf.issuer };
 }
