@@ -4,9 +4,11 @@ import type { Credentials } from "./credentials.ts";
 import { openLinuxLibrary } from "./libc.ts";
 
 // Linux's numbers, the same on x86-64 and arm64.
+const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
+const PR_GET_NO_NEW_PRIVS = 39;
 const CAPABILITY_VERSION = 0x20080522;
-/** Of `capset`: three words for each of two halves of the set. */
+/** Three words for each of two halves of the sets: effective, permitted and inheritable ones. */
 const CAPABILITY_WORDS = 6;
 
 /** That we could not become somebody, or not for good. */
@@ -31,22 +33,26 @@ function assumeOnLinux(credentials: Credentials): void {
     setresgid: { args: ["u32", "u32", "u32"], returns: "i32" },
     setresuid: { args: ["u32", "u32", "u32"], returns: "i32" },
     capset: { args: ["ptr", "ptr"], returns: "i32" },
+    capget: { args: ["ptr", "ptr"], returns: "i32" },
     prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
   });
   // The library does these for all threads at once; the groups go first, since only root may change them.
   expect("setgroups", symbols.setgroups(BigInt(groups.length), ptr(toList(groups))));
   expect("setresgid", symbols.setresgid(gid, gid, gid));
   expect("setresuid", symbols.setresuid(uid, uid, uid));
-  const [header, none] = [new Uint32Array([CAPABILITY_VERSION, 0]), new Uint32Array(CAPABILITY_WORDS)];
-  expect("capset", symbols.capset(ptr(header), ptr(none)));
+  const [header, sets] = [new Uint32Array([CAPABILITY_VERSION, 0]), new Uint32Array(CAPABILITY_WORDS)];
+  expect("capset", symbols.capset(ptr(header), ptr(sets)));
   expect("prctl", symbols.prctl(PR_SET_NO_NEW_PRIVS, 1n, 0n, 0n, 0n));
+  // Until it becomes a program, nobody of that user may look into this process or stop it.
+  expect("prctl", symbols.prctl(PR_SET_DUMPABLE, 0n, 0n, 0n, 0n));
   if (symbols.setresuid(0, 0, 0) === 0) throw new AssumeError("Cannot become another: the way back is open");
   for (const thread of readdirSync("/proc/self/task"))
     checkThread(readFileSync(`/proc/self/task/${thread}/status`, "latin1"), credentials);
   // What this thread has is what a program that it starts gets.
-  const own = readFileSync("/proc/thread-self/status", "latin1");
-  checkField(own, "CapInh", (words) => words.every(isNothing));
-  checkField(own, "NoNewPrivs", ([word]) => word === "1");
+  sets.fill(1);
+  expect("capget", symbols.capget(ptr(header), ptr(sets)));
+  if (sets.some((set) => set !== 0) || symbols.prctl(PR_GET_NO_NEW_PRIVS, 0n, 0n, 0n, 0n) !== 1)
+    throw new AssumeError("Cannot become another: rights are left");
 }
 
 function checkThread(status: string, { uid, gid, groups }: Credentials): void {

@@ -33,8 +33,9 @@ import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { toOwnFiles } from "./own-files.ts";
 import { Shutdown } from "./shutdown.ts";
+import type { Pair } from "./tls/pair.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
-import { listMachineNames } from "./names.ts";
+import { listNames } from "./names.ts";
 import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
@@ -237,7 +238,7 @@ async function admitClients(
     pid: process.pid,
     version,
     listen: endpoints.urls,
-    tls: tls && { pin: tls.current.pin, expires: tls.current.leaf.validToDate.toISOString() },
+    tls: tls && toTlsStatus(tls.current),
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
@@ -247,7 +248,11 @@ async function admitClients(
     if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
     return connection;
   };
-  const machineNames = listMachineNames();
+  /** What is asked for by HTTP is a call as any other. */
+  const demand = (identity: Identity, name: string, what: string) => {
+    identity.grants.demandCommand({ name, permission: "control" }, what);
+    door.uses.spend(identity, undefined, what);
+  };
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
@@ -256,25 +261,19 @@ async function admitClients(
       gate,
       app: {
         ...door.app,
-        isNamed: (name) =>
-          name === "localhost" ||
-          machineNames.includes(name) ||
-          reloading.config.names.includes(name) ||
-          tls?.isNamed(name) === true,
+        isNamed: (name) => listNames(reloading.config).includes(name) || tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status: ({ grants }) => {
-          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+        status: (identity) => {
+          demand(identity, "status", "tell how the server stands");
           return status();
         },
         stop: async (request, identity) => {
-          const { grants, chain } = identity;
-          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
-          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          demand(identity, "close-server", "stop the server");
           return await shutdown.stop(request, identity);
         },
-        reload: async ({ grants }) => {
-          grants.demandCommand({ name: "reload", permission: "control" }, "reload the server");
+        reload: async (identity) => {
+          demand(identity, "reload", "reload the server");
           return await reloading.run();
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
@@ -323,4 +322,8 @@ function openIndex(state: string, log: Log): JobIndex {
   const ledgers = readdirSync(join(state, "ledgers")).length;
   if (ledgers > 0 && !existsSync(path)) log.warn("index missing: made anew from the ledgers", { ledgers });
   return new JobIndex(path, log, ledgers === 0);
+}
+
+function toTlsStatus({ pin, leaf }: Pair): NonNullable<ServerStatus["tls"]> {
+  return { pin, expires: leaf.validToDate.toISOString(), isSelfSigned: leaf.subject === leaf.issuer };
 }

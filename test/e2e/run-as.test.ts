@@ -52,6 +52,13 @@ describe("A program in a role with run_as", () => {
     const env = JSON.parse((await world.other(["env", "--json"])).stdout) as { variables: object };
     expect(env.variables).not.toHaveProperty("SECRET_OF_THE_SERVER");
     expect(env.variables).toMatchObject({ HOME: "/", USER: "64511" });
+    // What the caller sets reaches the program, and nothing that makes it that user's.
+    const hostile = ["BUN_BE_BUN=1", "BUN_OPTIONS=--nope", "LD_PRELOAD=/nope.so"].flatMap((set) => [
+      "-e",
+      set,
+    ]);
+    const preloaded = await world.other(["exec", ...hostile, "--", "sh", "-c", "id -u; env"]);
+    expect(preloaded.stdout).toMatch(/^64511\n[^]*BUN_OPTIONS=--nope/);
     const login = await world.other(["shell"], { stdin: "echo $0; id -u; exit 4\n" });
     expect(login.stdout).toContain("64511");
   });
