@@ -15,7 +15,7 @@ export async function enclose(program: Program, confinement: Confinement | undef
   const directory = Buffer.from(program.cwd);
   const action = `run "${(program.argv[0] ?? "").slice(0, 200)}" in`;
   try {
-    return { ...program, cwd: toText(await confinement.check(directory)) };
+    return { ...program, cwd: toText(await confinement.check(directory)), exact: true };
   } catch (error) {
     throw toFailure(action, directory, withRemedy(error));
   }
