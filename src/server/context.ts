@@ -45,7 +45,9 @@ export function createContexts({
 }: ContextOptions): ToContext {
   return ({ identity, role, workspace: name, signal, input }) => {
     const tenant = toTenant(identity);
-    const workspace = toBounded(workspaces.access(tenant, name), identity, role);
+    const reach = identity.grants.reachOf(role);
+    const confinement = files.confine(reach);
+    const workspace = toBounded(workspaces.access(tenant, name, confinement), identity, role);
     let room: FileAccess | undefined;
     return {
       signal,
@@ -54,10 +56,15 @@ export function createContexts({
       workspaces: workspaces.accessAll(tenant),
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
-        return (room ??= files.access(toBytes(workspace.cwd), signal));
+        return (room ??= files.access(toBytes(workspace.cwd), signal, confinement));
       },
       jobs: jobs.access(identity),
-      machine: machine.access(workspace, identity, signal),
+      // Whoever may run what he likes can look for it wherever he likes.
+      machine: machine.access(workspace, {
+        viewer: identity,
+        confinement: identity.grants.isFreeAs(role) ? undefined : confinement,
+        signal,
+      }),
       server: {
         describe: (names) => catalogue.describe(names),
         close: (jobs) => close({ jobs }, identity),

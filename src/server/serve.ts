@@ -26,6 +26,7 @@ import { addLocal, isExposed } from "./listen.ts";
 import { Machine } from "./machine/machine.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
+import { toOwnFiles } from "./own-files.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
 import { listMachineNames } from "./names.ts";
@@ -182,8 +183,10 @@ async function admitClients(
     system: process.platform as System, // it runs on no other
     isAble: (ability) => machine.isAble(ability),
   });
+  const files = new Files({ umask, own: () => toOwnFiles(reloading.config) });
   const sessions = new Sessions({
     jobs,
+    files,
     state,
     version,
     boot: readBootId(),
@@ -195,7 +198,7 @@ async function admitClients(
     toContext: createContexts({
       jobs,
       workspaces,
-      files: new Files({ umask }),
+      files,
       machine,
       catalogue,
       close: (request, identity) => shutdown.close(request, identity),

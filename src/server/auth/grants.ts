@@ -133,6 +133,16 @@ export class Grants {
     );
   }
 
+  /**
+   * The same of files: undefined for everywhere. Whoever may not run what he likes and has no directories touches none, since
+   * what he wrote might run, and what he read might let him in.
+   */
+  reachOf(role: Role): readonly (readonly string[])[] | undefined {
+    const lists = this.rootsOf(role);
+    if (lists.length > 0) return lists;
+    return this.isFreeAs(role) ? undefined : [[]];
+  }
+
   /** Links that may be used only so often. `chain`: the names of all links. */
   limitedLinks(chain: readonly string[]): readonly LimitedLink[] {
     return this.#restrictions.flatMap(({ uses }, index) => {

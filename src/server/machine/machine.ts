@@ -2,11 +2,20 @@ import * as v from "valibot";
 import type { MachineAccess } from "../../commands/access/machine.ts";
 import type { WorkspaceAccess } from "../../commands/access/workspace.ts";
 import type { Ability } from "../../commands/define.ts";
-import { findProgramSoon, StartError } from "../../process/program.ts";
+import {
+  errorCode,
+  findObstacleSoon,
+  findProgramSoon,
+  isPath,
+  quote,
+  StartError,
+} from "../../process/program.ts";
 import { JobId } from "../../protocol/id.ts";
 import type { JobName } from "../../protocol/job.ts";
 import type { Found, MachineProcess } from "../../protocol/machine.ts";
 import { type Identity, isVisible } from "../auth/identity.ts";
+import type { Confinement } from "../files/confinement.ts";
+import { OutsideError } from "../files/outside.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { readInfo } from "./info.ts";
 import { Ownership } from "./ownership.ts";
@@ -19,6 +28,15 @@ export interface MachineOptions {
   readonly jobs: Pick<Jobs, "leaders" | "find">;
   /** The server's own as jobs have it: its PATH is where programs of the system are looked for. */
   readonly environment: Readonly<Record<string, string>>;
+}
+
+/** Who asks a machine. */
+export interface MachineCaller {
+  /** Of jobs that he may not see nothing is told. */
+  readonly viewer: Identity;
+  /** Where he may look for programs, if not everywhere. */
+  readonly confinement: Confinement | undefined;
+  readonly signal: AbortSignal;
 }
 
 /** The machine that this server runs on. */
@@ -37,14 +55,14 @@ export class Machine {
     }
   }
 
-  /** What commands may do with it, in this workspace. Of jobs that their caller may not see nothing is told. */
-  access(workspace: WorkspaceAccess, viewer: Identity, signal: AbortSignal): MachineAccess {
+  /** What commands may do with it, in this workspace. */
+  access(workspace: WorkspaceAccess, { viewer, confinement, signal }: MachineCaller): MachineAccess {
     const { environment } = this.#options;
     return {
       info: () => readInfo(signal),
       account: () => readAccount(signal),
       processes: (signal) => this.#listProcesses(viewer, signal),
-      findProgram: (name) => find(name, workspace),
+      findProgram: (name) => find(name, workspace, confinement),
       planPower: (action) => planPower(action, readPowerFacts(), environment["PATH"]),
       runPower: (argv) => runPower(argv, environment),
     };
@@ -67,12 +85,34 @@ export class Machine {
   }
 }
 
-async function find(name: string, workspace: WorkspaceAccess): Promise<Found> {
+async function find(
+  name: string,
+  workspace: WorkspaceAccess,
+  confinement: Confinement | undefined,
+): Promise<Found> {
   try {
-    const path = await findProgramSoon(name, workspace.resolve("."), workspace.environment["PATH"]);
+    const look = confinement && ((file: string) => findObstacleIn(confinement, file, name));
+    const path = await findProgramSoon(name, workspace.resolve("."), workspace.environment["PATH"], look);
     return { name, path };
   } catch (error) {
     if (error instanceof StartError) return { name, reason: error.reason };
     throw error;
+  }
+}
+
+/** Of a directory in the PATH that a caller may not use nothing is told, not even that: there is no program in it. */
+async function findObstacleIn(
+  confinement: Confinement,
+  file: string,
+  name: string,
+): Promise<string | undefined> {
+  try {
+    await using place = await confinement.openEnd(Buffer.from(file));
+    await place.get();
+    return await findObstacleSoon(String(place.path));
+  } catch (error) {
+    if (!(error instanceof OutsideError)) return errorCode(error);
+    if (!isPath(name)) return "ENOENT";
+    throw new StartError("program_not_found", `Cannot run ${quote(name)}: it ${error.fault}`);
   }
 }

@@ -16,12 +16,13 @@ import type { JobId } from "../../protocol/id.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
 import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
-import { confineDirectory } from "../auth/enclosure.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
 import type { Uses } from "../auth/uses.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
+import { enclose } from "../files/enclosure.ts";
+import type { Files } from "../files/files.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { CallInput } from "./call-input.ts";
 import { CallOutput } from "./call-output.ts";
@@ -36,6 +37,7 @@ export interface CallsOptions {
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
+  readonly files: Pick<Files, "confine">;
   readonly uses: Pick<Uses, "spend">;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
@@ -132,23 +134,19 @@ export class Calls implements CallStreams {
       command: command.name,
       identity,
       role,
-      program: this.#admit(role, program, context),
+      program: await this.#admit(role, program, context),
       onBegin: () => this.#spend(command.name, job),
     });
     return { type: "accepted", call, job: start.job, number: start.number } as const;
   }
 
-  /** The program as his role and his token let the caller run it. Throws `forbidden`. */
-  #admit(role: Role, program: Program, { workspace }: CommandContext): Program {
-    const { grants } = this.#options.identity;
+  /** The program as his role and his token let the caller run it, and where. Throws `forbidden`. */
+  async #admit(role: Role, program: Program, { workspace }: CommandContext): Promise<Program> {
+    const { identity, files } = this.#options;
+    const { grants } = identity;
     const admitted = grants.admit(role, program, () => workspace.environment);
     const roots = grants.rootsOf(role);
-    return roots.length === 0
-      ? admitted
-      : {
-          ...admitted,
-          cwd: confineDirectory(admitted.cwd, roots, `run "${program.argv[0]?.slice(0, 200)}"`),
-        };
+    return roots.length === 0 ? admitted : await enclose(admitted, files.confine(roots));
   }
 
   /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */

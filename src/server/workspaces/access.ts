@@ -4,19 +4,27 @@ import { AppError } from "../../protocol/error.ts";
 import { fromBytes, toBytes } from "../../protocol/path.ts";
 import type { ByteString } from "../../protocol/value.ts";
 import type { WorkspaceName } from "../../protocol/workspace.ts";
+import type { Confinement } from "../files/confinement.ts";
 import { describeCode, refusal } from "../files/failure.ts";
+import { OutsideError } from "../files/outside.ts";
 import { attempt } from "../files/room.ts";
 import { findDirectory, findFault, joinPath } from "./directory.ts";
 import type { Shelf } from "./shelf.ts";
 import { withDirectory, withVariables } from "./workspace.ts";
 
+/** Where a workspace's directory may be: undefined for everywhere. */
+export interface Bounds {
+  readonly home: Uint8Array;
+  readonly confinement: Confinement | undefined;
+}
+
 /** What a call does with its workspace. It is looked up each time, since others may change it meanwhile. */
-export function toAccess(name: WorkspaceName, shelf: Shelf, home: Uint8Array): WorkspaceAccess {
+export function toAccess(name: WorkspaceName, shelf: Shelf, { home, confinement }: Bounds): WorkspaceAccess {
   const use = () => shelf.use(name);
   const enter = async (path: Uint8Array): Promise<ByteString> => {
     const { cwd: directory } = use();
-    const found = await attempt({ directory }, "change to", path, () =>
-      findDirectory(joinPath(directory, path)),
+    const found = await attempt({ directory, confinement }, "change to", path, () =>
+      findDirectory(joinPath(directory, path), confinement),
     );
     const changed = await shelf.change(name, (current) => withDirectory(current, found));
     return fromBytes(changed.cwd);
@@ -34,7 +42,7 @@ export function toAccess(name: WorkspaceName, shelf: Shelf, home: Uint8Array): W
       return { set: Object.keys(set), unset };
     },
     resolve: (path) => toText(joinPath(use().cwd, Buffer.from(path))),
-    checkDirectory: () => checkDirectory(name, use().cwd),
+    checkDirectory: () => checkDirectory(name, use().cwd, confinement),
     enter: (path) => enter(path === undefined ? home : toBytes(path)),
     async goBack() {
       const { previous } = use().contents;
@@ -47,11 +55,19 @@ export function toAccess(name: WorkspaceName, shelf: Shelf, home: Uint8Array): W
   };
 }
 
-/** Throws `os_error` for a directory that is there no more. */
-async function checkDirectory(name: WorkspaceName, cwd: Uint8Array): Promise<void> {
-  const code = await findFault(cwd);
-  if (code === undefined) return;
+/** Throws `os_error` for a directory that is there no more, `forbidden` for one that the caller may not use. */
+async function checkDirectory(
+  name: WorkspaceName,
+  cwd: Uint8Array,
+  confinement: Confinement | undefined,
+): Promise<void> {
   const what = `directory "${escapeBytes(cwd)}" of workspace "${name}"`;
+  const code = await findFault(cwd, confinement).catch(async (error: unknown) => {
+    if (!(error instanceof OutsideError)) throw error;
+    const remedy = (await confinement?.leavesOut(cwd)) ? "; choose another with farhand cd" : "";
+    throw new AppError("forbidden", `Cannot use ${what}: it ${error.fault}${remedy}`);
+  });
+  if (code === undefined) return;
   throw refusal(code, `Cannot use ${what}: ${describeCode(code)}; choose another with farhand cd`, cwd);
 }
 

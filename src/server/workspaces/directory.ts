@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
+import type { Confinement } from "../files/confinement.ts";
 import { toSystemCode } from "../files/failure.ts";
 import { paths } from "../files/path.ts";
 
@@ -23,16 +24,23 @@ export function joinPath(directory: Uint8Array, path: Uint8Array): Buffer {
   return [...above, ...below].reduce((parent, name) => Buffer.from(paths.join(parent, name)), root);
 }
 
-/** The directory that a path leads to, without links in it. Throws the system's refusal of what cannot be entered. */
-export async function findDirectory(path: Buffer): Promise<Buffer> {
-  const found = await realpath(path, "buffer");
+/**
+ * The directory that a path leads to, without links in it. Throws the system's refusal of what cannot be entered, and
+ * `OutsideError` for what a caller may not use.
+ */
+export async function findDirectory(path: Buffer, confinement?: Confinement): Promise<Buffer> {
+  const found = await (confinement === undefined ? realpath(path, "buffer") : confinement.check(path));
   await checkEntrance(found);
   return found;
 }
 
-/** The system's code for why a directory cannot be entered, or undefined if it can. */
-export async function findFault(directory: Uint8Array): Promise<string | undefined> {
+/** The system's code for why a directory cannot be entered, or undefined if it can. Throws `OutsideError`. */
+export async function findFault(
+  directory: Uint8Array,
+  confinement?: Confinement,
+): Promise<string | undefined> {
   try {
+    await confinement?.check(Buffer.from(directory));
     await checkEntrance(Buffer.from(directory));
     return undefined;
   } catch (error) {

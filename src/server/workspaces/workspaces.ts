@@ -4,6 +4,7 @@ import type { WorkspaceAccess, WorkspacesAccess } from "../../commands/access/wo
 import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import type { WorkspaceName } from "../../protocol/workspace.ts";
+import type { Confinement } from "../files/confinement.ts";
 import { toAccess } from "./access.ts";
 import { Shelf, type ShelfOptions } from "./shelf.ts";
 import { WorkspaceStore } from "./store.ts";
@@ -43,9 +44,9 @@ export class Workspaces {
     for (const kept of store.load(log)) this.#shelf(kept.id.owner).adopt(kept);
   }
 
-  /** The workspace of this name, made on its first use. */
-  access(owner: string, name: WorkspaceName): WorkspaceAccess {
-    return toAccess(name, this.#shelf(owner), this.#options.ground.home);
+  /** The workspace of this name, made on its first use. `confinement`: where its directory may be, if not everywhere. */
+  access(owner: string, name: WorkspaceName, confinement?: Confinement): WorkspaceAccess {
+    return toAccess(name, this.#shelf(owner), { home: this.#options.ground.home, confinement });
   }
 
   /** All of one user's. */
