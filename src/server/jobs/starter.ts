@@ -21,6 +21,11 @@ export interface JobRequest {
   readonly identity: Identity;
   readonly role: Pick<Role, "name" | "limits">;
   readonly program: Program;
+  /**
+   * The program as it may be run. The job is known as one that is being started meanwhile, also to a channel that is opened to
+   * it. Throws what forbids it.
+   */
+  readonly admit: () => Promise<Program>;
   /** Called before a new one is begun, and not where one is answered that there is already. Throws what forbids it. */
   readonly onBegin?: () => void;
 }
@@ -79,7 +84,7 @@ export class Starter {
         "not_found",
         `Cannot start job ${id}: one of that id ran, and its record was removed`,
       );
-    const job = this.#startKeyed(request).finally(() => this.#starting.delete(id));
+    const job = this.#admit(request).finally(() => this.#starting.delete(id));
     this.#starting.set(id, { job, whose: toWhose(request.identity) });
     return job;
   }
@@ -107,6 +112,10 @@ export class Starter {
   /** A keeper is dead. */
   lose(link: KeeperLink): void {
     this.#gone.add(link);
+  }
+
+  async #admit(request: JobRequest): Promise<Job> {
+    return await this.#startKeyed({ ...request, program: await request.admit() });
   }
 
   /** The job that has the request's key already, if it has one. */

@@ -134,7 +134,8 @@ export class Calls implements CallStreams {
       command: command.name,
       identity,
       role,
-      program: await this.#admit(role, program, context),
+      program,
+      admit: () => this.#admit(role, program, context),
       onBegin: () => this.#spend(command.name, job),
     });
     return { type: "accepted", call, job: start.job, number: start.number } as const;
