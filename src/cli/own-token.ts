@@ -6,7 +6,8 @@ import type { Context } from "./context.ts";
 
 /** The token that a verb would be called with, though nothing is called. Throws `invalid_input` where there is none. */
 export function getOwnToken({ globals, env }: Context, what: string): Token {
-  const given = globals.host === undefined ? env["FARHAND_TOKEN"] || undefined : undefined;
+  // Which host it is for need not be known then, nor be there.
+  const given = env["FARHAND_TOKEN"] || undefined;
   const text = given ?? findTarget(globals, env).token;
   if (text !== undefined) return readToken(text, what);
   throw new AppError(

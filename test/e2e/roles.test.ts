@@ -289,7 +289,8 @@ describe("A role", () => {
         'limits = { jobs = 2, output = "1MiB", time = "10s" }\n',
     );
     const { world } = callers;
-    const bound = await callers.open(await callers.createToken("alice", "bound"));
+    const token = await callers.createToken("alice", "bound");
+    const bound = await callers.open(token);
     const base = realpathSync(world.home);
     mkdirSync(join(base, "in"));
     symlinkSync("/", join(base, "in/out"));
@@ -314,6 +315,8 @@ describe("A role", () => {
       limits: { execMs: 10_000, outputBytes: 1024 ** 2 },
     });
     await bound.call("wait", { job });
+    const attached = await callers.farhandAs(token, ["exec", "--cwd", base, "--", "echo", "in"]);
+    expect(attached).toMatchObject({ code: 0, stdout: "in\n", stderr: "" });
     const many = await Promise.allSettled(
       Array.from({ length: 20 }, () => start(bound, ["sleep", "9"], { cwd: base })),
     );
