@@ -1,4 +1,5 @@
-import { lstat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, lstat } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { escapeBytes } from "../../lib/escape.ts";
 import { Folder } from "./folder.ts";
@@ -86,12 +87,13 @@ export class Confinement {
 
   /**
    * Where a directory is that somebody wants to work in: its path without links. Throws `OutsideError`, and what the system
-   * refuses. Somebody may put a link in the way afterwards; who starts something there must make sure that he is where this says.
+   * refuses of what cannot be entered. Somebody may put a link in the way afterwards; who starts something there must make sure that he is where this says.
    */
   async check(path: Buffer): Promise<Buffer> {
     await using way = new Way(await this.#open());
     // With a dot behind it the path is that of a directory, which the way then is in.
     await using place = await way.follow(Buffer.concat([path, Buffer.from("/.")]), true);
+    await access(place.path, constants.X_OK);
     const held = await place.folder.stat();
     const named = await lstat(way.path, { bigint: true }).catch(() => undefined); // whatever stands there now
     if (held.dev !== named?.dev || held.ino !== named.ino) throw systemError("ESTALE");

@@ -4,29 +4,29 @@ import { AppError } from "../../protocol/error.ts";
 import { fromBytes, toBytes } from "../../protocol/path.ts";
 import type { ByteString } from "../../protocol/value.ts";
 import type { WorkspaceName } from "../../protocol/workspace.ts";
-import type { Confinement } from "../files/confinement.ts";
 import { describeCode, refusal } from "../files/failure.ts";
-import { OutsideError } from "../files/outside.ts";
-import { attempt } from "../files/room.ts";
-import { findDirectory, findFault, joinPath } from "./directory.ts";
+import { type Directories, joinPath } from "./directory.ts";
 import type { Shelf } from "./shelf.ts";
-import { withDirectory, withVariables } from "./workspace.ts";
+import { type Ground, toWorkspaceOn, withDirectory, withVariables, type Workspace } from "./workspace.ts";
 
-/** Where a workspace's directory may be: undefined for everywhere. */
-export interface Bounds {
-  readonly home: Uint8Array;
-  readonly confinement: Confinement | undefined;
+/** Whose a workspace is made on and looked at as. */
+export interface Footing {
+  readonly ground: Ground;
+  readonly directories: Directories;
 }
 
 /** What a call does with its workspace. It is looked up each time, since others may change it meanwhile. */
-export function toAccess(name: WorkspaceName, shelf: Shelf, { home, confinement }: Bounds): WorkspaceAccess {
-  const use = () => shelf.use(name);
+export function toAccess(
+  name: WorkspaceName,
+  shelf: Pick<Shelf, "use" | "change">,
+  { ground, directories }: Footing,
+): WorkspaceAccess {
+  const use = () => toWorkspaceOn(shelf.use(name), ground);
   const enter = async (path: Uint8Array): Promise<ByteString> => {
-    const { cwd: directory } = use();
-    const found = await attempt({ directory, confinement }, "change to", path, () =>
-      findDirectory(joinPath(directory, path), confinement),
+    const found = await directories.find(use(), path);
+    const changed = await shelf.change(name, (current) =>
+      withDirectory(toWorkspaceOn(current, ground), found),
     );
-    const changed = await shelf.change(name, (current) => withDirectory(current, found));
     return fromBytes(changed.cwd);
   };
   return {
@@ -42,8 +42,8 @@ export function toAccess(name: WorkspaceName, shelf: Shelf, { home, confinement 
       return { set: Object.keys(set), unset };
     },
     resolve: (path) => toText(joinPath(use().cwd, Buffer.from(path))),
-    checkDirectory: () => checkDirectory(name, use().cwd, confinement),
-    enter: (path) => enter(path === undefined ? home : toBytes(path)),
+    checkDirectory: () => checkDirectory(use(), directories),
+    enter: (path) => enter(path === undefined ? ground.home : toBytes(path)),
     async goBack() {
       const { previous } = use().contents;
       if (previous !== undefined) return await enter(toBytes(previous));
@@ -56,18 +56,11 @@ export function toAccess(name: WorkspaceName, shelf: Shelf, { home, confinement 
 }
 
 /** Throws `os_error` for a directory that is there no more, `forbidden` for one that the caller may not use. */
-async function checkDirectory(
-  name: WorkspaceName,
-  cwd: Uint8Array,
-  confinement: Confinement | undefined,
-): Promise<void> {
-  const what = `directory "${escapeBytes(cwd)}" of workspace "${name}"`;
-  const code = await findFault(cwd, confinement).catch(async (error: unknown) => {
-    if (!(error instanceof OutsideError)) throw error;
-    const remedy = (await confinement?.leavesOut(cwd)) ? "; choose another with farhand cd" : "";
-    throw new AppError("forbidden", `Cannot use ${what}: it ${error.fault}${remedy}`);
-  });
+async function checkDirectory(workspace: Workspace, directories: Directories): Promise<void> {
+  const code = await directories.findFault(workspace);
   if (code === undefined) return;
+  const { id, cwd } = workspace;
+  const what = `directory "${escapeBytes(cwd)}" of workspace "${id.name}"`;
   throw refusal(code, `Cannot use ${what}: ${describeCode(code)}; choose another with farhand cd`, cwd);
 }
 

@@ -1,8 +1,38 @@
 import { constants } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
+import { escapeBytes } from "../../lib/escape.ts";
+import { AppError } from "../../protocol/error.ts";
 import type { Confinement } from "../files/confinement.ts";
 import { toSystemCode } from "../files/failure.ts";
+import { OutsideError } from "../files/outside.ts";
 import { paths } from "../files/path.ts";
+import { attempt } from "../files/room.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** Who looks at the directories of workspaces: we ourselves, or the user as whom everything in them is done. */
+export interface Directories {
+  /** The directory that a path leads to from the workspace's, without links in it. Throws `os_error` for what cannot be entered. */
+  find(workspace: Workspace, path: Uint8Array): Promise<Uint8Array>;
+  /** The system's code for why the workspace's directory cannot be entered, or undefined if it can. */
+  findFault(workspace: Workspace): Promise<string | undefined>;
+}
+
+/** We ourselves. `confinement`: where they may be, if not everywhere; elsewhere is `forbidden`. */
+export function toDirectories(confinement?: Confinement): Directories {
+  return {
+    find: ({ cwd: directory }, path) =>
+      attempt({ directory, confinement }, "change to", path, () =>
+        findDirectory(joinPath(directory, path), confinement),
+      ),
+    findFault: ({ id, cwd }) =>
+      findFault(cwd, confinement).catch(async (error: unknown) => {
+        if (!(error instanceof OutsideError)) throw error;
+        const remedy = (await confinement?.leavesOut(cwd)) ? "; choose another with farhand cd" : "";
+        const what = `directory "${escapeBytes(cwd)}" of workspace "${id.name}"`;
+        throw new AppError("forbidden", `Cannot use ${what}: it ${error.fault}${remedy}`);
+      }),
+  };
+}
 
 /**
  * The absolute path that one which a caller wrote means in a directory without links. What stands in it behind a name is left
@@ -29,7 +59,8 @@ export function joinPath(directory: Uint8Array, path: Uint8Array): Buffer {
  * `OutsideError` for what a caller may not use.
  */
 export async function findDirectory(path: Buffer, confinement?: Confinement): Promise<Buffer> {
-  const found = await (confinement === undefined ? realpath(path, "buffer") : confinement.check(path));
+  if (confinement !== undefined) return await confinement.check(path);
+  const found = await realpath(path, "buffer");
   await checkEntrance(found);
   return found;
 }
@@ -40,8 +71,9 @@ export async function findFault(
   confinement?: Confinement,
 ): Promise<string | undefined> {
   try {
-    await confinement?.check(Buffer.from(directory));
-    await checkEntrance(Buffer.from(directory));
+    const path = Buffer.from(directory);
+    if (confinement === undefined) await checkEntrance(path);
+    else await confinement.check(path);
     return undefined;
   } catch (error) {
     const code = toSystemCode(error);

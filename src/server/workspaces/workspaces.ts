@@ -5,7 +5,8 @@ import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import type { WorkspaceName } from "../../protocol/workspace.ts";
 import type { Confinement } from "../files/confinement.ts";
-import { toAccess } from "./access.ts";
+import { type Footing, toAccess } from "./access.ts";
+import { toDirectories } from "./directory.ts";
 import { Shelf, type ShelfOptions } from "./shelf.ts";
 import { WorkspaceStore } from "./store.ts";
 
@@ -40,18 +41,28 @@ export class Workspaces {
 
   constructor({ directory, environment, log, now }: WorkspacesOptions) {
     const store = new WorkspaceStore(directory);
-    this.#options = { store, ground: { home: findHome(), environment }, log, now };
+    const ground = { home: findHome(), environment };
+    this.#options = { store, ground, log, now };
     for (const kept of store.load(log)) this.#shelf(kept.id.owner).adopt(kept);
   }
 
-  /** The workspace of this name, made on its first use. `confinement`: where its directory may be, if not everywhere. */
-  access(owner: string, name: WorkspaceName, confinement?: Confinement): WorkspaceAccess {
-    return toAccess(name, this.#shelf(owner), { home: this.#options.ground.home, confinement });
+  /** What workspaces are made on and looked at as by ourselves. `confinement`: where their directories may be, if not everywhere. */
+  footing(confinement?: Confinement): Footing {
+    return { ground: this.#options.ground, directories: toDirectories(confinement) };
+  }
+
+  /** The workspace of this name, made on its first use. `footing`: of the user as whom its calls are done, if not as ours. */
+  access(owner: string, name: WorkspaceName, footing = this.footing()): WorkspaceAccess {
+    return toAccess(name, this.#shelf(owner), footing);
   }
 
   /** All of one user's. */
-  accessAll(owner: string): WorkspacesAccess {
-    return this.#shelf(owner);
+  accessAll(owner: string, footing = this.footing()): WorkspacesAccess {
+    const shelf = this.#shelf(owner);
+    return {
+      list: (signal) => shelf.list(footing, signal),
+      remove: (names) => shelf.remove(names),
+    };
   }
 
   /** Keeps a private workspace, used or not, until disposed. */
