@@ -158,7 +158,7 @@ export class Grants {
     const kept = environment && names.find((name) => !matchesAny(environment, name));
     if (kept !== undefined)
       throw refuse(what, `role "${role.name}" does not let you set "${kept.slice(0, 200)}"`, {
-        variable: kept,
+        variable: kept.slice(0, 200),
       });
     for (const restriction of this.#restrictions) {
       const allowed = toVariables(restriction);
@@ -172,7 +172,7 @@ export class Grants {
       const kept = allowed && names.find((name) => !isSet(name));
       if (kept !== undefined)
         throw refuse(what, `your token was narrowed, and may not set "${kept.slice(0, 200)}"`, {
-          variable: kept,
+          variable: kept.slice(0, 200),
         });
     }
   }
