@@ -1,6 +1,7 @@
 import { existsSync, writeSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
+import { isatty } from "node:tty";
 import { parseArgs } from "node:util";
 import * as v from "valibot";
 import { findCommand } from "./commands/index.ts";
@@ -22,12 +23,13 @@ import { work } from "./runner/work.ts";
 import type { Console } from "./server/auth/verbs/action.ts";
 import { invite } from "./server/auth/verbs/invite.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
-import { findServer, start, stop, waitForServer } from "./server/control.ts";
+import { findServer, reload, start, stop, waitForServer } from "./server/control.ts";
 import { describeRepair, repair } from "./server/jobs/repair.ts";
 import { openLogFile } from "./server/log-file.ts";
-import { describeStarted, describeStatus, describeStopped } from "./server/report.ts";
+import { describeReloaded, describeStarted, describeStatus, describeStopped } from "./server/report.ts";
 import { createRunnerContexts } from "./server/runners/context.ts";
 import { serve } from "./server/serve.ts";
+import { findPin } from "./server/tls/fingerprint.ts";
 import { changeService } from "./server/service/change.ts";
 import {
   findAction,
@@ -73,7 +75,7 @@ async function main(argv: readonly string[]): Promise<void> {
     print(flags["json"] ? JSON.stringify(value) : describe(value));
   switch (verb) {
     case "serve":
-      return runServer(config, Boolean(flags["background"]), stopSignal(0));
+      return runServer(flags, config);
     case "start": {
       const again = toSelf("serve", "--background", ...rest.filter((flag) => flag !== "--json"));
       return show(await start(config.state, again, stopSignal(1)), describeStarted);
@@ -91,6 +93,15 @@ async function main(argv: readonly string[]): Promise<void> {
       return await findAction(verb, rest[0])?.run(flags, config, toConsole(stopSignal(1)));
     case "invite":
       return await invite.run(flags, config, toConsole(stopSignal(1)));
+    case "reload": {
+      const report = await reload(config.state, stopSignal(1));
+      if (report.failed.length > 0) process.exitCode = 1;
+      return show(report, describeReloaded);
+    }
+    case "fingerprint": {
+      const pin = await findPin(config, await findServer(config.state, stopSignal(1)));
+      return show({ pin }, ({ pin }) => pin);
+    }
     case "repair": {
       const report = repair({ state: config.state, rebuild: Boolean(flags["rebuild"]), now: new Date() });
       return print(flags["json"] ? JSON.stringify(report) : describeRepair(report));
@@ -116,8 +127,13 @@ function toConsole(signal: AbortSignal): Console {
   };
 }
 
-async function runServer(config: ServerConfig, isBackground: boolean, signal: AbortSignal): Promise<void> {
+async function runServer(flags: Flags, config: ServerConfig): Promise<void> {
   nameProcess("farhandd");
+  // A terminal that hangs up ends what was started on it. Elsewhere, as servers have it, it asks to read everything anew.
+  const isOnTerminal = [0, 1, 2].some((fd) => isatty(fd));
+  const signal = stopSignal(0, isOnTerminal ? ENDING : ["SIGINT", "SIGTERM"]);
+  let onHangUp = () => {}; // until there is a server, which reads everything anyway
+  if (!isOnTerminal) process.on("SIGHUP", () => onHangUp());
   let isEchoing = true;
   await serve(
     {
@@ -143,7 +159,11 @@ async function runServer(config: ServerConfig, isBackground: boolean, signal: Ab
         surviveErrors(log);
         return log;
       },
-      onListening: () => (isEchoing = !isBackground),
+      readConfig: () => readConfig(toConfigFlags(flags), process.env),
+      onListening: (reload) => {
+        isEchoing = !flags["background"];
+        onHangUp = () => void reload(); // which logs what fails
+      },
     },
     signal,
   );
@@ -268,10 +288,13 @@ function surviveErrors(log: Log): void {
     process.on(name, (error: unknown) => log.error("unexpected", { error: describeError(error) }));
 }
 
+/** Signals that ask to end. */
+const ENDING: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+
 /** Aborted by the first signal that asks to end. The second ends this process at once, and with it nothing that others keep. */
-function stopSignal(hurried: number): AbortSignal {
+function stopSignal(hurried: number, names: readonly NodeJS.Signals[] = ENDING): AbortSignal {
   const controller = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  for (const name of names) {
     process.on(name, () => {
       if (controller.signal.aborted) process.exit(hurried);
       controller.abort(new AppError("shutting_down", `Stopped by ${name}`));

@@ -1,16 +1,19 @@
 import { type Context, Hono } from "hono";
-import { createMiddleware } from "hono/factory";
 import * as v from "valibot";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import { JoinRequest, LoginRequest } from "../protocol/invite.ts";
 import type { Admissions } from "./auth/admission.ts";
+import type { Pin } from "../protocol/pin.ts";
 import type { Identity } from "./auth/identity.ts";
-import { readBody } from "./auth/body.ts";
 import { type Authenticate, toBearer } from "./auth/local.ts";
 import type { Ticket } from "./auth/tickets.ts";
+import { readBody, readJson } from "./gate/body.ts";
+import type { Visit } from "./gate/gate.ts";
+import { greet, refusePenalized } from "./gate/gateway.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
-import { isLoopback } from "./listen.ts";
+import { isOwnHost, isOwnOrigin } from "./host.ts";
+import type { ReloadReport } from "./reload.ts";
 import { type StopReport, StopRequest } from "./shutdown.ts";
 
 /** What the running server tells of itself to those who may know. */
@@ -18,6 +21,8 @@ export interface ServerStatus {
   readonly pid: number;
   readonly version: string;
   readonly listen: readonly string[];
+  /** Where TLS is served: the fingerprint of its key, and when its certificate runs out. */
+  readonly tls?: { readonly pin: Pin; readonly expires: string } | undefined;
   /** All that live, with the jobs that each has. */
   readonly keepers: readonly (KeeperState & { readonly id: string; readonly jobs: number })[];
   readonly jobs: { readonly running: number; readonly total: number };
@@ -30,8 +35,14 @@ export interface AppOptions {
   readonly issueTicket: (identity: Identity) => Ticket;
   /** Who has a ticket among the subprotocols that he offers, which is used up then. */
   readonly claimTicket: (offered: readonly string[], source: string) => Identity | undefined;
+  /** Whether it is served by TLS. */
+  readonly isSecure: boolean;
+  /** Whether this server is called so, by a name in lower case. */
+  readonly isNamed: (name: string) => boolean;
   /** The address that a request comes from, or `unix`. */
   readonly toSource: (request: Request) => string;
+  /** What is made of a request before anything else is. */
+  readonly knock: (request: Request) => Visit;
   readonly isReady: () => boolean;
   /** Whether nothing new is accepted any more. */
   readonly isStopping: () => boolean;
@@ -39,6 +50,8 @@ export interface AppOptions {
   readonly status: (identity: Identity) => ServerStatus;
   /** Stops the server on somebody's behalf; resolves when what it should do first is done. Throws `forbidden`. */
   readonly stop: (request: StopRequest, identity: Identity) => Promise<StopReport>;
+  /** Reads configuration and certificate anew on somebody's behalf. Throws `forbidden`. */
+  readonly reload: (identity: Identity) => Promise<ReloadReport>;
   /** Lets a request's answer take as long as it may need. */
   readonly hold: (request: Request) => void;
   /** Makes the request's connection a channel of somebody; false when it cannot. */
@@ -46,7 +59,7 @@ export interface AppOptions {
   readonly onError: (error: Error) => void;
 }
 
-type Variables = { identity: Identity };
+type Variables = { identity: Identity; visit: Visit };
 
 /** The HTTP side of a server: nothing but liveness is told to whom is not authenticated. */
 export function createApp({
@@ -54,36 +67,59 @@ export function createApp({
   admissions,
   issueTicket,
   claimTicket,
+  isSecure,
+  isNamed,
   toSource,
+  knock,
   isReady,
   isStopping,
   status,
   stop,
+  reload,
   hold,
   upgrade,
   onError,
 }: AppOptions) {
   const app = new Hono<{ Variables: Variables }>();
 
-  app.use("*", checkHost, checkOrigin);
-  app.get("/healthz", (context) => context.text("ok\n"));
-  app.get("/readyz", (context) => {
-    if (isStopping()) return context.text("stopping\n", 503);
-    return isReady() ? context.text("ready\n") : context.text("starting\n", 503);
-  });
-
-  app.use("/v1/*", async (context, next) => {
-    context.header("cache-control", "no-store");
+  app.use("*", greet(knock));
+  app.use("*", async (context, next) => {
+    for (const [name, value] of Object.entries(toGuards(isSecure))) context.header(name, value);
     await next();
   });
+  app.use("*", async (context, next) => {
+    const host = context.req.header("host") ?? "";
+    const origin = context.req.header("origin");
+    if (!isOwnHost(host, isNamed))
+      return refuse(context, 403, "forbidden", "Cannot answer: the Host header names another server");
+    // Programs send no Origin. A page may come from this very server only.
+    if (origin !== undefined && !isOwnOrigin(origin, host, isSecure))
+      return refuse(context, 403, "forbidden", "Cannot answer: the request comes from a foreign page");
+    await next();
+  });
+  app.get("/healthz", (context) => context.text("ok\n"));
+  // Strangers are told whether to send new work here; why not, only who has a token.
+  app.get("/readyz", (context) => {
+    if (isReady() && !isStopping()) return context.text("ready\n");
+    const token = toBearer(context.req.header("authorization"));
+    const mayAsk = context.get("visit").wait === 0 && token !== undefined;
+    const isKnown = mayAsk && authenticate(token, toSource(context.req.raw)) !== undefined;
+    return context.text(isKnown ? (isStopping() ? "stopping\n" : "starting\n") : "not ready\n", 503);
+  });
+
+  app.use("*", refusePenalized);
   app.post("/v1/join", async (context) => {
     const request = await readBody(context.req.raw, JoinRequest);
-    return context.json(admissions.join(request, toSource(context.req.raw)));
+    const admission = admissions.join(request, toSource(context.req.raw));
+    context.get("visit").admit();
+    return context.json(admission);
   });
   app.post("/v1/login", async (context) => {
     const request = await readBody(context.req.raw, LoginRequest);
     hold(context.req.raw); // the password is compared when it is its turn
-    return context.json(await admissions.login(request, toSource(context.req.raw)));
+    const admission = await admissions.login(request, toSource(context.req.raw));
+    context.get("visit").admit();
+    return context.json(admission);
   });
 
   app.use("*", async (context, next) => {
@@ -96,6 +132,7 @@ export function createApp({
       return refuse(context, 401, "unauthenticated", "Cannot let you in: the token is missing or wrong");
     }
     context.set("identity", identity);
+    context.get("visit").admit();
     await next();
   });
 
@@ -125,11 +162,15 @@ export function createApp({
   app.post("/v1/ticket", (context) => context.json(issueTicket(context.get("identity"))));
   app.get("/v1/status", (context) => context.json(status(context.get("identity"))));
   app.post("/v1/stop", async (context) => {
-    const request = v.safeParse(StopRequest, await context.req.json().catch(() => ({})));
+    const request = v.safeParse(StopRequest, (await readJson(context.req.raw)) ?? {});
     if (!request.success)
       return refuse(context, 400, "invalid_input", `Cannot stop: ${request.issues[0].message}`);
     hold(context.req.raw);
     return context.json(await stop(request.output, context.get("identity")), 202);
+  });
+  app.post("/v1/reload", async (context) => {
+    hold(context.req.raw);
+    return context.json(await reload(context.get("identity")));
   });
 
   app.notFound((context) =>
@@ -148,11 +189,10 @@ export function createApp({
 }
 
 /** How refusals are answered that say to anybody what is wrong. */
-const STATUS: Partial<Record<ErrorCode, 400 | 401 | 403 | 408 | 429 | 503>> = {
+const STATUS: Partial<Record<ErrorCode, 400 | 401 | 403 | 429 | 503>> = {
   invalid_input: 400,
   unauthenticated: 401,
   forbidden: 403,
-  timed_out: 408,
   too_many: 429,
   unavailable: 503,
 };
@@ -163,28 +203,19 @@ function toOffered(context: Context): readonly string[] {
   return header.split(",").map((name) => name.trim());
 }
 
-/** A page that reaches us by a name of its own (DNS rebinding) is refused. */
-const checkHost = createMiddleware(async (context, next) => {
-  const [, bracketed, plain] =
-    /^(?:\[([^\]]+)\]|([^:]+))(?::\d+)?$/.exec(context.req.header("host") ?? "") ?? [];
-  if (!isLoopback(bracketed ?? plain ?? "")) {
-    return refuse(context, 403, "forbidden", "Cannot answer: the Host header names another server");
-  }
-  await next();
-});
-
-/** Programs send no Origin. A page may come from this very server only. */
-const checkOrigin = createMiddleware(async (context, next) => {
-  const origin = context.req.header("origin");
-  if (origin !== undefined && origin !== `http://${context.req.header("host")}`) {
-    return refuse(context, 403, "forbidden", "Cannot answer: the request comes from a foreign page");
-  }
-  await next();
-});
+/** What keeps browsers from making anything of what they are sent but what it is, and from keeping or framing it. */
+export function toGuards(isSecure: boolean): Record<string, string> {
+  return {
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    ...(isSecure && { "strict-transport-security": "max-age=31536000" }),
+  };
+}
 
 function refuse(
   context: Context,
-  status: 400 | 401 | 403 | 404 | 408 | 426 | 429 | 500 | 503,
+  status: 400 | 401 | 403 | 404 | 426 | 429 | 500 | 503,
   code: ErrorCode,
   message: string,
 ): Response {

@@ -1,6 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import * as v from "valibot";
 import { parseDuration } from "../lib/duration.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
@@ -15,8 +14,10 @@ import {
   RetentionTable,
   toRetention,
 } from "./jobs/retention-limits.ts";
-import { parseListen } from "./listen.ts";
+import { type ListenAddress, parseListen } from "./listen.ts";
+import { listMachineNames, parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
+import { type TlsConfig, type TlsFlags, TlsTable, toTls } from "./tls/tls-config.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
@@ -24,6 +25,8 @@ const MAX_CONFIG_BYTES = 1024 * 1024;
 /** What a configuration file may say. */
 const ConfigFile = v.strictObject({
   listen: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))])),
+  name: v.optional(v.union([v.string(), v.array(v.string())])),
+  tls: v.optional(TlsTable),
   state: v.optional(v.pipe(v.string(), v.nonEmpty())),
   session: v.optional(v.strictObject({ grace: v.optional(v.pipe(v.string(), toQuantity(parseDuration))) })),
   log: v.optional(
@@ -40,6 +43,8 @@ const ConfigFile = v.strictObject({
 /** What the command line may say; it comes before the file. */
 export interface ConfigFlags {
   readonly listen: readonly string[];
+  readonly names?: readonly string[];
+  readonly tls?: TlsFlags;
   readonly state: string | undefined;
   readonly config: string | undefined;
   readonly logLevel: string | undefined;
@@ -50,6 +55,9 @@ export interface ConfigFlags {
 export interface ServerConfig {
   /** Undefined for the default: port 9922 on 127.0.0.1, and on ::1 where there is IPv6. */
   readonly listen: readonly ListenAddress[] | undefined;
+  /** What clients call this server besides the names that the machine has by itself; names or addresses. */
+  readonly names: readonly string[];
+  readonly tls: TlsConfig;
   readonly state: string;
   /** Milliseconds that a session is kept without a connection, and a job's hold without its client. */
   readonly grace: number;
@@ -59,7 +67,6 @@ export interface ServerConfig {
   readonly auth: AuthSettings;
   readonly roles: Roles;
 }
-export type ListenAddress = ReturnType<typeof parseListen>;
 
 /** Puts flags, environment (where empty means unset) and file together. Throws `invalid_config`, naming the key. */
 export function readConfig(
@@ -72,22 +79,26 @@ export function readConfig(
     flags.listen.length > 0 ? flags.listen : file.listen === undefined ? undefined : [file.listen].flat();
   if (flags.state === "") throw new AppError("invalid_config", 'Cannot use --state "": name a directory');
   const state = flags.state ?? (env["FARHAND_STATE"] || file.state);
+  const names = (flags.names?.length ? flags.names : [file.name ?? []].flat()).map(parseName);
   return {
     listen: listen?.map(parseListen),
+    names,
+    tls: toTls(flags.tls ?? {}, file.tls),
     state: state === undefined ? defaultState(env) : resolve(state),
     grace: file.session?.grace ?? HOLD_GRACE,
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),
-    auth: toAuthSettings(file.auth),
-    roles: toRoles(file.roles ?? {}, findPlace(), (key, why) => refused(path ?? "", `at "${key}": ${why}`)),
+    auth: toAuthSettings(dirname(path ?? ""), file.auth),
+    roles: toRoles(file.roles ?? {}, toPlace(names), (key, why) =>
+      refused(path ?? "", `at "${key}": ${why}`),
+    ),
   };
 }
 
-/** This machine by its names, and what its user may do on it. */
-function findPlace() {
-  const name = hostname();
-  return { names: [name, name.split(".", 1)[0] ?? name], canRunAs: process.getuid?.() === 0 };
+/** This server by its names, and what its user may do on the machine. */
+function toPlace(names: readonly string[]) {
+  return { names: [...listMachineNames(), ...names], canRunAs: process.getuid?.() === 0 };
 }
 
 function readFile(path: string): v.InferOutput<typeof ConfigFile> {

@@ -16,11 +16,13 @@ import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
 import { Files } from "./files/files.ts";
+import { Gate } from "./gate/gate.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
-import { listen } from "./listener.ts";
+import { listen } from "./endpoints.ts";
+import { addLocal, isExposed } from "./listen.ts";
 import { directory } from "./logins/directory.ts";
 import type { Login } from "./logins/login.ts";
 import { Logins } from "./logins/logins.ts";
@@ -30,6 +32,9 @@ import { Runners } from "./runners/runners.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
+import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
+import { listMachineNames } from "./names.ts";
+import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
@@ -46,8 +51,10 @@ export interface ServeOptions {
   /** The argv that runs this executable as another user's runner. */
   readonly toRunnerCommand: (login: Login) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly openLog: (state: string) => Log;
-  /** Called when clients can connect. */
-  readonly onListening: () => void;
+  /** Reads the configuration anew, by the same flags. */
+  readonly readConfig: () => ServerConfig;
+  /** Called when clients can connect, with what has the configuration and all that it names read anew. */
+  readonly onListening: (reload: () => Promise<ReloadReport>) => void;
 }
 
 /** Serves until the signal is aborted or an authenticated caller asks to stop; jobs go on. Throws what prevents it. */
@@ -60,8 +67,8 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   forgetLocalServer(state);
   const log = options.openLog(state);
   const core = await openCore({ ...options, log, umask }, stack, signal);
-  const clients = admitClients({ ...options, log }, core, stack);
-  options.onListening();
+  const clients = await admitClients({ ...options, log }, core, stack);
+  options.onListening(clients.reload);
 
   await core.shutdown.wait();
   log.info("stopping", { running: core.jobs.running });
@@ -178,14 +185,22 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 }
 
 /** Listens, and leaves word of where for clients of this machine. */
-function admitClients(
-  { config, version, log }: ServeOptions & { readonly log: Log },
+async function admitClients(
+  { config, version, log, readConfig }: ServeOptions & { readonly log: Log },
   { environment, workspaces, umask, jobs, keepers, runners, shutdown }: Core,
   stack: AsyncDisposableStack,
-): { dismiss(reason: AppError): void } {
+): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
   const { state, grace } = config;
+  const tls = await openTls(config, (credentials) => endpoints.secure(credentials));
+  const parts: Reloadable[] = tls === undefined ? [] : [tls];
+  const reloading = new Reloading({ readConfig, config, log, parts });
   const connections = new Set<Connection>();
-  const door = stack.use(openDoor({ state, config, log, now: () => Date.now() }));
+  const now = () => Date.now();
+  const door = stack.use(await openDoor({ state, config: () => reloading.config, log, now }));
+  parts.push(...door.parts);
+  const watch = new AbortController();
+  stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
+  const gate = new Gate({ log, isOwn: door.isLocalToken, signal: watch.signal });
   const machine = new Machine({ environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -217,7 +232,8 @@ function admitClients(
   const status = (): ServerStatus => ({
     pid: process.pid,
     version,
-    listen: listener.addresses,
+    listen: endpoints.urls,
+    tls: tls && { pin: tls.current.pin, expires: tls.current.leaf.validToDate.toISOString() },
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
@@ -227,32 +243,48 @@ function admitClients(
     if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
     return connection;
   };
-  const listener = stack.use(
-    listen(config.listen, {
+  /** What is asked for by HTTP is a call as any other. */
+  const demand = (identity: Identity, name: string, what: string) => {
+    identity.grants.demandCommand({ name, permission: "control" }, what);
+    door.uses.spend(identity, undefined, what);
+  };
+  const machineNames = listMachineNames();
+  const endpoints = stack.use(
+    await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
       openConnection,
       connections,
+      gate,
       app: {
         ...door.app,
+        isNamed: (name) =>
+          name === "localhost" ||
+          machineNames.includes(name) ||
+          reloading.config.names.includes(name) ||
+          tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status: ({ grants }) => {
-          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+        status: (identity) => {
+          demand(identity, "status", "tell how the server stands");
           return status();
         },
         stop: async (request, identity) => {
-          const { grants, chain } = identity;
-          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
-          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          demand(identity, "close-server", "stop the server");
           return await shutdown.stop(request, identity);
+        },
+        reload: async (identity) => {
+          demand(identity, "reload", "reload the server");
+          return await reloading.run();
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
       },
     }),
   );
-  const [first = ""] = listener.addresses;
+  if (config.tls.insecure && config.listen?.some(isExposed))
+    log.warn("serving without TLS: whoever is on the way reads and changes everything, the tokens too");
+  if (tls !== undefined) tendTls(tls, log, watch.signal).catch(() => {}); // it ends with the server, and logs what fails
   stack.use(
-    leaveLocalServer(state, { url: `http://${first}`, token: door.localToken, pid: process.pid, version }),
+    leaveLocalServer(state, { url: endpoints.local, token: door.localToken, pid: process.pid, version }),
   );
   stack.use(
     door.watch((isOver) => {
@@ -260,12 +292,13 @@ function admitClients(
       sessions.endAll(gone(), isOver);
     }),
   );
-  log.info("listening", { addresses: listener.addresses, state });
+  log.info("listening", { addresses: endpoints.urls, state, ...(tls && { pin: tls.current.pin }) });
   return {
     dismiss(reason) {
       for (const connection of [...connections]) connection.fail(reason);
       sessions.endAll(reason);
     },
+    reload: () => reloading.run(),
   };
 }
 
@@ -274,6 +307,13 @@ function gone(): AppError {
     "unauthenticated",
     "Your token is not valid any more: it was revoked, or its time is over",
   );
+}
+
+/** Where an address is exposed. */
+async function openTls(config: ServerConfig, secure: TlsOptions["secure"]): Promise<Tls | undefined> {
+  const { listen = [], tls, state } = config;
+  if (tls.insecure || !listen.some(isExposed)) return undefined;
+  return await Tls.open({ directory: join(state, "tls"), config, now: () => new Date(), secure });
 }
 
 /** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */

@@ -5,7 +5,7 @@ import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import { invite } from "./auth/verbs/invite.ts";
-import type { Action } from "./auth/verbs/action.ts";
+import { type Action, role } from "./auth/verbs/action.ts";
 import { roleActions } from "./auth/verbs/role.ts";
 import { tokenActions } from "./auth/verbs/token.ts";
 import { userActions } from "./auth/verbs/user.ts";
@@ -24,14 +24,36 @@ const state: ArgsDef = {
     type: "string",
     valueHint: "file",
     description:
-      "Configuration in TOML: listen, state, session.grace, log.level, log.format, retention, roles",
+      "Configuration in TOML: listen, name, tls, state, session.grace, log.level, log.format, retention, roles",
   },
 };
 const serving: ArgsDef = {
   listen: {
     type: "string",
     valueHint: "host:port",
-    description: "May be repeated (default 127.0.0.1:9922 and [::1]:9922)",
+    description:
+      "Or unix:/path; may be repeated (default 127.0.0.1:9922 and [::1]:9922). Beyond loopback by TLS",
+  },
+  cert: {
+    type: "string",
+    valueHint: "file",
+    description:
+      "Certificate in PEM, with those that vouch for it (default one that the server makes itself)",
+  },
+  key: { type: "string", valueHint: "file", description: "The certificate's key in PEM" },
+  "client-ca": {
+    type: "string",
+    valueHint: "file",
+    description: "Let only clients in whose certificate one of these authorities (PEM) has issued",
+  },
+  insecure: {
+    type: "boolean",
+    description: "Serve without TLS beyond loopback: anybody on the way reads and changes all, tokens too",
+  },
+  name: {
+    type: "string",
+    valueHint: "host",
+    description: "What clients call this server besides the machine's own name; may be repeated",
   },
   ...state,
   "log-level": { type: "enum", options: [...LOG_LEVELS], description: "How much to log (default info)" },
@@ -56,6 +78,8 @@ const serving: ArgsDef = {
     description: "Keep so much output of all jobs, or all (default 10 % of the file system, at most 10GiB)",
   },
 };
+/** Options that may be given more than once. */
+const repeatable: readonly unknown[] = [serving["listen"], serving["name"], role["role"], invite.args["url"]];
 const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
 const asked: ArgsDef = {
   help: { type: "boolean", alias: "h", description: "Show help, also of one command" },
@@ -106,6 +130,15 @@ const verbs = {
     actions: roleActions,
   },
   invite: { description: invite.description, args: { ...invite.args, ...state }, examples: invite.examples },
+  reload: {
+    description:
+      "Have the running server read configuration and certificate anew (as SIGHUP does); whoever is connected notices nothing",
+    args: { ...state, ...json },
+  },
+  fingerprint: {
+    description: "Print the fingerprint by which clients know this server: sha256:…",
+    args: { ...state, ...json },
+  },
   repair: {
     description: "Rebuild a damaged index of jobs from their ledgers, and tell which of those are damaged",
     args: {
@@ -219,9 +252,6 @@ function toExamples(examples: Action["examples"]): readonly string[] {
   return [["EXAMPLES\n", ...examples.map(([line, what]) => `  ${line}\n      ${what}`)].join("\n")];
 }
 
-/** Options that may be repeated. */
-const REPEATED = ["listen", "role", "url"];
-
 /** Reads a verb's options; its positional ones under their names. Throws `invalid_input`. */
 export function parseFlags(verb: Verb, given: readonly string[]): Flags {
   const { actions }: Definition = verbs[verb];
@@ -242,7 +272,7 @@ export function parseFlags(verb: Verb, given: readonly string[]): Flags {
         name,
         {
           type: type === "boolean" ? ("boolean" as const) : ("string" as const),
-          multiple: REPEATED.includes(name),
+          multiple: repeatable.includes(known[name]),
         },
       ]),
   );
@@ -255,8 +285,16 @@ export function parseFlags(verb: Verb, given: readonly string[]): Flags {
 /** The options that a configuration file may state too. */
 export function toConfigFlags(flags: Flags): ConfigFlags {
   const text = (name: string) => (typeof flags[name] === "string" ? flags[name] : undefined);
+  const list = (name: string) => (Array.isArray(flags[name]) ? flags[name] : []);
   return {
-    listen: Array.isArray(flags["listen"]) ? flags["listen"] : [],
+    listen: list("listen"),
+    names: list("name"),
+    tls: {
+      cert: text("cert"),
+      key: text("key"),
+      clientCa: text("client-ca"),
+      ...(flags["insecure"] === true && { insecure: true }),
+    },
     state: text("state"),
     config: text("config"),
     logLevel: text("log-level"),

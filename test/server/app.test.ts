@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/protocol/error.ts";
+import { createLog } from "../../src/lib/log.ts";
 import { createApp, type ServerStatus } from "../../src/server/app.ts";
+import { Gate } from "../../src/server/gate/gate.ts";
 import { createIdentity } from "../support/identity.ts";
 
 const status: ServerStatus = {
@@ -17,8 +19,22 @@ function admit(secret: string) {
   return { token: "fh_", name: "n", user: "u" };
 }
 
-function setup({ isReady = true, isStopping = false, upgrades = true, fails = false } = {}) {
-  const calls = { upgraded: [] as string[], stopped: [] as object[], held: 0, errors: [] as Error[] };
+function setup({
+  isReady = true,
+  isStopping = false,
+  upgrades = true,
+  fails = false,
+  isSecure = false,
+} = {}) {
+  const calls = {
+    upgraded: [] as string[],
+    stopped: [] as object[],
+    reloaded: [] as string[],
+    held: 0,
+    errors: [] as Error[],
+  };
+  const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
+  const gate = new Gate({ log, isOwn: (token) => token === "own", signal: AbortSignal.abort() });
   const app = createApp({
     authenticate: (token) => (token === "good" ? createIdentity() : undefined),
     admissions: {
@@ -27,7 +43,10 @@ function setup({ isReady = true, isStopping = false, upgrades = true, fails = fa
     },
     issueTicket: () => ({ ticket: "t", expires: 1 }),
     claimTicket: (offered) => (offered.includes("farhand.ticket.good") ? createIdentity() : undefined),
+    isSecure,
+    isNamed: (name) => ["localhost", "web1"].includes(name),
     toSource: () => "127.0.0.1",
+    knock: (request) => gate.knock(request, { address: "127.0.0.1", port: 1 }),
     isReady: () => isReady,
     status: () => {
       if (fails) throw new Error("a secret path /home/somebody");
@@ -37,6 +56,10 @@ function setup({ isReady = true, isStopping = false, upgrades = true, fails = fa
     stop: async (request, { owner }) => {
       calls.stopped.push({ ...request, owner });
       return { ended: 3, left: [] };
+    },
+    reload: async ({ owner }) => {
+      calls.reloaded.push(owner);
+      return { changed: [], unchanged: ["certificate"], failed: [] };
     },
     hold: () => void calls.held++,
     upgrade: (_, { owner }) => {
@@ -71,6 +94,13 @@ describe("the Host header", () => {
     "[::1]:9922",
     "[::1]",
     "127.9.9.9",
+    "192.168.0.1:443",
+    "[::]:9922",
+    "[0:0:0:0:0:0:0:1]:9922",
+    "[::FFFF:127.0.0.1]",
+    "LocalHost:1",
+    "localhost.",
+    "WEB1:9922",
   ])("%s is this server", async (host) => {
     expect((await setup().request("/healthz", { host })).status).toBe(200);
   });
@@ -81,17 +111,25 @@ describe("the Host header", () => {
     "evil.example:9922",
     "127.0.0.1.evil.example",
     "localhost.evil.example",
-    "0.0.0.0:9922",
-    "192.168.0.1",
-    "[::]:9922",
+    "web2",
+    "web1..",
+    "127.1",
+    "0x7f.0.0.1",
     "[::1",
+    "[::1%lo]",
+    "[127.0.0.1]",
+    "[evil.example]",
+    "web1:",
+    "web1:x",
+    "web1,evil.example",
+    "user@web1",
     "127.0.0.1:9922:1",
     "127.0.0.1@evil.example",
     "evil.example/127.0.0.1",
     "::1",
   ])("%j is another: 403, whatever the token", async (host) => {
     const { trusted, calls } = setup();
-    for (const path of ["/healthz", "/v1/status", "/v1/channel", "/nothing"]) {
+    for (const path of ["/healthz", "//healthz", "/v1/status", "/v1/channel", "/v1%2fchannel", "/nothing"]) {
       const response = await trusted(path, { host, ...upgrade });
       expect(response.status).toBe(403);
       expect(await response.json()).toMatchObject({ code: "forbidden" });
@@ -117,13 +155,64 @@ describe("the Origin header", () => {
     "http://evil.example",
     "http://127.0.0.1:9922.evil.example",
     "http://127.0.0.1:9922/",
+    "http://127.0.0.1:9922 http://evil.example",
+    "file://",
+    "chrome-extension://abcdef",
   ])("%j is a foreign page: 403, whatever the token", async (origin) => {
     const { trusted, calls } = setup();
-    for (const path of ["/healthz", "/v1/status", "/v1/channel"])
+    for (const path of [
+      "/healthz",
+      "/v1/status",
+      "/v1/channel",
+      "//v1/channel",
+      "/v1%2Fchannel",
+      "/V1/STATUS",
+      "/nothing",
+    ])
       expect((await trusted(path, { origin, ...upgrade })).status).toBe(403);
     expect((await trusted("/v1/stop", { origin }, "POST")).status).toBe(403);
     expect(calls).toMatchObject({ upgraded: [], stopped: [] });
   });
+});
+
+test("Over TLS only an https page of the same Host is of this server", async () => {
+  const { trusted } = setup({ isSecure: true });
+  const ask = async (origin: string) => (await trusted("/v1/status", { host: "WEB1:9922", origin })).status;
+  expect(await ask("https://web1:9922")).toBe(200);
+  for (const origin of ["http://web1:9922", "https://web1", "https://localhost:9922"])
+    expect(await ask(origin)).toBe(403);
+});
+
+test("Every answer forbids browsers to guess its kind, to keep it, to run it and to frame it", async () => {
+  for (const isSecure of [false, true]) {
+    const { request, trusted } = setup({ isSecure, fails: true });
+    const answers = [
+      await request("/healthz"),
+      await request("/v1/status"),
+      await request("/nothing", { host: "evil.example" }),
+      await trusted("/nothing"),
+      await trusted("/v1/status"),
+      await trusted("/v1/channel"),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([200, 401, 403, 404, 500, 426]);
+    for (const { headers } of answers) {
+      expect(headers.get("x-content-type-options")).toBe("nosniff");
+      expect(headers.get("cache-control")).toBe("no-store");
+      expect(headers.get("content-security-policy")).toBe("default-src 'none'; frame-ancestors 'none'");
+      expect(headers.has("strict-transport-security")).toBe(isSecure);
+      expect(headers.get("content-type")).toMatch(/^(text\/plain|application\/json)/);
+    }
+  }
+});
+
+test("reload reads everything anew on behalf of who may, by POST only", async () => {
+  const { request, trusted, calls } = setup();
+  expect((await request("/v1/reload", {}, "POST")).status).toBe(401);
+  expect((await trusted("/v1/reload")).status).toBe(404);
+  expect(calls.reloaded).toEqual([]);
+  const report = await trusted("/v1/reload", {}, "POST");
+  expect(await report.json()).toEqual({ changed: [], unchanged: ["certificate"], failed: [] });
+  expect(calls.reloaded).toEqual(["somebody"]);
 });
 
 describe("without a token that is right", () => {
@@ -147,7 +236,7 @@ describe("without a token that is right", () => {
         message: "Cannot let you in: the token is missing or wrong",
       });
     }
-    expect(calls).toEqual({ upgraded: [], stopped: [], held: 0, errors: [] });
+    expect(calls).toEqual({ upgraded: [], stopped: [], reloaded: [], held: 0, errors: [] });
   });
 
   test("a token in the address is none", async () => {
@@ -164,7 +253,8 @@ describe("without a token that is right", () => {
 test("A server that stops is not ready, and opens no channel", async () => {
   const { request, trusted, calls } = setup({ isStopping: true });
   const ready = await request("/readyz");
-  expect([ready.status, await ready.text()]).toEqual([503, "stopping\n"]);
+  expect([ready.status, await ready.text()]).toEqual([503, "not ready\n"]);
+  expect(await (await trusted("/readyz")).text()).toBe("stopping\n");
   const channel = await trusted("/v1/channel", upgrade);
   expect([channel.status, await channel.json()]).toEqual([
     503,
@@ -183,9 +273,13 @@ test("stop reads whether jobs should end, and refuses what it cannot read", asyn
 });
 
 test("readyz answers 503 until the server is ready", async () => {
-  const response = await setup({ isReady: false }).request("/readyz");
-  expect(response.status).toBe(503);
-  expect(await response.text()).toBe("starting\n");
+  const { request, trusted } = setup({ isReady: false });
+  for (const response of [
+    await request("/readyz"),
+    await request("/readyz", { authorization: "Bearer bad" }),
+  ])
+    expect([response.status, await response.text()]).toEqual([503, "not ready\n"]);
+  expect(await (await trusted("/readyz")).text()).toBe("starting\n");
 });
 
 test("status answers what the server says of itself, and stop asks it to end", async () => {

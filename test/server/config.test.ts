@@ -45,12 +45,14 @@ describe("readConfig()", () => {
   test("gives defaults where nothing is said", () => {
     expect(readConfig(noFlags, home)).toEqual({
       listen: undefined,
+      names: [],
+      tls: { cert: undefined, key: undefined, clientCa: undefined, insecure: false },
       state: "/state",
       grace: 120_000,
       logLevel: "info",
       logFormat: "text",
       retention: { age: Number.POSITIVE_INFINITY, jobs: 10_000, bytes: undefined },
-      auth: { tokenLifetime: 90 * 86_400_000, loginLifetime: 30 * 86_400_000 },
+      auth: { tokenLifetime: 90 * 86_400_000, loginLifetime: 30 * 86_400_000, module: undefined },
       roles: DEFAULT_ROLES,
     });
   });
@@ -58,16 +60,22 @@ describe("readConfig()", () => {
   test("reads every key of a file", () => {
     using world = setup();
     const text =
-      'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
-      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n[auth]\ntoken_expires = "never"\nlogin_expires = "12h"\n[roles.looker]\npermissions = ["read"]\nroots = []\n';
+      'listen = "127.0.0.1:1"\nname = "web1.lab"\nstate = "/elsewhere"\n[tls]\ncert = "/c"\nkey = "/k"\nclient_ca = "/a"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
+      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n[auth]\ntoken_expires = "never"\nlogin_expires = "12h"\nmodule = "auth.ts"\n[roles.looker]\npermissions = ["read"]\nroots = []\n';
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
-      listen: [{ host: "127.0.0.1", port: 1 }],
+      listen: [{ type: "tcp", host: "127.0.0.1", port: 1 }],
+      names: ["web1.lab"],
+      tls: { cert: "/c", key: "/k", clientCa: "/a", insecure: false },
       state: "/elsewhere",
       grace: 5_000,
       logLevel: "debug",
       logFormat: "json",
       retention: { age: 30 * 24 * 3_600_000, jobs: 500, bytes: 2 * 1024 ** 3 },
-      auth: { tokenLifetime: Number.POSITIVE_INFINITY, loginLifetime: 12 * 3_600_000 },
+      auth: {
+        tokenLifetime: Number.POSITIVE_INFINITY,
+        loginLifetime: 12 * 3_600_000,
+        module: join(world.path, "../auth.ts"),
+      },
       roles: new Map([
         ...DEFAULT_ROLES,
         [
@@ -132,8 +140,8 @@ describe("readConfig()", () => {
   test("accepts several addresses", () => {
     using world = setup();
     expect(world.read('listen = ["127.0.0.1:1", "[::1]:2"]\n').listen).toEqual([
-      { host: "127.0.0.1", port: 1 },
-      { host: "::1", port: 2 },
+      { type: "tcp", host: "127.0.0.1", port: 1 },
+      { type: "tcp", host: "::1", port: 2 },
     ]);
   });
 
@@ -170,7 +178,19 @@ describe("readConfig()", () => {
     ["roles.r.limits.jobs = 0", '"roles.r.limits.jobs": write a whole number from 1 on'],
     ['roles.r.limits.time = "0s"', '"roles.r.limits.time": a limit is more than nothing'],
     ['roles.r.limits.output = "much"', '"roles.r.limits.output": write a number with a unit'],
-    ['listen = "0.0.0.0:9922"', "loopback only"],
+    ['listen = "unix:"', "name a path"],
+    ['name = "web1:9922"', 'Cannot use the name "web1:9922": write a host\'s name or an address'],
+    ['tls = "cert.pem"', '"tls": expected'],
+    ['tls.cert = ""', '"tls.cert": it is empty'],
+    ['tls.insecure = "yes"', '"tls.insecure": expected'],
+    ['tls.ca = "x"', '"tls.ca": this key is unknown'],
+    ['tls.cert = "x"', "Cannot use --cert alone: name its --key too"],
+    ['tls.key = "x"', "Cannot use --key alone: name its --cert too"],
+    [
+      'tls = { insecure = true, client_ca = "x" }',
+      "Cannot use --insecure with --client-ca: it means to serve without TLS",
+    ],
+    ['tls = { insecure = true, cert = "x", key = "y" }', "Cannot use --insecure with --cert"],
     ['listen = "nonsense:nonsense"', "write host:port"],
     ["state = ", "TOML"],
     ["state = 'a'\nstate = 'b'", "redefine"],

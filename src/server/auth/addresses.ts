@@ -1,16 +1,18 @@
 import { hostname, networkInterfaces } from "node:os";
-import { formatAddress, isLoopback, parseListen } from "../listen.ts";
+import { formatAddress, isLoopback } from "../listen.ts";
 
 /** Addresses of one server that an invitation names at most. */
 const MAX_URLS = 16;
 
-/** Where a server is reached that listens on these addresses, the likeliest first: by name, by number, from this machine. */
+/** Where a server is reached that listens so (as its status says it), the likeliest first: by name, by number, from this machine. */
 export function toUrls(listening: readonly string[]): readonly string[] {
   const urls = listening.flatMap((text) => {
     if (text.startsWith("unix:")) return [];
-    const { host, port } = parseListen(text);
-    const scheme = isLoopback(host) ? "http" : "https";
-    return expand(host).map((host) => ({ url: `${scheme}://${formatAddress({ host, port })}`, host }));
+    const { protocol, hostname, port } = new URL(text.includes("://") ? text : `http://${text}`);
+    return expand(hostname.replace(/^\[|\]$/g, "")).map((host) => ({
+      url: `${protocol}//${formatAddress({ type: "tcp", host, port: Number(port) })}`,
+      host,
+    }));
   });
   const near = (host: string) => Number(isLoopback(host));
   const sorted = urls.sort((a, b) => near(a.host) - near(b.host)).map(({ url }) => url);

@@ -99,6 +99,7 @@ export class Authenticator {
 
   /** The same somebody at another address, if he is still to be let in. */
   move(identity: Identity, source: string): Identity | undefined {
+    this.#look();
     const ground = this.#grounds.get(identity);
     if (ground === undefined || !this.isStanding(identity)) return undefined;
     return this.#admit(ground, { ...identity, source });
