@@ -26,6 +26,7 @@ import { Machine } from "./machine/machine.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
+import { isSelfSigned } from "./tls/pin.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
 import { listMachineNames } from "./names.ts";
 import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
@@ -201,7 +202,11 @@ async function admitClients(
     pid: process.pid,
     version,
     listen: endpoints.urls,
-    tls: tls && { pin: tls.current.pin, expires: tls.current.leaf.validToDate.toISOString() },
+    tls: tls && {
+      pin: tls.current.pin,
+      expires: tls.current.leaf.validToDate.toISOString(),
+      selfSigned: isSelfSigned(tls.current.leaf),
+    },
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });

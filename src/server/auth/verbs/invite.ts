@@ -3,9 +3,8 @@ import { formatInvite, type Invite } from "../../../protocol/invite.ts";
 import { AppError } from "../../../protocol/error.ts";
 import { formatDuration } from "../../../lib/duration.ts";
 import { findServer } from "../../control.ts";
-import { formatAddress } from "../../listen.ts";
-import { toUrls } from "../addresses.ts";
 import { INVITE_LIFE } from "../invites.ts";
+import { findReachability } from "../reachability.ts";
 import { type Action, openStore, role, toLifetime, toRoles, toText, toUser } from "./action.ts";
 
 /** Milliseconds for which an invitation may be good at most: whoever finds it later finds nothing. */
@@ -34,7 +33,8 @@ export const invite: Action = {
     url: {
       type: "string",
       valueHint: "url",
-      description: "Where the server is reached from there; may be repeated (default: where it listens)",
+      description:
+        "Where the server is reached from there, by a name that it knows (serve --name); may be repeated (default: where it listens)",
     },
     name: {
       type: "string",
@@ -53,14 +53,18 @@ export const invite: Action = {
     if (life > MAX_LIFE) throw new AppError("invalid_input", "Cannot invite for so long: at most 7d");
     const lifetime = toLifetime(flags, "token-expires") ?? config.auth.tokenLifetime;
     const running = await findServer(config.state, signal);
-    const listening = running?.status.listen ?? (config.listen ?? []).map(formatAddress);
     const given = flags["url"];
-    const urls = Array.isArray(given) ? given.map(checkUrl) : toUrls(listening);
+    const { urls, pin } = await findReachability(
+      config,
+      running?.status,
+      Array.isArray(given) ? given.map(checkUrl) : undefined,
+    );
     using store = openStore(config);
     const roles = toRoles(flags, config, store.users.find(user)?.roles);
     const secret = store.invites.create({ user, roles, life, lifetime });
     store.settle();
-    const line = formatInvite({ name: toHostName(toText(flags, "name")), urls: [...urls], secret });
+    const name = toHostName(toText(flags, "name"));
+    const line = formatInvite({ name, urls: [...urls], ...(pin && { pin }), secret });
     note(
       `Whoever has this line becomes user ${user}, as ${roles.join(" and ")}, once, within ${formatDuration(life)}.`,
     );
@@ -68,7 +72,7 @@ export const invite: Action = {
       `The server is reached at ${urls.join(" or ")}.${urls.every(isLocal) ? " Only this machine can: see --listen." : ""}`,
     );
     note("On the other machine: farhand join LINE");
-    print(flags["json"] ? JSON.stringify({ invite: line, user, roles, urls }) : line);
+    print(flags["json"] ? JSON.stringify({ invite: line, user, roles, urls, ...(pin && { pin }) }) : line);
   },
 };
 
