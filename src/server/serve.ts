@@ -16,6 +16,7 @@ import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
 import { Files } from "./files/files.ts";
+import { Gate } from "./gate/gate.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -174,6 +175,9 @@ async function admitClients(
   const now = () => Date.now();
   const door = stack.use(await openDoor({ state, config: () => reloading.config, log, now }));
   parts.push(...door.parts);
+  const watch = new AbortController();
+  stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
+  const gate = new Gate({ log, isOwn: door.isLocalToken, signal: watch.signal });
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -222,6 +226,7 @@ async function admitClients(
       log,
       openConnection,
       connections,
+      gate,
       app: {
         ...door.app,
         isNamed: (name) =>
@@ -251,11 +256,7 @@ async function admitClients(
   );
   if (config.tls.insecure && config.listen?.some(isExposed))
     log.warn("serving without TLS: whoever is on the way reads and changes everything, the tokens too");
-  if (tls !== undefined) {
-    const stopped = new AbortController();
-    stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
-    tendTls(tls, log, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  }
+  if (tls !== undefined) tendTls(tls, log, watch.signal).catch(() => {}); // it ends with the server, and logs what fails
   stack.use(
     leaveLocalServer(state, { url: endpoints.local, token: door.localToken, pid: process.pid, version }),
   );

@@ -38,6 +38,7 @@ export interface DoorOptions {
 export interface Door extends Disposable {
   /** This start's token, for this machine's own user. */
   readonly localToken: string;
+  readonly isLocalToken: (presented: string) => boolean;
   readonly uses: Uses;
   readonly app: Pick<AppOptions, "authenticate" | "admissions" | "issueTicket" | "claimTicket">;
   /** What is read anew when the configuration is. */
@@ -64,6 +65,7 @@ export async function openDoor({ state, config, log, now }: DoorOptions): Promis
   const isStanding = (identity: Identity) => authenticator.isStanding(identity);
   return {
     localToken,
+    isLocalToken: (presented) => authenticator.authenticate(presented, "")?.token === local.shown,
     uses: store.uses,
     app: {
       authenticate: (presented, source) => authenticator.authenticate(presented, source),
