@@ -1,11 +1,11 @@
-import { hostname, networkInterfaces } from "node:os";
+import { hostname } from "node:os";
 import { AppError } from "../../protocol/error.ts";
 import type { Pin } from "../../protocol/pin.ts";
 import type { ServerStatus } from "../app.ts";
 import type { ServerConfig } from "../config.ts";
 import { DEFAULT_PORT, formatAddress, isExposed, isLoopback, type ListenAddress } from "../listen.ts";
+import { listMachineAddresses } from "../names.ts";
 import { findPin } from "../tls/fingerprint.ts";
-import { isSelfSigned } from "../tls/pin.ts";
 import { readPair } from "../tls/pair.ts";
 
 /** Addresses of one server that an invitation names at most. */
@@ -19,30 +19,39 @@ export interface Reachability {
   readonly pin: Pin | undefined;
 }
 
+/** What somebody knows better. */
+export interface Given {
+  readonly urls: readonly string[] | undefined;
+  /** Whether what answers there is known by an authority, whatever the server itself has. */
+  readonly isUnpinned: boolean;
+}
+
 /**
- * How the server that runs is reached, or the one that the configuration describes. `given`: the addresses, where somebody knows
- * better. Throws `invalid_input` where there is none, `not_found` where it needs a key that no start has made yet, `invalid_config`.
+ * How the server that runs is reached, or the one that the configuration describes. Throws `invalid_input` where there is no
+ * way, `not_found` where it needs a key that no start has made yet, `invalid_config`.
  */
 export async function findReachability(
   config: ServerConfig,
   status: ServerStatus | undefined,
-  given: readonly string[] | undefined,
+  given: Given,
 ): Promise<Reachability> {
-  const urls = given ?? toUrls(status?.listen ?? toListening(config), config.names);
+  const urls = given.urls ?? toUrls(status?.listen ?? toListening(config), config.names);
   if (urls.length === 0)
     throw new AppError(
       "invalid_input",
       "Cannot invite: the server listens on no address that others reach; name one with --url",
     );
-  const isSecure = urls.some((url) => url.startsWith("https:"));
-  const isUnvouched = status?.tls?.selfSigned ?? isUnvouchedFor(config);
-  const pin = isSecure && isUnvouched ? await findPin(config, status && { status }) : undefined;
+  const isPinned = !given.isUnpinned && urls.some((url) => url.startsWith("https:"));
+  const isUnvouched = () =>
+    status === undefined ? isUnvouchedFor(config) : status.tls?.isSelfSigned === true;
+  const pin = isPinned && isUnvouched() ? await findPin(config, status && { status }) : undefined;
   return { urls, pin };
 }
 
 function isUnvouchedFor({ tls: { cert, key } }: ServerConfig): boolean {
   if (cert === undefined || key === undefined) return true;
-  return isSelfSigned(readPair(cert, key, new Date()).leaf);
+  const { leaf } = readPair(cert, key, new Date());
+  return leaf.subject === leaf.issuer;
 }
 
 /** As the status of a server would say it that runs by this configuration. */
@@ -77,9 +86,6 @@ export function toUrls(listening: readonly string[], names: readonly string[]): 
 /** An address that stands for all of this machine's. */
 function expand(host: string): readonly string[] {
   if (host !== "0.0.0.0" && host !== "::") return [host];
-  const own = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses);
-  const outer = own.filter(({ internal, address }) => !internal && !/^fe[89ab].:/i.test(address));
-  return [hostname(), ...outer.map(({ address }) => address)].filter(
-    (address) => host === "::" || !address.includes(":"),
-  );
+  const outer = listMachineAddresses().filter((address) => !isLoopback(address));
+  return [hostname(), ...outer].filter((address) => host === "::" || !address.includes(":"));
 }

@@ -18,6 +18,10 @@ interface Resume {
   readonly token: unknown;
 }
 
+function refuse(): never {
+  throw new Error("Nobody calls");
+}
+
 function setup() {
   const sessions = new Sessions({
     jobs: {} as Jobs, // nobody calls
@@ -29,9 +33,9 @@ function setup() {
     workspaces: { hold: () => ({ [Symbol.dispose]() {} }), discard() {} },
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
     uses: { spend() {} },
-    toContext: () => {
-      throw new Error("Nobody calls");
-    },
+    logins: { find: refuse },
+    delegate: { run: refuse },
+    toContext: refuse,
   });
   /** Somebody greets. What he hears at his end is kept. */
   const greet = (identity: Identity, resume?: Resume) => {

@@ -41,6 +41,10 @@ export const invite: Action = {
       valueHint: "name",
       description: "What it calls the server (default: the machine's name)",
     },
+    unpinned: {
+      type: "boolean",
+      description: "Leave out the fingerprint: what answers there is a gateway that authorities vouch for",
+    },
     json: { type: "boolean", description: "Print one JSON value" },
   },
   examples: [
@@ -54,11 +58,10 @@ export const invite: Action = {
     const lifetime = toLifetime(flags, "token-expires") ?? config.auth.tokenLifetime;
     const running = await findServer(config.state, signal);
     const given = flags["url"];
-    const { urls, pin } = await findReachability(
-      config,
-      running?.status,
-      Array.isArray(given) ? given.map(checkUrl) : undefined,
-    );
+    const { urls, pin } = await findReachability(config, running?.status, {
+      urls: Array.isArray(given) ? given.map(checkUrl) : undefined,
+      isUnpinned: flags["unpinned"] === true,
+    });
     using store = openStore(config);
     const roles = toRoles(flags, config, store.users.find(user)?.roles);
     const secret = store.invites.create({ user, roles, life, lifetime });
