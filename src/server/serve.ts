@@ -305,7 +305,7 @@ async function admitClients(
 function gone(): AppError {
   return new AppError(
     "unauthenticated",
-    "Your token is not valid any more: it was revoked, or its time is over",
+    "Your token is not valid any more: it was revoked, its time is over, or its roles have changed",
   );
 }
 
