@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import * as v from "valibot";
 import { parseDuration } from "../lib/duration.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
@@ -89,7 +89,7 @@ export function readConfig(
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),
-    auth: toAuthSettings(file.auth),
+    auth: toAuthSettings(dirname(path ?? ""), file.auth),
     roles: toRoles(file.roles ?? {}, findPlace(), (key, why) => refused(path ?? "", `at "${key}": ${why}`)),
   };
 }

@@ -16,6 +16,7 @@ import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
 import { Files } from "./files/files.ts";
+import { Gate } from "./gate/gate.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -28,7 +29,7 @@ import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
 import { listNames } from "./names.ts";
-import { Reloading, type ReloadReport } from "./reload.ts";
+import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
@@ -167,8 +168,15 @@ async function admitClients(
 ): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
   const { state, grace } = config;
   const tls = await openTls(config, (credentials) => endpoints.secure(credentials));
+  const parts: Reloadable[] = tls === undefined ? [] : [tls];
+  const reloading = new Reloading({ readConfig, config, log, parts });
   const connections = new Set<Connection>();
-  const door = stack.use(openDoor({ state, config, log, now: () => Date.now() }));
+  const now = () => Date.now();
+  const door = stack.use(await openDoor({ state, config: () => reloading.config, log, now }));
+  parts.push(...door.parts);
+  const watch = new AbortController();
+  stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
+  const gate = new Gate({ log, isOwn: door.isLocalToken, signal: watch.signal });
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -207,17 +215,12 @@ async function admitClients(
     if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
     return connection;
   };
-  const reloading = new Reloading({
-    readConfig,
-    config,
-    log,
-    parts: tls === undefined ? [] : [tls],
-  });
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
       openConnection,
       connections,
+      gate,
       app: {
         ...door.app,
         isNamed: (name) => listNames(reloading.config).includes(name) || tls?.isNamed(name) === true,
@@ -243,11 +246,7 @@ async function admitClients(
   );
   if (config.tls.insecure && config.listen?.some(isExposed))
     log.warn("serving without TLS: whoever is on the way reads and changes everything, the tokens too");
-  if (tls !== undefined) {
-    const stopped = new AbortController();
-    stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
-    tendTls(tls, log, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  }
+  if (tls !== undefined) tendTls(tls, log, watch.signal).catch(() => {}); // it ends with the server, and logs what fails
   stack.use(
     leaveLocalServer(state, { url: endpoints.local, token: door.localToken, pid: process.pid, version }),
   );

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/protocol/error.ts";
+import { createLog } from "../../src/lib/log.ts";
 import { createApp, type ServerStatus } from "../../src/server/app.ts";
+import { Gate } from "../../src/server/gate/gate.ts";
 import { createIdentity } from "../support/identity.ts";
 
 const status: ServerStatus = {
@@ -31,6 +33,8 @@ function setup({
     held: 0,
     errors: [] as Error[],
   };
+  const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
+  const gate = new Gate({ log, isOwn: (token) => token === "own", signal: AbortSignal.abort() });
   const app = createApp({
     authenticate: (token) => (token === "good" ? createIdentity() : undefined),
     admissions: {
@@ -42,6 +46,7 @@ function setup({
     isSecure,
     isNamed: (name) => ["localhost", "web1"].includes(name),
     toSource: () => "127.0.0.1",
+    knock: (request) => gate.knock(request, { address: "127.0.0.1", port: 1 }),
     isReady: () => isReady,
     status: () => {
       if (fails) throw new Error("a secret path /home/somebody");
