@@ -106,6 +106,9 @@ describe("reload", () => {
         "end",
       ]);
       expect((await world.status()).pid).toBe(world.started.pid);
+      // It ends as any other.
+      expect((await world.farhandd(["stop"])).code).toBe(0);
+      expect(await client.ended).toMatchObject({ type: "closed", code: 1012 });
     },
   );
 
