@@ -5,8 +5,9 @@ import { hostname } from "node:os";
 import { connect as connectPlain } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
+import type { ServerStatus } from "../../src/server/app.ts";
 import { FARHAND } from "../support/built.ts";
-import { createCertificates, findOpensslFault } from "../support/certificates.ts";
+import { type CertificateFiles, createCertificates, findOpensslFault } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
 import { findNetworkFault, openNetwork } from "../support/network.ts";
 import { RawClient } from "../support/raw.ts";
@@ -194,6 +195,15 @@ describe("A server beyond loopback", () => {
   );
 });
 
+testWithCurl("IPv4 and IPv6 may have the same port, each by an address of its own", async () => {
+  await using world = setup();
+  const port = portOf(await world.start("--listen", "0.0.0.0:0"));
+  await world.farhandd(["stop"]);
+  await world.start("--listen", `[::]:${port}`, "--listen", `0.0.0.0:${port}`);
+  for (const host of ["127.0.0.1", "[::1]"])
+    expect(await curl(world, "--cacert", world.own, `https://${host}:${port}/healthz`)).toBe("200");
+});
+
 describe("--cert and --key", () => {
   testWithCurl("are what clients are shown, with the chain", async () => {
     await using world = setup();
@@ -268,13 +278,20 @@ describe("--client-ca", () => {
       await using world = setup();
       const root = world.make("root", { isAuthority: true });
       const other = world.make("other", { isAuthority: true });
-      const status = await world.start("--listen", "0.0.0.0:0", "--client-ca", root.cert);
-      const ask = (path: string, who?: { readonly cert: string; readonly key: string }, token?: string) =>
+      // Whoever starts it may mean well, and still have this in his environment.
+      const env = {
+        NODE_TLS_REJECT_UNAUTHORIZED: "0",
+        NODE_EXTRA_CA_CERTS: other.cert,
+        SSL_CERT_FILE: other.cert,
+      };
+      const args = ["start", "--json", "--listen", "0.0.0.0:0", "--client-ca", root.cert];
+      const status = JSON.parse((await world.farhandd(args, { env })).stdout) as ServerStatus;
+      const ask = (path: string, who?: CertificateFiles, token?: string, ...more: string[]) =>
         curl(
           world,
           ...["--cacert", world.own, ...(who ? ["--cert", who.cert, "--key", who.key] : [])],
           ...(token ? ["-H", `Authorization: Bearer ${token}`] : []),
-          `https://127.0.0.1:${portOf(status)}${path}`,
+          ...[...more, `https://127.0.0.1:${portOf(status)}${path}`],
         );
       const good = world.make("good", { by: root });
       expect(await ask("/healthz", good)).toBe("200");
@@ -288,7 +305,7 @@ describe("--client-ca", () => {
         world.make("late", { by: root, days: [-9, -1] }),
         world.make("early", { by: root, days: [2, 9] }),
       ])
-        expect(await ask("/healthz", who, world.local().token)).toMatch(/^(35|52|55|56): /);
+        expect(await ask("/v1/stop", who, world.local().token, "-X", "POST")).toMatch(/^(35|52|55|56): /);
       // This machine's own have no certificate, and come by the socket.
       expect((await world.status()).pid).toBe(status.pid);
       const refused = await world.farhandd(["start", "--listen", "0.0.0.0:0", "--client-ca", good.key]);
