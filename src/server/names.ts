@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { AppError } from "../protocol/error.ts";
+import { toPlainHost } from "./listen.ts";
 import type { ServerConfig } from "./config.ts";
 
 const HOSTS = "/etc/hosts";
@@ -11,8 +12,8 @@ const NAME = /^[a-z0-9_]([\w.-]{0,251}[a-z0-9_])?$/;
 
 /** Reads a name or address that clients use for this server. Throws `invalid_config`. */
 export function parseName(text: string): string {
-  const name = text.toLowerCase();
-  if (isIP(name) !== 0 || NAME.test(name)) return name;
+  const name = toPlainHost(text);
+  if ((isIP(name) !== 0 && !name.includes("%")) || NAME.test(name)) return name;
   throw new AppError(
     "invalid_config",
     `Cannot use the name "${text}": write a host's name or an address, without a port`,

@@ -49,6 +49,18 @@ test("listMachineAddresses() gives addresses that can be used from elsewhere, ea
 test("parseName() takes names and addresses, and refuses ports, patterns and URLs", () => {
   for (const name of ["web1", "a.b-c.example", "10.1.2.3", "2001:db8::1"]) expect(parseName(name)).toBe(name);
   expect(parseName("WEB1")).toBe("web1");
-  for (const text of ["", "web1:9922", "*.lab", "https://web1", "[::1]", "a b", "-x", "x-", "ü"])
+  expect(parseName("::ffff:10.1.2.3")).toBe("::ffff:a01:203");
+  for (const text of [
+    "",
+    "web1:9922",
+    "*.lab",
+    "https://web1",
+    "[::1]",
+    "a b",
+    "-x",
+    "x-",
+    "ü",
+    "fe80::1%lo",
+  ])
     expect(() => parseName(text)).toThrow(`Cannot use the name "${text}"`);
 });

@@ -14,7 +14,16 @@ function setup() {
   const directory = openDirectory();
   const path = join(directory.path, "tls");
   const [cert, key] = [join(path, "cert.pem"), join(path, "key.pem")];
-  const names = ["web1.lab", "web1", "localhost", "127.0.0.1", "::1", "2001:db8::1"];
+  const names = [
+    "web1.lab",
+    "web1",
+    "my_host",
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "2001:db8::1",
+    "::ffff:a01:203",
+  ];
   /** As at a start so many days from now. */
   const open = (days = 0, more: readonly string[] = []) =>
     openOwnPair({ directory: path, names: [...names, ...more], now: new Date(Date.now() + days * DAY) });
