@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,6 +6,8 @@ import { openOwnPair } from "../../../src/server/tls/own-pair.ts";
 import { findOpensslFault, openssl } from "../../support/certificates.ts";
 import { openDirectory } from "../../support/directory.ts";
 import { testIf } from "../../support/test-if.ts";
+
+setDefaultTimeout(60_000); // openssl(1) has its own pace
 
 const DAY = 24 * 60 * 60 * 1000;
 const fault = findOpensslFault();
