@@ -35,7 +35,7 @@ import { toOwnFiles } from "./own-files.ts";
 import { Shutdown } from "./shutdown.ts";
 import type { Pair } from "./tls/pair.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
-import { listNames } from "./names.ts";
+import { listMachineNames, listNames } from "./names.ts";
 import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
@@ -253,6 +253,7 @@ async function admitClients(
     identity.grants.demandCommand({ name, permission: "control" }, what);
     door.uses.spend(identity, undefined, what);
   };
+  const machineNames = listMachineNames(); // not for each stranger anew
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
@@ -261,7 +262,8 @@ async function admitClients(
       gate,
       app: {
         ...door.app,
-        isNamed: (name) => listNames(reloading.config).includes(name) || tls?.isNamed(name) === true,
+        isNamed: (name) =>
+          listNames(reloading.config, machineNames).includes(name) || tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status: (identity) => {
