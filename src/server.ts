@@ -11,8 +11,11 @@ import { BUILD, COMMIT, VERSION } from "./lib/version.ts";
 import { launch } from "./process/launch.ts";
 import { openLibc } from "./process/libc.ts";
 import { nameProcess } from "./process/name.ts";
+import { readPassword } from "./process/prompt.ts";
 import { AppError } from "./protocol/error.ts";
 import { KeeperId } from "./protocol/id.ts";
+import type { Console } from "./server/auth/verbs/action.ts";
+import { invite } from "./server/auth/verbs/invite.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
 import { findServer, reload, start, stop, waitForServer } from "./server/control.ts";
 import { describeRepair, repair } from "./server/jobs/repair.ts";
@@ -22,6 +25,7 @@ import { serve } from "./server/serve.ts";
 import { findPin } from "./server/tls/fingerprint.ts";
 import { changeService } from "./server/service/change.ts";
 import {
+  findAction,
   type Flags,
   isVerb,
   parseFlags,
@@ -29,6 +33,7 @@ import {
   toStopRequest,
   unknownVerb,
   usage,
+  type Verb,
 } from "./server/verbs.ts";
 
 /** How this executable is run again: on Linux by a path that also works when its file was replaced meanwhile. */
@@ -54,7 +59,7 @@ async function main(argv: readonly string[]): Promise<void> {
   if (topic !== undefined && !isVerb(topic)) throw unknownVerb(topic);
   const isAsked = (...flags: string[]) => flags.includes(verb) || flags.some((flag) => rest.includes(flag));
   if (isAsked("--help", "-h") || verb === "help")
-    return print(await usage(topic, VERSION, process.stdout.isTTY));
+    return print(await usage(topic, VERSION, process.stdout.isTTY, toWord(topic, rest)));
   if (isAsked("--version", "-V")) return print(`farhandd ${VERSION} (${COMMIT})`);
   if (!isVerb(verb)) throw unknownVerb(verb);
   const flags = parseFlags(verb, rest);
@@ -75,6 +80,12 @@ async function main(argv: readonly string[]): Promise<void> {
       const { pid, jobs } = status;
       return show({ pid, jobs, ...(flags["jobs"] && { ended, left }) }, () => describeStopped(stopped));
     }
+    case "token":
+    case "user":
+    case "role":
+      return await findAction(verb, rest[0])?.run(flags, config, toConsole(stopSignal(1)));
+    case "invite":
+      return await invite.run(flags, config, toConsole(stopSignal(1)));
     case "reload": {
       const report = await reload(config.state, stopSignal(1));
       if (report.failed.length > 0) process.exitCode = 1;
@@ -93,6 +104,20 @@ async function main(argv: readonly string[]): Promise<void> {
     case "service":
       return runService(flags, config, stopSignal(1));
   }
+}
+
+/** The word behind a verb that says what to do, also in `help token create`. */
+function toWord(verb: Verb | undefined, words: readonly string[]): string | undefined {
+  return verb && words.find((word) => findAction(verb, word) !== undefined);
+}
+
+function toConsole(signal: AbortSignal): Console {
+  return {
+    print,
+    note: (text) => process.stderr.write(`${text}\n`),
+    readPassword: (fromStdin) => readPassword(fromStdin, process, signal),
+    signal,
+  };
 }
 
 async function runServer(flags: Flags, config: ServerConfig): Promise<void> {

@@ -68,7 +68,7 @@ export const MAX_SIGNS = 120;
 export const SIGNS_TIME = 60_000;
 
 /** Bytes of an HTTP request's body, and milliseconds in which it must come. */
-export const MAX_BODY_BYTES = 64 * KiB;
+export const MAX_BODY_BYTES = 8 * KiB;
 export const BODY_TIMEOUT = 20_000;
 
 /** Calls that one session may have unanswered, and channels that it may have open. */

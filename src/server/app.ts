@@ -2,10 +2,13 @@ import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
+import { JoinRequest, LoginRequest } from "../protocol/invite.ts";
+import type { Admissions } from "./auth/admission.ts";
 import type { Pin } from "../protocol/pin.ts";
 import type { Identity } from "./auth/identity.ts";
 import { type Authenticate, toBearer } from "./auth/local.ts";
-import { readJson } from "./gate/body.ts";
+import type { Ticket } from "./auth/tickets.ts";
+import { readBody, readJson } from "./gate/body.ts";
 import type { Visit } from "./gate/gate.ts";
 import { greet, refusePenalized } from "./gate/gateway.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
@@ -27,6 +30,11 @@ export interface ServerStatus {
 
 export interface AppOptions {
   readonly authenticate: Authenticate;
+  readonly admissions: Pick<Admissions, "join" | "login">;
+  /** A ticket by which a browser opens a channel as somebody. */
+  readonly issueTicket: (identity: Identity) => Ticket;
+  /** Who has a ticket among the subprotocols that he offers, which is used up then. */
+  readonly claimTicket: (offered: readonly string[], source: string) => Identity | undefined;
   /** Whether it is served by TLS. */
   readonly isSecure: boolean;
   /** Whether this server is called so, by a name in lower case. */
@@ -38,7 +46,8 @@ export interface AppOptions {
   readonly isReady: () => boolean;
   /** Whether nothing new is accepted any more. */
   readonly isStopping: () => boolean;
-  readonly status: () => ServerStatus;
+  /** Throws `forbidden`. */
+  readonly status: (identity: Identity) => ServerStatus;
   /** Stops the server on somebody's behalf; resolves when what it should do first is done. Throws `forbidden`. */
   readonly stop: (request: StopRequest, identity: Identity) => Promise<StopReport>;
   /** Reads configuration and certificate anew on somebody's behalf. Throws `forbidden`. */
@@ -55,6 +64,9 @@ type Variables = { identity: Identity; visit: Visit };
 /** The HTTP side of a server: nothing but liveness is told to whom is not authenticated. */
 export function createApp({
   authenticate,
+  admissions,
+  issueTicket,
+  claimTicket,
   isSecure,
   isNamed,
   toSource,
@@ -96,9 +108,26 @@ export function createApp({
   });
 
   app.use("*", refusePenalized);
+  app.post("/v1/join", async (context) => {
+    const request = await readBody(context.req.raw, JoinRequest);
+    const admission = admissions.join(request, toSource(context.req.raw));
+    context.get("visit").admit();
+    return context.json(admission);
+  });
+  app.post("/v1/login", async (context) => {
+    const request = await readBody(context.req.raw, LoginRequest);
+    hold(context.req.raw); // the password is compared when it is its turn
+    const admission = await admissions.login(request, toSource(context.req.raw));
+    context.get("visit").admit();
+    return context.json(admission);
+  });
+
   app.use("*", async (context, next) => {
     const token = toBearer(context.req.header("authorization"));
-    const identity = authenticate(token, toSource(context.req.raw));
+    const source = toSource(context.req.raw);
+    const isChannel = context.req.path === "/v1/channel";
+    const identity =
+      authenticate(token, source) ?? (isChannel ? claimTicket(toOffered(context), source) : undefined);
     if (identity === undefined) {
       return refuse(context, 401, "unauthenticated", "Cannot let you in: the token is missing or wrong");
     }
@@ -108,15 +137,10 @@ export function createApp({
   });
 
   app.get("/v1/channel", (context) => {
-    const offered =
-      context.req
-        .header("sec-websocket-protocol")
-        ?.split(",")
-        .map((name) => name.trim()) ?? [];
     if (context.req.header("upgrade")?.toLowerCase() !== "websocket") {
       return refuse(context, 426, "protocol_error", "Cannot open a channel: this is no WebSocket upgrade");
     }
-    if (!offered.includes(SUBPROTOCOL)) {
+    if (!toOffered(context).includes(SUBPROTOCOL)) {
       return refuse(
         context,
         400,
@@ -135,7 +159,8 @@ export function createApp({
     if (upgrade(context.req.raw, context.get("identity"))) return new Response(null);
     return refuse(context, 400, "protocol_error", "Cannot open a channel: the upgrade is malformed");
   });
-  app.get("/v1/status", (context) => context.json(status()));
+  app.post("/v1/ticket", (context) => context.json(issueTicket(context.get("identity"))));
+  app.get("/v1/status", (context) => context.json(status(context.get("identity"))));
   app.post("/v1/stop", async (context) => {
     const request = v.safeParse(StopRequest, (await readJson(context.req.raw)) ?? {});
     if (!request.success)
@@ -152,14 +177,30 @@ export function createApp({
     refuse(context, 404, "not_found", "Cannot answer: there is nothing at this address"),
   );
   app.onError((error, context) => {
-    if (error instanceof AppError && error.code === "forbidden")
-      return refuse(context, 403, error.code, error.message);
-    if (error instanceof AppError && error.code === "invalid_input")
-      return refuse(context, 400, error.code, error.message);
+    const known = error instanceof AppError ? STATUS[error.code] : undefined;
+    if (error instanceof AppError && known !== undefined) {
+      if (known === 429) context.header("retry-after", "5");
+      return refuse(context, known, error.code, error.message);
+    }
     onError(error);
     return refuse(context, 500, "internal", "The server failed unexpectedly: its log says why");
   });
   return app;
+}
+
+/** How refusals are answered that say to anybody what is wrong. */
+const STATUS: Partial<Record<ErrorCode, 400 | 401 | 403 | 429 | 503>> = {
+  invalid_input: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  too_many: 429,
+  unavailable: 503,
+};
+
+/** The subprotocols that a WebSocket's upgrade offers. */
+function toOffered(context: Context): readonly string[] {
+  const header = context.req.header("sec-websocket-protocol") ?? "";
+  return header.split(",").map((name) => name.trim());
 }
 
 /** What keeps browsers from making anything of what they are sent but what it is, and from keeping or framing it. */
@@ -174,7 +215,7 @@ export function toGuards(isSecure: boolean): Record<string, string> {
 
 function refuse(
   context: Context,
-  status: 400 | 401 | 403 | 404 | 426 | 500 | 503,
+  status: 400 | 401 | 403 | 404 | 426 | 429 | 500 | 503,
   code: ErrorCode,
   message: string,
 ): Response {

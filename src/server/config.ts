@@ -1,11 +1,14 @@
 import { readFileSync, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { hostname } from "node:os";
+import { dirname, resolve } from "node:path";
 import * as v from "valibot";
 import { parseDuration } from "../lib/duration.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
+import { AuthTable, type AuthSettings, toAuthSettings } from "./auth/settings.ts";
+import { type Roles, RolesTable, toRoles } from "./auth/roles.ts";
 import {
   type RetentionFlags,
   type RetentionLimits,
@@ -34,6 +37,8 @@ const ConfigFile = v.strictObject({
     }),
   ),
   retention: v.optional(RetentionTable),
+  auth: v.optional(AuthTable),
+  roles: v.optional(RolesTable),
 });
 
 /** What the command line may say; it comes before the file. */
@@ -60,6 +65,8 @@ export interface ServerConfig {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: (typeof LOG_FORMATS)[number];
   readonly retention: RetentionLimits;
+  readonly auth: AuthSettings;
+  readonly roles: Roles;
 }
 
 /** Puts flags, environment (where empty means unset) and file together. Throws `invalid_config`, naming the key. */
@@ -82,7 +89,15 @@ export function readConfig(
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),
+    auth: toAuthSettings(dirname(path ?? ""), file.auth),
+    roles: toRoles(file.roles ?? {}, findPlace(), (key, why) => refused(path ?? "", `at "${key}": ${why}`)),
   };
+}
+
+/** This machine by its names, and what its user may do on it. */
+function findPlace() {
+  const name = hostname();
+  return { names: [name, name.split(".", 1)[0] ?? name], canRunAs: process.getuid?.() === 0 };
 }
 
 function readFile(path: string): v.InferOutput<typeof ConfigFile> {
@@ -96,6 +111,7 @@ function readFile(path: string): v.InferOutput<typeof ConfigFile> {
 function describeIssue({ type, expected, received, message }: v.BaseIssue<unknown>): string {
   if (type === "raw_transform") return message;
   if (type === "non_empty") return "it is empty";
+  if (type === "check") return `it ${message}`;
   return expected === "never" ? "this key is unknown" : `expected ${expected}, found ${received}`;
 }
 

@@ -1,8 +1,9 @@
 import type { FileAccess } from "../commands/access/files.ts";
+import type { VariableChange, WorkspaceAccess } from "../commands/access/workspace.ts";
 import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
-import type { Identity } from "./auth/identity.ts";
+import { type Identity, toTenant } from "./auth/identity.ts";
 import type { Role } from "./auth/role.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { toLoginShell, toShell } from "./environment.ts";
@@ -42,21 +43,21 @@ export function createContexts({
   catalogue,
   close,
 }: ContextOptions): ToContext {
-  return ({ identity, workspace: name, signal, input }) => {
-    const { owner } = identity;
-    const workspace = workspaces.access(owner, name);
+  return ({ identity, role, workspace: name, signal, input }) => {
+    const tenant = toTenant(identity);
+    const workspace = toBounded(workspaces.access(tenant, name), identity, role);
     let room: FileAccess | undefined;
     return {
       signal,
       input,
       workspace,
-      workspaces: workspaces.accessAll(owner),
+      workspaces: workspaces.accessAll(tenant),
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
         return (room ??= files.access(toBytes(workspace.cwd), signal));
       },
       jobs: jobs.access(identity),
-      machine: machine.access(workspace, signal),
+      machine: machine.access(workspace, identity, signal),
       server: {
         describe: (names) => catalogue.describe(names),
         close: (jobs) => close({ jobs }, identity),
@@ -65,4 +66,18 @@ export function createContexts({
       toLoginShell,
     };
   };
+}
+
+/** A workspace in which only those variables can be changed that its caller may set. */
+function toBounded(workspace: WorkspaceAccess, { grants }: Identity, role: Role): WorkspaceAccess {
+  if (role.environment === undefined && !grants.isNarrowed) return workspace;
+  return Object.create(workspace, {
+    change: {
+      value: async (change: VariableChange) => {
+        const { set, unset, inherit } = change;
+        grants.demandVariables(role, [...Object.keys(set), ...unset, ...inherit], "change the workspace");
+        await workspace.change(change);
+      },
+    },
+  });
 }

@@ -6,10 +6,11 @@ import { readBootId } from "../process/boot.ts";
 import { openLibc } from "../process/libc.ts";
 import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
+import type { Hello } from "../protocol/hello.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
+import { openDoor } from "./auth/door.ts";
 import type { Identity } from "./auth/identity.ts";
-import { openLocalToken } from "./auth/local.ts";
 import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
@@ -28,7 +29,7 @@ import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
 import { listMachineNames } from "./names.ts";
-import { Reloading, type ReloadReport } from "./reload.ts";
+import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
@@ -167,15 +168,15 @@ async function admitClients(
 ): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
   const { state, grace } = config;
   const tls = await openTls(config, (credentials) => endpoints.secure(credentials));
-  const { token, authenticate } = openLocalToken();
+  const parts: Reloadable[] = tls === undefined ? [] : [tls];
+  const reloading = new Reloading({ readConfig, config, log, parts });
+  const connections = new Set<Connection>();
+  const now = () => Date.now();
+  const door = stack.use(await openDoor({ state, config: () => reloading.config, log, now }));
+  parts.push(...door.parts);
   const watch = new AbortController();
   stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
-  const gate = new Gate({
-    log,
-    isOwn: (token) => authenticate(token, "") !== undefined,
-    signal: watch.signal,
-  });
-  const connections = new Set<Connection>();
+  const gate = new Gate({ log, isOwn: door.isLocalToken, signal: watch.signal });
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -190,13 +191,14 @@ async function admitClients(
     grace,
     workspaces,
     catalogue,
+    uses: door.uses,
     toContext: createContexts({
       jobs,
       workspaces,
       files: new Files({ umask }),
       machine,
       catalogue,
-      close: (request, { owner }) => shutdown.close(request, owner),
+      close: (request, identity) => shutdown.close(request, identity),
     }),
   });
   const status = (): ServerStatus => ({
@@ -207,15 +209,13 @@ async function admitClients(
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
-  const openConnection = (peer: Peer, identity: Identity) =>
-    new Connection(peer, { identity, log, openSession: (hello) => sessions.open(hello, identity) });
+  const openConnection = (peer: Peer, identity: Identity) => {
+    const openSession = (hello: Hello) => sessions.open(hello, identity);
+    const connection = new Connection(peer, { identity, log, openSession });
+    if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
+    return connection;
+  };
   const machineNames = listMachineNames();
-  const reloading = new Reloading({
-    readConfig,
-    config,
-    log,
-    parts: tls === undefined ? [] : [tls],
-  });
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
@@ -223,7 +223,7 @@ async function admitClients(
       connections,
       gate,
       app: {
-        authenticate,
+        ...door.app,
         isNamed: (name) =>
           name === "localhost" ||
           machineNames.includes(name) ||
@@ -231,13 +231,18 @@ async function admitClients(
           tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status,
-        stop: async (request, { grants, owner }) => {
-          grants.demand(["control"], "stop the server");
-          return await shutdown.stop(request, owner);
+        status: ({ grants }) => {
+          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+          return status();
+        },
+        stop: async (request, identity) => {
+          const { grants, chain } = identity;
+          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
+          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          return await shutdown.stop(request, identity);
         },
         reload: async ({ grants }) => {
-          grants.demand(["control"], "reload the server");
+          grants.demandCommand({ name: "reload", permission: "control" }, "reload the server");
           return await reloading.run();
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
@@ -246,12 +251,16 @@ async function admitClients(
   );
   if (config.tls.insecure && config.listen?.some(isExposed))
     log.warn("serving without TLS: whoever is on the way reads and changes everything, the tokens too");
-  if (tls !== undefined) {
-    const stopped = new AbortController();
-    stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
-    tendTls(tls, log, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  }
-  stack.use(leaveLocalServer(state, { url: endpoints.local, token, pid: process.pid, version }));
+  if (tls !== undefined) tendTls(tls, log, watch.signal).catch(() => {}); // it ends with the server, and logs what fails
+  stack.use(
+    leaveLocalServer(state, { url: endpoints.local, token: door.localToken, pid: process.pid, version }),
+  );
+  stack.use(
+    door.watch((isOver) => {
+      for (const connection of [...connections]) if (isOver(connection.identity)) connection.fail(gone());
+      sessions.endAll(gone(), isOver);
+    }),
+  );
   log.info("listening", { addresses: endpoints.urls, state, ...(tls && { pin: tls.current.pin }) });
   return {
     dismiss(reason) {
@@ -260,6 +269,13 @@ async function admitClients(
     },
     reload: () => reloading.run(),
   };
+}
+
+function gone(): AppError {
+  return new AppError(
+    "unauthenticated",
+    "Your token is not valid any more: it was revoked, or its time is over",
+  );
 }
 
 /** Where an address is exposed. */

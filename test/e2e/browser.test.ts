@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
 import { openWorld, type World } from "../support/world.ts";
 
@@ -164,6 +165,7 @@ for (const [name, origin] of origins)
       for (const path of ["/healthz", "/readyz", "/v1/status", "/"]) {
         const url = `http://${server}${path}`;
         await run(page, FRAME, url);
+        await eventually(() => page.frames()[1]?.url() !== ""); // it is told of a little later
         expect([path, page.frames()[1]?.url()]).toEqual([path, "chrome-error://chromewebdata/"]);
         expect([path, await run(page, EMBED, url)]).toEqual([path, ["refused", "refused", "refused"]]);
       }

@@ -148,7 +148,7 @@ describe("Whoever is not let in", () => {
 
   test("stops nothing by a body that is no JSON, is too deep, or is cut off", async () => {
     await using world = await setup();
-    for (const body of ["{", "[".repeat(60_000), '{"jobs":1}']) {
+    for (const body of ["{", "[".repeat(8_000), '{"jobs":1}']) {
       const answer = await fetch(`${world.url}/v1/stop`, {
         method: "POST",
         headers: bearer(world.token),

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { AppError } from "../../src/protocol/error.ts";
 import { createLog } from "../../src/lib/log.ts";
 import { createApp, type ServerStatus } from "../../src/server/app.ts";
 import { Gate } from "../../src/server/gate/gate.ts";
@@ -11,6 +12,12 @@ const status: ServerStatus = {
   keepers: [],
   jobs: { running: 0, total: 0 },
 };
+
+function admit(secret: string) {
+  if (secret === "late") throw new AppError("too_many", "Cannot let you in: too many");
+  if (secret !== "good") throw new AppError("unauthenticated", "Cannot let you in: wrong");
+  return { token: "fh_", name: "n", user: "u" };
+}
 
 function setup({
   isReady = true,
@@ -30,6 +37,12 @@ function setup({
   const gate = new Gate({ log, isOwn: (token) => token === "own", signal: AbortSignal.abort() });
   const app = createApp({
     authenticate: (token) => (token === "good" ? createIdentity() : undefined),
+    admissions: {
+      join: ({ secret }) => admit(secret),
+      login: async ({ password }) => admit(password),
+    },
+    issueTicket: () => ({ ticket: "t", expires: 1 }),
+    claimTicket: (offered) => (offered.includes("farhand.ticket.good") ? createIdentity() : undefined),
     isSecure,
     isNamed: (name) => ["localhost", "web1"].includes(name),
     toSource: () => "127.0.0.1",
@@ -341,4 +354,79 @@ test("an unexpected failure is told to the log, and to the caller only that ther
     message: "The server failed unexpectedly: its log says why",
   });
   expect(calls.errors.map(({ message }) => message)).toEqual(["a secret path /home/somebody"]);
+});
+
+describe("Who is not let in yet", () => {
+  const post = (
+    path: string,
+    body: string,
+    type = "application/json",
+    headers: Record<string, string> = {},
+  ) => {
+    const { app } = setup();
+    return app.request(`http://127.0.0.1:9922${path}`, {
+      method: "POST",
+      headers: { host: "127.0.0.1:9922", "content-type": type, ...headers },
+      body,
+    });
+  };
+  const login = (password: string) => JSON.stringify({ user: "u", password });
+
+  test("trades a secret or a password for a token, in an answer that nobody keeps", async () => {
+    const joined = await post("/v1/join", JSON.stringify({ secret: "good" }));
+    const logged = await post("/v1/login", login("good"), "application/json; charset=utf-8");
+    for (const response of [joined, logged]) {
+      expect([response.status, response.headers.get("cache-control")]).toEqual([200, "no-store"]);
+      expect(await response.json()).toEqual({ token: "fh_", name: "n", user: "u" });
+    }
+  });
+
+  test("hears that it is wrong, or when to come again", async () => {
+    expect((await post("/v1/join", JSON.stringify({ secret: "bad" }))).status).toBe(401);
+    expect((await post("/v1/login", login("bad"))).status).toBe(401);
+    const late = await post("/v1/login", login("late"));
+    expect([late.status, late.headers.get("retry-after")]).toEqual([429, "5"]);
+  });
+
+  test.each([
+    ["a form", login("good"), "application/x-www-form-urlencoded"],
+    ["text", login("good"), "text/plain"],
+    ["no JSON", "{", "application/json"],
+    ["nothing", "", "application/json"],
+    ["a list", "[]", "application/json"],
+    ["an unknown field", JSON.stringify({ user: "u", password: "good", more: 1 }), "application/json"],
+    ["no password", JSON.stringify({ user: "u" }), "application/json"],
+    ["more than 8 KiB", login("x".repeat(9_000)), "application/json"],
+    ["8 KiB of nothing", `${login("good")}${" ".repeat(9_000)}`, "application/json"],
+  ])("is refused %s, and not told what he said", async (_, body, type) => {
+    const response = await post("/v1/login", body, type);
+    expect(response.status).toBe(400);
+    expect(await response.text()).not.toContain("good");
+  });
+
+  test("is refused from a foreign page, whatever he brings", async () => {
+    const headers = { origin: "https://evil.example" };
+    for (const path of ["/v1/join", "/v1/login", "/v1/ticket"])
+      expect((await post(path, login("good"), "application/json", headers)).status).toBe(403);
+  });
+});
+
+describe("A ticket", () => {
+  test("is given only to whom is let in", async () => {
+    const { request, trusted } = setup();
+    expect((await request("/v1/ticket", {}, "POST")).status).toBe(401);
+    expect(await (await trusted("/v1/ticket", {}, "POST")).json()).toEqual({ ticket: "t", expires: 1 });
+    expect((await trusted("/v1/ticket")).status).toBe(404);
+  });
+
+  test("opens a channel, and nothing else", async () => {
+    const { request, calls } = setup();
+    const offer = (name: string) => ({ ...upgrade, "sec-websocket-protocol": `farhand.v1, ${name}` });
+    await request("/v1/channel", offer("farhand.ticket.good"));
+    expect(calls.upgraded).toHaveLength(1);
+    expect((await request("/v1/channel", offer("farhand.ticket.bad"))).status).toBe(401);
+    expect((await request("/v1/status", offer("farhand.ticket.good"))).status).toBe(401);
+    expect((await request("/v1/channel?ticket=farhand.ticket.good", upgrade)).status).toBe(401);
+    expect(calls.upgraded).toHaveLength(1);
+  });
 });

@@ -2,8 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError } from "../../src/protocol/error.ts";
+import { DEFAULT_ROLES } from "../../src/server/auth/roles.ts";
 import { type ConfigFlags, readConfig } from "../../src/server/config.ts";
 import { openDirectory } from "../support/directory.ts";
+import { createRole } from "../support/identity.ts";
 
 const noFlags: ConfigFlags = {
   listen: [],
@@ -50,6 +52,8 @@ describe("readConfig()", () => {
       logLevel: "info",
       logFormat: "text",
       retention: { age: Number.POSITIVE_INFINITY, jobs: 10_000, bytes: undefined },
+      auth: { tokenLifetime: 90 * 86_400_000, loginLifetime: 30 * 86_400_000, module: undefined },
+      roles: DEFAULT_ROLES,
     });
   });
 
@@ -57,7 +61,7 @@ describe("readConfig()", () => {
     using world = setup();
     const text =
       'listen = "127.0.0.1:1"\nname = "web1.lab"\nstate = "/elsewhere"\n[tls]\ncert = "/c"\nkey = "/k"\nclient_ca = "/a"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
-      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n';
+      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n[auth]\ntoken_expires = "never"\nlogin_expires = "12h"\nmodule = "auth.ts"\n[roles.looker]\npermissions = ["read"]\nroots = []\n';
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
       listen: [{ type: "tcp", host: "127.0.0.1", port: 1 }],
       names: ["web1.lab"],
@@ -67,6 +71,18 @@ describe("readConfig()", () => {
       logLevel: "debug",
       logFormat: "json",
       retention: { age: 30 * 24 * 3_600_000, jobs: 500, bytes: 2 * 1024 ** 3 },
+      auth: {
+        tokenLifetime: Number.POSITIVE_INFINITY,
+        loginLifetime: 12 * 3_600_000,
+        module: join(world.path, "../auth.ts"),
+      },
+      roles: new Map([
+        ...DEFAULT_ROLES,
+        [
+          "looker",
+          createRole({ name: "looker", permissions: new Set(["read"]), roots: [], seesAllJobs: false }),
+        ],
+      ]),
     });
   });
 
@@ -155,6 +171,13 @@ describe("readConfig()", () => {
     ["retention.jobs = 1.5", '"retention.jobs": write a whole number'],
     ["retention.jobs = -1", '"retention.jobs": write a whole number'],
     ["retention.jobs = [1]", '"retention.jobs": expected'],
+    ["roles = 7", '"roles": expected'],
+    ["roles.r.colour = 1", '"roles.r.colour": this key is unknown'],
+    ['roles.r.permissions = ["sudo"]', '"roles.r.permissions.0": expected'],
+    ['roles.r.commands = ["exec"]', '"roles.r.permissions": say which: read, write, exec'],
+    ["roles.r.limits.jobs = 0", '"roles.r.limits.jobs": write a whole number from 1 on'],
+    ['roles.r.limits.time = "0s"', '"roles.r.limits.time": a limit is more than nothing'],
+    ['roles.r.limits.output = "much"', '"roles.r.limits.output": write a number with a unit'],
     ['listen = "unix:"', "name a path"],
     ['name = "web1:9922"', 'Cannot use the name "web1:9922": write a host\'s name or an address'],
     ['tls = "cert.pem"', '"tls": expected'],

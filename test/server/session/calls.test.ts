@@ -28,6 +28,7 @@ function setup(identity: Identity) {
     log,
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
     toContext: () => context as unknown as CommandContext,
+    uses: { spend: () => reached.push("uses.spend") },
     onAnswer: (answer) => answers.push(answer),
   });
   let last = 0;
