@@ -155,6 +155,9 @@ export const MAX_TOKEN_LINKS = 8;
 export const MAX_RESTRICTION_ITEMS = 64;
 export const MAX_TOKEN_CHARACTERS = 8 * KiB;
 
+/** Links of narrowed tokens, of those that were made from one, whose uses a server counts. */
+export const MAX_COUNTED_LINKS = 10_000;
+
 /** Bytes of a path that a caller writes: what Linux takes at most. */
 export const MAX_PATH_BYTES = 4 * KiB;
 

@@ -23,12 +23,18 @@ import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
 import { listen } from "./endpoints.ts";
 import { addLocal, isExposed } from "./listen.ts";
+import { directory } from "./logins/directory.ts";
+import type { Login } from "./logins/login.ts";
+import { Logins } from "./logins/logins.ts";
 import { Machine } from "./machine/machine.ts";
+import { Delegate } from "./runners/delegate.ts";
+import { Runners } from "./runners/runners.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
+import type { Pair } from "./tls/pair.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
-import { listMachineNames } from "./names.ts";
+import { listNames } from "./names.ts";
 import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
@@ -43,6 +49,8 @@ export interface ServeOptions {
     state: string,
     id: KeeperId,
   ) => { readonly argv: readonly string[]; readonly argv0: string };
+  /** The argv that runs this executable as another user's runner. */
+  readonly toRunnerCommand: (login: Login) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly openLog: (state: string) => Log;
   /** Reads the configuration anew, by the same flags. */
   readonly readConfig: () => ServerConfig;
@@ -79,6 +87,8 @@ interface Core {
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
   readonly workspaces: Workspaces;
+  /** Processes of other users, as whom roles have things done. */
+  readonly runners: Runners;
 }
 
 type CoreOptions = ServeOptions & { readonly log: Log; readonly umask: number };
@@ -98,7 +108,9 @@ async function openCore(
   const directory = join(state, "workspaces");
   const workspaces = new Workspaces({ directory, environment, log, now: () => Date.now() });
   tend(workspaces, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  const keepers = stack.use(openKeepers(options, environment, () => jobs, stopped.signal));
+  const reaper = openReaper(stopped.signal);
+  const keepers = stack.use(openKeepers(options, { environment, reaper, jobs: () => jobs }, stopped.signal));
+  const runners = stack.use(openRunners(options, reaper));
   const jobs: Jobs = new Jobs({
     state,
     index,
@@ -121,18 +133,22 @@ async function openCore(
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  return { environment, workspaces, umask, jobs, keepers, shutdown };
+  return { environment, workspaces, umask, jobs, keepers, runners, shutdown };
 }
 
-/** `jobs`: asked once keepers are adopted. */
+interface KeepersShare {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly reaper: Reaper | undefined;
+  /** Asked once keepers are adopted. */
+  readonly jobs: () => Jobs;
+}
+
 function openKeepers(
   { config, build, log, toKeeperCommand }: CoreOptions,
-  env: Readonly<Record<string, string>>,
-  jobs: () => Jobs,
+  { environment: env, reaper, jobs }: KeepersShare,
   signal: AbortSignal,
 ): Keepers {
   const { state, grace } = config;
-  const reaper = openReaper(signal);
   return new Keepers(
     {
       state,
@@ -152,6 +168,15 @@ function openKeepers(
   );
 }
 
+function openRunners({ log, toRunnerCommand }: CoreOptions, reaper: Reaper | undefined): Runners {
+  return new Runners({
+    libc: process.platform === "win32" ? undefined : openLibc(),
+    toCommand: toRunnerCommand,
+    onSpawn: (pid, exited) => reaper?.leave(pid, exited),
+    log,
+  });
+}
+
 /** In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then. */
 function openReaper(signal: AbortSignal): Reaper | undefined {
   if (process.pid !== 1 || process.platform !== "linux") return undefined;
@@ -163,7 +188,7 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 /** Listens, and leaves word of where for clients of this machine. */
 async function admitClients(
   { config, version, log, readConfig }: ServeOptions & { readonly log: Log },
-  { environment, workspaces, umask, jobs, keepers, shutdown }: Core,
+  { environment, workspaces, umask, jobs, keepers, runners, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
   const { state, grace } = config;
@@ -177,13 +202,16 @@ async function admitClients(
   const watch = new AbortController();
   stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
   const gate = new Gate({ log, isOwn: door.isLocalToken, signal: watch.signal });
-  const machine = new Machine({ jobs, environment });
+  const machine = new Machine({ environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
     isAble: (ability) => machine.isAble(ability),
   });
+  const delegate = new Delegate({ runners, jobs, environment, umask });
   const sessions = new Sessions({
     jobs,
+    logins: new Logins({ directory, uid: process.getuid?.(), now: () => performance.now() }),
+    delegate,
     state,
     version,
     boot: readBootId(),
@@ -198,6 +226,7 @@ async function admitClients(
       files: new Files({ umask }),
       machine,
       catalogue,
+      delegate,
       close: (request, identity) => shutdown.close(request, identity),
     }),
   });
@@ -205,7 +234,7 @@ async function admitClients(
     pid: process.pid,
     version,
     listen: endpoints.urls,
-    tls: tls && { pin: tls.current.pin, expires: tls.current.leaf.validToDate.toISOString() },
+    tls: tls && toTlsStatus(tls.current),
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
@@ -215,7 +244,11 @@ async function admitClients(
     if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
     return connection;
   };
-  const machineNames = listMachineNames();
+  /** What is asked for by HTTP is a call as any other. */
+  const demand = (identity: Identity, name: string, what: string) => {
+    identity.grants.demandCommand({ name, permission: "control" }, what);
+    door.uses.spend(identity, undefined, what);
+  };
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
@@ -224,25 +257,19 @@ async function admitClients(
       gate,
       app: {
         ...door.app,
-        isNamed: (name) =>
-          name === "localhost" ||
-          machineNames.includes(name) ||
-          reloading.config.names.includes(name) ||
-          tls?.isNamed(name) === true,
+        isNamed: (name) => listNames(reloading.config).includes(name) || tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status: ({ grants }) => {
-          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+        status: (identity) => {
+          demand(identity, "status", "tell how the server stands");
           return status();
         },
         stop: async (request, identity) => {
-          const { grants, chain } = identity;
-          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
-          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          demand(identity, "close-server", "stop the server");
           return await shutdown.stop(request, identity);
         },
-        reload: async ({ grants }) => {
-          grants.demandCommand({ name: "reload", permission: "control" }, "reload the server");
+        reload: async (identity) => {
+          demand(identity, "reload", "reload the server");
           return await reloading.run();
         },
         onError: (error) => log.error("request failed", { error: describeError(error) }),
@@ -291,4 +318,8 @@ function openIndex(state: string, log: Log): JobIndex {
   const ledgers = readdirSync(join(state, "ledgers")).length;
   if (ledgers > 0 && !existsSync(path)) log.warn("index missing: made anew from the ledgers", { ledgers });
   return new JobIndex(path, log, ledgers === 0);
+}
+
+function toTlsStatus({ pin, leaf }: Pair): NonNullable<ServerStatus["tls"]> {
+  return { pin, expires: leaf.validToDate.toISOString(), isSelfSigned: leaf.subject === leaf.issuer };
 }

@@ -53,14 +53,15 @@ export interface Door extends Disposable {
 /** Opens the door to whom `auth.db` lets in. Throws `state_unusable`, and `invalid_config` for an `auth.module` of no use. */
 export async function openDoor({ state, config, log, now }: DoorOptions): Promise<Door> {
   const { token: localToken, credential: local } = createLocalToken();
-  const roles = () => config().roles;
+  let { roles } = config();
   const store = new Store(state, now);
   store.hurry(WRITE_PATIENCE);
-  const authenticator = new Authenticator({ local, store, roles, log, now });
+  store.uses.begin();
+  const authenticator = new Authenticator({ local, store, roles: () => roles, log, now });
   const passwords = new Passwords(new Turnstile(COMPARED_AT_ONCE, COMPARING_LINE));
   const table = createTable(store.users, passwords);
   const openBackend = async ({ module: path }: AuthSettings) =>
-    path === undefined ? table : await Module.open({ path, roles, log });
+    path === undefined ? table : await Module.open({ path, roles: () => roles, log });
   let backend: Backend = await openBackend(config().auth);
   const tickets = new Tickets(now);
   const isStanding = (identity: Identity) => authenticator.isStanding(identity);
@@ -88,8 +89,11 @@ export async function openDoor({ state, config, log, now }: DoorOptions): Promis
     },
     parts: [
       {
+        // Who has one that is another by now has to come again.
         name: "roles",
-        async reload({ roles }) {
+        async reload(config) {
+          if (Bun.deepEquals(config.roles, roles)) return undefined;
+          ({ roles } = config);
           authenticator.refresh();
           return `${[...roles.keys()].join(", ")}`;
         },

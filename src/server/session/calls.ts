@@ -15,6 +15,7 @@ import {
 import type { JobId } from "../../protocol/id.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
+import type { Builtin } from "../../commands/index.ts";
 import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
 import { confineDirectory } from "../auth/enclosure.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -23,6 +24,9 @@ import type { Uses } from "../auth/uses.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import type { Login } from "../logins/login.ts";
+import type { Logins } from "../logins/logins.ts";
+import type { Delegate } from "../runners/delegate.ts";
 import { CallInput } from "./call-input.ts";
 import { CallOutput } from "./call-output.ts";
 import type { CallStreams } from "./channels.ts";
@@ -36,6 +40,9 @@ export interface CallsOptions {
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
+  /** Knows as whom a role has things done, and has that done. */
+  readonly logins: Pick<Logins, "find">;
+  readonly delegate: Pick<Delegate, "run">;
   readonly uses: Pick<Uses, "spend">;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
@@ -43,6 +50,25 @@ export interface CallsOptions {
 type Stream = AsyncGenerator<unknown, unknown, void>;
 
 export type Call = Extract<ClientFrame, { type: "call" }>;
+
+/** A call with what was found out about it. */
+interface Order {
+  readonly frame: Call;
+  readonly running: Running;
+  readonly command: Builtin;
+  readonly role: Role;
+  readonly login?: Login | undefined;
+}
+
+interface Work {
+  readonly command: Extract<Builtin, { kind: "foreground" }>;
+  /** The input as the command's schema has it, and as it came. */
+  readonly parsed: unknown;
+  readonly input: unknown;
+  readonly context: CommandContext;
+  readonly login: Login | undefined;
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
 
 interface Running {
   readonly controller: AbortController;
@@ -105,23 +131,32 @@ export class Calls implements CallStreams {
     for (const call of [...this.#outputs.keys()]) this.forgetOutput(call);
   }
 
-  async #invoke(
-    { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE }: Call,
-    running: Running,
-  ) {
-    const { identity, jobs, catalogue, toContext } = this.#options;
-    const { signal } = running.controller;
-    const command = catalogue.get(name);
+  async #invoke(frame: Call, running: Running): Promise<ServerMessage> {
+    const { identity, jobs, catalogue, logins } = this.#options;
+    const command = catalogue.get(frame.command);
     const role = demandCommand(identity, command);
+    if (role.runAs === undefined) return await this.#carryOut({ frame, running, command, role });
+    const carriedOut = logins
+      .find(role.runAs)
+      .then((login) => this.#carryOut({ frame, running, command, role, login }));
+    if (frame.job !== undefined) jobs.expect(frame.job, identity, carriedOut);
+    return await carriedOut;
+  }
+
+  async #carryOut({ frame, running, command, role, login }: Order): Promise<ServerMessage> {
+    const { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE } = frame;
+    const { identity, jobs, toContext } = this.#options;
+    const { signal } = running.controller;
+    signal.throwIfAborted();
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
-    const context = toContext({ identity, role, workspace, signal, input: running.input ?? NOTHING });
+    const bytes = running.input ?? NOTHING;
+    const context = toContext({ identity, role, login, workspace, signal, input: bytes });
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
       this.#spend(command.name, undefined);
-      // The one place where a command's types are not known: its own schema has just checked the input.
-      const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
-      const result = await finish(run(parsed, context), this.#outputs.get(call), signal);
-      return { type: "result", call, result: toValue(result) } as const;
+      const work = this.#begin({ command, parsed, input: input.value, context, login, bytes });
+      const result = await finish(work, this.#outputs.get(call), signal);
+      return { type: "result", call, result: toValue(result) };
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
@@ -133,9 +168,22 @@ export class Calls implements CallStreams {
       identity,
       role,
       program: this.#admit(role, program, context),
+      user: login?.credentials,
       onBegin: () => this.#spend(command.name, job),
     });
-    return { type: "accepted", call, job: start.job, number: start.number } as const;
+    return { type: "accepted", call, job: start.job, number: start.number };
+  }
+
+  /** Here, or in a process of the user as whom it is to be done. */
+  #begin({ command, parsed, input, context, login, bytes }: Work): Promise<unknown> | Stream {
+    const { identity, delegate } = this.#options;
+    if (login !== undefined && command.asUser) {
+      const { workspace, jobs, signal } = context;
+      return delegate.run({ login, identity, command, input, workspace, jobs, bytes }, signal);
+    }
+    // The one place where a command's types are not known: its own schema has just checked the input.
+    const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
+    return run(parsed, context);
   }
 
   /** The program as his role and his token let the caller run it. Throws `forbidden`. */
@@ -154,8 +202,7 @@ export class Calls implements CallStreams {
   /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */
   #spend(name: string, job: JobId | undefined): void {
     const { identity, uses } = this.#options;
-    const links = identity.grants.limitedLinks(identity.chain);
-    if (links.length > 0 && !isCompanion(name)) uses.spend(links, job, `call "${name}"`);
+    if (!isCompanion(name)) uses.spend(identity, job, `call "${name}"`);
   }
 
   /** Bytes that each call may have said and its caller not consumed. */

@@ -4,12 +4,16 @@ import type { WorkspaceAccess, WorkspacesAccess } from "../../commands/access/wo
 import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import type { WorkspaceName } from "../../protocol/workspace.ts";
-import { toAccess } from "./access.ts";
+import { type Footing, toAccess } from "./access.ts";
+import { ownDirectories } from "./directory.ts";
 import { Shelf, type ShelfOptions } from "./shelf.ts";
 import { WorkspaceStore } from "./store.ts";
 
 /** Milliseconds between two sweeps. */
 const SWEEP_INTERVAL = 3_600_000;
+
+/** Tokens, made from one of a user's by narrowing it, that have workspaces at once. */
+export const MAX_NARROWED_SHELVES = 64;
 
 export interface WorkspacesOptions {
   /** Where they are kept. */
@@ -32,22 +36,30 @@ export async function tend(workspaces: Workspaces, signal: AbortSignal): Promise
 /** Every user's workspaces. What one has, no other sees. */
 export class Workspaces {
   readonly #options: ShelfOptions;
+  /** That of the server's own user. */
+  readonly #footing: Footing;
   readonly #shelves = new Map<string, Shelf>();
 
   constructor({ directory, environment, log, now }: WorkspacesOptions) {
     const store = new WorkspaceStore(directory);
-    this.#options = { store, ground: { home: findHome(), environment }, log, now };
+    const ground = { home: findHome(), environment };
+    this.#options = { store, ground, log, now };
+    this.#footing = { ground, directories: ownDirectories };
     for (const kept of store.load(log)) this.#shelf(kept.id.owner).adopt(kept);
   }
 
-  /** The workspace of this name, made on its first use. */
-  access(owner: string, name: WorkspaceName): WorkspaceAccess {
-    return toAccess(name, this.#shelf(owner), this.#options.ground.home);
+  /** The workspace of this name, made on its first use. `footing`: of the user as whom its calls are done, if not as ours. */
+  access(owner: string, name: WorkspaceName, footing = this.#footing): WorkspaceAccess {
+    return toAccess(name, this.#shelf(owner), footing);
   }
 
   /** All of one user's. */
-  accessAll(owner: string): WorkspacesAccess {
-    return this.#shelf(owner);
+  accessAll(owner: string, footing = this.#footing): WorkspacesAccess {
+    const shelf = this.#shelf(owner);
+    return {
+      list: (signal) => shelf.list(footing, signal),
+      remove: (names) => shelf.remove(names),
+    };
   }
 
   /** Keeps a private workspace, used or not, until disposed. */
@@ -66,11 +78,23 @@ export class Workspaces {
   }
 
   #shelf(owner: string): Shelf {
-    const known = this.#shelves.get(owner);
-    if (known !== undefined) return known;
-    const shelf = new Shelf(owner, this.#options);
+    const shelf = this.#shelves.get(owner) ?? new Shelf(owner, this.#options);
+    const isNew = !this.#shelves.has(owner);
+    const [, maker] = /^(.+?\/.+?\/)/.exec(owner) ?? [];
+    if (!isNew && maker === undefined) return shelf;
+    // The one that was used last comes last.
+    this.#shelves.delete(owner);
     this.#shelves.set(owner, shelf);
+    if (isNew && maker !== undefined) this.#bound(maker);
     return shelf;
+  }
+
+  /** Anybody can make any number of tokens from his: of the shelves of those, the one that was of no use for longest goes. */
+  #bound(maker: string): void {
+    const [oldest, ...others] = [...this.#shelves.keys()].filter((owner) => owner.startsWith(maker));
+    if (oldest === undefined || others.length < MAX_NARROWED_SHELVES) return;
+    this.#shelves.get(oldest)?.abandon();
+    this.#shelves.delete(oldest);
   }
 }
 
