@@ -80,9 +80,14 @@ async function findTrust(
   const { ca = context.env["FARHAND_CA"] || undefined } = context.globals;
   if (pin !== undefined && ca !== undefined)
     throw new AppError("invalid_input", "Cannot use --pin with --ca: give one of them");
+  const host = parseHost(draft.url, undefined, draft);
+  if ((pin ?? ca) !== undefined && !isSecure(host))
+    throw new AppError(
+      "invalid_input",
+      `Cannot know ${host.url} by ${pin === undefined ? "an authority" : "a key"}: it has no TLS; write the address as https://…`,
+    );
   if (pin !== undefined) return { type: "pin", pin: toPin(pin) };
   if (ca !== undefined) return { type: "ca", file: resolve(ca) };
-  const host = parseHost(draft.url, undefined, draft);
   if (!isSecure(host)) return { type: "system" };
   const limit = AbortSignal.timeout(LOOK_TIMEOUT);
   const signal = AbortSignal.any([context.signal, limit]);

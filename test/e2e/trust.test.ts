@@ -265,6 +265,7 @@ describe("farhand host add", () => {
     expect((await add("a b", url)).stderr).toContain('Cannot call a host "a b"');
     expect((await add("../a", url)).stderr).toContain("Cannot call a host");
     expect((await add("localhost", url)).stderr).toContain("that is an address");
+    expect((await add("a", "127.0.0.1:9", "--pin", made.good.pin)).stderr).toContain("it has no TLS");
     expect((await add("a", url, "--pin", "sha256:x")).stderr).toContain("is no fingerprint");
     expect((await add("a", "https://user:hunter2@web1")).stderr).not.toContain("hunter2");
   });
