@@ -126,7 +126,7 @@ async function confirm(error: unknown, url: string, context: Context): Promise<T
     error instanceof AppError && error.code === "untrusted" ? v.safeParse(Shown, error.details) : undefined;
   if (shown?.success !== true) throw error;
   const { reason, pin, names, from, until } = shown.output;
-  const terminal = context.isConsole === true ? undefined : await context.localTerminal();
+  const terminal = await context.localTerminal();
   if (terminal === undefined)
     throw new AppError(
       "untrusted",

@@ -59,7 +59,7 @@ function getUserName(env: Environment): string {
 
 /** From the terminal without showing it; from stdin where that is none. Throws `invalid_input`. */
 async function readPassword(question: string, context: Context): Promise<string> {
-  const terminal = context.isConsole === true ? undefined : await context.localTerminal();
+  const terminal = await context.localTerminal();
   const password =
     terminal === undefined
       ? await readInput(context, MAX_PASSWORD)
