@@ -33,6 +33,7 @@ function setup() {
     workspaces: { hold: () => ({ [Symbol.dispose]() {} }), discard() {} },
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
     uses: { spend() {} },
+    files: { confine: refuse },
     logins: { find: refuse },
     delegate: { run: refuse },
     toContext: refuse,
