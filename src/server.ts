@@ -77,6 +77,13 @@ async function main(argv: readonly string[]): Promise<void> {
       const report = repair({ state: config.state, rebuild: Boolean(flags["rebuild"]), now: new Date() });
       return print(flags["json"] ? JSON.stringify(report) : describeRepair(report));
     }
+    case "audit": {
+      const { inquire } = await import("./server/audit/inquiry.ts");
+      const directory = join(config.state, "audit");
+      const signal = AbortSignal.any([stopSignal(1), reader.signal]);
+      process.exitCode = await inquire(flags, { directory, now: new Date(), print: printSlowly, signal });
+      return;
+    }
     case "status":
       return runStatus(config.state, Boolean(flags["json"]), stopSignal(1));
     case "service":
@@ -231,11 +238,18 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** Resolves when it is taken, so that no more is read than somebody wants to see. */
+function printSlowly(text: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(`${text}\n`, () => resolve()));
+}
+
 if (process.argv[2] === "launch") {
   launch(); // our stdin, stdout and stderr are the program's already: nothing here may touch them
   process.exit(1);
 }
-process.stdout.on("error", () => {}); // whoever read us has gone
+/** Aborted when whoever read us has gone. */
+const reader = new AbortController();
+process.stdout.on("error", () => reader.abort(new AppError("cancelled", "Nobody reads this any more")));
 process.stderr.on("error", () => {});
 try {
   await main(process.argv.slice(2));

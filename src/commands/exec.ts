@@ -12,6 +12,7 @@ export const exec = defineBackground({
   summary: "Run a program, stream its output, and exit with its code",
   permission: "exec",
   idempotent: false,
+  confidential: ["env"],
   input: v.pipe(
     v.object({
       /** The program and its arguments, passed on exactly. */

@@ -3,6 +3,7 @@ import { createMiddleware } from "hono/factory";
 import * as v from "valibot";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
+import type { Refusal } from "./audit/refusals.ts";
 import type { Identity } from "./auth/identity.ts";
 import { type Authenticate, toBearer } from "./auth/local.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
@@ -29,6 +30,8 @@ export interface AppOptions {
   readonly status: () => ServerStatus;
   /** Stops the server on somebody's behalf; resolves when what it should do first is done. Throws `forbidden`. */
   readonly stop: (request: StopRequest, identity: Identity) => Promise<StopReport>;
+  /** Somebody was turned away. */
+  readonly onRefused: (refusal: Refusal) => void;
   /** Lets a request's answer take as long as it may need. */
   readonly hold: (request: Request) => void;
   /** Makes the request's connection a channel of somebody; false when it cannot. */
@@ -36,7 +39,10 @@ export interface AppOptions {
   readonly onError: (error: Error) => void;
 }
 
-type Variables = { identity: Identity };
+type Variables = { identity: Identity; refused: { readonly code: ErrorCode; readonly message: string } };
+
+/** Codes that say that somebody may not, rather than that something cannot be. */
+const REFUSALS: readonly ErrorCode[] = ["unauthenticated", "forbidden", "too_many"];
 
 /** The HTTP side of a server: nothing but liveness is told to whom is not authenticated. */
 export function createApp({
@@ -46,12 +52,20 @@ export function createApp({
   isStopping,
   status,
   stop,
+  onRefused,
   hold,
   upgrade,
   onError,
 }: AppOptions) {
   const app = new Hono<{ Variables: Variables }>();
 
+  app.use("*", async (context, next) => {
+    await next();
+    const refused = context.get("refused");
+    if (refused === undefined || !REFUSALS.includes(refused.code)) return;
+    const { code: outcome, message } = refused;
+    onRefused({ source: toSource(context.req.raw), outcome, message, user: context.get("identity")?.owner });
+  });
   app.use("*", checkHost, checkOrigin);
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {
@@ -143,5 +157,6 @@ function refuse(
   code: ErrorCode,
   message: string,
 ): Response {
+  context.set("refused", { code, message });
   return context.json({ code, message }, status);
 }

@@ -12,6 +12,7 @@ import {
   RetentionTable,
   toRetention,
 } from "./jobs/retention-limits.ts";
+import { type AuditConfig, AuditTable, toAuditConfig } from "./audit/audit-config.ts";
 import { parseListen } from "./listen.ts";
 import { toQuantity } from "./quantity.ts";
 
@@ -30,6 +31,7 @@ const ConfigFile = v.strictObject({
     }),
   ),
   retention: v.optional(RetentionTable),
+  audit: v.optional(AuditTable),
 });
 
 /** What the command line may say; it comes before the file. */
@@ -51,6 +53,7 @@ export interface ServerConfig {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: (typeof LOG_FORMATS)[number];
   readonly retention: RetentionLimits;
+  readonly audit: AuditConfig;
 }
 export type ListenAddress = ReturnType<typeof parseListen>;
 
@@ -72,6 +75,7 @@ export function readConfig(
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),
+    audit: toAuditConfig(file.audit),
   };
 }
 

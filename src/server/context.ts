@@ -2,6 +2,8 @@ import type { FileAccess } from "../commands/access/files.ts";
 import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
+import type { Recorder } from "./audit/audit.ts";
+import { auditFiles } from "./audit/audited-files.ts";
 import type { Identity } from "./auth/identity.ts";
 import type { Role } from "./auth/role.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -16,6 +18,8 @@ import type { Workspaces } from "./workspaces/workspaces.ts";
 export interface Caller {
   readonly identity: Identity;
   readonly role: Role;
+  /** Takes down which files it changes. */
+  readonly recorder: Recorder;
   readonly workspace: WorkspaceName;
   readonly signal: AbortSignal;
   readonly input: AsyncIterable<Uint8Array>;
@@ -42,7 +46,7 @@ export function createContexts({
   catalogue,
   close,
 }: ContextOptions): ToContext {
-  return ({ identity, workspace: name, signal, input }) => {
+  return ({ identity, recorder, workspace: name, signal, input }) => {
     const { owner } = identity;
     const workspace = workspaces.access(owner, name);
     let room: FileAccess | undefined;
@@ -53,7 +57,9 @@ export function createContexts({
       workspaces: workspaces.accessAll(owner),
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
-        return (room ??= files.access(toBytes(workspace.cwd), signal));
+        if (room !== undefined) return room;
+        const directory = toBytes(workspace.cwd);
+        return (room = auditFiles(files.access(directory, signal), directory, recorder));
       },
       jobs: jobs.access(identity),
       machine: machine.access(workspace, signal),

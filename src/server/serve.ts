@@ -8,6 +8,11 @@ import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
+import { Audit } from "./audit/audit.ts";
+import { describeEnd } from "./audit/call-record.ts";
+import { toActor } from "./audit/event.ts";
+import { Refusals } from "./audit/refusals.ts";
+import { keepPruning } from "./audit/upkeep.ts";
 import type { Identity } from "./auth/identity.ts";
 import { openLocalToken } from "./auth/local.ts";
 import { Catalogue } from "./catalogue.ts";
@@ -51,8 +56,9 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   stack.use(lockState(state));
   forgetLocalServer(state);
   const log = options.openLog(state);
-  const core = await openCore({ ...options, log, umask }, stack, signal);
-  const clients = admitClients({ ...options, log }, core, stack);
+  const audit = openAudit(options.config, log, stack);
+  const core = await openCore({ ...options, log, umask, audit }, stack, signal);
+  const clients = admitClients({ ...options, log, audit }, core, stack);
   options.onListening();
 
   await core.shutdown.wait();
@@ -73,7 +79,8 @@ interface Core {
   readonly workspaces: Workspaces;
 }
 
-type CoreOptions = ServeOptions & { readonly log: Log; readonly umask: number };
+type ClientsOptions = ServeOptions & { readonly log: Log; readonly audit: Audit };
+type CoreOptions = ClientsOptions & { readonly umask: number };
 
 /** Finds every job and every keeper that there is, and starts what looks after them. The stack closes it all. */
 async function openCore(
@@ -81,7 +88,7 @@ async function openCore(
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Core> {
-  const { config, log, umask } = options;
+  const { config, log, umask, audit } = options;
   const { state } = config;
   const index = stack.use(openIndex(state, log));
   const stopped = new AbortController();
@@ -96,6 +103,7 @@ async function openCore(
     index,
     log,
     umask,
+    onEnded: (start, exit) => audit.note("job_ended", describeEnd(start, exit)),
     currentKeeper: async () => {
       if (shutdown.hasBegun) throw new AppError("shutting_down", "Cannot start a job: the server stops");
       return keepers.current();
@@ -113,6 +121,7 @@ async function openCore(
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
+  keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
   return { environment, workspaces, umask, jobs, keepers, shutdown };
 }
 
@@ -154,13 +163,14 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 
 /** Listens, and leaves word of where for clients of this machine. */
 function admitClients(
-  { config, version, log }: ServeOptions & { readonly log: Log },
+  { config, version, log, audit }: ClientsOptions,
   { environment, workspaces, umask, jobs, keepers, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): { dismiss(reason: AppError): void } {
   const { state, grace } = config;
   const { token, authenticate } = openLocalToken();
   const connections = new Set<Connection>();
+  const refusals = stack.use(new Refusals({ note: (fields) => audit.note("refused", fields) }));
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -170,6 +180,7 @@ function admitClients(
     jobs,
     state,
     version,
+    audit,
     boot: readBootId(),
     log,
     grace,
@@ -203,10 +214,14 @@ function admitClients(
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status,
-        stop: async (request, { grants, owner }) => {
-          grants.demand(["control"], "stop the server");
-          return await shutdown.stop(request, owner);
+        stop: async (request, identity) => {
+          identity.grants.demand(["control"], "stop the server");
+          const recorder = audit.as(toActor(identity));
+          recorder.note("call", { command: "stop", input: request });
+          recorder.commit("stop the server");
+          return await shutdown.stop(request, identity.owner);
         },
+        onRefused: (refusal) => refusals.add(refusal),
         onError: (error) => log.error("request failed", { error: describeError(error) }),
       },
     }),
@@ -214,12 +229,25 @@ function admitClients(
   const [first = ""] = listener.addresses;
   stack.use(leaveLocalServer(state, { url: `http://${first}`, token, pid: process.pid, version }));
   log.info("listening", { addresses: listener.addresses, state });
+  audit.note("server_started", { version, pid: process.pid, listen: listener.addresses });
   return {
     dismiss(reason) {
       for (const connection of [...connections]) connection.fail(reason);
       sessions.endAll(reason);
     },
   };
+}
+
+/** The audit log goes on where it ended; where that is stands in the server's log too. */
+function openAudit({ state, audit }: ServerConfig, log: Log, stack: AsyncDisposableStack): Audit {
+  const { onFailure } = audit;
+  const opened = stack.use(
+    new Audit({ directory: join(state, "audit"), onFailure, log, now: () => new Date() }),
+  );
+  const { number, hash } = opened.last;
+  log.info("audit log opened", { line: number, hash });
+  stack.defer(() => opened.note("server_stopped", { pid: process.pid }));
+  return opened;
 }
 
 /** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */

@@ -4,6 +4,7 @@ import { parseGrace } from "../commands/terms.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
+import { AUDIT_ACTIONS, AUDIT_EVENTS } from "./audit/event.ts";
 import type { ConfigFlags } from "./config.ts";
 
 /** Options as they were typed, by name. */
@@ -18,7 +19,7 @@ const state: ArgsDef = {
   config: {
     type: "string",
     valueHint: "file",
-    description: "Configuration in TOML: listen, state, session.grace, log.level, log.format, retention",
+    description: "Configuration in TOML: listen, state, session.grace, log, retention, audit",
   },
 };
 const serving: ArgsDef = {
@@ -89,6 +90,42 @@ const verbs = {
     args: {
       ...state,
       rebuild: { type: "boolean", description: "Rebuild it though it is sound, or of a newer version" },
+      ...json,
+    },
+  },
+  audit: {
+    description:
+      "Prove that the audit log is as it was written, or show what it tells: who did what, from where",
+    args: {
+      action: {
+        type: "positional",
+        valueHint: AUDIT_ACTIONS.join("|"),
+        description: "Prove the chain and print its newest hash, to be kept elsewhere; or print lines",
+      },
+      expect: {
+        type: "string",
+        valueHint: "hash",
+        description:
+          "With verify: a hash noted earlier, without which nobody can tell that newer lines were cut off",
+      },
+      since: {
+        type: "string",
+        valueHint: "time",
+        description: "With show: not before, such as 1h, or 2026-11-28T10:00:00Z",
+      },
+      user: { type: "string", valueHint: "name", description: "With show: only what this user did" },
+      event: {
+        type: "string",
+        valueHint: "event",
+        description: `With show: only ${AUDIT_EVENTS.join(", ")}`,
+      },
+      job: {
+        type: "string",
+        valueHint: "job",
+        description: "With show: only what concerns this job, by number or id",
+      },
+      follow: { type: "boolean", description: "With show: go on as lines are written" },
+      ...state,
       ...json,
     },
   },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createApp, type ServerStatus } from "../../src/server/app.ts";
+import type { Refusal } from "../../src/server/audit/refusals.ts";
 import { createIdentity } from "../support/identity.ts";
 
 const status: ServerStatus = {
@@ -12,9 +13,11 @@ const status: ServerStatus = {
 
 function setup({ isReady = true, isStopping = false, upgrades = true, fails = false } = {}) {
   const calls = { upgraded: [] as string[], stopped: [] as object[], held: 0, errors: [] as Error[] };
+  const refused: Refusal[] = [];
   const app = createApp({
     authenticate: (token) => (token === "good" ? createIdentity() : undefined),
     toSource: () => "127.0.0.1",
+    onRefused: (refusal) => void refused.push(refusal),
     isReady: () => isReady,
     status: () => {
       if (fails) throw new Error("a secret path /home/somebody");
@@ -36,7 +39,7 @@ function setup({ isReady = true, isStopping = false, upgrades = true, fails = fa
     app.request(`http://127.0.0.1:9922${path}`, { method, headers: { host: "127.0.0.1:9922", ...headers } });
   const trusted = (path: string, headers: Record<string, string> = {}, method = "GET") =>
     request(path, { authorization: "Bearer good", ...headers }, method);
-  return { app, calls, request, trusted };
+  return { app, calls, refused, request, trusted };
 }
 
 function setupStop() {
@@ -135,6 +138,18 @@ describe("without a token that is right", () => {
       });
     }
     expect(calls).toEqual({ upgraded: [], stopped: [], held: 0, errors: [] });
+  });
+
+  test("who was refused, from where and why, is told to whoever takes it down", async () => {
+    const { request, trusted, refused } = setup();
+    await request("/v1/status");
+    await trusted("/v1/status", { origin: "https://evil.example" });
+    await trusted("/v1/status");
+    await request("/healthz");
+    expect(refused).toEqual([
+      expect.objectContaining({ source: "127.0.0.1", outcome: "unauthenticated", user: undefined }),
+      expect.objectContaining({ outcome: "forbidden", message: expect.stringContaining("foreign page") }),
+    ]);
   });
 
   test("a token in the address is none", async () => {

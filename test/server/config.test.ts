@@ -48,6 +48,7 @@ describe("readConfig()", () => {
       logLevel: "info",
       logFormat: "text",
       retention: { age: Number.POSITIVE_INFINITY, jobs: 10_000, bytes: undefined },
+      audit: { keep: Number.POSITIVE_INFINITY, onFailure: "hold" },
     });
   });
 
@@ -55,7 +56,8 @@ describe("readConfig()", () => {
     using world = setup();
     const text =
       'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
-      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n';
+      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n' +
+      '[audit]\nkeep = "365d"\non_failure = "refuse"\n';
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
       listen: [{ host: "127.0.0.1", port: 1 }],
       state: "/elsewhere",
@@ -63,6 +65,7 @@ describe("readConfig()", () => {
       logLevel: "debug",
       logFormat: "json",
       retention: { age: 30 * 24 * 3_600_000, jobs: 500, bytes: 2 * 1024 ** 3 },
+      audit: { keep: 365 * 24 * 3_600_000, onFailure: "refuse" },
     });
   });
 

@@ -13,6 +13,8 @@ import {
 } from "../../protocol/limits.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
+import type { Recorder } from "../audit/audit.ts";
+import { describeAnswer, describeInput, describeProgram } from "../audit/call-record.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
@@ -26,6 +28,8 @@ const MAX_BUSY = 5;
 
 export interface CallsOptions {
   readonly identity: Identity;
+  /** Takes down what is called, before it is done, and what came of it, before it is answered. */
+  readonly recorder: Recorder;
   readonly jobs: Jobs;
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
@@ -70,6 +74,7 @@ export class Calls implements CallStreams {
       .then((answer) => {
         running.input?.close();
         this.#outputs.get(frame.call)?.end();
+        this.#record("answer", frame, describeAnswer(answer));
         if (this.#running.delete(frame.call)) this.#answer(frame, answer);
       });
   }
@@ -102,14 +107,23 @@ export class Calls implements CallStreams {
     { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE }: Call,
     running: Running,
   ) {
-    const { identity, jobs, catalogue, toContext } = this.#options;
+    const { identity, recorder, jobs, catalogue, toContext } = this.#options;
     const { signal } = running.controller;
     const command = catalogue.get(name);
     const role = identity.grants.demandCommand(command);
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
-    const context = toContext({ identity, role, workspace, signal, input: running.input ?? NOTHING });
+    const context = toContext({
+      identity,
+      recorder,
+      role,
+      workspace,
+      signal,
+      input: running.input ?? NOTHING,
+    });
+    const where = workspace === DEFAULT_WORKSPACE ? {} : { workspace };
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
+      this.#record("call", { call, command: name }, { ...where, input: describeInput(command, parsed) });
       // The one place where a command's types are not known: its own schema has just checked the input.
       const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
       const result = await finish(run(parsed, context), this.#outputs.get(call), signal);
@@ -117,7 +131,10 @@ export class Calls implements CallStreams {
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
-    const program = command.toProgram(parseInput(command.name, command.input, input.value), context);
+    const parsed = parseInput(command.name, command.input, input.value);
+    const program = command.toProgram(parsed, context);
+    const what = describeProgram(describeInput(command, parsed), program);
+    this.#record("call", { call, command: name }, { ...where, job, ...what });
     const { start } = await jobs.start({
       job,
       holder: output?.holder,
@@ -126,6 +143,14 @@ export class Calls implements CallStreams {
       program,
     });
     return { type: "accepted", call, job: start.job, number: start.number } as const;
+  }
+
+  /** Throws `unavailable` for a call that cannot be recorded; what came of one is said in any case. */
+  #record(event: "call" | "answer", { call, command }: Pick<Call, "call" | "command">, fields: object): void {
+    const { recorder } = this.#options;
+    recorder.note(event, { call, command, ...fields });
+    if (event === "call") recorder.commit(`call "${command}"`);
+    else recorder.write();
   }
 
   /** Bytes that each call may have said and its caller not consumed. */

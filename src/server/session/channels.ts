@@ -5,7 +5,8 @@ import { DATA_HEADER_BYTES, type DataFrame, writeDataHeader } from "../../protoc
 import { AppError, toErrorBody } from "../../protocol/error.ts";
 import { Flight } from "../../protocol/flight.ts";
 import type { JobId } from "../../protocol/id.ts";
-import { MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
+import { MAX_CALLS, MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
+import type { Recorder } from "../audit/audit.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
@@ -30,6 +31,8 @@ export interface Line {
 export interface ChannelsOptions {
   readonly state: string;
   readonly identity: Identity;
+  /** Takes down who reads and writes which job. */
+  readonly recorder: Recorder;
   readonly jobs: Jobs;
   readonly log: Log;
   /** The connection at the moment. */
@@ -57,6 +60,8 @@ type Channel = Sender | InputChannel;
 export class Channels {
   readonly #options: ChannelsOptions;
   readonly #channels = new Map<number, Channel>();
+  /** Jobs that this session has started lately. */
+  readonly #own = new Set<JobId>();
   #flight = new Flight();
   /** Where data frames are put together; most sessions never need it. */
   #frame: Uint8Array | undefined;
@@ -65,6 +70,13 @@ export class Channels {
 
   constructor(options: ChannelsOptions) {
     this.#options = options;
+  }
+
+  /** This session starts a job: its call tells already who reads and writes it. */
+  own(job: JobId): void {
+    this.#own.add(job);
+    const [oldest] = this.#own;
+    if (this.#own.size > MAX_CALLS && oldest !== undefined) this.#own.delete(oldest);
   }
 
   /** Throws `protocol_error` for a number that was used, `too_many`. */
@@ -87,6 +99,7 @@ export class Channels {
     this.#startAttaching(id, job, (found) => {
       // Whoever may run programs may read what they say.
       this.#options.identity.grants.demand(["read", "exec"], `read job ${job}`);
+      this.#record("read", found);
       channel.attach(found);
     });
   }
@@ -96,6 +109,7 @@ export class Channels {
     const channel = this.#createInput(id);
     this.#startAttaching(id, job, (found) => {
       this.#options.identity.grants.demand(["exec"], `write to job ${job}`);
+      this.#record("write", found);
       // Not if it was closed meanwhile.
       if (this.#channels.get(id) === channel) channel.attach(toJobSink(found, writer));
     });
@@ -236,7 +250,19 @@ export class Channels {
           throw new AppError("not_found", `Cannot open job ${jobId}: there is none of that id`);
         attach(job);
       })
-      .catch((error: unknown) => this.#break(id, error));
+      .catch((error: unknown) => {
+        const { code, message } = toErrorBody(error);
+        this.#options.recorder.note("refused", { job: jobId, outcome: code, message });
+        this.#break(id, error);
+      });
+  }
+
+  /** Throws `unavailable` where nothing may be done unrecorded. */
+  #record(access: "read" | "write", { start: { job, number } }: Job): void {
+    const { recorder } = this.#options;
+    if (this.#own.has(job)) return;
+    recorder.note("attached", { access, job, number, outcome: "ok" });
+    recorder.commit(`${access === "read" ? "read" : "write to"} job ${job}`);
   }
 
   #break(id: number, error: unknown): void {

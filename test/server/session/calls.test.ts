@@ -11,12 +11,14 @@ import type { Jobs } from "../../../src/server/jobs/jobs.ts";
 import { Calls } from "../../../src/server/session/calls.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createCaller, createIdentity } from "../../support/identity.ts";
+import { createRecorder } from "../../support/recorder.ts";
 
 const log = { error() {}, warn() {}, info() {}, debug() {} };
 
 /** Calls of somebody. What a command would do is told instead. */
 function setup(identity: Identity) {
   const answers: ServerMessage[] = [];
+  const recorder = createRecorder();
   const reached: string[] = [];
   const access = (room: string) =>
     new Proxy({}, { get: (_, verb) => (reached.push(`${room}.${String(verb)}`), () => Promise.resolve({})) });
@@ -24,6 +26,7 @@ function setup(identity: Identity) {
   const context = { jobs, machine: access("machine"), server: access("server") };
   const calls = new Calls({
     identity,
+    recorder,
     jobs: jobs as Jobs,
     log,
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
@@ -43,7 +46,7 @@ function setup(identity: Identity) {
     await eventually(() => answers.length === last);
     return answers.at(-1);
   };
-  return { call, reached };
+  return { call, reached, recorder };
 }
 
 describe("A caller without a permission", () => {
