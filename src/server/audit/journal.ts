@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { type MomentaryLock, openMomentaryLock } from "../../process/lock.ts";
+import { type BriefLock, openBriefLock } from "../../process/brief-lock.ts";
 import { AppError } from "../../protocol/error.ts";
 import {
   type AuditDraft,
@@ -57,7 +57,7 @@ export class Journal implements Disposable {
   readonly #directory: string;
   readonly #now: () => Date;
   readonly #fileBytes: number;
-  readonly #lock: MomentaryLock;
+  readonly #lock: BriefLock;
   #current: Current | undefined;
   #last: ChainEnd = { number: 0, hash: NO_HASH };
 
@@ -198,8 +198,8 @@ export function listFiles(directory: string): string[] {
 }
 
 /** The lock of whoever writes there. */
-export function openJournalLock(directory: string): MomentaryLock {
-  return openMomentaryLock(join(directory, "lock"), LOCK_PATIENCE);
+export function openJournalLock(directory: string): BriefLock {
+  return openBriefLock(join(directory, "lock"), LOCK_PATIENCE);
 }
 
 const NOTHING = new Uint8Array();

@@ -74,7 +74,7 @@ export class Calls implements CallStreams {
       .then((answer) => {
         running.input?.close();
         this.#outputs.get(frame.call)?.end();
-        this.#record("answer", frame, describeAnswer(answer));
+        this.#conclude(frame, answer);
         if (this.#running.delete(frame.call)) this.#answer(frame, answer);
       });
   }
@@ -123,7 +123,7 @@ export class Calls implements CallStreams {
     const where = workspace === DEFAULT_WORKSPACE ? {} : { workspace };
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
-      this.#record("call", { call, command: name }, { ...where, input: describeInput(command, parsed) });
+      this.#record(call, name, { ...where, input: describeInput(command, parsed) });
       // The one place where a command's types are not known: its own schema has just checked the input.
       const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
       const result = await finish(run(parsed, context), this.#outputs.get(call), signal);
@@ -134,7 +134,7 @@ export class Calls implements CallStreams {
     const parsed = parseInput(command.name, command.input, input.value);
     const program = command.toProgram(parsed, context);
     const what = describeProgram(describeInput(command, parsed), program);
-    this.#record("call", { call, command: name }, { ...where, job, ...what });
+    this.#record(call, name, { ...where, job, ...what });
     const { start } = await jobs.start({
       job,
       holder: output?.holder,
@@ -145,12 +145,18 @@ export class Calls implements CallStreams {
     return { type: "accepted", call, job: start.job, number: start.number } as const;
   }
 
-  /** Throws `unavailable` for a call that cannot be recorded; what came of one is said in any case. */
-  #record(event: "call" | "answer", { call, command }: Pick<Call, "call" | "command">, fields: object): void {
+  /** Throws `unavailable` for a call that cannot be recorded where nothing may be done unrecorded. */
+  #record(call: number, command: string, fields: object): void {
     const { recorder } = this.#options;
-    recorder.note(event, { call, command, ...fields });
-    if (event === "call") recorder.commit(`call "${command}"`);
-    else recorder.write();
+    recorder.note("call", { call, command, ...fields });
+    recorder.commit(`call "${command}"`);
+  }
+
+  /** What came of a call is written before its caller knows; of a job that was accepted, the call told already. */
+  #conclude({ call, command }: Call, answer: ServerMessage): void {
+    const { recorder } = this.#options;
+    recorder.note("answer", { call, command, ...describeAnswer(answer) });
+    if (answer.type !== "accepted") recorder.write();
   }
 
   /** Bytes that each call may have said and its caller not consumed. */
