@@ -14,6 +14,7 @@ export type { CallListener, JobListener, Listener, SendInputOptions } from "./cl
 export type { CallOptions } from "./client/options.ts";
 export type { ErrorPacket, KillOptions } from "./client/reading.ts";
 export type { CallReply, CallSuccess, JobReply, JobSuccess, Said } from "./client/reply.ts";
+export { narrowText as narrowToken } from "./client/narrow.ts";
 export { type AddOptions, type ConnectOptions, type Member, Pool } from "./client/pool.ts";
 export type { JobEvent } from "./client/watch.ts";
 export { AppError, type ErrorCode } from "./protocol/error.ts";
@@ -22,3 +23,4 @@ export type { JobFilter } from "./protocol/filter.ts";
 export type { Ended, JobDetails, JobName, JobResult, JobState, JobSummary } from "./protocol/job.ts";
 export type { Outcome } from "./protocol/outcome.ts";
 export type { Packet } from "./protocol/packet.ts";
+export type { Restriction } from "./protocol/restriction.ts";

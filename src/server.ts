@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
+import { isatty } from "node:tty";
 import { parseArgs } from "node:util";
 import * as v from "valibot";
 import { keep } from "./keeper/keeper.ts";
@@ -10,16 +11,22 @@ import { BUILD, COMMIT, VERSION } from "./lib/version.ts";
 import { launch } from "./process/launch.ts";
 import { openLibc } from "./process/libc.ts";
 import { nameProcess } from "./process/name.ts";
+import { readPassword } from "./process/prompt.ts";
 import { AppError } from "./protocol/error.ts";
 import { KeeperId } from "./protocol/id.ts";
+import type { Console } from "./server/auth/verbs/action.ts";
+import { invite } from "./server/auth/verbs/invite.ts";
+import { administer } from "./server/audit/administration.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
-import { findServer, start, stop, waitForServer } from "./server/control.ts";
+import { findServer, reload, start, stop, waitForServer } from "./server/control.ts";
 import { describeRepair, repair } from "./server/jobs/repair.ts";
 import { openLogFile } from "./server/log-file.ts";
-import { describeStarted, describeStatus, describeStopped } from "./server/report.ts";
+import { describeReloaded, describeStarted, describeStatus, describeStopped } from "./server/report.ts";
 import { serve } from "./server/serve.ts";
+import { findPin } from "./server/tls/fingerprint.ts";
 import { changeService } from "./server/service/change.ts";
 import {
+  findAction,
   type Flags,
   isVerb,
   parseFlags,
@@ -27,6 +34,7 @@ import {
   toStopRequest,
   unknownVerb,
   usage,
+  type Verb,
 } from "./server/verbs.ts";
 
 /** How this executable is run again: on Linux by a path that also works when its file was replaced meanwhile. */
@@ -52,7 +60,7 @@ async function main(argv: readonly string[]): Promise<void> {
   if (topic !== undefined && !isVerb(topic)) throw unknownVerb(topic);
   const isAsked = (...flags: string[]) => flags.includes(verb) || flags.some((flag) => rest.includes(flag));
   if (isAsked("--help", "-h") || verb === "help")
-    return print(await usage(topic, VERSION, process.stdout.isTTY));
+    return print(await usage(topic, VERSION, process.stdout.isTTY, toWord(topic, rest)));
   if (isAsked("--version", "-V")) return print(`farhandd ${VERSION} (${COMMIT})`);
   if (!isVerb(verb)) throw unknownVerb(verb);
   const flags = parseFlags(verb, rest);
@@ -61,7 +69,7 @@ async function main(argv: readonly string[]): Promise<void> {
     print(flags["json"] ? JSON.stringify(value) : describe(value));
   switch (verb) {
     case "serve":
-      return runServer(config, Boolean(flags["background"]), stopSignal(0));
+      return runServer(flags, config);
     case "start": {
       const again = toSelf("serve", "--background", ...rest.filter((flag) => flag !== "--json"));
       return show(await start(config.state, again, stopSignal(1)), describeStarted);
@@ -72,6 +80,24 @@ async function main(argv: readonly string[]): Promise<void> {
       const { status, ended, left } = stopped;
       const { pid, jobs } = status;
       return show({ pid, jobs, ...(flags["jobs"] && { ended, left }) }, () => describeStopped(stopped));
+    }
+    case "token":
+    case "user":
+    case "role":
+    case "invite": {
+      const action = verb === "invite" ? invite : findAction(verb, rest[0]);
+      const words = verb === "invite" ? [verb] : [verb, rest[0] ?? ""];
+      const options = { words, flags, state: config.state, account: userInfo().username };
+      return await administer(options, () => action?.run(flags, config, toConsole(stopSignal(1))));
+    }
+    case "reload": {
+      const report = await reload(config.state, stopSignal(1));
+      if (report.failed.length > 0) process.exitCode = 1;
+      return show(report, describeReloaded);
+    }
+    case "fingerprint": {
+      const pin = await findPin(config, await findServer(config.state, stopSignal(1)));
+      return show({ pin }, ({ pin }) => pin);
     }
     case "repair": {
       const report = repair({ state: config.state, rebuild: Boolean(flags["rebuild"]), now: new Date() });
@@ -91,8 +117,27 @@ async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-async function runServer(config: ServerConfig, isBackground: boolean, signal: AbortSignal): Promise<void> {
+/** The word behind a verb that says what to do, also in `help token create`. */
+function toWord(verb: Verb | undefined, words: readonly string[]): string | undefined {
+  return verb && words.find((word) => findAction(verb, word) !== undefined);
+}
+
+function toConsole(signal: AbortSignal): Console {
+  return {
+    print,
+    note: (text) => process.stderr.write(`${text}\n`),
+    readPassword: (fromStdin) => readPassword(fromStdin, process, signal),
+    signal,
+  };
+}
+
+async function runServer(flags: Flags, config: ServerConfig): Promise<void> {
   nameProcess("farhandd");
+  // A terminal that hangs up ends what was started on it. Elsewhere, as servers have it, it asks to read everything anew.
+  const isOnTerminal = [0, 1, 2].some((fd) => isatty(fd));
+  const signal = stopSignal(0, isOnTerminal ? ENDING : ["SIGINT", "SIGTERM"]);
+  let onHangUp = () => {}; // until there is a server, which reads everything anyway
+  if (!isOnTerminal) process.on("SIGHUP", () => onHangUp());
   let isEchoing = true;
   await serve(
     {
@@ -117,7 +162,11 @@ async function runServer(config: ServerConfig, isBackground: boolean, signal: Ab
         surviveErrors(log);
         return log;
       },
-      onListening: () => (isEchoing = !isBackground),
+      readConfig: () => readConfig(toConfigFlags(flags), process.env),
+      onListening: (reload) => {
+        isEchoing = !flags["background"];
+        onHangUp = () => void reload(); // which logs what fails
+      },
     },
     signal,
   );
@@ -222,10 +271,13 @@ function surviveErrors(log: Log): void {
     process.on(name, (error: unknown) => log.error("unexpected", { error: describeError(error) }));
 }
 
+/** Signals that ask to end. */
+const ENDING: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+
 /** Aborted by the first signal that asks to end. The second ends this process at once, and with it nothing that others keep. */
-function stopSignal(hurried: number): AbortSignal {
+function stopSignal(hurried: number, names: readonly NodeJS.Signals[] = ENDING): AbortSignal {
   const controller = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  for (const name of names) {
     process.on(name, () => {
       if (controller.signal.aborted) process.exit(hurried);
       controller.abort(new AppError("shutting_down", `Stopped by ${name}`));

@@ -28,6 +28,8 @@ const executables = ["client.ts", "server.ts"];
 const confined: Record<string, readonly string[]> = {
   citty: ["cli", "server", ...executables],
   hono: ["server"],
+  "@peculiar/x509": ["server"],
+  "reflect-metadata": ["server"],
   "@valibot/to-json-schema": ["server"],
   "@xterm/headless": ["cli"],
 };

@@ -39,6 +39,7 @@ export const verbs = {
   commands: async () => (await import("./commands.ts")).commands,
   "close-server": async () => (await import("./close-server.ts")).closeServer,
   ping: async () => (await import("./ping.ts")).ping,
+  token: async () => (await import("./token.ts")).token,
   console: async () => (await import("./console.ts")).consoleVerb,
   completion: async () => (await import("./completion.ts")).completion,
 } as const satisfies Record<string, () => Promise<Verb | Group>>;

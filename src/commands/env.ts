@@ -35,7 +35,7 @@ type Result = v.InferOutput<typeof Result>;
 export const env = defineForeground({
   name: "env",
   summary: "Show, set and unset variables that the workspace gives to jobs",
-  permission: "write",
+  permission: "exec",
   idempotent: true,
   input: Input,
   positional: ["names"],

@@ -7,7 +7,7 @@ import { AppError } from "../protocol/error.ts";
 import { KeeperId } from "../protocol/id.ts";
 
 /** Bytes that a Unix socket's path may have on every system: 104 with its end on macOS, 108 on Linux. */
-const MAX_SOCKET_PATH = 103;
+export const MAX_SOCKET_PATH = 103;
 
 /** Where a keeper's lock and socket are. */
 export interface KeeperPlace {

@@ -31,6 +31,8 @@ export const StartRecord = v.object({
   owner: v.string(),
   /** The links of the narrowed token that it was started with: who holds one of them sees it. */
   via: v.optional(v.array(v.string())),
+  /** The role in which its owner started it: what that limits, it counts by this. */
+  role: v.optional(v.string()),
   keeper: KeeperId,
   merge: v.boolean(),
   /** Bytes of output kept; absent for all. */

@@ -22,6 +22,11 @@ export const Restriction = v.strictObject({
    * `-`; a last word `**` takes any number of words that do not.
    */
   argv: v.optional(list(list(text))),
+  /**
+   * Globs, one of which the name of each variable must match that a call sets or takes away. Where `argv` is said and this
+   * is not, none may be: what they say decides what the words mean.
+   */
+  environment: v.optional(list(text)),
   /** Absolute directories: programs run in, and files are those in, one of them. */
   roots: v.optional(list(text)),
   /** How many calls may be made with it, and with all that are made from it, together. */

@@ -83,7 +83,7 @@ export function findToken(text: string): Token | undefined {
 export function narrowToken({ id, links, seed }: Token, restriction: Restriction): Token {
   const next = createSeed();
   const key = toPublicKey(next).toString("base64url");
-  const payload = Buffer.from(JSON.stringify({ key, restrict: v.parse(Restriction, restriction) }));
+  const payload = Buffer.from(JSON.stringify({ key, restrict: checkRestriction(restriction) }));
   const link = Buffer.concat([signWith(seed, toSigned(id, payload)), payload]);
   const narrowed = { id, links: [...links, link], seed: next };
   if (narrowed.links.length > MAX_TOKEN_LINKS)
@@ -111,9 +111,38 @@ export function findChain({ id, links, seed }: Token, root: Uint8Array): Chain |
   return isKeyOf(seed, key) ? { restrictions, keys } : undefined;
 }
 
+/**
+ * What a token's links say that they take away, outermost first; undefined where that cannot be read, or a link was not made by
+ * the one before it. Only the server can tell whether the first one was made by the token's owner.
+ */
+export function listRestrictions({ id, links, seed }: Token): readonly Restriction[] | undefined {
+  const restrictions: Restriction[] = [];
+  let key: Uint8Array | undefined;
+  for (const bytes of links) {
+    const link = key === undefined ? readPayload(bytes.subarray(SIGNATURE_BYTES)) : findLink(id, bytes, key);
+    if (link === undefined) return undefined;
+    restrictions.push(link.restrict);
+    key = link.key;
+  }
+  return key === undefined || isKeyOf(seed, key) ? restrictions : undefined;
+}
+
+function checkRestriction(restriction: Restriction): Restriction {
+  const parsed = v.safeParse(Restriction, restriction);
+  if (parsed.success) return parsed.output;
+  const [issue] = parsed.issues;
+  throw new AppError(
+    "invalid_input",
+    `Cannot narrow the token: the restriction is not valid at "${v.getDotPath(issue) ?? "."}": ${issue.message.slice(0, 200)}`,
+  );
+}
+
 function findLink(id: TokenId, bytes: Buffer, key: Uint8Array): v.InferOutput<typeof Link> | undefined {
   const [signature, payload] = [bytes.subarray(0, SIGNATURE_BYTES), bytes.subarray(SIGNATURE_BYTES)];
-  if (!isSignedBy(key, toSigned(id, payload), signature)) return undefined;
+  return isSignedBy(key, toSigned(id, payload), signature) ? readPayload(payload) : undefined;
+}
+
+function readPayload(payload: Buffer): v.InferOutput<typeof Link> | undefined {
   try {
     const link = v.safeParse(Link, JSON.parse(payload.toString()));
     return link.success ? link.output : undefined;

@@ -1,13 +1,18 @@
 import { type Context, Hono } from "hono";
-import { createMiddleware } from "hono/factory";
 import * as v from "valibot";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import type { Refusal } from "./audit/refusals.ts";
+import { type Admission, JoinRequest, LoginRequest } from "../protocol/invite.ts";
+import type { Admissions } from "./auth/admission.ts";
+import type { Pin } from "../protocol/pin.ts";
 import type { Identity } from "./auth/identity.ts";
+import { readBody } from "./auth/body.ts";
 import { type Authenticate, toBearer } from "./auth/local.ts";
+import type { Ticket } from "./auth/tickets.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
-import { isLoopback } from "./listen.ts";
+import { isOwnHost, isOwnOrigin } from "./host.ts";
+import type { ReloadReport } from "./reload.ts";
 import { type StopReport, StopRequest } from "./shutdown.ts";
 
 /** What the running server tells of itself to those who may know. */
@@ -15,6 +20,8 @@ export interface ServerStatus {
   readonly pid: number;
   readonly version: string;
   readonly listen: readonly string[];
+  /** Where TLS is served: the fingerprint of its key, and when its certificate runs out. */
+  readonly tls?: { readonly pin: Pin; readonly expires: string } | undefined;
   /** All that live, with the jobs that each has. */
   readonly keepers: readonly (KeeperState & { readonly id: string; readonly jobs: number })[];
   readonly jobs: { readonly running: number; readonly total: number };
@@ -22,14 +29,28 @@ export interface ServerStatus {
 
 export interface AppOptions {
   readonly authenticate: Authenticate;
+  readonly admissions: Pick<Admissions, "join" | "login">;
+  /** A ticket by which a browser opens a channel as somebody. */
+  readonly issueTicket: (identity: Identity) => Ticket;
+  /** Who has a ticket among the subprotocols that he offers, which is used up then. */
+  readonly claimTicket: (offered: readonly string[], source: string) => Identity | undefined;
+  /** Whether it is served by TLS. */
+  readonly isSecure: boolean;
+  /** Whether this server is called so, by a name in lower case. */
+  readonly isNamed: (name: string) => boolean;
   /** The address that a request comes from, or `unix`. */
   readonly toSource: (request: Request) => string;
   readonly isReady: () => boolean;
   /** Whether nothing new is accepted any more. */
   readonly isStopping: () => boolean;
-  readonly status: () => ServerStatus;
+  /** Throws `forbidden`. */
+  readonly status: (identity: Identity) => ServerStatus;
   /** Stops the server on somebody's behalf; resolves when what it should do first is done. Throws `forbidden`. */
   readonly stop: (request: StopRequest, identity: Identity) => Promise<StopReport>;
+  /** Reads configuration and certificate anew on somebody's behalf. Throws `forbidden`. */
+  readonly reload: (identity: Identity) => Promise<ReloadReport>;
+  /** Somebody was let in by an invitation or a password, and has a token now. */
+  readonly onAdmitted: (what: "joined" | "logged_in", admission: Admission, source: string) => void;
   /** Somebody was turned away. */
   readonly onRefused: (refusal: Refusal) => void;
   /** Lets a request's answer take as long as it may need. */
@@ -47,11 +68,18 @@ const REFUSALS: readonly ErrorCode[] = ["unauthenticated", "forbidden", "too_man
 /** The HTTP side of a server: nothing but liveness is told to whom is not authenticated. */
 export function createApp({
   authenticate,
+  admissions,
+  issueTicket,
+  claimTicket,
+  isSecure,
+  isNamed,
   toSource,
   isReady,
   isStopping,
   status,
   stop,
+  reload,
+  onAdmitted,
   onRefused,
   hold,
   upgrade,
@@ -60,22 +88,58 @@ export function createApp({
   const app = new Hono<{ Variables: Variables }>();
 
   app.use("*", async (context, next) => {
+    for (const [name, value] of Object.entries(toGuards(isSecure))) context.header(name, value);
     await next();
     const refused = context.get("refused");
     if (refused === undefined || !REFUSALS.includes(refused.code)) return;
     const { code: outcome, message } = refused;
     onRefused({ source: toSource(context.req.raw), outcome, message, user: context.get("identity")?.owner });
   });
-  app.use("*", checkHost, checkOrigin);
+  app.use("*", async (context, next) => {
+    const host = context.req.header("host") ?? "";
+    const origin = context.req.header("origin");
+    if (!isOwnHost(host, isNamed))
+      return refuse(context, 403, "forbidden", "Cannot answer: the Host header names another server");
+    // Programs send no Origin. A page may come from this very server only.
+    if (origin !== undefined && !isOwnOrigin(origin, host, isSecure))
+      return refuse(context, 403, "forbidden", "Cannot answer: the request comes from a foreign page");
+    await next();
+  });
   app.get("/healthz", (context) => context.text("ok\n"));
+  // Strangers are told whether to send new work here; why not, only who has a token.
   app.get("/readyz", (context) => {
-    if (isStopping()) return context.text("stopping\n", 503);
-    return isReady() ? context.text("ready\n") : context.text("starting\n", 503);
+    if (isReady() && !isStopping()) return context.text("ready\n");
+    const token = toBearer(context.req.header("authorization"));
+    const isKnown = token !== undefined && authenticate(token, toSource(context.req.raw)) !== undefined;
+    return context.text(isKnown ? (isStopping() ? "stopping\n" : "starting\n") : "not ready\n", 503);
+  });
+
+  app.use("/v1/*", async (context, next) => {
+    context.header("cache-control", "no-store");
+    await next();
+  });
+  app.post("/v1/join", async (context) => {
+    const request = await readBody(context.req.raw, JoinRequest);
+    const source = toSource(context.req.raw);
+    const admission = admissions.join(request, source);
+    onAdmitted("joined", admission, source);
+    return context.json(admission);
+  });
+  app.post("/v1/login", async (context) => {
+    const request = await readBody(context.req.raw, LoginRequest);
+    hold(context.req.raw); // the password is compared when it is its turn
+    const source = toSource(context.req.raw);
+    const admission = await admissions.login(request, source);
+    onAdmitted("logged_in", admission, source);
+    return context.json(admission);
   });
 
   app.use("*", async (context, next) => {
     const token = toBearer(context.req.header("authorization"));
-    const identity = authenticate(token, toSource(context.req.raw));
+    const source = toSource(context.req.raw);
+    const isChannel = context.req.path === "/v1/channel";
+    const identity =
+      authenticate(token, source) ?? (isChannel ? claimTicket(toOffered(context), source) : undefined);
     if (identity === undefined) {
       return refuse(context, 401, "unauthenticated", "Cannot let you in: the token is missing or wrong");
     }
@@ -84,15 +148,10 @@ export function createApp({
   });
 
   app.get("/v1/channel", (context) => {
-    const offered =
-      context.req
-        .header("sec-websocket-protocol")
-        ?.split(",")
-        .map((name) => name.trim()) ?? [];
     if (context.req.header("upgrade")?.toLowerCase() !== "websocket") {
       return refuse(context, 426, "protocol_error", "Cannot open a channel: this is no WebSocket upgrade");
     }
-    if (!offered.includes(SUBPROTOCOL)) {
+    if (!toOffered(context).includes(SUBPROTOCOL)) {
       return refuse(
         context,
         400,
@@ -111,7 +170,8 @@ export function createApp({
     if (upgrade(context.req.raw, context.get("identity"))) return new Response(null);
     return refuse(context, 400, "protocol_error", "Cannot open a channel: the upgrade is malformed");
   });
-  app.get("/v1/status", (context) => context.json(status()));
+  app.post("/v1/ticket", (context) => context.json(issueTicket(context.get("identity"))));
+  app.get("/v1/status", (context) => context.json(status(context.get("identity"))));
   app.post("/v1/stop", async (context) => {
     const request = v.safeParse(StopRequest, await context.req.json().catch(() => ({})));
     if (!request.success)
@@ -119,41 +179,55 @@ export function createApp({
     hold(context.req.raw);
     return context.json(await stop(request.output, context.get("identity")), 202);
   });
+  app.post("/v1/reload", async (context) => {
+    hold(context.req.raw);
+    return context.json(await reload(context.get("identity")));
+  });
 
   app.notFound((context) =>
     refuse(context, 404, "not_found", "Cannot answer: there is nothing at this address"),
   );
   app.onError((error, context) => {
-    if (error instanceof AppError && error.code === "forbidden")
-      return refuse(context, 403, error.code, error.message);
+    const known = error instanceof AppError ? STATUS[error.code] : undefined;
+    if (error instanceof AppError && known !== undefined) {
+      if (known === 429) context.header("retry-after", "5");
+      return refuse(context, known, error.code, error.message);
+    }
     onError(error);
     return refuse(context, 500, "internal", "The server failed unexpectedly: its log says why");
   });
   return app;
 }
 
-/** A page that reaches us by a name of its own (DNS rebinding) is refused. */
-const checkHost = createMiddleware(async (context, next) => {
-  const [, bracketed, plain] =
-    /^(?:\[([^\]]+)\]|([^:]+))(?::\d+)?$/.exec(context.req.header("host") ?? "") ?? [];
-  if (!isLoopback(bracketed ?? plain ?? "")) {
-    return refuse(context, 403, "forbidden", "Cannot answer: the Host header names another server");
-  }
-  await next();
-});
+/** How refusals are answered that say to anybody what is wrong. */
+const STATUS: Partial<Record<ErrorCode, 400 | 401 | 403 | 408 | 429 | 503>> = {
+  invalid_input: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  timed_out: 408,
+  too_many: 429,
+  unavailable: 503,
+};
 
-/** Programs send no Origin. A page may come from this very server only. */
-const checkOrigin = createMiddleware(async (context, next) => {
-  const origin = context.req.header("origin");
-  if (origin !== undefined && origin !== `http://${context.req.header("host")}`) {
-    return refuse(context, 403, "forbidden", "Cannot answer: the request comes from a foreign page");
-  }
-  await next();
-});
+/** The subprotocols that a WebSocket's upgrade offers. */
+function toOffered(context: Context): readonly string[] {
+  const header = context.req.header("sec-websocket-protocol") ?? "";
+  return header.split(",").map((name) => name.trim());
+}
+
+/** What keeps browsers from making anything of what they are sent but what it is, and from keeping or framing it. */
+export function toGuards(isSecure: boolean): Record<string, string> {
+  return {
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    ...(isSecure && { "strict-transport-security": "max-age=31536000" }),
+  };
+}
 
 function refuse(
   context: Context,
-  status: 400 | 401 | 403 | 404 | 426 | 500 | 503,
+  status: 400 | 401 | 403 | 404 | 408 | 426 | 429 | 500 | 503,
   code: ErrorCode,
   message: string,
 ): Response {

@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
+import { hostname } from "node:os";
 import { resolve } from "node:path";
 import * as v from "valibot";
 import { parseDuration } from "../lib/duration.ts";
@@ -6,6 +7,8 @@ import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
+import { AuthTable, type AuthSettings, toAuthSettings } from "./auth/settings.ts";
+import { type Roles, RolesTable, toRoles } from "./auth/roles.ts";
 import {
   type RetentionFlags,
   type RetentionLimits,
@@ -13,8 +16,10 @@ import {
   toRetention,
 } from "./jobs/retention-limits.ts";
 import { type AuditConfig, AuditTable, toAuditConfig } from "./audit/audit-config.ts";
-import { parseListen } from "./listen.ts";
+import { type ListenAddress, parseListen } from "./listen.ts";
+import { parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
+import { type TlsConfig, type TlsFlags, TlsTable, toTls } from "./tls/tls-config.ts";
 
 /** Larger than any configuration that somebody wrote. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
@@ -22,6 +27,8 @@ const MAX_CONFIG_BYTES = 1024 * 1024;
 /** What a configuration file may say. */
 const ConfigFile = v.strictObject({
   listen: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))])),
+  name: v.optional(v.union([v.string(), v.array(v.string())])),
+  tls: v.optional(TlsTable),
   state: v.optional(v.pipe(v.string(), v.nonEmpty())),
   session: v.optional(v.strictObject({ grace: v.optional(v.pipe(v.string(), toQuantity(parseDuration))) })),
   log: v.optional(
@@ -32,11 +39,15 @@ const ConfigFile = v.strictObject({
   ),
   retention: v.optional(RetentionTable),
   audit: v.optional(AuditTable),
+  auth: v.optional(AuthTable),
+  roles: v.optional(RolesTable),
 });
 
 /** What the command line may say; it comes before the file. */
 export interface ConfigFlags {
   readonly listen: readonly string[];
+  readonly names?: readonly string[];
+  readonly tls?: TlsFlags;
   readonly state: string | undefined;
   readonly config: string | undefined;
   readonly logLevel: string | undefined;
@@ -47,6 +58,9 @@ export interface ConfigFlags {
 export interface ServerConfig {
   /** Undefined for the default: port 9922 on 127.0.0.1, and on ::1 where there is IPv6. */
   readonly listen: readonly ListenAddress[] | undefined;
+  /** What clients call this server besides the names that the machine has by itself; names or addresses. */
+  readonly names: readonly string[];
+  readonly tls: TlsConfig;
   readonly state: string;
   /** Milliseconds that a session is kept without a connection, and a job's hold without its client. */
   readonly grace: number;
@@ -54,8 +68,9 @@ export interface ServerConfig {
   readonly logFormat: (typeof LOG_FORMATS)[number];
   readonly retention: RetentionLimits;
   readonly audit: AuditConfig;
+  readonly auth: AuthSettings;
+  readonly roles: Roles;
 }
-export type ListenAddress = ReturnType<typeof parseListen>;
 
 /** Puts flags, environment (where empty means unset) and file together. Throws `invalid_config`, naming the key. */
 export function readConfig(
@@ -70,13 +85,23 @@ export function readConfig(
   const state = flags.state ?? (env["FARHAND_STATE"] || file.state);
   return {
     listen: listen?.map(parseListen),
+    names: (flags.names?.length ? flags.names : [file.name ?? []].flat()).map(parseName),
+    tls: toTls(flags.tls ?? {}, file.tls),
     state: state === undefined ? defaultState(env) : resolve(state),
     grace: file.session?.grace ?? HOLD_GRACE,
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),
     audit: toAuditConfig(file.audit),
+    auth: toAuthSettings(file.auth),
+    roles: toRoles(file.roles ?? {}, findPlace(), (key, why) => refused(path ?? "", `at "${key}": ${why}`)),
   };
+}
+
+/** This machine by its names, and what its user may do on it. */
+function findPlace() {
+  const name = hostname();
+  return { names: [name, name.split(".", 1)[0] ?? name], canRunAs: process.getuid?.() === 0 };
 }
 
 function readFile(path: string): v.InferOutput<typeof ConfigFile> {
@@ -90,6 +115,7 @@ function readFile(path: string): v.InferOutput<typeof ConfigFile> {
 function describeIssue({ type, expected, received, message }: v.BaseIssue<unknown>): string {
   if (type === "raw_transform") return message;
   if (type === "non_empty") return "it is empty";
+  if (type === "check") return `it ${message}`;
   return expected === "never" ? "this key is unknown" : `expected ${expected}, found ${received}`;
 }
 

@@ -1,10 +1,11 @@
 import type { FileAccess } from "../commands/access/files.ts";
+import type { VariableChange, WorkspaceAccess } from "../commands/access/workspace.ts";
 import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
 import type { Recorder } from "./audit/audit.ts";
 import { auditFiles } from "./audit/audited-files.ts";
-import type { Identity } from "./auth/identity.ts";
+import { type Identity, toTenant } from "./auth/identity.ts";
 import type { Role } from "./auth/role.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { toLoginShell, toShell } from "./environment.ts";
@@ -46,15 +47,15 @@ export function createContexts({
   catalogue,
   close,
 }: ContextOptions): ToContext {
-  return ({ identity, recorder, workspace: name, signal, input }) => {
-    const { owner } = identity;
-    const workspace = workspaces.access(owner, name);
+  return ({ identity, recorder, role, workspace: name, signal, input }) => {
+    const tenant = toTenant(identity);
+    const workspace = toBounded(workspaces.access(tenant, name), identity, role);
     let room: FileAccess | undefined;
     return {
       signal,
       input,
       workspace,
-      workspaces: workspaces.accessAll(owner),
+      workspaces: workspaces.accessAll(tenant),
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
         if (room !== undefined) return room;
@@ -62,7 +63,7 @@ export function createContexts({
         return (room = auditFiles(files.access(directory, signal), directory, recorder));
       },
       jobs: jobs.access(identity),
-      machine: machine.access(workspace, signal),
+      machine: machine.access(workspace, identity, signal),
       server: {
         describe: (names) => catalogue.describe(names),
         close: (jobs) => close({ jobs }, identity),
@@ -71,4 +72,18 @@ export function createContexts({
       toLoginShell,
     };
   };
+}
+
+/** A workspace in which only those variables can be changed that its caller may set. */
+function toBounded(workspace: WorkspaceAccess, { grants }: Identity, role: Role): WorkspaceAccess {
+  if (role.environment === undefined && !grants.isNarrowed) return workspace;
+  return Object.create(workspace, {
+    change: {
+      value: async (change: VariableChange) => {
+        const { set, unset, inherit } = change;
+        grants.demandVariables(role, [...Object.keys(set), ...unset, ...inherit], "change the workspace");
+        await workspace.change(change);
+      },
+    },
+  });
 }

@@ -7,6 +7,7 @@ import { MARK } from "../process/census.ts";
 import { AppError } from "../protocol/error.ts";
 import type { LocalServer } from "../protocol/local.ts";
 import type { ServerStatus } from "./app.ts";
+import { ReloadReport } from "./reload.ts";
 import { StopReport, type StopRequest } from "./shutdown.ts";
 import { findLocalServer, isStateLocked, prepareState } from "./state.ts";
 import { timeLimit } from "./time-limit.ts";
@@ -63,9 +64,9 @@ async function findStaying(state: string, signal: AbortSignal): Promise<Found | 
 }
 
 /** Whether a server takes nothing new any more. One that has gone meanwhile has stopped. */
-async function isStopping({ url }: LocalServer, signal: AbortSignal): Promise<boolean> {
+async function isStopping(local: LocalServer, signal: AbortSignal): Promise<boolean> {
   try {
-    const response = await fetch(`${url}/readyz`, { redirect: "error", timeout: false, signal });
+    const response = await ask(local, "GET", "/readyz", signal);
     return (await response.text()) === "stopping\n";
   } catch {
     signal.throwIfAborted();
@@ -152,6 +153,20 @@ export async function stop(state: string, request: StopRequest, signal: AbortSig
   return { status, ...report };
 }
 
+/** Has the server read its configuration and certificate anew, and answers what that changed. */
+export async function reload(state: string, signal: AbortSignal): Promise<ReloadReport> {
+  const found = await findServer(state, signal);
+  if (found === undefined)
+    throw new AppError("not_running", `Cannot reload: no farhandd answers for state directory "${state}"`);
+  const limited = AbortSignal.any([signal, answerLimit(found.local)]);
+  const response = await ask(found.local, "POST", "/v1/reload", limited);
+  if (response.ok) return v.parse(ReloadReport, await response.json());
+  throw new AppError(
+    "unavailable",
+    "Cannot reload: the running farhandd is of an earlier version; start it again",
+  );
+}
+
 const ADVICE = "if it does not recover, end it with kill -9, which leaves jobs running, and start it again";
 
 function answerLimit({ pid }: LocalServer, patience = ANSWER_PATIENCE): AbortSignal {
@@ -167,7 +182,9 @@ function ask(
   signal: AbortSignal,
   body?: StopRequest,
 ): Promise<Response> {
-  return fetch(`${url}${path}`, {
+  const socket = url.startsWith("unix:") ? url.slice("unix:".length) : undefined;
+  return fetch(socket === undefined ? `${url}${path}` : `http://localhost${path}`, {
+    ...(socket !== undefined && { unix: socket }),
     method,
     headers: { authorization: `Bearer ${token}` },
     ...(body && { body: JSON.stringify(body) }),

@@ -1,33 +1,43 @@
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4 } from "node:net";
+import { join, resolve } from "node:path";
+import { MAX_SOCKET_PATH } from "../keeper/place.ts";
 import { AppError } from "../protocol/error.ts";
 
 export const DEFAULT_PORT = 9922;
 
-/** An address to listen on; an IPv6 one without brackets. */
-export interface ListenAddress {
+/** A TCP address to listen on; an IPv6 one without brackets. */
+export interface TcpAddress {
+  readonly type: "tcp";
   readonly host: string;
   readonly port: number;
 }
 
+/** Where to listen: at an address, or on a Unix socket at an absolute path. */
+export type ListenAddress = TcpAddress | { readonly type: "unix"; readonly path: string };
+
 /**
- * Reads `127.0.0.1:9922`, `[::1]:9922`, `localhost`, or a port alone. Throws `invalid_config`, also for an address
- * beyond loopback: nothing else is served without TLS.
+ * Reads `0.0.0.0:9922`, `[::1]:9922`, `web1.lab`, a port alone, or `unix:/run/farhand.sock`. Throws `invalid_config`.
  */
 export function parseListen(text: string): ListenAddress {
+  if (text.startsWith("unix:")) return parseUnix(text);
   const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:\s]*))(?::(\d{1,5}))?$/.exec(toFull(text)) ?? [];
   const host = bracketed ?? plain;
   const port = digits === undefined ? DEFAULT_PORT : Number(digits);
-  if (host === undefined || port > 65_535 || isBrokenIPv4(host)) {
+  if (host === undefined || port > 65_535 || !(host === "" || isHost(host, bracketed !== undefined))) {
     throw new AppError(
       "invalid_config",
-      `Cannot listen on "${text}": write host:port, such as 127.0.0.1:9922 or [::1]:9922`,
+      `Cannot listen on "${text}": write host:port, such as 127.0.0.1:9922, [::1]:9922 or 0.0.0.0:9922, or unix:/path`,
     );
   }
-  const address = { host: host === "" ? "127.0.0.1" : host, port };
-  if (isLoopback(address.host)) return address;
+  return { type: "tcp", host: host === "" ? "127.0.0.1" : host.toLowerCase(), port };
+}
+
+function parseUnix(text: string): ListenAddress {
+  const path = text.slice("unix:".length);
+  if (path !== "" && !path.includes("\0")) return { type: "unix", path: resolve(path) };
   throw new AppError(
     "invalid_config",
-    `Cannot listen on "${text}": this version serves loopback only, because other addresses need TLS; use 127.0.0.1, [::1] or localhost`,
+    `Cannot listen on "${text}": name a path, such as unix:/run/farhand.sock`,
   );
 }
 
@@ -36,14 +46,32 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (host.startsWith("127.") && isIPv4(host));
 }
 
-/** Four numbers that are no address, such as 127.999.0.1. */
-function isBrokenIPv4(host: string): boolean {
-  return /^\d+(?:\.\d+){3}$/.test(host) && !isIPv4(host);
+/** Whether what is said at an address leaves this machine, so that somebody on the way could read it. */
+export function isExposed(address: ListenAddress): boolean {
+  return address.type === "tcp" && !isLoopback(address.host);
 }
 
-/** An address as it stands in a URL or a Host header. */
-export function formatAddress({ host, port }: ListenAddress): string {
-  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+/**
+ * The addresses, and where all of them are exposed one more: this machine's own clients, who have neither certificates to show nor
+ * to trust, use a socket in the state directory, or where that cannot be one, a port of loopback.
+ */
+export function addLocal(addresses: readonly ListenAddress[], state: string): readonly ListenAddress[] {
+  if (!addresses.every(isExposed)) return addresses;
+  const path = join(state, "server.sock");
+  const isUsable = process.platform !== "win32" && Buffer.byteLength(path) <= MAX_SOCKET_PATH;
+  return [...addresses, isUsable ? { type: "unix", path } : { type: "tcp", host: "127.0.0.1", port: 0 }];
+}
+
+/** An address as it stands in a URL or a Host header; that of a socket as it is listened on. */
+export function formatAddress(address: ListenAddress): string {
+  if (address.type === "unix") return `unix:${address.path}`;
+  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+/** An IP address, in brackets the longer kind, or a name; four numbers that are no address, such as 127.999.0.1, are neither. */
+function isHost(host: string, isBracketed: boolean): boolean {
+  if (isBracketed) return isIP(host) === 6;
+  return isIPv4(host) || (/^[a-z0-9_][\w.-]*$/i.test(host) && !/^\d+(?:\.\d+){3}$/.test(host));
 }
 
 /** A port alone means that port of the default host; a bare IPv6 address gets its brackets. */

@@ -1,16 +1,14 @@
-import { after } from "../lib/abort.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import { findPortOwner } from "../process/port.ts";
 import { CLOSE } from "../protocol/close.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
 import type { Identity } from "./auth/identity.ts";
-import { type AppOptions, createApp } from "./app.ts";
-import { DEFAULT_PORT, formatAddress, type ListenAddress } from "./listen.ts";
+import { type AppOptions, createApp, toGuards } from "./app.ts";
+import { formatAddress, type ListenAddress } from "./listen.ts";
 import type { Connection, Peer } from "./session/connection.ts";
-
-/** Milliseconds that a stopping server gives to connections that are still being closed. */
-const DRAIN_TIME = 500;
+import { checkPrivate, openPrivately } from "./socket.ts";
+import type { Credentials } from "./tls/tls.ts";
 
 /** Bytes that Bun may queue for one connection; credit keeps it far below, so reaching it is a broken client. */
 const MAX_BACKPRESSURE_BYTES = 4 * OUTPUT_WINDOW_BYTES;
@@ -19,50 +17,28 @@ export interface ListenOptions {
   readonly log: Log;
   readonly connections: Set<Connection>;
   readonly openConnection: (peer: Peer, identity: Identity) => Connection;
-  readonly app: Omit<AppOptions, "upgrade" | "hold" | "toSource">;
+  readonly app: Omit<AppOptions, "isSecure" | "upgrade" | "hold" | "toSource">;
 }
+
+/** What answers at one address. */
+export type Listener = Bun.Server<SocketData>;
 
 interface SocketData {
   readonly identity: Identity;
   connection?: Connection;
 }
 
-/** Opens every address. Throws `unavailable` when one is taken; without IPv6 the default is IPv4 alone. */
-export function listen(
-  wanted: readonly ListenAddress[] | undefined,
+/** Answers at one address, by TLS where there are credentials. Throws `unavailable`, for one that is taken too. */
+export function openListener(
+  address: ListenAddress,
+  credentials: Credentials | undefined,
   options: ListenOptions,
-): AsyncDisposable & { addresses: string[] } {
-  const servers: Bun.Server<SocketData>[] = [];
-  try {
-    for (const address of wanted ?? [{ host: "127.0.0.1", port: DEFAULT_PORT }])
-      servers.push(openListener(address, options));
-  } catch (error) {
-    for (const server of servers) server.stop(true);
-    throw error;
-  }
-  if (wanted === undefined) {
-    try {
-      servers.push(openListener({ host: "::1", port: DEFAULT_PORT }, options));
-    } catch (error) {
-      options.log.warn("not listening on IPv6", { error: describeError(error) });
-    }
-  }
-  return {
-    addresses: servers.map(({ hostname = "", port = 0 }) => formatAddress({ host: hostname, port })),
-    // Requests under way get their answers; whoever does not take them in time is cut off.
-    [Symbol.asyncDispose]: async () => {
-      const late = Promise.withResolvers<void>();
-      using _limit = after(DRAIN_TIME, late.resolve);
-      await Promise.race([Promise.all(servers.map((server) => server.stop())), late.promise]);
-      await Promise.all(servers.map((server) => server.stop(true)));
-    },
-  };
-}
-
-function openListener(address: ListenAddress, options: ListenOptions): Bun.Server<SocketData> {
+): Listener {
   const { log, connections, openConnection } = options;
+  const isSecure = credentials !== undefined;
   const app = createApp({
     ...options.app,
+    isSecure,
     upgrade: (request, identity) => server.upgrade(request, { data: { identity } }),
     toSource: (request) => server.requestIP(request)?.address ?? "unix",
     hold: (request) => server.timeout(request, 0),
@@ -75,11 +51,11 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
       log.error("socket callback failed", { error: describeError(error) });
     }
   };
-  const server: Bun.Server<SocketData> = startServer(address, {
+  const server: Listener = startServer(address, credentials, {
     fetch: (request) => app.fetch(request),
     error(error) {
       log.error("request failed", { error: describeError(error) });
-      return Response.json(toErrorBody(error), { status: 500 });
+      return Response.json(toErrorBody(error), { status: 500, headers: toGuards(isSecure) });
     },
     websocket: {
       maxPayloadLength: MAX_CONTROL_FRAME_BYTES,
@@ -114,30 +90,67 @@ function openListener(address: ListenAddress, options: ListenOptions): Bun.Serve
 
 type Handlers = Pick<Bun.Serve.Options<SocketData>, "error" | "fetch" | "websocket">;
 
-function startServer({ host, port }: ListenAddress, handlers: Handlers): Bun.Server<SocketData> {
+function startServer(
+  address: ListenAddress,
+  credentials: Credentials | undefined,
+  handlers: Handlers,
+): Listener {
+  const options = { ...handlers, development: false, ...(credentials && { tls: toTlsOptions(credentials) }) };
   try {
+    if (address.type === "unix") {
+      const { path } = address;
+      const server = openPrivately(() =>
+        Bun.serve({ ...options, unix: path } as Bun.Serve.Options<SocketData>),
+      );
+      checkPrivate(path);
+      return server;
+    }
     return Bun.serve({
-      ...handlers,
-      hostname: host,
-      port,
+      ...options,
+      hostname: address.host,
+      port: address.port,
       // On Linux it is shared otherwise: a second server would take every other connection of the first.
       reusePort: false,
-      development: false,
     } as Bun.Serve.Options<SocketData>);
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    const address = formatAddress({ host, port });
-    const code = "code" in error ? String(error.code) : "";
-    const owner = code === "EADDRINUSE" ? findPortOwner(port) : undefined;
-    const who = owner === undefined ? "" : ` by ${owner.name} with pid ${owner.pid}`;
-    const advice = "choose another with --listen";
-    const why: Record<string, string> = {
-      EADDRINUSE: `the port is in use${who}; ${advice}`,
-      EACCES: `ports so low are for root, or for who has CAP_NET_BIND_SERVICE; ${advice}`,
-    };
-    throw new AppError("unavailable", `Cannot listen on ${address}: ${why[code] ?? error.message}`, {
-      cause: error,
-    });
+    if (error instanceof AppError || !(error instanceof Error)) throw error;
+    throw new AppError(
+      "unavailable",
+      `Cannot listen on ${formatAddress(address)}: ${explain(error, address)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** Bun speaks TLS 1.2 and 1.3, and nothing older. */
+function toTlsOptions({ cert, key, clientCa }: Credentials): Bun.TLSOptions {
+  if (clientCa === undefined) return { cert, key };
+  return { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: true };
+}
+
+function explain(error: Error, address: ListenAddress): string {
+  const code = "code" in error ? String(error.code) : "";
+  const advice = "choose another with --listen";
+  switch (code) {
+    case "EADDRINUSE": {
+      const owner = address.type === "tcp" ? findPortOwner(address.port) : undefined;
+      const who = owner === undefined ? "" : ` by ${owner.name} with pid ${owner.pid}`;
+      return `the ${address.type === "tcp" ? "port" : "path"} is in use${who}; ${advice}`;
+    }
+    case "EACCES":
+      return address.type === "tcp"
+        ? `ports so low are for root, or for who has CAP_NET_BIND_SERVICE; ${advice}`
+        : "its directory may not be written to";
+    case "EADDRNOTAVAIL":
+      return `this machine has no such address; ${advice}`;
+    case "ENAMETOOLONG":
+      return "the path is too long for a socket (107 bytes at most)";
+    case "ENOENT":
+      return "its directory does not exist";
+    default:
+      return error.message;
   }
 }
 

@@ -1,6 +1,7 @@
 import { count } from "../lib/count.ts";
 import type { ServerStatus } from "./app.ts";
 import type { Stopped } from "./control.ts";
+import type { ReloadReport } from "./reload.ts";
 import type { ServiceDefinition } from "./service/definition.ts";
 import type { ServiceChange, ServiceState } from "./service/service.ts";
 
@@ -19,14 +20,29 @@ export function describeStopped({ status, ended, left }: Stopped): string {
   return [`farhandd with pid ${status.pid} has stopped`, ...did, ...stay, ...on].join("; ");
 }
 
+/** What `reload` says. */
+export function describeReloaded({ changed, unchanged, failed }: ReloadReport): string {
+  return [
+    ...changed.map(({ name, now }) => `${name}: ${now}`),
+    ...failed.map(({ name, reason }) => `${name}: as before, because it failed: ${reason}`),
+    ...(unchanged.length > 0 ? [`unchanged: ${unchanged.join(", ")}`] : []),
+  ].join("\n");
+}
+
 /** What `status` says of a server that runs. */
 export function describeStatus(status: ServerStatus, state: string): string {
   const keepers = status.keepers.map(describeKeeper).join(", ");
   return (
     `farhandd ${status.version} runs with pid ${status.pid}\n` +
-    `  listening on ${status.listen.join(" and ")}\n  state in ${state}\n` +
+    `  listening on ${status.listen.join(" and ")}\n${describeTls(status)}  state in ${state}\n` +
     `  ${status.jobs.running} of ${status.jobs.total} jobs running; ${keepers}`
   );
+}
+
+function describeTls({ tls }: ServerStatus): string {
+  return tls === undefined
+    ? ""
+    : `  TLS with the key ${tls.pin}, certificate until ${tls.expires.slice(0, 10)}\n`;
 }
 
 /** What `service install` and `uninstall` say. */

@@ -6,6 +6,7 @@ import { readBootId } from "../process/boot.ts";
 import { openLibc } from "../process/libc.ts";
 import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
+import type { Hello } from "../protocol/hello.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
 import { Audit } from "./audit/audit.ts";
@@ -13,8 +14,8 @@ import { describeEnd } from "./audit/call-record.ts";
 import { toActor } from "./audit/event.ts";
 import { Refusals } from "./audit/refusals.ts";
 import { keepPruning } from "./audit/upkeep.ts";
+import { openDoor } from "./auth/door.ts";
 import type { Identity } from "./auth/identity.ts";
-import { openLocalToken } from "./auth/local.ts";
 import { Catalogue } from "./catalogue.ts";
 import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
@@ -24,11 +25,15 @@ import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
-import { listen } from "./listener.ts";
+import { listen } from "./endpoints.ts";
+import { addLocal, isExposed } from "./listen.ts";
 import { Machine } from "./machine/machine.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
+import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
+import { listMachineNames } from "./names.ts";
+import { Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
@@ -43,8 +48,10 @@ export interface ServeOptions {
     id: KeeperId,
   ) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly openLog: (state: string) => Log;
-  /** Called when clients can connect. */
-  readonly onListening: () => void;
+  /** Reads the configuration anew, by the same flags. */
+  readonly readConfig: () => ServerConfig;
+  /** Called when clients can connect, with what has the configuration and all that it names read anew. */
+  readonly onListening: (reload: () => Promise<ReloadReport>) => void;
 }
 
 /** Serves until the signal is aborted or an authenticated caller asks to stop; jobs go on. Throws what prevents it. */
@@ -58,8 +65,8 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   const log = options.openLog(state);
   const audit = openAudit(options.config, log, stack);
   const core = await openCore({ ...options, log, umask, audit }, stack, signal);
-  const clients = admitClients({ ...options, log, audit }, core, stack);
-  options.onListening();
+  const clients = await admitClients({ ...options, log, audit }, core, stack);
+  options.onListening(clients.reload);
 
   await core.shutdown.wait();
   log.info("stopping", { running: core.jobs.running });
@@ -162,15 +169,16 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 }
 
 /** Listens, and leaves word of where for clients of this machine. */
-function admitClients(
-  { config, version, log, audit }: ClientsOptions,
+async function admitClients(
+  { config, version, log, readConfig, audit }: ClientsOptions,
   { environment, workspaces, umask, jobs, keepers, shutdown }: Core,
   stack: AsyncDisposableStack,
-): { dismiss(reason: AppError): void } {
+): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
   const { state, grace } = config;
-  const { token, authenticate } = openLocalToken();
+  const tls = await openTls(config, (credentials) => endpoints.secure(credentials));
   const connections = new Set<Connection>();
   const refusals = stack.use(new Refusals({ note: (fields) => audit.note("refused", fields) }));
+  const door = stack.use(openDoor({ state, config, log, now: () => Date.now() }));
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -186,55 +194,105 @@ function admitClients(
     grace,
     workspaces,
     catalogue,
+    uses: door.uses,
     toContext: createContexts({
       jobs,
       workspaces,
       files: new Files({ umask }),
       machine,
       catalogue,
-      close: (request, { owner }) => shutdown.close(request, owner),
+      close: (request, identity) => shutdown.close(request, identity),
     }),
   });
   const status = (): ServerStatus => ({
     pid: process.pid,
     version,
-    listen: listener.addresses,
+    listen: endpoints.urls,
+    tls: tls && { pin: tls.current.pin, expires: tls.current.leaf.validToDate.toISOString() },
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
-  const openConnection = (peer: Peer, identity: Identity) =>
-    new Connection(peer, { identity, log, openSession: (hello) => sessions.open(hello, identity) });
-  const listener = stack.use(
-    listen(config.listen, {
+  const openConnection = (peer: Peer, identity: Identity) => {
+    const openSession = (hello: Hello) => sessions.open(hello, identity);
+    const connection = new Connection(peer, { identity, log, openSession });
+    if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
+    return connection;
+  };
+  const record = (identity: Identity, what: string, fields: object) => {
+    const recorder = audit.as(toActor(identity));
+    recorder.note("call", { ...fields });
+    recorder.commit(what);
+  };
+  const machineNames = listMachineNames();
+  const reloading = new Reloading({
+    readConfig,
+    config,
+    log,
+    parts: tls === undefined ? [] : [tls],
+  });
+  const endpoints = stack.use(
+    await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
       openConnection,
       connections,
       app: {
-        authenticate,
+        ...door.app,
+        isNamed: (name) =>
+          name === "localhost" ||
+          machineNames.includes(name) ||
+          reloading.config.names.includes(name) ||
+          tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status,
+        status: ({ grants }) => {
+          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+          return status();
+        },
         stop: async (request, identity) => {
-          identity.grants.demand(["control"], "stop the server");
-          const recorder = audit.as(toActor(identity));
-          recorder.note("call", { command: "stop", input: request });
-          recorder.commit("stop the server");
-          return await shutdown.stop(request, identity.owner);
+          const { grants, chain } = identity;
+          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
+          record(identity, "stop the server", { command: "close-server", input: request });
+          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          return await shutdown.stop(request, identity);
+        },
+        reload: async (identity) => {
+          identity.grants.demandCommand({ name: "reload", permission: "control" }, "reload the server");
+          record(identity, "reload the server", { command: "reload" });
+          return await reloading.run();
+        },
+        onAdmitted(what, { user, name, expires }, source) {
+          audit.note(what, { user, source, token_name: name, expires });
+          audit.write();
         },
         onRefused: (refusal) => refusals.add(refusal),
         onError: (error) => log.error("request failed", { error: describeError(error) }),
       },
     }),
   );
-  const [first = ""] = listener.addresses;
-  stack.use(leaveLocalServer(state, { url: `http://${first}`, token, pid: process.pid, version }));
-  log.info("listening", { addresses: listener.addresses, state });
-  audit.note("server_started", { version, pid: process.pid, listen: listener.addresses });
+  if (config.tls.insecure && config.listen?.some(isExposed))
+    log.warn("serving without TLS: whoever is on the way reads and changes everything, the tokens too");
+  if (tls !== undefined) {
+    const stopped = new AbortController();
+    stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
+    tendTls(tls, log, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
+  }
+  stack.use(
+    leaveLocalServer(state, { url: endpoints.local, token: door.localToken, pid: process.pid, version }),
+  );
+  stack.use(
+    door.watch((isOver) => {
+      for (const connection of [...connections]) if (isOver(connection.identity)) connection.fail(gone());
+      sessions.endAll(gone(), isOver);
+    }),
+  );
+  log.info("listening", { addresses: endpoints.urls, state, ...(tls && { pin: tls.current.pin }) });
+  audit.note("server_started", { version, pid: process.pid, listen: endpoints.urls });
   return {
     dismiss(reason) {
       for (const connection of [...connections]) connection.fail(reason);
       sessions.endAll(reason);
     },
+    reload: () => reloading.run(),
   };
 }
 
@@ -248,6 +306,20 @@ function openAudit({ state, audit }: ServerConfig, log: Log, stack: AsyncDisposa
   log.info("audit log opened", { line: number, hash });
   stack.defer(() => opened.note("server_stopped", { pid: process.pid }));
   return opened;
+}
+
+function gone(): AppError {
+  return new AppError(
+    "unauthenticated",
+    "Your token is not valid any more: it was revoked, or its time is over",
+  );
+}
+
+/** Where an address is exposed. */
+async function openTls(config: ServerConfig, secure: TlsOptions["secure"]): Promise<Tls | undefined> {
+  const { listen = [], tls, state } = config;
+  if (tls.insecure || !listen.some(isExposed)) return undefined;
+  return await Tls.open({ directory: join(state, "tls"), config, now: () => new Date(), secure });
 }
 
 /** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */

@@ -6,6 +6,7 @@ import { sessionMembers } from "../process/identity.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import { MAX_GRACE } from "../protocol/limits.ts";
+import { type Identity, isVisible } from "./auth/identity.ts";
 import type { Job } from "./jobs/job.ts";
 
 /** Milliseconds between two looks whether a job's processes are gone. */
@@ -60,8 +61,8 @@ export class Shutdown {
     this.#begun = true;
   }
 
-  /** Stops the server, once its jobs have ended if that is asked. Answers what became of them. */
-  async stop({ jobs }: StopRequest, by: string): Promise<StopReport> {
+  /** Stops the server, once those jobs have ended that somebody may see, if that is asked. Answers what became of them. */
+  async stop({ jobs }: StopRequest, by: Identity): Promise<StopReport> {
     this.#begun = true;
     try {
       return jobs === undefined ? { ended: 0, left: [] } : await this.#endJobs(jobs.grace, by);
@@ -71,7 +72,7 @@ export class Shutdown {
   }
 
   /** The same on behalf of a call, whose answer goes out first. */
-  async close({ jobs }: StopRequest, by: string): Promise<StopReport> {
+  async close({ jobs }: StopRequest, by: Identity): Promise<StopReport> {
     this.#begun = true;
     try {
       return jobs === undefined ? { ended: 0, left: [] } : await this.#endJobs(jobs.grace, by);
@@ -80,11 +81,11 @@ export class Shutdown {
     }
   }
 
-  async #endJobs(grace: number, by: string): Promise<StopReport> {
-    const live = await this.#options.listLive();
+  async #endJobs(grace: number, by: Identity): Promise<StopReport> {
+    const live = (await this.#options.listLive()).filter(({ start }) => isVisible(start, by));
     this.#options.log.info("ending jobs", { jobs: live.length, grace });
     const ends = await Promise.all(
-      live.map(async (job) => ({ job, reason: await this.#end(job, grace, by) })),
+      live.map(async (job) => ({ job, reason: await this.#end(job, grace, by.owner) })),
     );
     const left = ends.flatMap(({ job: { start }, reason }) =>
       reason === undefined ? [] : [{ job: start.job, number: start.number, reason }],

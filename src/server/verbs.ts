@@ -5,6 +5,11 @@ import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import { AUDIT_ACTIONS, AUDIT_EVENTS } from "./audit/event.ts";
+import { invite } from "./auth/verbs/invite.ts";
+import { type Action, role } from "./auth/verbs/action.ts";
+import { roleActions } from "./auth/verbs/role.ts";
+import { tokenActions } from "./auth/verbs/token.ts";
+import { userActions } from "./auth/verbs/user.ts";
 import type { ConfigFlags } from "./config.ts";
 
 /** Options as they were typed, by name. */
@@ -19,14 +24,37 @@ const state: ArgsDef = {
   config: {
     type: "string",
     valueHint: "file",
-    description: "Configuration in TOML: listen, state, session.grace, log, retention, audit",
+    description:
+      "Configuration in TOML: listen, name, tls, state, session.grace, log, retention, audit, auth, roles",
   },
 };
 const serving: ArgsDef = {
   listen: {
     type: "string",
     valueHint: "host:port",
-    description: "May be repeated (default 127.0.0.1:9922 and [::1]:9922)",
+    description:
+      "Or unix:/path; may be repeated (default 127.0.0.1:9922 and [::1]:9922). Beyond loopback by TLS",
+  },
+  cert: {
+    type: "string",
+    valueHint: "file",
+    description:
+      "Certificate in PEM, with those that vouch for it (default one that the server makes itself)",
+  },
+  key: { type: "string", valueHint: "file", description: "The certificate's key in PEM" },
+  "client-ca": {
+    type: "string",
+    valueHint: "file",
+    description: "Let only clients in whose certificate one of these authorities (PEM) has issued",
+  },
+  insecure: {
+    type: "boolean",
+    description: "Serve without TLS beyond loopback: anybody on the way reads and changes all, tokens too",
+  },
+  name: {
+    type: "string",
+    valueHint: "host",
+    description: "What clients call this server besides the machine's own name; may be repeated",
   },
   ...state,
   "log-level": { type: "enum", options: [...LOG_LEVELS], description: "How much to log (default info)" },
@@ -51,6 +79,8 @@ const serving: ArgsDef = {
     description: "Keep so much output of all jobs, or all (default 10 % of the file system, at most 10GiB)",
   },
 };
+/** Options that may be given more than once. */
+const repeatable: readonly unknown[] = [serving["listen"], serving["name"], role["role"], invite.args["url"]];
 const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
 const asked: ArgsDef = {
   help: { type: "boolean", alias: "h", description: "Show help, also of one command" },
@@ -83,6 +113,31 @@ const verbs = {
   },
   status: {
     description: "Tell whether the server runs, where, and with how many jobs",
+    args: { ...state, ...json },
+  },
+  token: {
+    description: "Make, list, revoke and rotate the tokens by which others are let in",
+    args: state,
+    actions: tokenActions,
+  },
+  user: {
+    description: "Add, list, change and remove users, who log in with a password",
+    args: state,
+    actions: userActions,
+  },
+  role: {
+    description: "List the roles that the configuration gives, and show what one allows",
+    args: state,
+    actions: roleActions,
+  },
+  invite: { description: invite.description, args: { ...invite.args, ...state }, examples: invite.examples },
+  reload: {
+    description:
+      "Have the running server read configuration and certificate anew (as SIGHUP does); whoever is connected notices nothing",
+    args: { ...state, ...json },
+  },
+  fingerprint: {
+    description: "Print the fingerprint by which clients know this server: sha256:…",
     args: { ...state, ...json },
   },
   repair: {
@@ -128,6 +183,15 @@ const verbs = {
       ...state,
       ...json,
     },
+    examples: [
+      ["farhandd audit verify", "prove the chain, and print the hash of its newest line"],
+      [
+        "farhandd audit verify --expect HASH",
+        "prove too that nothing up to a line whose hash was kept is missing",
+      ],
+      ["farhandd audit show --since 1h --event refused", "who was turned away in the last hour"],
+      ["farhandd audit show --job 3 --json", "everything about a job, a JSON value per line"],
+    ],
   },
   service: {
     description: "Have the server started at boot, by systemd, launchd or the Task Scheduler",
@@ -143,15 +207,37 @@ const verbs = {
       ...json,
     },
   },
-} satisfies Record<string, { description: string; args: ArgsDef }>;
+} satisfies Record<string, Definition>;
 export type Verb = keyof typeof verbs;
 
+/** What there is to say of a verb. Where it takes another word, what that may be. */
+interface Definition {
+  readonly description: string;
+  readonly args: ArgsDef;
+  readonly actions?: Readonly<Record<string, Action>>;
+  readonly examples?: Action["examples"];
+}
+
 const commands = Object.fromEntries(
-  Object.entries(verbs).map(([name, { description, args }]) => [
+  Object.entries<Definition>(verbs).map(([name, { description, args, actions }]) => [
     name,
-    defineCommand({ meta: { name, description }, args }),
+    defineCommand({
+      meta: { name, description },
+      args: actions === undefined ? args : {},
+      ...(actions && { subCommands: toSubCommands(actions, args) }),
+    }),
   ]),
 );
+
+function toSubCommands(actions: Readonly<Record<string, Action>>, args: ArgsDef) {
+  return Object.fromEntries(
+    Object.entries(actions).map(([name, action]) => [
+      name,
+      defineCommand({ meta: { name, description: action.description }, args: { ...action.args, ...args } }),
+    ]),
+  );
+}
+
 const EXIT_CODES = `EXIT CODES
 
   0: done. 1: it cannot be done, and stderr says why. 3: status found no server, or service status none that runs.`;
@@ -166,8 +252,21 @@ export function unknownVerb(word: string): AppError {
   return new AppError("invalid_input", `Cannot do "${word}": see farhandd --help`);
 }
 
-/** The help of one verb, or of all. */
-export async function usage(verb: Verb | undefined, version: string, isTerminal: boolean): Promise<string> {
+/** What a verb can be told to do by the next word, if it takes one. */
+export function findAction(verb: Verb, word: string | undefined): Action | undefined {
+  const { actions }: Definition = verbs[verb];
+  return word !== undefined && actions !== undefined && Object.hasOwn(actions, word)
+    ? actions[word]
+    : undefined;
+}
+
+/** The help of one verb or of what it is told to do, or of all. */
+export async function usage(
+  verb: Verb | undefined,
+  version: string,
+  isTerminal: boolean,
+  word?: string,
+): Promise<string> {
   const root: CommandDef = {
     meta: {
       name: "farhandd",
@@ -178,14 +277,39 @@ export async function usage(verb: Verb | undefined, version: string, isTerminal:
     subCommands: commands,
   };
   const command = verb && commands[verb];
-  const text = `${await renderUsage(command ?? root, command && root)}\n\n${EXIT_CODES}`;
+  const action = verb && findAction(verb, word);
+  const args = verb && verbs[verb].args;
+  const shownCommand =
+    action === undefined
+      ? command
+      : defineCommand({
+          meta: { name: `${verb} ${word}`, description: action.description },
+          args: { ...action.args, ...args },
+        });
+  const rendered = await renderUsage(shownCommand ?? root, shownCommand && root);
+  const examples = action?.examples ?? (verb && (verbs[verb] as Definition).examples) ?? [];
+  const text = [rendered, ...toExamples(examples), EXIT_CODES].join("\n\n");
   const shown = isTerminal ? text : Bun.stripANSI(text);
   return shown.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
 }
 
+function toExamples(examples: Action["examples"]): readonly string[] {
+  if (examples.length === 0) return [];
+  return [["EXAMPLES\n", ...examples.map(([line, what]) => `  ${line}\n      ${what}`)].join("\n")];
+}
+
 /** Reads a verb's options; its positional ones under their names. Throws `invalid_input`. */
-export function parseFlags(verb: Verb, args: readonly string[]): Flags {
-  const known: ArgsDef = { ...verbs[verb].args, ...(verb === "serve" && background) };
+export function parseFlags(verb: Verb, given: readonly string[]): Flags {
+  const { actions }: Definition = verbs[verb];
+  const [word, ...rest] = given;
+  const action = findAction(verb, word);
+  if (actions !== undefined && action === undefined)
+    throw new AppError(
+      "invalid_input",
+      `Cannot do "${[verb, ...(word === undefined ? [] : [word])].join(" ")}": say ${Object.keys(actions).join(", ")}`,
+    );
+  const args = action === undefined ? given : rest;
+  const known: ArgsDef = { ...verbs[verb].args, ...action?.args, ...(verb === "serve" && background) };
   const names = Object.keys(known).filter((name) => known[name]?.type === "positional");
   const options = Object.fromEntries(
     Object.entries(known)
@@ -194,7 +318,7 @@ export function parseFlags(verb: Verb, args: readonly string[]): Flags {
         name,
         {
           type: type === "boolean" ? ("boolean" as const) : ("string" as const),
-          multiple: name === "listen",
+          multiple: repeatable.includes(known[name]),
         },
       ]),
   );
@@ -207,8 +331,16 @@ export function parseFlags(verb: Verb, args: readonly string[]): Flags {
 /** The options that a configuration file may state too. */
 export function toConfigFlags(flags: Flags): ConfigFlags {
   const text = (name: string) => (typeof flags[name] === "string" ? flags[name] : undefined);
+  const list = (name: string) => (Array.isArray(flags[name]) ? flags[name] : []);
   return {
-    listen: Array.isArray(flags["listen"]) ? flags["listen"] : [],
+    listen: list("listen"),
+    names: list("name"),
+    tls: {
+      cert: text("cert"),
+      key: text("key"),
+      clientCa: text("client-ca"),
+      ...(flags["insecure"] === true && { insecure: true }),
+    },
     state: text("state"),
     config: text("config"),
     logLevel: text("log-level"),

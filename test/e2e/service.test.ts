@@ -85,7 +85,7 @@ describe("service", () => {
       ["remove"],
       ["install", "now"],
       ["status", "--print"],
-      ["install", "--print", "--listen", "nowhere"],
+      ["install", "--print", "--listen", "no where"],
     ])
       expect((await world.service(...args)).code).toBe(1);
     expect((await world.service("remove")).stderr).toContain("say install, uninstall, status");

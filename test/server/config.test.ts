@@ -2,8 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError } from "../../src/protocol/error.ts";
+import { DEFAULT_ROLES } from "../../src/server/auth/roles.ts";
 import { type ConfigFlags, readConfig } from "../../src/server/config.ts";
 import { openDirectory } from "../support/directory.ts";
+import { createRole } from "../support/identity.ts";
 
 const noFlags: ConfigFlags = {
   listen: [],
@@ -43,29 +45,43 @@ describe("readConfig()", () => {
   test("gives defaults where nothing is said", () => {
     expect(readConfig(noFlags, home)).toEqual({
       listen: undefined,
+      names: [],
+      tls: { cert: undefined, key: undefined, clientCa: undefined, insecure: false },
       state: "/state",
       grace: 120_000,
       logLevel: "info",
       logFormat: "text",
       retention: { age: Number.POSITIVE_INFINITY, jobs: 10_000, bytes: undefined },
       audit: { keep: Number.POSITIVE_INFINITY, onFailure: "hold" },
+      auth: { tokenLifetime: 90 * 86_400_000, loginLifetime: 30 * 86_400_000 },
+      roles: DEFAULT_ROLES,
     });
   });
 
   test("reads every key of a file", () => {
     using world = setup();
     const text =
-      'listen = "127.0.0.1:1"\nstate = "/elsewhere"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
-      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n' +
+      'listen = "127.0.0.1:1"\nname = "web1.lab"\nstate = "/elsewhere"\n[tls]\ncert = "/c"\nkey = "/k"\nclient_ca = "/a"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
+      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n[auth]\ntoken_expires = "never"\nlogin_expires = "12h"\n[roles.looker]\npermissions = ["read"]\nroots = []\n' +
       '[audit]\nkeep = "365d"\non_failure = "refuse"\n';
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
-      listen: [{ host: "127.0.0.1", port: 1 }],
+      listen: [{ type: "tcp", host: "127.0.0.1", port: 1 }],
+      names: ["web1.lab"],
+      tls: { cert: "/c", key: "/k", clientCa: "/a", insecure: false },
       state: "/elsewhere",
       grace: 5_000,
       logLevel: "debug",
       logFormat: "json",
       retention: { age: 30 * 24 * 3_600_000, jobs: 500, bytes: 2 * 1024 ** 3 },
       audit: { keep: 365 * 24 * 3_600_000, onFailure: "refuse" },
+      auth: { tokenLifetime: Number.POSITIVE_INFINITY, loginLifetime: 12 * 3_600_000 },
+      roles: new Map([
+        ...DEFAULT_ROLES,
+        [
+          "looker",
+          createRole({ name: "looker", permissions: new Set(["read"]), roots: [], seesAllJobs: false }),
+        ],
+      ]),
     });
   });
 
@@ -123,8 +139,8 @@ describe("readConfig()", () => {
   test("accepts several addresses", () => {
     using world = setup();
     expect(world.read('listen = ["127.0.0.1:1", "[::1]:2"]\n').listen).toEqual([
-      { host: "127.0.0.1", port: 1 },
-      { host: "::1", port: 2 },
+      { type: "tcp", host: "127.0.0.1", port: 1 },
+      { type: "tcp", host: "::1", port: 2 },
     ]);
   });
 
@@ -154,7 +170,26 @@ describe("readConfig()", () => {
     ["retention.jobs = 1.5", '"retention.jobs": write a whole number'],
     ["retention.jobs = -1", '"retention.jobs": write a whole number'],
     ["retention.jobs = [1]", '"retention.jobs": expected'],
-    ['listen = "0.0.0.0:9922"', "loopback only"],
+    ["roles = 7", '"roles": expected'],
+    ["roles.r.colour = 1", '"roles.r.colour": this key is unknown'],
+    ['roles.r.permissions = ["sudo"]', '"roles.r.permissions.0": expected'],
+    ['roles.r.commands = ["exec"]', '"roles.r.permissions": say which: read, write, exec'],
+    ["roles.r.limits.jobs = 0", '"roles.r.limits.jobs": write a whole number from 1 on'],
+    ['roles.r.limits.time = "0s"', '"roles.r.limits.time": a limit is more than nothing'],
+    ['roles.r.limits.output = "much"', '"roles.r.limits.output": write a number with a unit'],
+    ['listen = "unix:"', "name a path"],
+    ['name = "web1:9922"', 'Cannot use the name "web1:9922": write a host\'s name or an address'],
+    ['tls = "cert.pem"', '"tls": expected'],
+    ['tls.cert = ""', '"tls.cert": it is empty'],
+    ['tls.insecure = "yes"', '"tls.insecure": expected'],
+    ['tls.ca = "x"', '"tls.ca": this key is unknown'],
+    ['tls.cert = "x"', "Cannot use --cert alone: name its --key too"],
+    ['tls.key = "x"', "Cannot use --key alone: name its --cert too"],
+    [
+      'tls = { insecure = true, client_ca = "x" }',
+      "Cannot use --insecure with --client-ca: it means to serve without TLS",
+    ],
+    ['tls = { insecure = true, cert = "x", key = "y" }', "Cannot use --insecure with --cert"],
     ['listen = "nonsense:nonsense"', "write host:port"],
     ["state = ", "TOML"],
     ["state = 'a'\nstate = 'b'", "redefine"],

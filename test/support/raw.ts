@@ -14,9 +14,11 @@ export type Received =
 export type ControlFrame = Readonly<Record<string, unknown>> & { readonly type: string };
 
 export interface RawTarget {
-  /** `http://127.0.0.1:1234`. */
+  /** `http://127.0.0.1:1234`, `https://127.0.0.1:1234` or `unix:/path`. */
   readonly url: string;
   readonly token: string;
+  /** In PEM, of who may answer where that is `https:`. */
+  readonly certificate?: string | undefined;
 }
 
 /** A WebSocket client that does what it is told, wrong or right. Frames that come are kept in order. */
@@ -32,32 +34,37 @@ export class RawClient implements Disposable {
   #paused = false;
   #seq = 0;
 
-  /** Connects over TCP and sends nothing. */
-  static async connect(url: string): Promise<RawClient> {
-    const { hostname, port } = new URL(url);
+  /** Connects, and sends nothing beyond what TLS takes. */
+  static async connect(url: string, certificate?: string): Promise<RawClient> {
+    const { protocol, hostname, port, pathname } = new URL(url);
     const client = new RawClient();
     client.#upgraded.promise.catch(() => {}); // only who upgrades waits for it
+    const shaken = Promise.withResolvers<void>();
     client.#socket = await Bun.connect({
-      hostname: hostname.replace(/^\[|\]$/g, ""),
-      port: Number(port),
+      ...(protocol === "unix:"
+        ? { unix: pathname }
+        : { hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port) }),
+      ...(protocol === "https:" && { tls: { ca: certificate, rejectUnauthorized: true } }),
       socket: {
+        handshake: (_, isDone, error) => (isDone ? shaken.resolve() : shaken.reject(error)),
         data: (_, chunk) => client.#take(chunk),
         drain: () => client.#drain(),
         close: () => client.#finish({ type: "cut" }),
         end: () => client.#finish({ type: "cut" }),
         error: () => client.#finish({ type: "cut" }),
       },
-    });
+    } as Bun.TCPSocketConnectOptions<undefined>);
+    if (protocol === "https:") await shaken.promise;
     return client;
   }
 
   /** Connects and upgrades; throws what the server answers instead. */
-  static async upgrade({ url, token }: RawTarget): Promise<RawClient> {
-    const client = await RawClient.connect(url);
+  static async upgrade({ url, token, certificate }: RawTarget): Promise<RawClient> {
+    const client = await RawClient.connect(url, certificate);
     client.write(
       [
         "GET /v1/channel HTTP/1.1",
-        `Host: ${new URL(url).host}`,
+        `Host: ${new URL(url).host || "localhost"}`,
         "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",

@@ -1,7 +1,7 @@
 import type { Recorder } from "../../src/server/audit/audit.ts";
 
-/** What was taken down, in its order; `fails`: the log cannot be written, and nothing may be done unrecorded. */
-export function createRecorder({ fails = undefined as Error | undefined } = {}): Recorder & {
+/** What was taken down, in its order. `failure`: why the log cannot be written, where nothing may be done unrecorded. */
+export function createRecorder(failure?: Error): Recorder & {
   readonly taken: readonly Readonly<Record<string, unknown>>[];
 } {
   const taken: Readonly<Record<string, unknown>>[] = [];
@@ -9,7 +9,7 @@ export function createRecorder({ fails = undefined as Error | undefined } = {}):
     taken,
     note: (event, fields) => void taken.push({ event, ...fields }),
     commit() {
-      if (fails !== undefined) throw fails;
+      if (failure !== undefined) throw failure;
     },
     write() {},
   };

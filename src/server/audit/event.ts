@@ -6,6 +6,8 @@ export const AUDIT_EVENTS = [
   "server_stopped",
   "session_opened",
   "session_resumed",
+  "joined",
+  "logged_in",
   "refused",
   "call",
   "answer",

@@ -1,4 +1,5 @@
 import type { StartRecord } from "../../ledger/start.ts";
+import { AppError } from "../../protocol/error.ts";
 import type { Grants } from "./grants.ts";
 
 /** Somebody who was let in: what every check and every record goes by. */
@@ -20,13 +21,49 @@ export function isSameLogin(one: Identity, other: Identity): boolean {
   return a === b;
 }
 
+/** Which jobs somebody may see: those of an owner, and of them those that were started with a link's token. */
+export interface Scope {
+  readonly owner: string;
+  readonly link: string | undefined;
+}
+
+/** Undefined for all. */
+export function toScope({ owner, chain, grants }: Identity): Scope | undefined {
+  return grants.seesAllJobs ? undefined : { owner, link: chain.at(-1) };
+}
+
+/**
+ * Whose workspaces somebody has. They decide where and with which variables programs run, so that whoever may not run what he
+ * likes, or not as the server, has some of his own, and so has each token that was narrowed, with all that are made from it.
+ */
+export function toTenant({ owner, token, chain, grants }: Identity): string {
+  const [link] = chain;
+  if (link !== undefined) return `${owner}/${token}/${link}`;
+  const free = grants.freeRole;
+  if (free === undefined) return `${owner}/${token}`;
+  return free.runAs === undefined ? owner : `${owner}/as:${free.runAs}`;
+}
+
 /** Whether a job may be seen by somebody. One that may not is answered as one that there is not. */
-export function isVisible(
-  job: Pick<StartRecord, "owner" | "via">,
-  { owner, chain, grants }: Identity,
-): boolean {
-  if (grants.seesAllJobs) return true;
-  if (job.owner !== owner) return false;
-  const last = chain.at(-1);
-  return last === undefined || (job.via ?? []).includes(last);
+export function isVisible(job: Pick<StartRecord, "owner" | "via">, viewer: Identity): boolean {
+  const scope = toScope(viewer);
+  return scope === undefined || isWithin(job, scope);
+}
+
+/** Throws `forbidden` where what a job is told would be done in a role that somebody has not. */
+export function demandFeeding(
+  { number, role }: Pick<StartRecord, "number" | "role">,
+  { grants }: Identity,
+): void {
+  if (grants.mayFeed(role)) return;
+  const whose = role === undefined ? "a role that is not known" : `role "${role}"`;
+  throw new AppError(
+    "forbidden",
+    `Cannot send input to job ${number}: it was started in ${whose}, which you do not have`,
+  );
+}
+
+/** Whether a job is one of these. */
+export function isWithin({ owner, via = [] }: Pick<StartRecord, "owner" | "via">, scope: Scope): boolean {
+  return owner === scope.owner && (scope.link === undefined || via.includes(scope.link));
 }

@@ -1,29 +1,25 @@
 import { toPublicKey } from "../../lib/ed25519.ts";
-import { createToken, findChain, findToken, formatToken } from "../../protocol/token.ts";
-import { Grants } from "./grants.ts";
+import { createToken, formatToken } from "../../protocol/token.ts";
+import type { Credential } from "./authenticator.ts";
 import type { Identity } from "./identity.ts";
+import { LOCAL } from "./name.ts";
 import { ADMIN } from "./role.ts";
 
 /** Answers who presents a token from where; undefined for a stranger, in the same time whatever is wrong with it. */
 export type Authenticate = (presented: string | undefined, source: string) => Identity | undefined;
 
-/** The token of one start, for this machine's own user, and who presents it. Only its public key is kept. */
-export function openLocalToken(): { readonly token: string; readonly authenticate: Authenticate } {
+/** The token of one start, for this machine's own user. Only its public key is kept. */
+export function createLocalToken(): { readonly token: string; readonly credential: Credential } {
   const token = createToken();
-  const key = toPublicKey(token.seed);
   return {
     token: formatToken(token),
-    authenticate(presented, source) {
-      const found = presented === undefined ? undefined : findToken(presented);
-      const chain = found?.id === token.id ? findChain(found, key) : undefined;
-      if (chain === undefined) return undefined;
-      return {
-        owner: "local",
-        token: "local",
-        chain: chain.keys.map((key) => key.toString("base64url")),
-        source,
-        grants: new Grants([ADMIN], chain.restrictions),
-      };
+    credential: {
+      id: token.id,
+      shown: LOCAL,
+      owner: LOCAL,
+      key: toPublicKey(token.seed),
+      roles: [ADMIN],
+      expires: Number.POSITIVE_INFINITY,
     },
   };
 }

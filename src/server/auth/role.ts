@@ -1,4 +1,5 @@
 import type { Permission } from "../../commands/define.ts";
+import { matchesAny } from "./pattern.ts";
 
 /** What a role limits of each job that it starts, and of all of them together. */
 export interface RoleLimits {
@@ -8,7 +9,20 @@ export interface RoleLimits {
   readonly outputBytes?: number | undefined;
   /** Milliseconds that a job may run. */
   readonly time?: number | undefined;
+  /** Bytes of memory that a job may take. */
+  readonly memoryBytes?: number | undefined;
+  /** Processes and threads of a job. */
+  readonly processes?: number | undefined;
 }
+
+/** Every permission that there is, the least harmful first. */
+export const PERMISSIONS = [
+  "read",
+  "write",
+  "exec",
+  "control",
+  "power",
+] as const satisfies readonly Permission[];
 
 /** What somebody may do. Nothing is allowed that it does not say. */
 export interface Role {
@@ -16,6 +30,8 @@ export interface Role {
   readonly permissions: ReadonlySet<Permission>;
   /** Globs of the names of commands; undefined for all that the permissions allow. */
   readonly commands: readonly string[] | undefined;
+  /** Globs of names of servers; elsewhere it has no permissions. Undefined for everywhere. */
+  readonly hosts: readonly string[] | undefined;
   /** Directories in which it works; undefined for everywhere, which takes `exec`. */
   readonly roots: readonly string[] | undefined;
   /** The user, or `user:group`, whom its programs run as, and its files are touched as; undefined for the server's own. */
@@ -29,6 +45,7 @@ export interface Role {
 
 const PLAIN = {
   commands: undefined,
+  hosts: undefined,
   roots: undefined,
   runAs: undefined,
   environment: undefined,
@@ -39,7 +56,7 @@ const PLAIN = {
 export const ADMIN: Role = {
   ...PLAIN,
   name: "admin",
-  permissions: new Set<Permission>(["read", "write", "exec", "control", "power"]),
+  permissions: new Set<Permission>(PERMISSIONS),
   seesAllJobs: true,
 };
 
@@ -61,3 +78,13 @@ export const VIEWER: Role = {
 };
 
 export const BUILTIN_ROLES = [ADMIN, OPERATOR, VIEWER] as const;
+
+/** Whether a role allows a command by its name, as far as its permissions do. */
+export function allowsCommand({ commands }: Role, name: string): boolean {
+  return commands === undefined || matchesAny(commands, name);
+}
+
+/** Whether a role lets its bearer run programs, and so be whoever they run as. */
+export function mayRunPrograms(role: Role): boolean {
+  return role.permissions.has("exec") && allowsCommand(role, "exec");
+}

@@ -1,13 +1,18 @@
 import { abortable } from "../../lib/abort.ts";
 import { Bell } from "../../lib/bell.ts";
+import type { StartRecord } from "../../ledger/start.ts";
 import type { JobId } from "../../protocol/id.ts";
 
 /** Jobs whose last change is remembered. */
 const REMEMBERED = 10_000;
 
+type Whose = Pick<StartRecord, "owner" | "via">;
+
 /** One job, and how many changes there had been with its last one. */
 export interface Change {
   readonly id: JobId;
+  /** Who may hear of it; undefined where that cannot be told any more. */
+  readonly whose: Whose | undefined;
   readonly revision: number;
 }
 
@@ -29,9 +34,13 @@ export class Changes {
     return `${this.#life}.${revision}`;
   }
 
-  note(id: JobId): void {
+  note(id: JobId, whose: Whose | undefined): void {
     this.#last.delete(id);
-    this.#last.set(id, { id, revision: ++this.#revision });
+    this.#last.set(id, {
+      id,
+      whose: whose && { owner: whose.owner, ...(whose.via && { via: whose.via }) },
+      revision: ++this.#revision,
+    });
     const [oldest] = this.#last.values();
     if (oldest !== undefined && this.#last.size > REMEMBERED) {
       this.#last.delete(oldest.id);

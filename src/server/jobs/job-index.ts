@@ -5,6 +5,7 @@ import { describeError, type Log } from "../../lib/log.ts";
 import { StartRecord } from "../../ledger/start.ts";
 import { JobId } from "../../protocol/id.ts";
 import { Exit } from "../../protocol/packet.ts";
+import { isWithin, type Scope } from "../auth/identity.ts";
 import { openDatabase, toReadingError } from "./database.ts";
 
 /** Milliseconds for which changes are collected into one transaction. */
@@ -41,7 +42,7 @@ export class JobIndex implements Disposable {
   /** Whether the last attempt to write failed, which is logged once. */
   #failing = false;
   /** Told of each job that was removed. */
-  onRemoved: (id: JobId) => void = () => {};
+  onRemoved: (id: JobId, whose: Pick<StartRecord, "owner" | "via"> | undefined) => void = () => {};
 
   /**
    * Throws `state_unusable` on a database that a newer version wrote, or a damaged one. `isNew`: whether one that has
@@ -83,19 +84,24 @@ export class JobIndex implements Disposable {
     return found;
   }
 
-  /** The newest of an owner's jobs with this idempotency key. */
-  findByKey(owner: string, key: string): IndexedJob | undefined {
-    const isMeant = ({ start }: IndexedJob) => start.owner === owner && start.key === key;
-    return this.#select("owner = ? AND key = ? ORDER BY number DESC LIMIT 1", [owner, key], isMeant)
+  /** The newest of an owner's jobs with this idempotency key that was started by way of these links of a narrowed token. */
+  findByKey(owner: string, key: string, via: readonly string[]): IndexedJob | undefined {
+    const links = JSON.stringify(via);
+    const isMeant = ({ start }: IndexedJob) =>
+      start.owner === owner && start.key === key && JSON.stringify(start.via ?? []) === links;
+    const condition = `owner = ? AND key = ? AND coalesce(start -> '$.via', '[]') = ? ORDER BY number DESC LIMIT 1`;
+    return this.#select(condition, [owner, key, links], isMeant)
       .sort((a, b) => b.start.number - a.start.number)
       .at(0);
   }
 
-  /** At most two jobs whose ids begin so: two mean that the prefix is ambiguous. */
-  findByPrefix(prefix: string): IndexedJob[] {
+  /** At most two jobs among these whose ids begin so: two mean that the prefix is ambiguous. */
+  findByPrefix(prefix: string, scope: Scope | undefined): IndexedJob[] {
     const plain = prefix.replaceAll(/[^0-9a-f-]/g, "");
-    const begins = ({ start }: IndexedJob) => start.job.startsWith(plain);
-    return this.#select("id LIKE ? LIMIT 2", [`${plain}%`], begins).slice(0, 2);
+    const begins = ({ start }: IndexedJob) =>
+      start.job.startsWith(plain) && (scope === undefined || isWithin(start, scope));
+    const { condition, keys } = toCondition(scope);
+    return this.#select(`id LIKE ? AND ${condition} LIMIT 2`, [`${plain}%`, ...keys], begins).slice(0, 2);
   }
 
   /** Jobs with numbers below `before`, newest first. */
@@ -106,10 +112,11 @@ export class JobIndex implements Disposable {
       .slice(0, limit);
   }
 
-  /** The newest job of an owner. */
-  findLast(owner: string): IndexedJob | undefined {
-    const isOwn = ({ start }: IndexedJob) => start.owner === owner;
-    return this.#select("owner = ? ORDER BY number DESC LIMIT 1", [owner], isOwn).sort(
+  /** The newest of these jobs. */
+  findLast(scope: Scope): IndexedJob | undefined {
+    const { condition, keys } = toCondition(scope);
+    const isMeant = ({ start }: IndexedJob) => isWithin(start, scope);
+    return this.#select(`${condition} ORDER BY number DESC LIMIT 1`, keys, isMeant).sort(
       (a, b) => b.start.number - a.start.number,
     )[0];
   }
@@ -161,6 +168,7 @@ export class JobIndex implements Disposable {
 
   /** Forgets a job, but not that there was one of this id. Throws what prevents it. `now`: wall clock, ms. */
   remove(id: JobId, now: number): void {
+    const whose = this.#findOwner(id);
     const forget = () => {
       this.#database
         .query("UPDATE counter SET last = max(last, (SELECT number FROM jobs WHERE id = ?))")
@@ -169,7 +177,7 @@ export class JobIndex implements Disposable {
       this.#database.query("INSERT OR REPLACE INTO removed (id, at) VALUES (?, ?)").run(id, now);
     };
     attempt(() => this.#write(forget));
-    this.onRemoved(id);
+    this.onRemoved(id, whose);
   }
 
   wasRemoved(id: JobId): boolean {
@@ -186,6 +194,15 @@ export class JobIndex implements Disposable {
     this.flush();
     this.#batch?.[Symbol.dispose]();
     this.#database.close();
+  }
+
+  /** Whose a job is; undefined where that cannot be told any more. */
+  #findOwner(id: JobId): Pick<StartRecord, "owner" | "via"> | undefined {
+    try {
+      return this.find(id)?.start;
+    } catch {
+      return undefined; // a damaged row is removed all the same
+    }
   }
 
   /** Writes all that is pending, and then something else, or nothing of either. */
@@ -222,6 +239,14 @@ export class JobIndex implements Disposable {
     const written = rows.filter(({ start }) => !this.#pending.has(start.job));
     return [...this.#pending.values().filter(isMeant), ...written];
   }
+}
+
+function toCondition(scope: Scope | undefined): { readonly condition: string; readonly keys: string[] } {
+  if (scope === undefined) return { condition: "true", keys: [] };
+  const { owner, link } = scope;
+  if (link === undefined) return { condition: "owner = ?", keys: [owner] };
+  const isVia = "EXISTS (SELECT 1 FROM json_each(start, '$.via') WHERE value = ?)";
+  return { condition: `owner = ? AND ${isVia}`, keys: [owner, link] };
 }
 
 function toJob(row: unknown): IndexedJob {

@@ -11,7 +11,7 @@ import { AppError } from "../../protocol/error.ts";
 import { JobId, type KeeperId } from "../../protocol/id.ts";
 import type { JobName, JobSummary, ProcessIdentity } from "../../protocol/job.ts";
 import type { Exit } from "../../protocol/packet.ts";
-import { type Identity, isVisible } from "../auth/identity.ts";
+import { demandFeeding, type Identity, isVisible } from "../auth/identity.ts";
 import type { KeeperLink } from "../keepers/keeper-link.ts";
 import { Aftermath } from "./aftermath.ts";
 import type { JobIndex } from "./job-index.ts";
@@ -76,7 +76,7 @@ export class Jobs {
 
   /** Jobs that keepers keep, those included that are just being started. */
   async listLive(): Promise<readonly Job[]> {
-    await this.#starter.waitFor(() => true);
+    await this.#starter.waitFor(() => true, undefined);
     return this.#register.live;
   }
 
@@ -164,7 +164,7 @@ export class Jobs {
 
   /** The job of this id that somebody may see, also one that is just being started. */
   async findSoon(id: JobId, viewer: Identity): Promise<Job | undefined> {
-    const job = (await this.#starter.findSoon(id)) ?? this.find(id);
+    const job = (await this.#starter.findSoon(id, viewer)) ?? this.find(id);
     return job && isVisible(job.start, viewer) ? job : undefined;
   }
 
@@ -172,14 +172,12 @@ export class Jobs {
     return this.#register.find(id);
   }
 
-  /** The first process of each job that runs, one by one, as each takes a look at the disk. */
-  *leaders(): Generator<
-    { readonly process: ProcessIdentity | undefined; readonly job: JobName },
-    void,
-    void
-  > {
+  /** The first process of each job that runs and somebody may see, one by one, as each takes a look at the disk. */
+  *leaders(
+    viewer: Identity,
+  ): Generator<{ readonly process: ProcessIdentity | undefined; readonly job: JobName }, void, void> {
     for (const { start, exit } of this.#register.live) {
-      if (exit !== undefined) continue;
+      if (exit !== undefined || !isVisible(start, viewer)) continue;
       const { job: id, number } = start;
       yield { process: findProcess(this.#register.directory(id)), job: { id, number } };
     }
@@ -207,6 +205,7 @@ export class Jobs {
       },
       send: async (ref, piece, signal) => {
         const job = await this.#resolve(ref, viewer);
+        demandFeeding(job.start, viewer);
         await deliver(job, piece, signal);
         return { id: job.start.job, number: job.start.number };
       },
@@ -271,9 +270,8 @@ export class Jobs {
 
   /** The job that a reference means, also one that is just being started. To whom may not see it, it is none. */
   async #resolve(ref: string, viewer: Identity): Promise<Job> {
-    await this.#starter.waitFor((id) => ref === "@last" || id.startsWith(ref.toLowerCase()));
-    const found = this.#register.lookUp(ref, viewer.owner);
-    const [job, ...others] = found.filter(({ start }) => isVisible(start, viewer));
+    await this.#starter.waitFor((id) => ref === "@last" || id.startsWith(ref.toLowerCase()), viewer);
+    const [job, ...others] = this.#register.lookUp(ref, viewer);
     if (others.length > 0)
       throw new AppError("ambiguous", `Cannot tell which job "${ref}" is: more than one id begins so`);
     if (job === undefined)

@@ -5,6 +5,8 @@ import type { Job } from "./job.ts";
 export interface KeyedRequest {
   readonly owner: string;
   readonly key: string;
+  /** The links of the narrowed token that it is asked for with: what is asked with others has keys of its own. */
+  readonly via: readonly string[];
   readonly command: string;
   readonly argv: readonly string[];
   readonly cwd: string;
@@ -12,11 +14,11 @@ export interface KeyedRequest {
 
 /** Which job has an owner's idempotency key, also one that is just being started. */
 export class Keys {
-  readonly #find: (owner: string, key: string) => Job | undefined;
+  readonly #find: (owner: string, key: string, via: readonly string[]) => Job | undefined;
   readonly #starting = new Map<string, Promise<Job>>();
 
-  /** `find`: the newest job of that owner and key. */
-  constructor(find: (owner: string, key: string) => Job | undefined) {
+  /** `find`: the newest job of that owner and key, started by way of those links. */
+  constructor(find: (owner: string, key: string, via: readonly string[]) => Job | undefined) {
     this.#find = find;
   }
 
@@ -25,12 +27,12 @@ export class Keys {
    * where the key's job is of another command, argv or directory.
    */
   async claim(request: KeyedRequest, start: () => Promise<Job>): Promise<Job> {
-    const slot = JSON.stringify([request.owner, request.key]);
+    const slot = JSON.stringify([request.owner, request.key, request.via]);
     for (let other = this.#starting.get(slot); other !== undefined; other = this.#starting.get(slot)) {
       const first = await other.catch(() => undefined);
       if (first !== undefined && isStarted(first)) return checkSame(first, request);
     }
-    const first = this.#find(request.owner, request.key);
+    const first = this.#find(request.owner, request.key, request.via);
     if (first !== undefined && isStarted(first)) return checkSame(first, request);
     const starting = start().finally(() => this.#starting.delete(slot));
     this.#starting.set(slot, starting);

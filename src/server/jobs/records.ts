@@ -11,7 +11,7 @@ import type { JobId } from "../../protocol/id.ts";
 import type { JobDetails, JobName, JobSummary } from "../../protocol/job.ts";
 import { Labels } from "../../protocol/terms.ts";
 import { type Identity, isVisible } from "../auth/identity.ts";
-import type { Changes } from "./changes.ts";
+import type { Change, Changes } from "./changes.ts";
 import { toPredicate } from "./job-filter.ts";
 import type { JobIndex } from "./job-index.ts";
 import type { Job } from "./job.ts";
@@ -45,7 +45,7 @@ export class Records {
 
   constructor(options: RecordsOptions) {
     this.#options = options;
-    options.index.onRemoved = (id) => options.changes.note(id);
+    options.index.onRemoved = (id, whose) => options.changes.note(id, whose);
   }
 
   /** Everything that start record, ledger and keeper tell of a job. */
@@ -110,20 +110,29 @@ export class Records {
       throw refuse(`processes of it are still alive; farhand kill ${number} ends them`);
   }
 
-  /** What changed since a cursor, as much of it as one answer has room for, as soon as there is something. */
+  /** What changed since a cursor, as much of it as one answer has room for, as soon as there is something that he may see. */
   async changes({ cursor, filter, viewer }: ChangesQuery, signal: AbortSignal): Promise<JobChanges> {
-    const nothing = { cursor: this.#options.changes.cursor(), isReset: false, changed: [], removed: [] };
-    if (cursor === undefined) return nothing;
-    const changes = await this.#options.changes.since(cursor, signal);
-    if (changes === undefined) return { ...nothing, cursor: this.#options.changes.cursor(), isReset: true };
+    const { changes } = this.#options;
+    if (cursor === undefined) return { ...NO_CHANGES, cursor: changes.cursor() };
+    for (let from = cursor; ;) {
+      const found = await changes.since(from, signal);
+      if (found === undefined) return { ...NO_CHANGES, cursor: changes.cursor(), isReset: true };
+      const told = this.#tell(found, filter, viewer);
+      if (told.changed.length > 0 || told.removed.length > 0) return told;
+      from = told.cursor;
+    }
+  }
+
+  #tell(changes: readonly Change[], filter: JobFilter | undefined, viewer: Identity): JobChanges {
     const isMeant = toPredicate(filter ?? {}, Date.now());
     const changed: JobChanges["changed"][number][] = [];
     const removed: JobId[] = [];
     let [bytes, revision] = [0, 0];
-    for (const { id, revision: at } of changes) {
+    for (const { id, whose, revision: at } of changes) {
       const job = this.#options.find(id);
-      if (job === undefined) removed.push(id);
-      else if (isVisible(job.start, viewer)) {
+      if (job === undefined) {
+        if (whose === undefined ? viewer.grants.seesAllJobs : isVisible(whose, viewer)) removed.push(id);
+      } else if (isVisible(job.start, viewer)) {
         const summary = this.#options.summarize(job);
         bytes += JSON.stringify(summary).length;
         if (changed.length > 0 && bytes > PAGE_BYTES) break; // the rest is told when it is asked for
@@ -138,6 +147,8 @@ export class Records {
     return join(this.#options.ledgers, id);
   }
 }
+
+const NO_CHANGES = { isReset: false, changed: [], removed: [] };
 
 function mergeLabels(labels: Labels, set: Labels, unset: readonly string[]): Labels {
   const entries = Object.entries({ ...labels, ...set });

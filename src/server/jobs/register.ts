@@ -3,6 +3,7 @@ import type { JobId } from "../../protocol/id.ts";
 import type { Exit } from "../../protocol/packet.ts";
 import type { StartRecord } from "../../ledger/start.ts";
 import type { KeeperLink } from "../keepers/keeper-link.ts";
+import { type Identity, isVisible, toScope } from "../auth/identity.ts";
 import { Changes } from "./changes.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
 import { Job } from "./job.ts";
@@ -44,14 +45,16 @@ export class Register {
     return this.#live.get(id) ?? this.#toJob(this.index.find(id));
   }
 
-  /** The newest job of that owner and key. */
-  findByKey(owner: string, key: string): Job | undefined {
-    return this.#toJob(this.index.findByKey(owner, key));
+  /** The newest job of that owner and key, started by way of those links. */
+  findByKey(owner: string, key: string, via: readonly string[]): Job | undefined {
+    return this.#toJob(this.index.findByKey(owner, key, via));
   }
 
-  /** The jobs that a reference may mean: a number, an id, a prefix of one, or `@last` of that owner. */
-  lookUp(ref: string, owner: string): readonly Job[] {
-    return this.#search(ref, owner).map((found) => this.toJob(found));
+  /** The jobs that a reference of somebody's may mean: a number, an id, a prefix of one, or `@last`, his own last. */
+  lookUp(ref: string, viewer: Identity): readonly Job[] {
+    return this.#search(ref, viewer)
+      .map((found) => this.toJob(found))
+      .filter(({ start }) => isVisible(start, viewer));
   }
 
   /** A job as the index has it, or as it is by now. */
@@ -70,7 +73,7 @@ export class Register {
     job.subscribe(() => {
       if (job.holders > 0 === wasHeld) return;
       wasHeld = !wasHeld;
-      this.changes.note(job.start.job);
+      this.changes.note(job.start.job, job.start);
     });
   }
 
@@ -93,13 +96,16 @@ export class Register {
     const { start, exit } = job;
     if (exit !== undefined && this.index.find(start.job)?.exit === undefined) this.#onEnded(start, exit);
     this.index.put(job);
-    this.changes.note(job.start.job);
+    this.changes.note(job.start.job, job.start);
   }
 
-  #search(ref: string, owner: string): readonly IndexedJob[] {
-    if (ref === "@last") return [this.index.findLast(owner) ?? []].flat();
+  #search(ref: string, viewer: Identity): readonly IndexedJob[] {
+    const { owner, chain } = viewer;
+    if (ref === "@last") return [this.index.findLast({ owner, link: chain.at(-1) }) ?? []].flat();
     if (/^\d{1,9}$/.test(ref)) return [this.index.findByNumber(Number(ref)) ?? []].flat();
-    return /^[0-9a-f][0-9a-f-]{3,35}$/i.test(ref) ? this.index.findByPrefix(ref.toLowerCase()) : [];
+    return /^[0-9a-f][0-9a-f-]{3,35}$/i.test(ref)
+      ? this.index.findByPrefix(ref.toLowerCase(), toScope(viewer))
+      : [];
   }
 
   #toJob(indexed: IndexedJob | undefined): Job | undefined {

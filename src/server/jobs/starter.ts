@@ -3,20 +3,32 @@ import { findStart, removeLedger, type StartRecord } from "../../ledger/start.ts
 import { AppError } from "../../protocol/error.ts";
 import type { HolderId, JobId, KeeperId } from "../../protocol/id.ts";
 import { type Identity, isVisible } from "../auth/identity.ts";
+import type { Role } from "../auth/role.ts";
 import type { KeeperLink, KnownKeeper } from "../keepers/keeper-link.ts";
 import { Job } from "./job.ts";
 import { Keys } from "./keys.ts";
+import { Quota } from "./quota.ts";
 import type { Register } from "./register.ts";
 
 /** Keepers that a job is tried with; more than one freeze or die only on a machine that does nothing else. */
 const SPAWN_TRIES = 3;
 
+/** What a job is asked to be, by whom, and in which role. */
 export interface JobRequest {
   readonly job: JobId;
   readonly holder: HolderId | undefined;
   readonly command: string;
   readonly identity: Identity;
+  readonly role: Pick<Role, "name" | "limits">;
   readonly program: Program;
+  /** Called before a new one is begun, and not where one is answered that there is already. Throws what forbids it. */
+  readonly onBegin?: () => void;
+}
+
+/** A job that is just being started. */
+interface Starting {
+  readonly job: Promise<Job>;
+  readonly whose: Pick<StartRecord, "owner" | "via">;
 }
 
 export interface StarterOptions {
@@ -32,7 +44,8 @@ export interface StarterOptions {
 /** Has jobs started, each once, by a keeper that answers. */
 export class Starter {
   readonly #options: StarterOptions;
-  readonly #starting = new Map<JobId, Promise<Job>>();
+  readonly #starting = new Map<JobId, Starting>();
+  readonly #quota: Quota;
   /** Links to keepers that are dead. */
   readonly #gone = new WeakSet<KeeperLink>();
   readonly #keys: Keys;
@@ -40,7 +53,8 @@ export class Starter {
 
   constructor(options: StarterOptions) {
     this.#options = options;
-    this.#keys = new Keys((owner, key) => options.register.findByKey(owner, key));
+    this.#keys = new Keys((owner, key, via) => options.register.findByKey(owner, key, via));
+    this.#quota = new Quota(() => options.register.live);
   }
 
   /** Numbers go on behind this one. */
@@ -54,7 +68,7 @@ export class Starter {
     const { register } = this.#options;
     const known = this.#starting.get(id);
     if (known !== undefined)
-      return known.then(
+      return known.job.then(
         (job) => checkVisible(job, request),
         () => this.start(request),
       );
@@ -65,19 +79,24 @@ export class Starter {
         "not_found",
         `Cannot start job ${id}: one of that id ran, and its record was removed`,
       );
-    const starting = this.#startKeyed(request).finally(() => this.#starting.delete(id));
-    this.#starting.set(id, starting);
-    return starting;
+    const job = this.#startKeyed(request).finally(() => this.#starting.delete(id));
+    this.#starting.set(id, { job, whose: toWhose(request.identity) });
+    return job;
   }
 
-  /** The job that is just being started under this id, which may be another of the same key; undefined for none. */
-  async findSoon(id: JobId): Promise<Job | undefined> {
-    return await this.#starting.get(id)?.catch(() => undefined);
+  /** The job that somebody is just starting under this id, which may be another of the same key; undefined for none that he may see. */
+  async findSoon(id: JobId, viewer: Identity): Promise<Job | undefined> {
+    const starting = this.#starting.get(id);
+    if (starting === undefined || !isVisible(starting.whose, viewer)) return undefined;
+    return await starting.job.catch(() => undefined);
   }
 
-  /** Resolves once those that are just being started have been, or will not be. */
-  async waitFor(isMeant: (id: JobId) => boolean): Promise<void> {
-    await Promise.allSettled([...this.#starting].flatMap(([id, job]) => (isMeant(id) ? [job] : [])));
+  /** Resolves once those that are just being started, and somebody may see, have been or will not be. Nobody: all. */
+  async waitFor(isMeant: (id: JobId) => boolean, viewer: Identity | undefined): Promise<void> {
+    const meant = [...this.#starting].filter(
+      ([id, { whose }]) => isMeant(id) && (viewer === undefined || isVisible(whose, viewer)),
+    );
+    await Promise.allSettled(meant.map(([, { job }]) => job));
   }
 
   /** Whether a job is being started, and no keeper has begun it: it then goes to the next. */
@@ -93,11 +112,11 @@ export class Starter {
   /** The job that has the request's key already, if it has one. */
   #startKeyed(request: JobRequest): Promise<Job> {
     const { identity, command, program } = request;
-    const { owner } = identity;
+    const { owner, chain: via } = identity;
     const { key } = program.terms;
     if (key === undefined) return this.#start(request);
     const { argv, cwd } = program;
-    return this.#keys.claim({ owner, key, command, argv, cwd }, () => this.#start(request));
+    return this.#keys.claim({ owner, key, via, command, argv, cwd }, () => this.#start(request));
   }
 
   /**
@@ -106,6 +125,8 @@ export class Starter {
    */
   async #start(request: JobRequest): Promise<Job> {
     const { register, currentKeeper } = this.#options;
+    using _place = this.#quota.claim(request);
+    request.onBegin?.();
     const start = this.#toStart(request);
     const tried = new Map<KeeperId, KeeperLink>();
     for (;;) {
@@ -129,9 +150,9 @@ export class Starter {
     }
   }
 
-  #toStart({ job, command, identity, program }: JobRequest): Omit<StartRecord, "keeper"> {
+  #toStart({ job, command, identity, role, program }: JobRequest): Omit<StartRecord, "keeper"> {
     const { argv, cwd, env, merge, keepBytes, terms } = program;
-    const { owner, chain: via } = identity;
+    const { owner, via } = toWhose(identity);
     return {
       format: 1,
       job,
@@ -141,7 +162,8 @@ export class Starter {
       cwd,
       envNames: Object.keys(env).sort(),
       owner,
-      ...(via.length > 0 && { via: [...via] }),
+      ...(via && { via }),
+      role: role.name,
       merge,
       ...(keepBytes !== undefined && { keepBytes }),
       startedAt: new Date().toISOString(),
@@ -189,6 +211,10 @@ export class Starter {
     this.#options.onBegun(job, isGone);
     return job;
   }
+}
+
+function toWhose({ owner, chain }: Identity): Pick<StartRecord, "owner" | "via"> {
+  return { owner, ...(chain.length > 0 && { via: [...chain] }) };
 }
 
 /** Throws `already_exists` where an id that somebody made up is a job's that he may not see. */

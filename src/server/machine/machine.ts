@@ -6,6 +6,7 @@ import { findProgramSoon, StartError } from "../../process/program.ts";
 import { JobId } from "../../protocol/id.ts";
 import type { JobName } from "../../protocol/job.ts";
 import type { Found, MachineProcess } from "../../protocol/machine.ts";
+import { type Identity, isVisible } from "../auth/identity.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { readInfo } from "./info.ts";
 import { Ownership } from "./ownership.ts";
@@ -36,22 +37,22 @@ export class Machine {
     }
   }
 
-  /** What commands may do with it, in this workspace. */
-  access(workspace: WorkspaceAccess, signal: AbortSignal): MachineAccess {
+  /** What commands may do with it, in this workspace. Of jobs that their caller may not see nothing is told. */
+  access(workspace: WorkspaceAccess, viewer: Identity, signal: AbortSignal): MachineAccess {
     const { environment } = this.#options;
     return {
       info: () => readInfo(signal),
       account: () => readAccount(signal),
-      processes: (signal) => this.#listProcesses(signal),
+      processes: (signal) => this.#listProcesses(viewer, signal),
       findProgram: (name) => find(name, workspace),
       planPower: (action) => planPower(action, readPowerFacts(), environment["PATH"]),
       runPower: (argv) => runPower(argv, environment),
     };
   }
 
-  async *#listProcesses(signal: AbortSignal): AsyncGenerator<MachineProcess, void, void> {
-    const ownership = new Ownership((id) => this.#findJob(id));
-    for await (const leader of inTurns(this.#options.jobs.leaders(), signal)) ownership.add(leader);
+  async *#listProcesses(viewer: Identity, signal: AbortSignal): AsyncGenerator<MachineProcess, void, void> {
+    const ownership = new Ownership((id) => this.#findJob(id, viewer));
+    for await (const leader of inTurns(this.#options.jobs.leaders(viewer), signal)) ownership.add(leader);
     for await (const found of listProcesses(signal)) {
       const job = ownership.find(found);
       const { session: _session, startTime: _startTime, marks: _marks, ...shown } = found;
@@ -59,10 +60,10 @@ export class Machine {
     }
   }
 
-  #findJob(id: string): JobName | undefined {
+  #findJob(id: string, viewer: Identity): JobName | undefined {
     const parsed = v.safeParse(JobId, id);
     const job = parsed.success ? this.#options.jobs.find(parsed.output)?.start : undefined;
-    return job && { id: job.job, number: job.number };
+    return job && isVisible(job, viewer) ? { id: job.job, number: job.number } : undefined;
   }
 }
 

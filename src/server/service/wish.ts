@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { AppError } from "../../protocol/error.ts";
 import type { ConfigFlags } from "../config.ts";
+import { formatAddress, parseListen } from "../listen.ts";
 import type { ServiceDefinition } from "./definition.ts";
 import { defineAgent } from "./launchd.ts";
 import { defineUnit } from "./systemd.ts";
@@ -67,7 +68,11 @@ function toArguments({ flags, state, env }: ServiceRequest): string[] {
   const config = flags.config ?? (env["FARHAND_CONFIG"] || undefined);
   // A configuration may name another directory later; without one nobody else says where the state is.
   const isStated = flags.state !== undefined || Boolean(env["FARHAND_STATE"]) || config === undefined;
+  const { cert, key, clientCa, insecure } = flags.tls ?? {};
   const options = {
+    "--cert": cert && resolve(cert),
+    "--key": key && resolve(key),
+    "--client-ca": clientCa && resolve(clientCa),
     "--config": config && resolve(config),
     "--state": isStated ? state : undefined,
     "--log-level": flags.logLevel,
@@ -77,7 +82,13 @@ function toArguments({ flags, state, env }: ServiceRequest): string[] {
     "--retention-bytes": flags.retention?.bytes,
   };
   return [
-    ...flags.listen.flatMap((address) => ["--listen", address]),
+    ...flags.listen.flatMap((address) => ["--listen", toAbsolute(address)]),
+    ...(flags.names ?? []).flatMap((name) => ["--name", name]),
+    ...(insecure ? ["--insecure"] : []),
     ...Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name, value])),
   ];
+}
+
+function toAbsolute(address: string): string {
+  return address.startsWith("unix:") ? formatAddress(parseListen(address)) : address;
 }

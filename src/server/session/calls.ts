@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { CommandContext } from "../../commands/context.ts";
+import type { Program } from "../../commands/define.ts";
 import { turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { type ClientFrame, isSendable, type ServerMessage } from "../../protocol/control.ts";
@@ -11,11 +12,16 @@ import {
   MIN_CALL_WINDOW_BYTES,
   SESSION_EVENT_BYTES,
 } from "../../protocol/limits.ts";
+import type { JobId } from "../../protocol/id.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
 import type { Recorder } from "../audit/audit.ts";
 import { describeAnswer, describeInput, describeProgram } from "../audit/call-record.ts";
+import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
+import { confineDirectory } from "../auth/enclosure.ts";
 import type { Identity } from "../auth/identity.ts";
+import type { Role } from "../auth/role.ts";
+import type { Uses } from "../auth/uses.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
@@ -34,6 +40,7 @@ export interface CallsOptions {
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
+  readonly uses: Pick<Uses, "spend">;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
 
@@ -110,7 +117,7 @@ export class Calls implements CallStreams {
     const { identity, recorder, jobs, catalogue, toContext } = this.#options;
     const { signal } = running.controller;
     const command = catalogue.get(name);
-    const role = identity.grants.demandCommand(command);
+    const role = demandCommand(identity, command);
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
     const context = toContext({
       identity,
@@ -123,6 +130,7 @@ export class Calls implements CallStreams {
     const where = workspace === DEFAULT_WORKSPACE ? {} : { workspace };
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
+      this.#spend(command.name, undefined);
       this.#record(call, name, { ...where, input: describeInput(command, parsed) });
       // The one place where a command's types are not known: its own schema has just checked the input.
       const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
@@ -140,7 +148,9 @@ export class Calls implements CallStreams {
       holder: output?.holder,
       command: command.name,
       identity,
-      program,
+      role,
+      program: this.#admit(role, program, context),
+      onBegin: () => this.#spend(command.name, job),
     });
     return { type: "accepted", call, job: start.job, number: start.number } as const;
   }
@@ -157,6 +167,26 @@ export class Calls implements CallStreams {
     const { recorder } = this.#options;
     recorder.note("answer", { call, command, ...describeAnswer(answer) });
     if (answer.type !== "accepted") recorder.write();
+  }
+
+  /** The program as his role and his token let the caller run it. Throws `forbidden`. */
+  #admit(role: Role, program: Program, { workspace }: CommandContext): Program {
+    const { grants } = this.#options.identity;
+    const admitted = grants.admit(role, program, () => workspace.environment);
+    const roots = grants.rootsOf(role);
+    return roots.length === 0
+      ? admitted
+      : {
+          ...admitted,
+          cwd: confineDirectory(admitted.cwd, roots, `run "${program.argv[0]?.slice(0, 200)}"`),
+        };
+  }
+
+  /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */
+  #spend(name: string, job: JobId | undefined): void {
+    const { identity, uses } = this.#options;
+    const links = identity.grants.limitedLinks(identity.chain);
+    if (links.length > 0 && !isCompanion(name)) uses.spend(links, job, `call "${name}"`);
   }
 
   /** Bytes that each call may have said and its caller not consumed. */
@@ -200,6 +230,13 @@ async function finish(
   } finally {
     await run.return(undefined);
   }
+}
+
+/** The role in which somebody calls a command. Throws `forbidden`, and `unauthenticated` once his token has ended. */
+function demandCommand({ grants }: Identity, command: CheckedCommand): Role {
+  if (grants.expires !== undefined && Date.now() >= grants.expires)
+    throw new AppError("unauthenticated", `Cannot call "${command.name}": your token has expired`);
+  return grants.demandCommand(command);
 }
 
 const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };

@@ -7,7 +7,7 @@ import { Flight } from "../../protocol/flight.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { MAX_CALLS, MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
 import type { Recorder } from "../audit/audit.ts";
-import type { Identity } from "../auth/identity.ts";
+import { demandFeeding, type Identity } from "../auth/identity.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { CallInput } from "./call-input.ts";
@@ -20,6 +20,11 @@ import { OutputChannel } from "./output-channel.ts";
 const MAX_QUEUED_BYTES = 256 * 1024;
 /** Frames of output sent before what has arrived is looked at. */
 const FRAMES_PER_TURN = 4;
+
+/** What channels of a job count as. */
+export const EXEC = { name: "exec", permission: "exec" } as const;
+const SEND_INPUT = { name: "send-input", permission: "exec" } as const;
+const RESULT = { name: "result", permission: "read" } as const;
 
 /** Where channels write to: the session's connection, as long as it has one. */
 export interface Line {
@@ -81,6 +86,7 @@ export class Channels {
 
   /** Throws `protocol_error` for a number that was used, `too_many`. */
   openOutput({ channel: id, job, from, holder, hold, limit }: OpenOutput): void {
+    const { grants } = this.#options.identity;
     this.#dropReplaced(job, holder);
     this.#claim(id);
     const channel = new OutputChannel({
@@ -96,9 +102,12 @@ export class Channels {
     });
     channel.grant({ received: 0, limit }, performance.now());
     this.#channels.set(id, channel);
-    this.#startAttaching(id, job, (found) => {
-      // Whoever may run programs may read what they say.
-      this.#options.identity.grants.demand(["read", "exec"], `read job ${job}`);
+    const demand = () =>
+      // Whoever may run programs may read what they say; but a hold keeps a program waiting, and can close its pipes.
+      holder === undefined
+        ? grants.demandAny([RESULT, EXEC], `read job ${job}`)
+        : grants.demandCommand(EXEC, `hold job ${job}`);
+    this.#startAttaching(id, job, demand, (found) => {
       this.#record("read", found);
       channel.attach(found);
     });
@@ -107,8 +116,9 @@ export class Channels {
   /** Throws as `openOutput` does. */
   openInput({ channel: id, job, writer }: OpenInput): void {
     const channel = this.#createInput(id);
-    this.#startAttaching(id, job, (found) => {
-      this.#options.identity.grants.demand(["exec"], `write to job ${job}`);
+    const demand = () => this.#options.identity.grants.demandAny([EXEC, SEND_INPUT], `write to job ${job}`);
+    this.#startAttaching(id, job, demand, (found) => {
+      demandFeeding(found.start, this.#options.identity);
       this.#record("write", found);
       // Not if it was closed meanwhile.
       if (this.#channels.get(id) === channel) channel.attach(toJobSink(found, writer));
@@ -240,11 +250,11 @@ export class Channels {
     }
   }
 
-  /** Runs by itself: the job may be one that is just being started. */
-  #startAttaching(id: number, jobId: JobId, attach: (job: Job) => void): void {
+  /** Runs by itself: the job may be one that is just being started. `demand`: throws what the caller may not. */
+  #startAttaching(id: number, jobId: JobId, demand: () => unknown, attach: (job: Job) => void): void {
     const { jobs, identity } = this.#options;
-    jobs
-      .findSoon(jobId, identity)
+    Promise.try(demand)
+      .then(() => jobs.findSoon(jobId, identity))
       .then((job) => {
         if (job === undefined)
           throw new AppError("not_found", `Cannot open job ${jobId}: there is none of that id`);

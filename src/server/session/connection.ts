@@ -45,6 +45,11 @@ export class Connection {
     this.#helloTimer = after(HELLO_TIMEOUT, late);
   }
 
+  /** Whose it is. */
+  get identity(): Identity {
+    return this.#options.identity;
+  }
+
   get isOpen(): boolean {
     return !this.#controller.signal.aborted;
   }

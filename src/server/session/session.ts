@@ -22,10 +22,10 @@ import { Inbox, Outbox } from "../../protocol/reliable.ts";
 import { isPrivate, type WorkspaceName } from "../../protocol/workspace.ts";
 import type { Audit, Recorder } from "../audit/audit.ts";
 import { toActor } from "../audit/event.ts";
-import { type Identity, isSameLogin } from "../auth/identity.ts";
+import { type Identity, isSameLogin, toTenant } from "../auth/identity.ts";
 import type { Workspaces } from "../workspaces/workspaces.ts";
 import { Calls, type CallsOptions } from "./calls.ts";
-import { Channels, type ChannelsOptions } from "./channels.ts";
+import { Channels, type ChannelsOptions, EXEC } from "./channels.ts";
 import type { Connection } from "./connection.ts";
 
 /** Messages that may wait for the window: an answer for each call, an end and a discard for each channel. */
@@ -86,6 +86,11 @@ export class Session {
       send: (message) => this.#send(message),
       calls: this.#calls,
     });
+  }
+
+  /** Whose it is. */
+  get identity(): Identity {
+    return this.#options.identity;
   }
 
   /** Whether somebody may attach to it: its owner, with what he was given last or what he had before that. */
@@ -186,14 +191,14 @@ export class Session {
   /** The one that was made up for this session is kept as long as that, however long nobody calls. */
   #holdWorkspace(name: WorkspaceName): void {
     if (this.#ended || this.#workspace !== undefined || !isPrivate(name)) return;
-    this.#workspace = { name, hold: this.#options.workspaces.hold(this.#options.identity.owner, name) };
+    this.#workspace = { name, hold: this.#options.workspaces.hold(toTenant(this.#options.identity), name) };
   }
 
   #dropWorkspace(forGood: boolean): void {
     if (this.#workspace === undefined) return;
     const { name, hold } = this.#workspace;
     hold[Symbol.dispose]();
-    if (forGood) this.#options.workspaces.discard(this.#options.identity.owner, name);
+    if (forGood) this.#options.workspaces.discard(toTenant(this.#options.identity), name);
   }
 
   #replace(connection: Connection): void {
@@ -249,9 +254,10 @@ export class Session {
     }
   }
 
-  /** Of a job that is just being started, once it has been. Who has no such job, or one without a terminal, changes nothing. */
+  /** Of a job that is just being started, once it has been. Who may not, has no such job, or one without a terminal, changes nothing. */
   #startResizing({ job: id, columns, rows }: Extract<ClientFrame, { type: "resize" }>): void {
     const { jobs, log, identity } = this.#options;
+    if (!identity.grants.allows(EXEC)) return;
     jobs
       .findSoon(id, identity)
       .then((job) => job?.keeper?.send({ type: "resize", job: job.start.job, columns, rows }))

@@ -44,9 +44,10 @@ export class Sessions {
     return this.#create(identity);
   }
 
-  /** Ends every session for the same reason. */
-  endAll(reason: AppError): void {
-    for (const session of [...this.#sessions.values()]) session.end(false, reason);
+  /** Ends every session for the same reason, or those of some. */
+  endAll(reason: AppError, isMeant: (identity: Identity) => boolean = () => true): void {
+    for (const session of [...this.#sessions.values()])
+      if (isMeant(session.identity)) session.end(false, reason);
   }
 
   #create(identity: Identity): Session {

@@ -9,22 +9,22 @@ const ids = (changes: readonly { id: JobId }[] | undefined) => changes?.map((cha
 test("since() tells each job that changed once, in the order of their last changes", async () => {
   const changes = new Changes();
   const before = changes.cursor();
-  for (const n of [1, 2, 1, 3]) changes.note(id(n));
+  for (const n of [1, 2, 1, 3]) changes.note(id(n), { owner: "local" });
   expect(ids(await changes.since(before, never))).toEqual([id(2), id(1), id(3)]);
 });
 
 test("since() waits until there is something, and then tells only that", async () => {
   const changes = new Changes();
-  changes.note(id(1));
+  changes.note(id(1), { owner: "local" });
   const waiting = changes.since(changes.cursor(), never);
-  changes.note(id(2));
+  changes.note(id(2), { owner: "local" });
   expect(ids(await waiting)).toEqual([id(2)]);
 });
 
 test("a part that was taken is not told again from its cursor", async () => {
   const changes = new Changes();
   const before = changes.cursor();
-  for (const n of [1, 2, 3]) changes.note(id(n));
+  for (const n of [1, 2, 3]) changes.note(id(n), { owner: "local" });
   const [first] = (await changes.since(before, never)) ?? [];
   expect(ids(await changes.since(changes.cursor(first?.revision), never))).toEqual([id(2), id(3)]);
 });
@@ -46,8 +46,8 @@ test("a cursor of another life, of the future, or of nothing at all is not known
 test("what is longer ago than is remembered is not known, and nothing grows for ever", async () => {
   const changes = new Changes();
   const before = changes.cursor();
-  for (let n = 0; n < 10_000; n++) changes.note(id(n));
+  for (let n = 0; n < 10_000; n++) changes.note(id(n), { owner: "local" });
   expect(await changes.since(before, never)).toHaveLength(10_000);
-  changes.note(id(10_000));
+  changes.note(id(10_000), { owner: "local" });
   expect(await changes.since(before, never)).toBeUndefined();
 });

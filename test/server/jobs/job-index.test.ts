@@ -107,8 +107,8 @@ async function checkUnwritable(
   expect(numbers(index.list(Number.MAX_SAFE_INTEGER, 100))).toHaveLength(20);
   expect(index.find(toJob(7).start.job)).toMatchObject({ closed: true, exit });
   expect(index.findByNumber(7)).toMatchObject({ closed: true, exit });
-  expect(numbers(index.findByPrefix(toJob(9).start.job.slice(0, 8)))).toEqual([9]);
-  expect(index.findByPrefix("0000")).toHaveLength(2);
+  expect(numbers(index.findByPrefix(toJob(9).start.job.slice(0, 8), undefined))).toEqual([9]);
+  expect(index.findByPrefix("0000", undefined)).toHaveLength(2);
   expect(index.listEnded()).toEqual([{ id: toJob(7).start.job, number: 7, outcome: "exited", endedAt }]);
   expect(index.listOpen()).toHaveLength(19);
   expect([index.size, index.lastNumber]).toEqual([20, 20]);
@@ -130,7 +130,7 @@ describe("JobIndex", () => {
       const job = toJob(number);
       index.put({ ...job, start: { ...job.start, owner } });
     };
-    const last = (owner: string) => index.findLast(owner)?.start.number;
+    const last = (owner: string) => index.findLast({ owner, link: undefined })?.start.number;
     put(1, "ann");
     put(2, "bob");
     put(3, "ann");
@@ -212,7 +212,7 @@ describe("JobIndex", () => {
     using index = world.open();
     for (const [number, prefix] of ["aaaa", "aaab", "bbbb", "aaaa"].entries())
       index.put(toJob(number + 1, prefix));
-    const find = (prefix: string) => numbers(index.findByPrefix(prefix)).sort();
+    const find = (prefix: string) => numbers(index.findByPrefix(prefix, undefined)).sort();
     expect(find("bbbb")).toEqual([3]);
     expect(find("aaab")).toEqual([2]);
     expect(find("aaaa0001")).toEqual([1]);
@@ -229,7 +229,7 @@ describe("JobIndex", () => {
       const { start } = toJob(number);
       index.put({ start: { ...start, owner, ...(key !== undefined && { key }) }, closed: true });
     };
-    const find = (owner: string, key: string) => index.findByKey(owner, key)?.start.number;
+    const find = (owner: string, key: string) => index.findByKey(owner, key, [])?.start.number;
     const strange = "'; \u0000 ä %";
     put(1, "local", "deploy");
     put(2, "local", "deploy");
@@ -268,8 +268,8 @@ describe("JobIndex", () => {
   test("takes nothing in a prefix for a pattern", () => {
     using world = setupFilled(3);
     for (const prefix of ["%1", "_000", "0000%", "____", "' OR 1=1 --"])
-      expect(world.index.findByPrefix(prefix).length).toBeLessThanOrEqual(2);
-    expect(world.index.findByPrefix("1%%%%")).toEqual([]);
+      expect(world.index.findByPrefix(prefix, undefined).length).toBeLessThanOrEqual(2);
+    expect(world.index.findByPrefix("1%%%%", undefined)).toEqual([]);
   });
 
   test("lists jobs that are over in the order of their ends, and those that are not, written or not", () => {
@@ -368,7 +368,7 @@ describe("JobIndex", () => {
     for (let opened = 0; opened < 2; opened++) {
       using index = world.open();
       expect(index.find(job.start.job)).toEqual(job);
-      expect(index.findByKey("local", "deploy")).toEqual(job);
+      expect(index.findByKey("local", "deploy", [])).toEqual(job);
       expect(index.wasRemoved(toJob(3).start.job)).toBe(true);
       expect(index.lastNumber).toBe(9);
     }
@@ -446,7 +446,9 @@ describe("JobIndex", () => {
         using index = world.open();
         expectTold(() => index.list(Number.MAX_SAFE_INTEGER, 1_000));
         expectTold(() => index.listEnded());
-        expectTold(() => told.push(...index.findByPrefix(toJob(7).start.job).map(({ start }) => start.job)));
+        expectTold(() =>
+          told.push(...index.findByPrefix(toJob(7).start.job, undefined).map(({ start }) => start.job)),
+        );
       });
       return told;
     };

@@ -11,7 +11,7 @@ import { JobIndex } from "../../../src/server/jobs/job-index.ts";
 import { cut, Records } from "../../../src/server/jobs/records.ts";
 import { openDirectory } from "../../support/directory.ts";
 import { SOME_EXIT } from "../../support/packets.ts";
-import { createIdentity } from "../../support/identity.ts";
+import { createIdentity, createRole } from "../../support/identity.ts";
 import { createStart } from "../../support/start.ts";
 
 const never = new AbortController().signal;
@@ -118,7 +118,7 @@ describe("Records", () => {
     const viewer = createIdentity();
     const before = world.changes.cursor();
     const jobs = [1, 2, 3, 4].map((number) => world.create(number, number === 4).job);
-    for (const job of jobs) world.changes.note(job.start.job);
+    for (const job of jobs) world.changes.note(job.start.job, job.start);
     await world.records.remove(jobs.slice(3));
     const seen: number[] = [];
     for (let cursor = before; seen.length < 3;) {
@@ -136,6 +136,25 @@ describe("Records", () => {
       isReset: true,
       changed: [],
     });
+  });
+
+  test("changes() tells nobody of jobs that he may not see, neither that they changed nor that they were removed", async () => {
+    using world = setup();
+    const role = createRole({ seesAllJobs: false });
+    const [own, other] = [world.create(1, true), world.create(2, true)];
+    const viewer = createIdentity({ owner: own.job.start.owner, roles: [role] });
+    const stranger = createIdentity({ owner: "stranger", roles: [role] });
+    const before = world.changes.cursor();
+    const ask = (who: typeof viewer, signal = never) =>
+      world.records.changes({ cursor: before, filter: undefined, viewer: who }, signal);
+    const late = new AbortController();
+    const waiting = ask(stranger, late.signal);
+    world.changes.note(other.job.start.job, other.job.start);
+    await world.records.remove([own.job, other.job]);
+    expect((await ask(viewer)).removed).toHaveLength(2);
+    expect((await ask(createIdentity())).removed).toHaveLength(2);
+    late.abort(new Error("told nothing"));
+    await expect(waiting).rejects.toThrow("told nothing");
   });
 });
 

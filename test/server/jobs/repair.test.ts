@@ -83,7 +83,7 @@ describe("repair()", () => {
     expect(listed(world)).toEqual(EXPECTED);
     using index = world.open();
     expect(index.lastNumber).toBe(7);
-    expect(index.findByKey("local", "k")?.start.number).toBe(2);
+    expect(index.findByKey("local", "k", [])?.start.number).toBe(2);
   });
 
   test("leaves an index that is sound", () => {

@@ -1,0 +1,108 @@
+import { delay } from "../../lib/abort.ts";
+import { describeError, type Log } from "../../lib/log.ts";
+import type { AppOptions } from "../app.ts";
+import type { ServerConfig } from "../config.ts";
+import { Admissions } from "./admission.ts";
+import { Authenticator } from "./authenticator.ts";
+import { createTable } from "./backend.ts";
+import type { Identity } from "./identity.ts";
+import { createLocalToken } from "./local.ts";
+import { Passwords } from "./passwords.ts";
+import { Store } from "./store.ts";
+import { Tickets } from "./tickets.ts";
+import { Turnstile } from "./turnstile.ts";
+import type { Uses } from "./uses.ts";
+
+/** Milliseconds between two looks at what others have changed, and between two times that what was used is written down. */
+const LOOK_EVERY = 500;
+const NOTE_EVERY = 10_000;
+/** Milliseconds that a server waits for another process that writes. */
+const WRITE_PATIENCE = 200;
+/** Passwords that are compared at once, for 64 MiB each, and how many wait for it. */
+const COMPARED_AT_ONCE = 2;
+const COMPARING_LINE = 16;
+
+export interface DoorOptions {
+  readonly state: string;
+  readonly config: Pick<ServerConfig, "auth" | "roles">;
+  readonly log: Log;
+  /** The wall clock. */
+  readonly now: () => number;
+}
+
+/** Everything of a server that lets somebody in, and sees to it that he leaves. */
+export interface Door extends Disposable {
+  /** This start's token, for this machine's own user. */
+  readonly localToken: string;
+  readonly uses: Uses;
+  readonly app: Pick<AppOptions, "authenticate" | "admissions" | "issueTicket" | "claimTicket">;
+  /** Whether somebody who was let in still would be. */
+  isStanding(identity: Identity): boolean;
+  /** Calls `end` with what tells who has to go, whenever somebody may have to; until disposed. */
+  watch(end: (isOver: (identity: Identity) => boolean) => void): Disposable;
+}
+
+/** Opens the door to whom `auth.db` lets in. Throws `state_unusable`. */
+export function openDoor({ state, config, log, now }: DoorOptions): Door {
+  const { token: localToken, credential: local } = createLocalToken();
+  const store = new Store(state, now);
+  store.hurry(WRITE_PATIENCE);
+  const authenticator = new Authenticator({ local, store, roles: () => config.roles, log, now });
+  const backend = createTable(store.users, new Passwords(new Turnstile(COMPARED_AT_ONCE, COMPARING_LINE)));
+  const { loginLifetime } = config.auth;
+  const tickets = new Tickets(now);
+  const isStanding = (identity: Identity) => authenticator.isStanding(identity);
+  return {
+    localToken,
+    uses: store.uses,
+    app: {
+      authenticate: (presented, source) => authenticator.authenticate(presented, source),
+      admissions: new Admissions({ store, authenticator, backend, loginLifetime, log }),
+      issueTicket: (identity) => tickets.issue(identity),
+      claimTicket(offered, source) {
+        const identity = tickets.claim(offered);
+        return identity && authenticator.move(identity, source);
+      },
+    },
+    isStanding,
+    watch(end) {
+      const over = new AbortController();
+      const look = () => {
+        if (authenticator.runOnce()) end((identity) => !isStanding(identity));
+      };
+      for (const [every, work] of [
+        [LOOK_EVERY, look],
+        [NOTE_EVERY, () => noteUses(store, authenticator, log)],
+      ] as const)
+        repeat(every, work, log, over.signal).catch(() => {}); // it is over
+      return { [Symbol.dispose]: () => over.abort() };
+    },
+    [Symbol.dispose]() {
+      noteUses(store, authenticator, log);
+      store[Symbol.dispose]();
+    },
+  };
+}
+
+/** What cannot be written down now is less than worth a failure: the next use tells again. */
+function noteUses({ tokens }: Store, authenticator: Authenticator, log: Log): void {
+  const uses = authenticator.takeUses();
+  if (uses.size === 0) return;
+  try {
+    tokens.note(uses);
+  } catch (error) {
+    log.warn("last uses of tokens not written", { error: describeError(error) });
+  }
+}
+
+/** Does something every so many milliseconds. What fails is logged, and done again. Ends only by the signal. */
+async function repeat(ms: number, work: () => void, log: Log, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    await delay(ms, signal);
+    try {
+      work();
+    } catch (error) {
+      log.error("looking after tokens failed", { error: describeError(error) });
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import { randomBytes } from "node:crypto";
+import type { Identity } from "./identity.ts";
+
+/** Milliseconds for which a ticket is good, and how many there may be at once: of more the oldest goes. */
+const LIFE = 30_000;
+const MAX_TICKETS = 1_024;
+
+/** How a browser shows one, which can set no header: behind the subprotocol that it wants. */
+const OFFER = /^farhand\.ticket\.([\w-]{43})$/;
+
+/** A ticket, and when it ends, in milliseconds since 1970. */
+export interface Ticket {
+  readonly ticket: string;
+  readonly expires: number;
+}
+
+/** Tickets that are good for one channel each. */
+export class Tickets {
+  readonly #now: () => number;
+  /** The oldest first. */
+  readonly #issued = new Map<string, { readonly identity: Identity; readonly expires: number }>();
+
+  /** `now`: the wall clock. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  issue(identity: Identity): Ticket {
+    const ticket = randomBytes(32).toString("base64url");
+    const expires = this.#now() + LIFE;
+    this.#issued.set(ticket, { identity, expires });
+    const [oldest = ticket] = this.#issued.keys();
+    if (this.#issued.size > MAX_TICKETS) this.#issued.delete(oldest);
+    return { ticket, expires };
+  }
+
+  /** Whose ticket is among the subprotocols that are offered; it is used up then. */
+  claim(offered: readonly string[]): Identity | undefined {
+    const [ticket = ""] = offered.flatMap((name) => OFFER.exec(name)?.[1] ?? []);
+    const found = this.#issued.get(ticket);
+    this.#issued.delete(ticket);
+    // A clock that was set back makes none good for longer.
+    const left = (found?.expires ?? 0) - this.#now();
+    return left > 0 && left <= LIFE ? found?.identity : undefined;
+  }
+}

@@ -1,0 +1,91 @@
+import * as v from "valibot";
+import { describeError, type Log } from "../lib/log.ts";
+import { AppError } from "../protocol/error.ts";
+import type { ServerConfig } from "./config.ts";
+
+/** Something that a running server reads anew when it is told that its operator has changed it. */
+export interface Reloadable {
+  /** As a sentence calls it: `certificate`. */
+  readonly name: string;
+  /** Reads it anew, by what the configuration says now. Answers what it is from now on, or undefined where nothing is different; throws why it stays as it was. */
+  readonly reload: (config: ServerConfig) => Promise<string | undefined>;
+}
+
+/** What a reload has changed, and what it could not. */
+export const ReloadReport = v.object({
+  changed: v.array(v.object({ name: v.string(), now: v.string() })),
+  unchanged: v.array(v.string()),
+  failed: v.array(v.object({ name: v.string(), reason: v.string() })),
+});
+export type ReloadReport = v.InferOutput<typeof ReloadReport>;
+
+export interface ReloadOptions {
+  /** Reads the configuration as at the start, by the same flags. */
+  readonly readConfig: () => ServerConfig;
+  /** The configuration that is in use. */
+  readonly config: ServerConfig;
+  readonly parts: readonly Reloadable[];
+  readonly log: Log;
+}
+
+/** Keys of the configuration that count only at a start. */
+const LASTING = ["listen", "state", "grace", "logLevel", "logFormat", "retention"] as const;
+
+/** Reads anew whatever can be while the server runs. What cannot be read stays as it was, and the rest is read nevertheless. */
+export class Reloading {
+  readonly #options: ReloadOptions;
+  readonly #first: ServerConfig;
+  #config: ServerConfig;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ReloadOptions) {
+    this.#options = options;
+    this.#first = options.config;
+    this.#config = options.config;
+  }
+
+  /** What it says now. */
+  get config(): ServerConfig {
+    return this.#config;
+  }
+
+  /** One at a time: who asks meanwhile is answered by a later one. */
+  run(): Promise<ReloadReport> {
+    const report = this.#last.then(() => this.#run());
+    this.#last = report.catch(() => {}); // whoever asked is told
+    return report;
+  }
+
+  async #run(): Promise<ReloadReport> {
+    const { parts, log } = this.#options;
+    const report: ReloadReport = { changed: [], unchanged: [], failed: [] };
+    const read = { name: "configuration", reload: async () => this.#read() };
+    for (const part of [read, ...parts]) {
+      const { name } = part;
+      try {
+        const now = await part.reload(this.#config);
+        if (now === undefined) report.unchanged.push(name);
+        else report.changed.push({ name, now });
+      } catch (error) {
+        report.failed.push({
+          name,
+          reason: error instanceof AppError ? error.message : "the server's log says why",
+        });
+        log.error("not reloaded", { part: name, error: describeError(error) });
+      }
+    }
+    log.info("reloaded", { ...report });
+    return report;
+  }
+
+  #read(): string | undefined {
+    const config = this.#options.readConfig();
+    const isSame = (key: (typeof LASTING)[number]) => Bun.deepEquals(config[key], this.#first[key]);
+    const waiting = LASTING.filter((key) => !isSame(key));
+    const isChanged = !Bun.deepEquals(config, this.#config);
+    this.#config = config;
+    if (waiting.length > 0)
+      return `read; what it says of ${waiting.join(", ")} counts from the next start on`;
+    return isChanged ? "read" : undefined;
+  }
+}

@@ -1,0 +1,108 @@
+import { isIP } from "node:net";
+import { delay } from "../../lib/abort.ts";
+import { describeError, type Log } from "../../lib/log.ts";
+import type { ServerConfig } from "../config.ts";
+import type { Reloadable } from "../reload.ts";
+import { listMachineAddresses, listMachineNames } from "../names.ts";
+import { covers, isDue } from "./certificate.ts";
+import { openOwnPair } from "./own-pair.ts";
+import { type Pair, readCertificates, readPair } from "./pair.ts";
+
+/** Milliseconds between two looks whether a certificate of ours is to be renewed: the clock may jump, or the machine be renamed. */
+const EVERY = 60_000;
+
+/** What a server proves itself by, and what it demands of clients. */
+export interface Credentials extends Pair {
+  /** Authorities in PEM of which one must have issued the client's certificate; undefined where none is demanded. */
+  readonly clientCa: string | undefined;
+}
+
+export interface TlsOptions {
+  /** `tls/` in the state directory, where the server keeps what it made itself. */
+  readonly directory: string;
+  readonly config: ServerConfig;
+  readonly now: () => Date;
+  /** Has the server use other credentials from now on. Throws where it cannot, and goes on with those it has. */
+  readonly secure: (credentials: Credentials) => Promise<void>;
+}
+
+/** The credentials in use: the operator's files, or a pair of the server's own, which it renews by itself. */
+export class Tls implements Reloadable {
+  readonly name = "certificate";
+  readonly #options: TlsOptions;
+  #config: ServerConfig;
+  #current: Credentials;
+
+  private constructor(options: TlsOptions, current: Credentials) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#current = current;
+  }
+
+  /** Reads what there is, and makes what is missing. Throws `invalid_config`, naming file and reason. */
+  static async open(options: TlsOptions): Promise<Tls> {
+    return new Tls(options, await load(options, options.config));
+  }
+
+  get current(): Credentials {
+    return this.#current;
+  }
+
+  /** Whether the certificate is good for a name. */
+  isNamed(name: string): boolean {
+    return isIP(name) === 0 && this.#current.leaf.checkHost(name) !== undefined;
+  }
+
+  /** Reads every file anew. */
+  async reload(config: ServerConfig): Promise<string | undefined> {
+    const before = this.#current;
+    const loaded = await load(this.#options, config);
+    const isSame =
+      before.cert === loaded.cert && before.key === loaded.key && before.clientCa === loaded.clientCa;
+    if (!isSame) await this.#options.secure(loaded);
+    this.#config = config;
+    this.#current = loaded;
+    return isSame ? undefined : describe(loaded);
+  }
+
+  /** Makes a certificate of ours anew if it is time. Answers what it is then. */
+  async runOnce(): Promise<string | undefined> {
+    const { leaf } = this.#current;
+    const isOwn = this.#config.tls.cert === undefined;
+    const isGood = covers(leaf, listNames(this.#config)) && !isDue(leaf, this.#options.now());
+    return isOwn && !isGood ? await this.reload(this.#config) : undefined;
+  }
+}
+
+/** Renews certificates until the signal is aborted. */
+export async function tendTls(tls: Tls, log: Log, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await delay(EVERY, signal);
+    try {
+      const renewed = await tls.runOnce();
+      if (renewed !== undefined) log.info("certificate renewed", { now: renewed });
+    } catch (error) {
+      log.error("certificate not renewed", { error: describeError(error) });
+    }
+  }
+}
+
+function describe({ pin, leaf, clientCa }: Credentials): string {
+  const until = leaf.validToDate.toISOString().slice(0, 10);
+  return `${pin}, good until ${until}${clientCa === undefined ? "" : ", and clients need one too"}`;
+}
+
+async function load({ directory, now }: TlsOptions, config: ServerConfig): Promise<Credentials> {
+  const { cert, key, clientCa: path } = config.tls;
+  const clientCa = path && readCertificates({ path, what: "client CA" }, now()).map(String).join("");
+  if (cert !== undefined && key !== undefined) return { ...readPair(cert, key, now()), clientCa };
+  const names = [...new Set([...listNames(config), ...listMachineAddresses()])];
+  return { ...(await openOwnPair({ directory, names, now: now() })), clientCa };
+}
+
+/** What a certificate of ours is always good for; addresses of the machine come and go while it runs. */
+function listNames({ names, listen = [] }: ServerConfig): string[] {
+  const stated = listen.flatMap((address) => (address.type === "tcp" ? [address.host] : []));
+  const all = [...listMachineNames(), ...names, ...stated, "localhost", "127.0.0.1", "::1"];
+  return [...new Set(all)].filter((name) => name !== "0.0.0.0" && name !== "::");
+}

@@ -1,0 +1,353 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { X509Certificate } from "node:crypto";
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { createCertificates, findOpensslFault } from "../support/certificates.ts";
+import { findNetworkFault, openNetwork } from "../support/network.ts";
+import { RawClient } from "../support/raw.ts";
+import { testIf } from "../support/test-if.ts";
+import { openWorld, type World } from "../support/world.ts";
+
+setDefaultTimeout(60_000);
+
+const opensslFault = findOpensslFault();
+const curlFault = opensslFault ?? (Bun.which("curl") === null ? "there is no curl(1)" : undefined);
+const testWithOpenssl = testIf(opensslFault === undefined, `others' opinion of our TLS: ${opensslFault}`);
+const testWithCurl = testIf(curlFault === undefined, `another client of our TLS: ${curlFault}`);
+const networkFault = curlFault ?? findNetworkFault();
+
+function setup(options: { readonly inside?: readonly string[] } = {}) {
+  const world = openWorld(options);
+  const at = (name: string) => join(world.home, name);
+  return { ...world, at, make: createCertificates(world.home), own: join(world.state, "tls", "cert.pem") };
+}
+
+/** The port of the n-th address that a server listens on. */
+function portOf({ listen }: { readonly listen: readonly string[] }, index = 0): number {
+  return Number(/:(\d+)$/.exec(listen[index] ?? "")?.[1]);
+}
+
+/** What curl answers: the status, or its own exit code and reason. */
+async function curl(world: World, ...args: string[]): Promise<string> {
+  const argv = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "20", ...args];
+  const { code, stdout, stderr } = await world.open(argv).ran;
+  return code === 0 ? stdout : `${code}: ${stderr.trim()}`;
+}
+
+/** What openssl says of a handshake. */
+async function shake(world: World, port: number, ...args: string[]): Promise<string> {
+  const argv = ["openssl", "s_client", "-connect", `127.0.0.1:${port}`, ...args];
+  const { stdout, stderr } = await world.open(argv).ran;
+  return stdout + stderr;
+}
+
+describe("A server beyond loopback", () => {
+  testWithCurl(
+    "makes a key and a certificate at its first start, and is known by that key from then on",
+    async () => {
+      await using world = setup();
+      const status = await world.start("--listen", "0.0.0.0:0");
+      expect(status.listen).toEqual([
+        expect.stringMatching(/^https:\/\/0\.0\.0\.0:\d+$/),
+        `unix:${world.state}/server.sock`,
+      ]);
+      const file = readFileSync(world.own, "utf8");
+      const shown = await shake(world, portOf(status), "-showcerts");
+      expect(shown.replaceAll("\r", "")).toContain(file.trim());
+      expect((await world.farhandd(["fingerprint"])).stdout).toBe(`${status.tls?.pin}\n`);
+      // curl makes its own of the same key.
+      const pin = Buffer.from(String(status.tls?.pin).slice("sha256:".length), "base64url").toString(
+        "base64",
+      );
+      const url = `https://127.0.0.1:${portOf(status)}/healthz`;
+      expect(await curl(world, "--insecure", "--pinnedpubkey", `sha256//${pin}`, url)).toBe("200");
+      expect(await curl(world, url)).toStartWith("60: "); // nobody vouches for it
+      const named = new X509Certificate(file);
+      for (const name of ["localhost", hostname().toLowerCase()]) expect(named.checkHost(name)).toBe(name);
+
+      await world.farhandd(["stop"]);
+      expect((await world.farhandd(["fingerprint"])).stdout).toBe(`${status.tls?.pin}\n`);
+      const again = await world.start("--listen", "[::]:0");
+      expect(again.tls).toEqual(status.tls);
+      for (const host of ["localhost", "127.0.0.1", "[::1]"])
+        expect(await curl(world, "--cacert", world.own, `https://${host}:${portOf(again)}/healthz`)).toBe(
+          "200",
+        );
+      expect((await world.farhandd(["status"])).stdout).toContain(
+        `TLS with the key ${status.tls?.pin}, certificate until 20`,
+      );
+    },
+  );
+
+  testWithOpenssl(
+    "speaks TLS 1.2 and 1.3, and refuses what is older by the protocol's own alert",
+    async () => {
+      await using world = setup();
+      const port = portOf(await world.start("--listen", "0.0.0.0:0"));
+      const weak = ["-cipher", "DEFAULT:@SECLEVEL=0"];
+      for (const old of ["-tls1", "-tls1_1"])
+        expect(await shake(world, port, old, ...weak)).toContain("alert protocol version");
+      expect(await shake(world, port, "-tls1_2", "-brief")).toContain("Protocol version: TLSv1.2");
+      expect(await shake(world, port, "-tls1_3", "-brief")).toContain("Protocol version: TLSv1.3");
+      for (const cipher of ["RC4", "3DES", "aNULL", "eNULL", "EXPORT"])
+        expect(await shake(world, port, "-tls1_2", "-cipher", `${cipher}:@SECLEVEL=0`)).not.toContain(
+          "Cipher is ECDHE",
+        );
+      expect((await world.status()).pid).toBeGreaterThan(0);
+    },
+  );
+
+  testWithCurl("answers neither HTTP on the TLS port nor TLS on the plain one, and goes on", async () => {
+    await using world = setup();
+    const status = await world.start("--listen", "0.0.0.0:0", "--listen", "127.0.0.1:0");
+    expect(await curl(world, `http://127.0.0.1:${portOf(status)}/healthz`)).toMatch(/^(52|56): /);
+    expect(await curl(world, "--insecure", `https://127.0.0.1:${portOf(status, 1)}/healthz`)).toMatch(
+      /^35: /,
+    );
+    for (const garbage of ["\x16\x03\x01\xff\xff", "\0".repeat(100), "GET / HTTP/1.1\r\n\r\n"]) {
+      using client = await RawClient.connect(`http://127.0.0.1:${portOf(status)}`);
+      client.write(garbage);
+    }
+    expect(await curl(world, "--cacert", world.own, `https://127.0.0.1:${portOf(status)}/healthz`)).toBe(
+      "200",
+    );
+    expect((await world.status()).pid).toBe(status.pid);
+  });
+
+  testWithCurl(
+    "serves loopback beside it in the clear, which is where this machine's clients go",
+    async () => {
+      await using world = setup();
+      const status = await world.start("--listen", "0.0.0.0:0", "--listen", "127.0.0.1:0");
+      expect(world.local().url).toBe(`http://${status.listen[1]}`);
+      expect((await world.farhand(["exec", "--", "echo", "here"])).stdout).toBe("here\n");
+      const target = {
+        url: `https://127.0.0.1:${portOf(status)}`,
+        token: world.local().token,
+        certificate: readFileSync(world.own, "utf8"),
+      };
+      using client = await RawClient.open(target);
+      client.call(1, "user-name");
+      expect(await client.control("result")).toMatchObject({ call: 1 });
+      expect(RawClient.upgrade({ ...target, token: "wrong" })).rejects.toThrow("401");
+    },
+  );
+
+  testWithCurl("serves without TLS where that is demanded, and warns of it", async () => {
+    await using world = setup();
+    const status = await world.start("--listen", "0.0.0.0:0", "--insecure");
+    expect(status.listen[0]).toMatch(/^http:\/\/0\.0\.0\.0:\d+$/);
+    expect(status.tls).toBeUndefined();
+    expect(existsSync(world.own)).toBe(false);
+    expect(await curl(world, `http://127.0.0.1:${portOf(status)}/healthz`)).toBe("200");
+    const log = readFileSync(join(world.state, "logs", "server.log"), "utf8");
+    expect(log).toContain(
+      "warn  serving without TLS: whoever is on the way reads and changes everything, the tokens too",
+    );
+    const { code, stderr } = await world.farhandd(["fingerprint"]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining("the first start with an address beyond loopback"),
+    ]);
+  });
+
+  testWithCurl(
+    "answers to the names that it is told, those of its certificate and addresses, and to no other",
+    async () => {
+      await using world = setup();
+      const { cert, key } = world.make("web1", { names: "DNS:web1.example.com,DNS:*.lab.example.com" });
+      const status = await world.start(
+        "--listen",
+        "0.0.0.0:0",
+        "--name",
+        "told.lab",
+        "--cert",
+        cert,
+        "--key",
+        key,
+      );
+      const ask = (host: string) =>
+        curl(world, "-k", "-H", `Host: ${host}`, `https://127.0.0.1:${portOf(status)}/healthz`);
+      for (const host of [
+        "told.lab",
+        "WEB1.example.com:1",
+        "any.lab.example.com",
+        "10.1.2.3",
+        "[2001:db8::1]:443",
+        hostname(),
+      ])
+        expect([host, await ask(host)]).toEqual([host, "200"]);
+      for (const host of [
+        "evil.example",
+        "lab.example.com",
+        "a.b.lab.example.com",
+        "told.lab.evil.example",
+        "127.0.0.1.evil",
+      ])
+        expect([host, await ask(host)]).toEqual([host, "403"]);
+    },
+  );
+});
+
+describe("--cert and --key", () => {
+  testWithCurl("are what clients are shown, with the chain", async () => {
+    await using world = setup();
+    const root = world.make("root", { isAuthority: true });
+    const between = world.make("between", { by: root, isAuthority: true });
+    const { cert, key } = world.make("web1", { by: between });
+    writeFileSync(world.at("chain.pem"), readFileSync(cert, "utf8") + readFileSync(between.cert, "utf8"));
+    const status = await world.start("--listen", "0.0.0.0:0", "--cert", "chain.pem", "--key", key);
+    expect(await curl(world, "--cacert", root.cert, `https://127.0.0.1:${portOf(status)}/healthz`)).toBe(
+      "200",
+    );
+    expect(existsSync(world.own)).toBe(false);
+    await world.farhandd(["stop"]);
+    const { stdout } = await world.farhandd(["fingerprint", "--config", config(world, cert, key)]);
+    expect(stdout).toBe(`${status.tls?.pin}\n`);
+  });
+
+  testWithOpenssl("that cannot be used keep the server from starting, and it says why", async () => {
+    await using world = setup();
+    const { cert, key } = world.make("web1");
+    const expired = world.make("expired", { days: [-9, -1] });
+    const open = world.make("open");
+    chmodSync(open.key, 0o644);
+    for (const [certificate, secret, why] of [
+      [expired.cert, expired.key, `certificate "${expired.cert}": the one of CN=expired has expired on 20`],
+      [key, cert, "are certificate and key swapped?"],
+      [cert, expired.key, "is another's"],
+      [open.cert, open.key, `key "${open.key}": others may read or change it; run chmod 600 ${open.key}`],
+      [cert, world.home, `key "${world.home}": it is a directory`],
+      [world.at("none"), key, "there is no such file"],
+    ] as const) {
+      const args = ["start", "--listen", "0.0.0.0:0", "--cert", certificate, "--key", secret];
+      const { code, stdout, stderr } = await world.farhandd(args);
+      expect([code, stdout, stderr]).toEqual([
+        1,
+        "",
+        expect.stringMatching(/^farhandd: Cannot use [^\n]+\n$/),
+      ]);
+      expect(stderr).toContain(why);
+    }
+    const alone = await world.farhandd(["start", "--listen", "0.0.0.0:0", "--cert", cert]);
+    expect([alone.code, alone.stderr]).toEqual([
+      1,
+      "farhandd: Cannot use --cert alone: name its --key too\n",
+    ]);
+  });
+
+  testWithOpenssl("of our own that others may read, or that is damaged, is refused too", async () => {
+    await using world = setup();
+    await world.start("--listen", "0.0.0.0:0");
+    await world.farhandd(["stop"]);
+    const key = join(world.state, "tls", "key.pem");
+    chmodSync(key, 0o640 | 0o004);
+    const open = await world.farhandd(["start", "--listen", "0.0.0.0:0"]);
+    expect([open.code, open.stderr]).toEqual([1, expect.stringContaining(`run chmod 600 ${key}`)]);
+    chmodSync(key, 0o600);
+    expect((await world.start("--listen", "0.0.0.0:0")).tls?.pin).toMatch(/^sha256:/);
+  });
+});
+
+/** Writes a configuration that names certificate and key; answers its path. */
+function config(world: World, cert: string, key: string): string {
+  const path = join(world.home, "farhandd.toml");
+  writeFileSync(path, `tls = { cert = "${cert}", key = "${key}" }\n`);
+  return path;
+}
+
+describe("--client-ca", () => {
+  testWithCurl(
+    "lets in only clients in whose certificate an authority has issued; their token is asked for all the same",
+    async () => {
+      await using world = setup();
+      const root = world.make("root", { isAuthority: true });
+      const other = world.make("other", { isAuthority: true });
+      const status = await world.start("--listen", "0.0.0.0:0", "--client-ca", root.cert);
+      const ask = (path: string, who?: { readonly cert: string; readonly key: string }, token?: string) =>
+        curl(
+          world,
+          ...["--cacert", world.own, ...(who ? ["--cert", who.cert, "--key", who.key] : [])],
+          ...(token ? ["-H", `Authorization: Bearer ${token}`] : []),
+          `https://127.0.0.1:${portOf(status)}${path}`,
+        );
+      const good = world.make("good", { by: root });
+      expect(await ask("/healthz", good)).toBe("200");
+      expect(await ask("/v1/status", good)).toBe("401");
+      expect(await ask("/v1/status", good, world.local().token)).toBe("200");
+      for (const who of [
+        undefined,
+        world.make("foreign", { by: other }),
+        world.make("itself"),
+        world.make("impostor", { by: world.make("fake", { subject: "root", isAuthority: true }) }),
+        world.make("late", { by: root, days: [-9, -1] }),
+        world.make("early", { by: root, days: [2, 9] }),
+      ])
+        expect(await ask("/healthz", who, world.local().token)).toMatch(/^(35|52|55|56): /);
+      // This machine's own have no certificate, and come by the socket.
+      expect((await world.status()).pid).toBe(status.pid);
+      const refused = await world.farhandd(["start", "--listen", "0.0.0.0:0", "--client-ca", good.key]);
+      expect(refused.code).toBe(1);
+    },
+  );
+
+  testWithOpenssl(
+    "that is no authority's certificate, or has expired, keeps the server from starting",
+    async () => {
+      await using world = setup();
+      const { cert, key } = world.make("old", { isAuthority: true, days: [-9, -1] });
+      for (const [path, why] of [
+        [cert, "has expired"],
+        [key, "swapped"],
+        [world.at("none"), "no such file"],
+      ] as const) {
+        const { code, stderr } = await world.farhandd([
+          "start",
+          "--listen",
+          "0.0.0.0:0",
+          "--client-ca",
+          path,
+        ]);
+        expect([code, stderr]).toEqual([
+          1,
+          expect.stringMatching(/^farhandd: Cannot use client CA [^\n]+\n$/),
+        ]);
+        expect(stderr).toContain(why);
+      }
+    },
+  );
+});
+
+testIf(networkFault === undefined, `another machine on the network: ${networkFault}`)(
+  "Another machine reaches a server by TLS, and by nothing else",
+  async () => {
+    await using network = openNetwork();
+    await using world = setup({ inside: network.server.inside });
+    const { address } = network.server;
+    const status = await world.start("--listen", `${address}:0`, "--listen", "127.0.0.1:0");
+    // The trust in it is carried over by hand.
+    const there = async (...args: string[]) => {
+      const argv = [...network.client.inside, "curl", "-sS", "--max-time", "10", ...args];
+      const child = Bun.spawn(argv, { stdout: "pipe", stderr: "pipe" });
+      return (await child.stdout.text()) + (await child.stderr.text());
+    };
+    const trusted = ["--cacert", world.own];
+    const url = `https://${address}:${portOf(status)}`;
+    expect(await there(...trusted, `${url}/healthz`)).toBe("ok\n");
+    const authorized = [...trusted, "-H", `Authorization: Bearer ${world.local().token}`];
+    expect(JSON.parse(await there(...authorized, `${url}/v1/status`))).toMatchObject({ pid: status.pid });
+    expect(await there(`${url}/healthz`)).toContain("SSL certificate problem");
+    expect(await there(`http://${address}:${portOf(status)}/healthz`)).not.toContain("ok");
+    expect(await there(`http://${address}:${portOf(status, 1)}/healthz`)).toContain("Failed to connect");
+    expect(statSync(join(world.state, "tls", "key.pem")).mode & 0o777).toBe(0o600);
+  },
+);
+
+test("--help of serve tells what TLS takes and what --insecure means", async () => {
+  await using world = setup();
+  const { stdout } = await world.farhandd(["serve", "--help"]);
+  for (const flag of ["--cert", "--key", "--client-ca", "--insecure", "--name"])
+    expect(stdout).toContain(flag);
+  expect(stdout.replace(/\s+/g, " ")).toContain("anybody on the way reads and changes all, tokens too");
+});
