@@ -1,8 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { findMountFault, mountOn } from "../support/directory.ts";
-import { fillDisk } from "../support/directory.ts";
+import { fillDisk, findMountFault, mountOn } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
 import { openWorld } from "../support/world.ts";
@@ -155,6 +154,40 @@ describe("The audit log", () => {
     await world.start();
     const ended = await world.show("--event", "job_ended", "--job", job);
     expect(ended).toMatchObject([{ job, outcome: { type: "exited", code: 0 } }]);
+  });
+
+  test("tells what an administrator changes, whether a server runs or not, and who joins and logs in", async () => {
+    await using world = setup();
+    await world.farhandd(["token", "create", "ci", "--role", "viewer"]);
+    await world.start();
+    const added = await world.farhandd(["user", "add", "ann", "--role", "operator", "--password-stdin"], {
+      stdin: "pass-word-1\n",
+    });
+    await world.farhandd(["token", "revoke", "ci"]);
+    await world.farhandd(["token", "revoke", "ci"]);
+    await world.farhandd(["token", "list"]);
+    const { url } = world.local();
+    const login = (password: string) =>
+      fetch(`${url}/v1/login`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ user: "ann", password, client: "here" }),
+      });
+    expect((await login("pass-word-1")).status).toBe(200);
+    expect((await login("pass-word-2")).status).toBe(401);
+    await world.farhandd(["stop"]);
+    expect(await world.show("--event", "changed")).toMatchObject([
+      { what: "token create", name: "ci", role: ["viewer"], source: "local", outcome: "ok" },
+      { what: "user add", name: "ann", outcome: "ok" },
+      { what: "token revoke", name: "ci", outcome: "ok" },
+      { what: "token revoke", name: "ci", outcome: "not_found" },
+    ]);
+    expect(await world.show("--event", "logged_in")).toMatchObject([{ user: "ann", source: "127.0.0.1" }]);
+    expect(await world.show("--event", "refused")).toMatchObject([{ outcome: "unauthenticated" }]);
+    const text = readFileSync(join(world.directory, "000000000001.ndjson"), "utf8");
+    expect(text).not.toMatch(/pass-word|fh_[\w.-]{30}/);
+    expect(added.code).toBe(0);
+    expect((await world.verify()).code).toBe(0);
   });
 
   test("belongs to its owner alone, and a caller's umask changes nothing about that", async () => {
