@@ -161,7 +161,7 @@ describe("The audit log", () => {
     await world.farhandd(["token", "create", "ci", "--role", "viewer"]);
     await world.start();
     const added = await world.farhandd(["user", "add", "ann", "--role", "operator", "--password-stdin"], {
-      stdin: "pass-word-1\n",
+      stdin: "pass-word-1 is long enough\n",
     });
     await world.farhandd(["token", "revoke", "ci"]);
     await world.farhandd(["token", "revoke", "ci"]);
@@ -173,8 +173,8 @@ describe("The audit log", () => {
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ user: "ann", password, client: "here" }),
       });
-    expect((await login("pass-word-1")).status).toBe(200);
-    expect((await login("pass-word-2")).status).toBe(401);
+    expect((await login("pass-word-1 is long enough")).status).toBe(200);
+    expect((await login("pass-word-2 is long enough")).status).toBe(401);
     await world.farhandd(["stop"]);
     expect(await world.show("--event", "changed")).toMatchObject([
       { what: "token create", name: "ci", role: ["viewer"], source: "local", outcome: "ok" },
