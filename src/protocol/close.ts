@@ -2,10 +2,11 @@ import type { ErrorCode } from "./error.ts";
 
 /**
  * Close codes of the channel, from the range that RFC 6455 section 7.4.2 leaves to applications. The reason text is
- * an error code and a sentence. 1000 is a goodbye; 1009 a frame beyond the size limit; 1012 a server that restarts.
+ * an error code and a sentence. 1000 is a goodbye; 1008 too many pings; 1009 a frame beyond the size limit; 1012 a server that restarts.
  */
 export const CLOSE = {
   goodbye: 1000,
+  abused: 1008,
   tooLarge: 1009,
   restarting: 1012,
   internal: 1011,

@@ -2,7 +2,8 @@ import * as v from "valibot";
 import { AppError, ErrorBody } from "./error.ts";
 import { Hello, Welcome } from "./hello.ts";
 import { HolderId, JobId, WriterId } from "./id.ts";
-import { MAX_CONTROL_FRAME_BYTES, MAX_JSON_DEPTH } from "./limits.ts";
+import { parseForeignJson } from "./json.ts";
+import { MAX_CONTROL_FRAME_BYTES } from "./limits.ts";
 import { TerminalSize } from "./terminal.ts";
 import { Value } from "./value.ts";
 import { WorkspaceName } from "./workspace.ts";
@@ -168,8 +169,7 @@ export type ServerMessage = Unstamped<Sequenced<ServerFrame>>;
 /** Reads one control frame. Throws `protocol_error`, naming what is wrong and where. */
 export function decodeControl<const S extends v.GenericSchema>(schema: S, text: string): v.InferOutput<S> {
   if (isTooLarge(text)) throw refused(`is larger than ${MAX_CONTROL_FRAME_BYTES} bytes`);
-  if (depth(text) > MAX_JSON_DEPTH) throw refused(`is nested deeper than ${MAX_JSON_DEPTH} levels`);
-  const parsed = v.safeParse(schema, parseJson(text), { abortEarly: true });
+  const parsed = v.safeParse(schema, parseForeignJson(text, refused), { abortEarly: true });
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   throw refused(`is not valid at "${v.getDotPath(issue) ?? "."}": ${issue.message.slice(0, 200)}`);
@@ -184,29 +184,6 @@ export function isSendable(message: ClientMessage | ServerMessage): boolean {
 /** A UTF-16 unit takes at most three bytes, so that only a text that may be too large is counted. */
 function isTooLarge(text: string): boolean {
   return text.length * 3 > MAX_CONTROL_FRAME_BYTES && Buffer.byteLength(text) > MAX_CONTROL_FRAME_BYTES;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw refused("is no JSON");
-  }
-}
-
-/** The deepest nesting of brackets outside strings; cheaper than parsing, and safe on any input. */
-function depth(text: string): number {
-  let open = 0;
-  let deepest = 0;
-  let quoted = false;
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if (code === 0x22) quoted = !quoted;
-    else if (quoted) index += code === 0x5c ? 1 : 0;
-    else if (code === 0x5b || code === 0x7b) deepest = Math.max(deepest, ++open);
-    else if (code === 0x5d || code === 0x7d) open--;
-  }
-  return deepest;
 }
 
 function refused(what: string): AppError {

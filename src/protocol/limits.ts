@@ -13,8 +13,10 @@ export const MAX_RECORD_BYTES = MAX_PAYLOAD_BYTES + 64;
 /** Bytes of one data frame after its header: a few whole records, about what may be in flight at first. */
 export const MAX_DATA_BYTES = 4 * MAX_RECORD_BYTES;
 
-/** Depth of nested JSON that a control frame may have; deeper input is refused before anything walks it. */
+/** Depth of nested JSON that a control frame or a value may have; deeper input is refused before anything walks it. */
 export const MAX_JSON_DEPTH = 64;
+/** Keys that JSON may have, over all its objects: many times what any command takes. */
+export const MAX_JSON_KEYS = 65_536;
 
 /** Sequenced control frames that may be unacknowledged in one direction; a full window stops the sender. */
 export const CONTROL_WINDOW_FRAMES = 256;
@@ -53,6 +55,21 @@ export const HEARTBEAT_PATIENCE = 3;
 
 /** Milliseconds from the upgrade until the hello must have come. */
 export const HELLO_TIMEOUT = 20_000;
+
+/** Milliseconds from a connection until somebody is let in on it. */
+export const LOGIN_GRACE = 20_000;
+/** Connections on which nobody was let in yet: in all, of one source, and as many as none has to go for. */
+export const MAX_STRANGERS = 100;
+export const MAX_SOURCE_STRANGERS = 20;
+export const SPARED_STRANGERS = 10;
+
+/** Pings and pongs that a client may send at once, and in so many milliseconds. */
+export const MAX_SIGNS = 120;
+export const SIGNS_TIME = 60_000;
+
+/** Bytes of an HTTP request's body, and milliseconds in which it must come. */
+export const MAX_BODY_BYTES = 8 * KiB;
+export const BODY_TIMEOUT = 20_000;
 
 /** Calls that one session may have unanswered, and channels that it may have open. */
 export const MAX_CALLS = 1_024;
@@ -137,6 +154,9 @@ export const MAX_WORKSPACES_BYTES = 16 * MiB;
 export const MAX_TOKEN_LINKS = 8;
 export const MAX_RESTRICTION_ITEMS = 64;
 export const MAX_TOKEN_CHARACTERS = 8 * KiB;
+
+/** Links of narrowed tokens, of those that were made from one, whose uses a server counts. */
+export const MAX_COUNTED_LINKS = 10_000;
 
 /** Bytes of a path that a caller writes: what Linux takes at most. */
 export const MAX_PATH_BYTES = 4 * KiB;

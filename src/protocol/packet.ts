@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { AppError } from "./error.ts";
+import { parseForeignJson } from "./json.ts";
 import { MAX_PAYLOAD_BYTES } from "./limits.ts";
 import { Outcome } from "./outcome.ts";
 import { TerminalSize } from "./terminal.ts";
@@ -217,11 +218,7 @@ function parseBody<T extends v.GenericSchema>(schema: T, payload: Uint8Array): v
 }
 
 function parseJson(payload: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(payload));
-  } catch {
-    throw broken("is no JSON");
-  }
+  return parseForeignJson(new TextDecoder().decode(payload), broken);
 }
 
 function broken(what: string): AppError {

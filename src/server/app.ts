@@ -7,9 +7,11 @@ import { type Admission, JoinRequest, LoginRequest } from "../protocol/invite.ts
 import type { Admissions } from "./auth/admission.ts";
 import type { Pin } from "../protocol/pin.ts";
 import type { Identity } from "./auth/identity.ts";
-import { readBody } from "./auth/body.ts";
 import { type Authenticate, toBearer } from "./auth/local.ts";
 import type { Ticket } from "./auth/tickets.ts";
+import { readBody, readJson } from "./gate/body.ts";
+import type { Visit } from "./gate/gate.ts";
+import { greet, refusePenalized } from "./gate/gateway.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
 import { isOwnHost, isOwnOrigin } from "./host.ts";
 import type { ReloadReport } from "./reload.ts";
@@ -40,6 +42,8 @@ export interface AppOptions {
   readonly isNamed: (name: string) => boolean;
   /** The address that a request comes from, or `unix`. */
   readonly toSource: (request: Request) => string;
+  /** What is made of a request before anything else is. */
+  readonly knock: (request: Request) => Visit;
   readonly isReady: () => boolean;
   /** Whether nothing new is accepted any more. */
   readonly isStopping: () => boolean;
@@ -60,7 +64,11 @@ export interface AppOptions {
   readonly onError: (error: Error) => void;
 }
 
-type Variables = { identity: Identity; refused: { readonly code: ErrorCode; readonly message: string } };
+type Variables = {
+  identity: Identity;
+  visit: Visit;
+  refused: { readonly code: ErrorCode; readonly message: string };
+};
 
 /** Codes that say that somebody may not, rather than that something cannot be. */
 const REFUSALS: readonly ErrorCode[] = ["unauthenticated", "forbidden", "too_many"];
@@ -74,6 +82,7 @@ export function createApp({
   isSecure,
   isNamed,
   toSource,
+  knock,
   isReady,
   isStopping,
   status,
@@ -87,6 +96,7 @@ export function createApp({
 }: AppOptions) {
   const app = new Hono<{ Variables: Variables }>();
 
+  app.use("*", greet(knock));
   app.use("*", async (context, next) => {
     for (const [name, value] of Object.entries(toGuards(isSecure))) context.header(name, value);
     await next();
@@ -110,19 +120,18 @@ export function createApp({
   app.get("/readyz", (context) => {
     if (isReady() && !isStopping()) return context.text("ready\n");
     const token = toBearer(context.req.header("authorization"));
-    const isKnown = token !== undefined && authenticate(token, toSource(context.req.raw)) !== undefined;
+    const mayAsk = context.get("visit").wait === 0 && token !== undefined;
+    const isKnown = mayAsk && authenticate(token, toSource(context.req.raw)) !== undefined;
     return context.text(isKnown ? (isStopping() ? "stopping\n" : "starting\n") : "not ready\n", 503);
   });
 
-  app.use("/v1/*", async (context, next) => {
-    context.header("cache-control", "no-store");
-    await next();
-  });
+  app.use("*", refusePenalized);
   app.post("/v1/join", async (context) => {
     const request = await readBody(context.req.raw, JoinRequest);
     const source = toSource(context.req.raw);
     const admission = admissions.join(request, source);
     onAdmitted("joined", admission, source);
+    context.get("visit").admit();
     return context.json(admission);
   });
   app.post("/v1/login", async (context) => {
@@ -131,6 +140,7 @@ export function createApp({
     const source = toSource(context.req.raw);
     const admission = await admissions.login(request, source);
     onAdmitted("logged_in", admission, source);
+    context.get("visit").admit();
     return context.json(admission);
   });
 
@@ -144,6 +154,7 @@ export function createApp({
       return refuse(context, 401, "unauthenticated", "Cannot let you in: the token is missing or wrong");
     }
     context.set("identity", identity);
+    context.get("visit").admit();
     await next();
   });
 
@@ -173,7 +184,7 @@ export function createApp({
   app.post("/v1/ticket", (context) => context.json(issueTicket(context.get("identity"))));
   app.get("/v1/status", (context) => context.json(status(context.get("identity"))));
   app.post("/v1/stop", async (context) => {
-    const request = v.safeParse(StopRequest, await context.req.json().catch(() => ({})));
+    const request = v.safeParse(StopRequest, (await readJson(context.req.raw)) ?? {});
     if (!request.success)
       return refuse(context, 400, "invalid_input", `Cannot stop: ${request.issues[0].message}`);
     hold(context.req.raw);
@@ -200,11 +211,10 @@ export function createApp({
 }
 
 /** How refusals are answered that say to anybody what is wrong. */
-const STATUS: Partial<Record<ErrorCode, 400 | 401 | 403 | 408 | 429 | 503>> = {
+const STATUS: Partial<Record<ErrorCode, 400 | 401 | 403 | 429 | 503>> = {
   invalid_input: 400,
   unauthenticated: 401,
   forbidden: 403,
-  timed_out: 408,
   too_many: 429,
   unavailable: 503,
 };
@@ -227,7 +237,7 @@ export function toGuards(isSecure: boolean): Record<string, string> {
 
 function refuse(
   context: Context,
-  status: 400 | 401 | 403 | 404 | 408 | 426 | 429 | 500 | 503,
+  status: 400 | 401 | 403 | 404 | 426 | 429 | 500 | 503,
   code: ErrorCode,
   message: string,
 ): Response {

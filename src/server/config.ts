@@ -1,6 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import * as v from "valibot";
 import { parseDuration } from "../lib/duration.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
@@ -17,7 +16,7 @@ import {
 } from "./jobs/retention-limits.ts";
 import { type AuditConfig, AuditTable, toAuditConfig } from "./audit/audit-config.ts";
 import { type ListenAddress, parseListen } from "./listen.ts";
-import { parseName } from "./names.ts";
+import { listMachineNames, parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
 import { type TlsConfig, type TlsFlags, TlsTable, toTls } from "./tls/tls-config.ts";
 
@@ -83,9 +82,10 @@ export function readConfig(
     flags.listen.length > 0 ? flags.listen : file.listen === undefined ? undefined : [file.listen].flat();
   if (flags.state === "") throw new AppError("invalid_config", 'Cannot use --state "": name a directory');
   const state = flags.state ?? (env["FARHAND_STATE"] || file.state);
+  const names = (flags.names?.length ? flags.names : [file.name ?? []].flat()).map(parseName);
   return {
     listen: listen?.map(parseListen),
-    names: (flags.names?.length ? flags.names : [file.name ?? []].flat()).map(parseName),
+    names,
     tls: toTls(flags.tls ?? {}, file.tls),
     state: state === undefined ? defaultState(env) : resolve(state),
     grace: file.session?.grace ?? HOLD_GRACE,
@@ -93,15 +93,16 @@ export function readConfig(
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),
     audit: toAuditConfig(file.audit),
-    auth: toAuthSettings(file.auth),
-    roles: toRoles(file.roles ?? {}, findPlace(), (key, why) => refused(path ?? "", `at "${key}": ${why}`)),
+    auth: toAuthSettings(dirname(path ?? ""), file.auth),
+    roles: toRoles(file.roles ?? {}, toPlace(names), (key, why) =>
+      refused(path ?? "", `at "${key}": ${why}`),
+    ),
   };
 }
 
-/** This machine by its names, and what its user may do on it. */
-function findPlace() {
-  const name = hostname();
-  return { names: [name, name.split(".", 1)[0] ?? name], canRunAs: process.getuid?.() === 0 };
+/** This server by its names, and what its user may do on the machine. */
+function toPlace(names: readonly string[]) {
+  return { names: [...listMachineNames(), ...names], canRunAs: process.getuid?.() === 0 };
 }
 
 function readFile(path: string): v.InferOutput<typeof ConfigFile> {

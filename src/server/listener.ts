@@ -2,10 +2,18 @@ import { describeError, type Log } from "../lib/log.ts";
 import { findPortOwner } from "../process/port.ts";
 import { CLOSE } from "../protocol/close.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
-import { MAX_CONTROL_FRAME_BYTES, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
+import {
+  MAX_BODY_BYTES,
+  MAX_CONTROL_FRAME_BYTES,
+  MAX_SIGNS,
+  OUTPUT_WINDOW_BYTES,
+  SIGNS_TIME,
+} from "../protocol/limits.ts";
 import type { Identity } from "./auth/identity.ts";
 import { type AppOptions, createApp, toGuards } from "./app.ts";
-import { formatAddress, type ListenAddress } from "./listen.ts";
+import { Allowance } from "./gate/allowance.ts";
+import type { Gate } from "./gate/gate.ts";
+import { formatAddress, isExposed, type ListenAddress } from "./listen.ts";
 import type { Connection, Peer } from "./session/connection.ts";
 import { checkPrivate, openPrivately } from "./socket.ts";
 import type { Credentials } from "./tls/tls.ts";
@@ -17,7 +25,8 @@ export interface ListenOptions {
   readonly log: Log;
   readonly connections: Set<Connection>;
   readonly openConnection: (peer: Peer, identity: Identity) => Connection;
-  readonly app: Omit<AppOptions, "isSecure" | "upgrade" | "hold" | "toSource">;
+  readonly gate: Gate;
+  readonly app: Omit<AppOptions, "isSecure" | "upgrade" | "hold" | "knock" | "toSource">;
 }
 
 /** What answers at one address. */
@@ -26,6 +35,10 @@ export type Listener = Bun.Server<SocketData>;
 interface SocketData {
   readonly identity: Identity;
   connection?: Connection;
+  /** As long as it is open, its address is one where somebody was let in. */
+  presence?: Disposable;
+  /** What WebSocket pings and pongs it may still send. */
+  signs?: Allowance;
 }
 
 /** Answers at one address, by TLS where there are credentials. Throws `unavailable`, for one that is taken too. */
@@ -34,13 +47,14 @@ export function openListener(
   credentials: Credentials | undefined,
   options: ListenOptions,
 ): Listener {
-  const { log, connections, openConnection } = options;
+  const { log, connections, openConnection, gate } = options;
   const isSecure = credentials !== undefined;
   const app = createApp({
     ...options.app,
     isSecure,
     upgrade: (request, identity) => server.upgrade(request, { data: { identity } }),
     toSource: (request) => server.requestIP(request)?.address ?? "unix",
+    knock: (request) => gate.knock(request, server.requestIP(request)),
     hold: (request) => server.timeout(request, 0),
   });
   // A throw in a socket's callback would end the process: each one is guarded.
@@ -69,6 +83,7 @@ export function openListener(
         guard(() => {
           const connection = openConnection(toPeer(socket), socket.data.identity);
           socket.data.connection = connection;
+          socket.data.presence = gate.enter(socket.data.identity.source);
           connections.add(connection);
         }),
       message: (socket, message) =>
@@ -76,16 +91,27 @@ export function openListener(
           if (typeof message === "string") socket.data.connection?.receiveText(message);
           else socket.data.connection?.receiveBytes(message);
         }),
+      ping: (socket) => guard(() => countSign(socket)),
+      pong: (socket) => guard(() => countSign(socket)),
       drain: (socket) => guard(() => socket.data.connection?.drain()),
       close: (socket, code) =>
         guard(() => {
+          socket.data.presence?.[Symbol.dispose]();
           if (socket.data.connection === undefined) return;
           connections.delete(socket.data.connection);
           socket.data.connection.disconnect(code === CLOSE.goodbye);
         }),
     },
   });
+  if (isExposed(address) && server.port !== undefined) gate.watch(server.port);
   return server;
+}
+
+/** Bun answers pings by itself, and would answer any number of them. */
+function countSign(socket: Bun.ServerWebSocket<SocketData>): void {
+  const signs = (socket.data.signs ??= new Allowance(MAX_SIGNS, SIGNS_TIME, () => performance.now()));
+  if (!signs.take())
+    socket.close(CLOSE.abused, `too_many: More than ${MAX_SIGNS} pings came within ${SIGNS_TIME} ms`);
 }
 
 type Handlers = Pick<Bun.Serve.Options<SocketData>, "error" | "fetch" | "websocket">;
@@ -95,7 +121,12 @@ function startServer(
   credentials: Credentials | undefined,
   handlers: Handlers,
 ): Listener {
-  const options = { ...handlers, development: false, ...(credentials && { tls: toTlsOptions(credentials) }) };
+  const options = {
+    ...handlers,
+    maxRequestBodySize: MAX_BODY_BYTES,
+    development: false,
+    ...(credentials && { tls: toTlsOptions(credentials) }),
+  };
   try {
     if (address.type === "unix") {
       const { path } = address;

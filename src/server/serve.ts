@@ -21,6 +21,7 @@ import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import { toJobEnvironment } from "./environment.ts";
 import { Files } from "./files/files.ts";
+import { Gate } from "./gate/gate.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -33,7 +34,7 @@ import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
 import { listMachineNames } from "./names.ts";
-import { Reloading, type ReloadReport } from "./reload.ts";
+import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
 
@@ -176,9 +177,26 @@ async function admitClients(
 ): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
   const { state, grace } = config;
   const tls = await openTls(config, (credentials) => endpoints.secure(credentials));
+  const parts: Reloadable[] = tls === undefined ? [] : [tls];
+  const reloading = new Reloading({ readConfig, config, log, parts });
   const connections = new Set<Connection>();
   const refusals = stack.use(new Refusals({ note: (fields) => audit.note("refused", fields) }));
-  const door = stack.use(openDoor({ state, config, log, now: () => Date.now() }));
+  const now = () => Date.now();
+  const door = stack.use(await openDoor({ state, config: () => reloading.config, log, now }));
+  parts.push(...door.parts);
+  const watch = new AbortController();
+  stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
+  const gate = new Gate({
+    log,
+    isOwn: door.isLocalToken,
+    onPenalized: (source) =>
+      refusals.add({
+        source,
+        outcome: "too_many",
+        message: "Nothing of this source is looked at for a while",
+      }),
+    signal: watch.signal,
+  });
   const machine = new Machine({ jobs, environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -218,23 +236,21 @@ async function admitClients(
     if (!door.isStanding(identity)) connection.fail(gone()); // since a moment ago
     return connection;
   };
-  const record = (identity: Identity, what: string, fields: object) => {
+  /** What is asked for by HTTP is a call as any other. */
+  const demand = (identity: Identity, name: string, what: string, input?: object) => {
+    identity.grants.demandCommand({ name, permission: "control" }, what);
     const recorder = audit.as(toActor(identity));
-    recorder.note("call", { ...fields });
+    recorder.note("call", { command: name, ...(input && { input }) });
     recorder.commit(what);
+    door.uses.spend(identity, undefined, what);
   };
   const machineNames = listMachineNames();
-  const reloading = new Reloading({
-    readConfig,
-    config,
-    log,
-    parts: tls === undefined ? [] : [tls],
-  });
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
       openConnection,
       connections,
+      gate,
       app: {
         ...door.app,
         isNamed: (name) =>
@@ -244,20 +260,16 @@ async function admitClients(
           tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
-        status: ({ grants }) => {
-          grants.demandCommand({ name: "status", permission: "control" }, "tell how the server stands");
+        status: (identity) => {
+          demand(identity, "status", "tell how the server stands");
           return status();
         },
         stop: async (request, identity) => {
-          const { grants, chain } = identity;
-          grants.demandCommand({ name: "close-server", permission: "control" }, "stop the server");
-          record(identity, "stop the server", { command: "close-server", input: request });
-          door.uses.spend(grants.limitedLinks(chain), undefined, "stop the server");
+          demand(identity, "close-server", "stop the server", request);
           return await shutdown.stop(request, identity);
         },
         reload: async (identity) => {
-          identity.grants.demandCommand({ name: "reload", permission: "control" }, "reload the server");
-          record(identity, "reload the server", { command: "reload" });
+          demand(identity, "reload", "reload the server");
           return await reloading.run();
         },
         onAdmitted(what, { user, name, expires }, source) {
@@ -271,11 +283,7 @@ async function admitClients(
   );
   if (config.tls.insecure && config.listen?.some(isExposed))
     log.warn("serving without TLS: whoever is on the way reads and changes everything, the tokens too");
-  if (tls !== undefined) {
-    const stopped = new AbortController();
-    stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
-    tendTls(tls, log, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  }
+  if (tls !== undefined) tendTls(tls, log, watch.signal).catch(() => {}); // it ends with the server, and logs what fails
   stack.use(
     leaveLocalServer(state, { url: endpoints.local, token: door.localToken, pid: process.pid, version }),
   );

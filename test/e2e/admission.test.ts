@@ -13,9 +13,11 @@ setDefaultTimeout(60_000);
 
 const PASSWORD = "correct horse battery staple";
 
-function createPost(world: World) {
+/** `unix`: the socket to post at, where nobody is penalized. */
+function createPost(world: World, unix?: string) {
   return (path: string, body: object) =>
-    fetch(world.local().url + path, {
+    fetch((unix === undefined ? world.local().url : "http://localhost") + path, {
+      ...(unix !== undefined && { unix }),
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
@@ -62,10 +64,8 @@ describe("An invitation", () => {
     await using world = await setup();
     const { secret } = await world.invite();
     const answers = await Promise.all(Array.from({ length: 20 }, () => world.join(secret)));
-    expect(answers.map(({ status }) => status).sort()).toEqual([
-      200,
-      ...Array.from({ length: 19 }, () => 401),
-    ]);
+    const refused = answers.filter(({ status }) => [401, 429].includes(status)); // too many from one address
+    expect([answers.filter(({ ok }) => ok).length, refused.length]).toEqual([1, 19]);
     expect(await world.list()).toHaveLength(1);
   });
 
@@ -139,11 +139,14 @@ describe("Somebody who logs in", () => {
   });
 
   test("hears the same, after the same time, when he is unknown and when the password is wrong", async () => {
-    await using world = await setup();
-    await world.addUser("alice");
+    await using world = openWorld();
+    const socket = join(world.home, "server.sock");
+    await world.start("--listen", `unix:${socket}`, "--listen", "127.0.0.1:0");
+    await world.farhandd(["user", "add", "alice", "--password-stdin"], { stdin: PASSWORD });
+    const post = createPost(world, socket);
     const time = async (user: string, password: string) => {
       const began = performance.now();
-      const answer = await world.login(user, password);
+      const answer = await post("/v1/login", { user, password });
       const text = await answer.text();
       return { text: `${answer.status} ${text}`, took: performance.now() - began };
     };

@@ -7,9 +7,9 @@ import { openWorld, type Running } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
 
-async function setup() {
+async function setup(...args: string[]) {
   const world = openWorld();
-  await world.start();
+  await world.start(...args);
   const { url } = world.local();
   /** The client as somebody who has a token, and does not read what this machine's own user may. */
   const as = (token: string) => ({ env: { FARHAND_TOKEN: token, FARHAND_STATE: undefined } });
@@ -172,7 +172,8 @@ describe("Whoever is connected", () => {
 });
 
 test("nothing in the state directory but local.json lets anybody in", async () => {
-  await using world = await setup();
+  const unix = "server.sock"; // where nobody is refused without a look at what he presents
+  await using world = await setup("--listen", "127.0.0.1:0", "--listen", `unix:${unix}`);
   writeFileSync(join(world.home, "password"), "correct horse battery staple\n");
   await world.shell("farhandd user add alice --password-stdin < password");
   await world.create("ci");
@@ -192,7 +193,8 @@ test("nothing in the state directory but local.json lets anybody in", async () =
   const ids = cells.filter((cell) => /^[0-9a-f]{16}$/.test(String(cell)));
   for (const id of ids) for (const text of [...tries]) tries.add(`fh_${id}_${text}`);
   const post = (path: string, body: object) =>
-    fetch(world.url + path, {
+    fetch(`http://localhost${path}`, {
+      unix: join(world.home, unix),
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
@@ -200,7 +202,7 @@ test("nothing in the state directory but local.json lets anybody in", async () =
   for (const text of tries) {
     const headers = { authorization: `Bearer ${text}` };
     const answers = await Promise.all([
-      fetch(`${world.url}/v1/status`, { headers }),
+      fetch("http://localhost/v1/status", { headers, unix: join(world.home, unix) }),
       post("/v1/join", { secret: text }),
     ]);
     expect([text, ...answers.map(({ status }) => status)]).toEqual([text, 401, 401]);

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/protocol/error.ts";
+import { createLog } from "../../src/lib/log.ts";
 import { createApp, type ServerStatus } from "../../src/server/app.ts";
 import type { Refusal } from "../../src/server/audit/refusals.ts";
+import { Gate } from "../../src/server/gate/gate.ts";
 import { createIdentity } from "../support/identity.ts";
 
 const status: ServerStatus = {
@@ -33,6 +35,13 @@ function setup({
     errors: [] as Error[],
   };
   const [refused, admitted]: [Refusal[], string[]] = [[], []];
+  const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
+  const gate = new Gate({
+    log,
+    isOwn: (token) => token === "own",
+    onPenalized: () => {},
+    signal: AbortSignal.abort(),
+  });
   const app = createApp({
     authenticate: (token) => (token === "good" ? createIdentity() : undefined),
     admissions: {
@@ -46,6 +55,7 @@ function setup({
     toSource: () => "127.0.0.1",
     onAdmitted: (what, { user }, source) => void admitted.push(`${user} ${what} from ${source}`),
     onRefused: (refusal) => void refused.push(refusal),
+    knock: (request) => gate.knock(request, { address: "127.0.0.1", port: 1 }),
     isReady: () => isReady,
     status: () => {
       if (fails) throw new Error("a secret path /home/somebody");

@@ -13,7 +13,7 @@ export interface AdmissionsOptions {
   readonly authenticator: Pick<Authenticator, "refresh">;
   readonly backend: Backend;
   /** Milliseconds for which a token is good that a password was traded for. */
-  readonly loginLifetime: number;
+  readonly loginLifetime: () => number;
   readonly log: Log;
 }
 
@@ -39,10 +39,10 @@ export class Admissions {
   /** Throws `unauthenticated`, the same for an unknown user and a wrong password; `too_many`; `unavailable`. */
   async login(request: v.InferOutput<typeof LoginRequest>, source: string): Promise<Admission> {
     const { user, password, client } = request;
-    const { store, backend, loginLifetime: lifetime } = this.#options;
+    const { store, backend, loginLifetime } = this.#options;
     const found = await backend.check({ user, password, source });
     if (found === undefined) throw refused();
-    const minted = this.#write(() => store.login(found, toStem(found.user, client), lifetime));
+    const minted = this.#write(() => store.login(found, toStem(found.user, client), loginLifetime()));
     if (minted === undefined) throw refused();
     return this.#admit(minted, "logged in", source);
   }

@@ -97,8 +97,9 @@ function createTables(database: Database): void {
       );
       // `link`: the public key of a narrowed token's link that says how often it may be used, in base64url.
       database.run(
-        "CREATE TABLE uses (link TEXT PRIMARY KEY, count INTEGER NOT NULL, last INTEGER NOT NULL) STRICT",
+        "CREATE TABLE uses (link TEXT PRIMARY KEY, token TEXT NOT NULL, count INTEGER NOT NULL, expires INTEGER) STRICT",
       );
+      database.run("CREATE INDEX uses_by_token ON uses (token)");
       // Jobs that a link was used for, as long as they may be asked for again.
       database.run(
         "CREATE TABLE spent (link TEXT, job TEXT, at INTEGER NOT NULL, PRIMARY KEY (link, job)) STRICT, WITHOUT ROWID",

@@ -2,12 +2,15 @@ import { delay } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import type { AppOptions } from "../app.ts";
 import type { ServerConfig } from "../config.ts";
+import type { Reloadable } from "../reload.ts";
 import { Admissions } from "./admission.ts";
 import { Authenticator } from "./authenticator.ts";
-import { createTable } from "./backend.ts";
+import { type Backend, createTable } from "./backend.ts";
 import type { Identity } from "./identity.ts";
 import { createLocalToken } from "./local.ts";
+import { Module } from "./module.ts";
 import { Passwords } from "./passwords.ts";
+import type { AuthSettings } from "./settings.ts";
 import { Store } from "./store.ts";
 import { Tickets } from "./tickets.ts";
 import { Turnstile } from "./turnstile.ts";
@@ -24,7 +27,8 @@ const COMPARING_LINE = 16;
 
 export interface DoorOptions {
   readonly state: string;
-  readonly config: Pick<ServerConfig, "auth" | "roles">;
+  /** As it is now. */
+  readonly config: () => Pick<ServerConfig, "auth" | "roles">;
   readonly log: Log;
   /** The wall clock. */
   readonly now: () => number;
@@ -34,36 +38,71 @@ export interface DoorOptions {
 export interface Door extends Disposable {
   /** This start's token, for this machine's own user. */
   readonly localToken: string;
+  readonly isLocalToken: (presented: string) => boolean;
   readonly uses: Uses;
   readonly app: Pick<AppOptions, "authenticate" | "admissions" | "issueTicket" | "claimTicket">;
+  /** What is read anew when the configuration is. */
+  readonly parts: readonly Reloadable[];
   /** Whether somebody who was let in still would be. */
   isStanding(identity: Identity): boolean;
   /** Calls `end` with what tells who has to go, whenever somebody may have to; until disposed. */
   watch(end: (isOver: (identity: Identity) => boolean) => void): Disposable;
 }
 
-/** Opens the door to whom `auth.db` lets in. Throws `state_unusable`. */
-export function openDoor({ state, config, log, now }: DoorOptions): Door {
+/** Opens the door to whom `auth.db` lets in. Throws `state_unusable`, and `invalid_config` for an `auth.module` of no use. */
+export async function openDoor({ state, config, log, now }: DoorOptions): Promise<Door> {
   const { token: localToken, credential: local } = createLocalToken();
+  let { roles } = config();
   const store = new Store(state, now);
   store.hurry(WRITE_PATIENCE);
-  const authenticator = new Authenticator({ local, store, roles: () => config.roles, log, now });
-  const backend = createTable(store.users, new Passwords(new Turnstile(COMPARED_AT_ONCE, COMPARING_LINE)));
-  const { loginLifetime } = config.auth;
+  store.uses.begin();
+  const authenticator = new Authenticator({ local, store, roles: () => roles, log, now });
+  const passwords = new Passwords(new Turnstile(COMPARED_AT_ONCE, COMPARING_LINE));
+  const table = createTable(store.users, passwords);
+  const openBackend = async ({ module: path }: AuthSettings) =>
+    path === undefined ? table : await Module.open({ path, roles: () => roles, log });
+  let backend: Backend = await openBackend(config().auth);
   const tickets = new Tickets(now);
   const isStanding = (identity: Identity) => authenticator.isStanding(identity);
   return {
     localToken,
+    isLocalToken: (presented) => authenticator.authenticate(presented, "")?.token === local.shown,
     uses: store.uses,
     app: {
       authenticate: (presented, source) => authenticator.authenticate(presented, source),
-      admissions: new Admissions({ store, authenticator, backend, loginLifetime, log }),
+      admissions: new Admissions({
+        store,
+        authenticator,
+        backend: { check: (claim) => backend.check(claim) },
+        loginLifetime: () => config().auth.loginLifetime,
+        log,
+      }),
       issueTicket: (identity) => tickets.issue(identity),
       claimTicket(offered, source) {
         const identity = tickets.claim(offered);
         return identity && authenticator.move(identity, source);
       },
     },
+    parts: [
+      {
+        // Who has one that is another by now has to come again.
+        name: "roles",
+        async reload(config) {
+          if (Bun.deepEquals(config.roles, roles)) return undefined;
+          ({ roles } = config);
+          authenticator.refresh();
+          return `${[...roles.keys()].join(", ")}`;
+        },
+      },
+      {
+        name: "auth.module",
+        async reload({ auth }) {
+          const isNone = auth.module === undefined && backend === table;
+          backend = await openBackend(auth);
+          return isNone ? undefined : (auth.module ?? "none: users log in by farhandd user");
+        },
+      },
+    ],
     isStanding,
     watch(end) {
       const over = new AbortController();

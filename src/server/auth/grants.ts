@@ -15,6 +15,8 @@ export interface CheckedCommand {
 export interface LimitedLink {
   readonly link: string;
   readonly uses: number;
+  /** When it can be used no more, in milliseconds since 1970; undefined for never. */
+  readonly expires: number | undefined;
 }
 
 /** What looks after a job goes with `exec`, for whom narrowing left that: it reaches no jobs but those that he started with it. */
@@ -27,6 +29,13 @@ const COMPANIONS: readonly string[] = [
   "send-input",
   "job-show",
 ];
+
+/**
+ * Variables that a call with a narrowed token may set where that says which, and characters of a name: its bearer has written
+ * the globs too, and could have us compare for seconds.
+ */
+const MAX_NARROWED_VARIABLES = 128;
+const MAX_NARROWED_NAME = 128;
 
 /** Whether a command looks after jobs that were started already. */
 export function isCompanion(name: string): boolean {
@@ -70,8 +79,7 @@ export class Grants {
 
   /** When the first of his token's links ends, in milliseconds since 1970; undefined for never. */
   get expires(): number | undefined {
-    const moments = this.#restrictions.flatMap(({ expires }) => expires ?? []);
-    return moments.length === 0 ? undefined : Math.min(...moments) * 1_000;
+    return toEnd(this.#restrictions);
   }
 
   /** Whether this role lets him run whatever he likes. Whoever may not is kept from all that could get him there. */
@@ -129,7 +137,8 @@ export class Grants {
   limitedLinks(chain: readonly string[]): readonly LimitedLink[] {
     return this.#restrictions.flatMap(({ uses }, index) => {
       const link = chain[index];
-      return uses === undefined || link === undefined ? [] : [{ link, uses }];
+      if (uses === undefined || link === undefined) return [];
+      return [{ link, uses, expires: toEnd(this.#restrictions.slice(0, index + 1)) }];
     });
   }
 
@@ -143,7 +152,14 @@ export class Grants {
       });
     for (const restriction of this.#restrictions) {
       const allowed = toVariables(restriction);
-      const kept = allowed && names.find((name) => !matchesAny(allowed, name));
+      if (allowed !== undefined && names.length > MAX_NARROWED_VARIABLES)
+        throw refuse(
+          what,
+          `with a narrowed token at most ${MAX_NARROWED_VARIABLES} variables can be set`,
+          {},
+        );
+      const isSet = (name: string) => name.length <= MAX_NARROWED_NAME && matchesAny(allowed ?? [], name);
+      const kept = allowed && names.find((name) => !isSet(name));
       if (kept !== undefined)
         throw refuse(what, `your token was narrowed, and may not set "${kept.slice(0, 200)}"`, {
           variable: kept,
@@ -163,11 +179,19 @@ export class Grants {
         argv === undefined ||
         (program.file === undefined && argv.some((words) => matchesWords(words, program.argv)));
       if (!isMeant) throw refuse(what, "your token was narrowed to other programs or arguments", {});
+      // A pager or an editor there starts whatever it is told to.
+      if (argv !== undefined && program.terms.terminal !== undefined)
+        throw refuse(what, "your token was narrowed to programs, which get no terminal", {});
     }
     const isLimited = role.environment !== undefined || this.#restrictions.some(toVariables);
     if (isLimited) this.demandVariables(role, toDifference(program, inherited()), what);
     return { ...program, terms: limitTerms(program.terms, role, what) };
   }
+}
+
+function toEnd(restrictions: readonly Restriction[]): number | undefined {
+  const moments = restrictions.flatMap(({ expires }) => expires ?? []);
+  return moments.length === 0 ? undefined : Math.min(...moments) * 1_000;
 }
 
 /** Names that it lets be set: with a pattern for programs none, unless it says so, since `PATH` decides what a name means. */

@@ -87,7 +87,7 @@ function toRole(name: string, said: RoleTable, base: Role | undefined): Role {
     name,
     permissions: permissions === undefined ? known.permissions : new Set(permissions),
     commands: commands?.map((glob) => glob.replaceAll("_", "-")) ?? known.commands,
-    hosts: hosts ?? known.hosts,
+    hosts: hosts?.map((glob) => glob.toLowerCase()) ?? known.hosts,
     roots: roots?.map((root) => (isAbsolute(root) ? resolve(root) : root)) ?? known.roots,
     runAs: runAs ?? known.runAs,
     environment: environment ?? known.environment,

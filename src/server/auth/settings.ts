@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import * as v from "valibot";
 import { toQuantity } from "../quantity.ts";
 import { parseLifetime } from "./lifetime.ts";
@@ -11,6 +12,7 @@ const LOGIN_LIFETIME = 30 * 86_400_000;
 export const AuthTable = v.strictObject({
   token_expires: v.optional(v.pipe(v.string(), toQuantity(parseLifetime))),
   login_expires: v.optional(v.pipe(v.string(), toQuantity(parseLifetime))),
+  module: v.optional(v.pipe(v.string(), v.nonEmpty())),
 });
 
 /** How somebody is let in. */
@@ -19,12 +21,15 @@ export interface AuthSettings {
   readonly tokenLifetime: number;
   /** The same of one that a password was traded for. */
   readonly loginLifetime: number;
+  /** The absolute path of what decides who may log in, where that is not the users' table. */
+  readonly module: string | undefined;
 }
 
-/** What the file says, over the defaults. */
-export function toAuthSettings(table: v.InferOutput<typeof AuthTable> = {}): AuthSettings {
+/** What the file in a directory says, over the defaults. */
+export function toAuthSettings(directory: string, table: v.InferOutput<typeof AuthTable> = {}): AuthSettings {
   return {
     tokenLifetime: table.token_expires ?? TOKEN_LIFETIME,
     loginLifetime: table.login_expires ?? LOGIN_LIFETIME,
+    module: table.module === undefined ? undefined : resolve(directory, table.module),
   };
 }

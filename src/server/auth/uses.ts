@@ -1,8 +1,10 @@
 import type { Database } from "bun:sqlite";
 import * as v from "valibot";
 import { AppError } from "../../protocol/error.ts";
-import { REMOVED_JOB_MEMORY } from "../../protocol/limits.ts";
+import { MAX_COUNTED_LINKS, REMOVED_JOB_MEMORY } from "../../protocol/limits.ts";
 import type { LimitedLink } from "./grants.ts";
+import type { Identity } from "./identity.ts";
+import { LOCAL } from "./name.ts";
 
 const Count = v.object({ count: v.number() });
 
@@ -18,42 +20,74 @@ export class Uses {
   }
 
   /**
-   * Counts a call against each of these links, or against none. One that starts a job is counted once, however often it is
-   * sent: by its id, for as long as it may be sent again. Throws `forbidden` where a link is used up. `what`: what is refused.
+   * Counts a call against each link of somebody's token that may be used only so often, or against none. One that starts a
+   * job is counted once, however often it is sent: by its id, for as long as it may be sent again. Throws `forbidden` where a
+   * link is used up, `too_many`, and `unavailable` where it cannot be counted. `what`: what is refused.
    */
-  spend(links: readonly LimitedLink[], job: string | undefined, what: string): void {
+  spend({ token, chain, grants }: Identity, job: string | undefined, what: string): void {
+    const links = grants.limitedLinks(chain);
     if (links.length === 0) return;
-    const now = this.#now();
-    this.#database
-      .transaction(() => {
-        const due = job === undefined ? links : links.filter(({ link }) => !this.#wasSpent(link, job, now));
-        for (const { link, uses } of due) {
-          if (this.#count(link) >= uses)
-            throw new AppError(
-              "forbidden",
-              `Cannot ${what}: your token was narrowed to ${uses} uses, which are used up`,
-            );
-        }
-        for (const { link } of due) this.#add(link, now);
-      })
-      .immediate();
+    try {
+      this.#database
+        .transaction(() => {
+          const due = job === undefined ? links : links.filter(({ link }) => this.#claim(link, job));
+          for (const link of due) this.#add(link, token, what);
+        })
+        .immediate();
+    } catch (error) {
+      if (error instanceof AppError) throw error;
+      const why = "the uses of your token cannot be counted just now; try again";
+      throw new AppError("unavailable", `Cannot ${what}: ${why}`, { cause: error });
+    }
   }
 
-  #wasSpent(link: string, job: string, now: number): boolean {
+  /** To be called when a server starts: this machine's own token of an earlier start lets in nobody any more. */
+  begin(): void {
+    this.#database.run("DELETE FROM uses WHERE token = ?", [LOCAL]);
+    this.#forgetOver();
+  }
+
+  /** Whether a link was not used for a job before. */
+  #claim(link: string, job: string): boolean {
+    const now = this.#now();
     this.#database.run("DELETE FROM spent WHERE at < ?", [now - REMOVED_JOB_MEMORY]);
     const insert = "INSERT OR IGNORE INTO spent (link, job, at) VALUES (?, ?, ?)";
-    return this.#database.run(insert, [link, job, now]).changes === 0;
+    return this.#database.run(insert, [link, job, now]).changes > 0;
   }
 
-  #count(link: string): number {
+  #add({ link, uses, expires }: LimitedLink, token: string, what: string): void {
     const row = this.#database.query("SELECT count FROM uses WHERE link = ?").get(link);
-    return row === null ? 0 : v.parse(Count, row).count;
+    if (row === null) this.#makeRoom(token, what);
+    else if (v.parse(Count, row).count >= uses)
+      throw new AppError(
+        "forbidden",
+        `Cannot ${what}: your token was narrowed to ${uses} uses, which are used up`,
+      );
+    this.#database.run(
+      `INSERT INTO uses (link, token, count, expires) VALUES (?, ?, 1, ?)
+       ON CONFLICT (link) DO UPDATE SET count = count + 1`,
+      [link, token, expires ?? null],
+    );
   }
 
-  #add(link: string, now: number): void {
+  /** A count is kept for as long as its link could be used: anybody can make more of those than anybody could keep. */
+  #makeRoom(token: string, what: string): void {
+    if (this.#countLinks(token) < MAX_COUNTED_LINKS) return;
+    this.#forgetOver();
+    if (this.#countLinks(token) < MAX_COUNTED_LINKS) return;
+    const why = `${MAX_COUNTED_LINKS} tokens with counted uses were made from one; let them expire`;
+    throw new AppError("too_many", `Cannot ${what}: ${why}, or have that one rotated`);
+  }
+
+  #countLinks(token: string): number {
+    const row = this.#database.query("SELECT count(*) AS count FROM uses WHERE token = ?").get(token);
+    return v.parse(Count, row).count;
+  }
+
+  #forgetOver(): void {
     this.#database.run(
-      "INSERT INTO uses (link, count, last) VALUES (?1, 1, ?2) ON CONFLICT (link) DO UPDATE SET count = count + 1, last = ?2",
-      [link, now],
+      "DELETE FROM uses WHERE expires <= ? OR (token <> ? AND token NOT IN (SELECT id FROM tokens))",
+      [this.#now(), LOCAL],
     );
   }
 }

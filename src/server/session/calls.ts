@@ -185,8 +185,7 @@ export class Calls implements CallStreams {
   /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */
   #spend(name: string, job: JobId | undefined): void {
     const { identity, uses } = this.#options;
-    const links = identity.grants.limitedLinks(identity.chain);
-    if (links.length > 0 && !isCompanion(name)) uses.spend(links, job, `call "${name}"`);
+    if (!isCompanion(name)) uses.spend(identity, job, `call "${name}"`);
   }
 
   /** Bytes that each call may have said and its caller not consumed. */

@@ -129,6 +129,11 @@ export class Shelf implements WorkspacesAccess {
     this.#removeQuietly(name).catch(() => {}); // it logs what fails
   }
 
+  /** Removes all of them, by itself. */
+  abandon(): void {
+    for (const name of this.#entries.keys()) this.#removeQuietly(name).catch(() => {}); // it logs what fails
+  }
+
   /** Notes on the disk which were used, and removes private ones that were not for too long. */
   async sweep(): Promise<void> {
     const now = this.#options.now();

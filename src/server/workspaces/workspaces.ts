@@ -11,6 +11,9 @@ import { WorkspaceStore } from "./store.ts";
 /** Milliseconds between two sweeps. */
 const SWEEP_INTERVAL = 3_600_000;
 
+/** Tokens, made from one of a user's by narrowing it, that have workspaces at once. */
+export const MAX_NARROWED_SHELVES = 64;
+
 export interface WorkspacesOptions {
   /** Where they are kept. */
   readonly directory: string;
@@ -66,11 +69,23 @@ export class Workspaces {
   }
 
   #shelf(owner: string): Shelf {
-    const known = this.#shelves.get(owner);
-    if (known !== undefined) return known;
-    const shelf = new Shelf(owner, this.#options);
+    const shelf = this.#shelves.get(owner) ?? new Shelf(owner, this.#options);
+    const isNew = !this.#shelves.has(owner);
+    const [, maker] = /^(.+?\/.+?\/)/.exec(owner) ?? [];
+    if (!isNew && maker === undefined) return shelf;
+    // The one that was used last comes last.
+    this.#shelves.delete(owner);
     this.#shelves.set(owner, shelf);
+    if (isNew && maker !== undefined) this.#bound(maker);
     return shelf;
+  }
+
+  /** Anybody can make any number of tokens from his: of the shelves of those, the one that was of no use for longest goes. */
+  #bound(maker: string): void {
+    const [oldest, ...others] = [...this.#shelves.keys()].filter((owner) => owner.startsWith(maker));
+    if (oldest === undefined || others.length < MAX_NARROWED_SHELVES) return;
+    this.#shelves.get(oldest)?.abandon();
+    this.#shelves.delete(oldest);
   }
 }
 

@@ -9,7 +9,7 @@ test("openAuthDatabase() makes it once, and finds again what is in it", () => {
   const path = join(directory.path, "auth.db");
   for (const count of [1, 2]) {
     using database = openAuthDatabase(path);
-    database.run("INSERT INTO uses (link, count, last) VALUES (?, 1, 0)", [String(count)]);
+    database.run("INSERT INTO uses (link, token, count) VALUES (?, 'local', 1)", [String(count)]);
     expect(database.query("SELECT count(*) AS n FROM uses").get()).toEqual({ n: count });
   }
 });
@@ -48,7 +48,7 @@ test("openAuthDatabase() makes it for its user alone, whatever the umask, and us
   const umask = process.umask(0);
   try {
     using database = openAuthDatabase(path);
-    database.run("INSERT INTO uses (link, count, last) VALUES ('a', 1, 0)");
+    database.run("INSERT INTO uses (link, token, count) VALUES ('a', 'local', 1)");
     const modes = readdirSync(directory.path).map(
       (name) => statSync(join(directory.path, name)).mode & 0o777,
     );
@@ -64,7 +64,7 @@ test("openAuthDatabase() makes one where several begin at once", async () => {
   using directory = openDirectory();
   const path = join(directory.path, "auth.db");
   const script = `const { openAuthDatabase } = await import("${join(import.meta.dir, "../../../src/server/auth/database.ts")}");
-    const database = openAuthDatabase("${path}"); database.run("INSERT INTO uses VALUES ('" + process.pid + "', 1, 0)")`;
+    const database = openAuthDatabase("${path}"); database.run("INSERT INTO uses VALUES ('" + process.pid + "', 'local', 1, 0)")`;
   const all = Array.from({ length: 4 }, () =>
     Bun.spawn([process.execPath, "-e", script], { stderr: "pipe" }),
   );

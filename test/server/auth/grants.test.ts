@@ -112,7 +112,8 @@ describe("A program", () => {
     expect(() => admit({ env }, ADMIN, { argv: git }, { environment: ["*"] })).toThrow('may not set "LANG"');
     const terminal = { columns: 80, rows: 24, term: "xterm" };
     const typed = { env: { ...INHERITED, TERM: "xterm" }, terms: { terminal } };
-    expect(admit(typed, ADMIN, { argv: git }).env).toEqual(typed.env);
+    expect(admit(typed, ADMIN, { environment: ["LANG"] }).env).toEqual(typed.env);
+    expect(() => admit(typed, ADMIN, { argv: git })).toThrow("which get no terminal");
   });
 
   test("has no variables but its workspace's and those that the role names", () => {
@@ -123,6 +124,23 @@ describe("A program", () => {
       const env = Object.fromEntries([...Object.entries(INHERITED), [name, "x"]]);
       expect(() => admit({ env }, role)).toThrow(`role "tested" does not let you set "${name}"`);
     }
+  });
+
+  test("may set so many variables with a narrowed token that to compare them takes a moment", () => {
+    const limited = { environment: [`*${"a".repeat(4_000)}b`, "L*"] };
+    const set = (names: readonly string[]) =>
+      admit(
+        { env: { ...INHERITED, ...Object.fromEntries(names.map((name) => [name, "x"])) } },
+        ADMIN,
+        limited,
+      );
+    const began = performance.now();
+    expect(() => set(Array.from({ length: 4_000 }, (_, n) => `${"a".repeat(200)}${n}`))).toThrow(
+      "at most 128",
+    );
+    expect(() => set([`L${"a".repeat(200_000)}`])).toThrow("may not set");
+    expect(Object.keys(set(["LANG"]).env)).toHaveLength(3);
+    expect(performance.now() - began).toBeLessThan(2_000);
   });
 
   test("has the limits of its role unless it asks for less; it may not ask for more", () => {
@@ -178,8 +196,8 @@ test("Roots and uses are those of all links, and the earliest end counts", () =>
   expect(grants.rootsOf(ADMIN)).toEqual([["/srv/a", "/srv/b"]]);
   expect(grants.expires).toBe(10_000);
   expect(grants.limitedLinks(["x", "y", "z"])).toEqual([
-    { link: "x", uses: 3 },
-    { link: "z", uses: 1 },
+    { link: "x", uses: 3, expires: 20_000 },
+    { link: "z", uses: 1, expires: 10_000 },
   ]);
   expect(new Grants([createRole({ seesAllJobs: true })], [{}]).seesAllJobs).toBe(false);
 });

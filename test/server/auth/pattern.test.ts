@@ -32,6 +32,14 @@ describe("matchesWords()", () => {
     expect(matchesWords(pattern.split(" "), words.split(" "))).toBe(expected);
   });
 
+  test("takes no longer than a moment, whatever is compared", () => {
+    const began = performance.now();
+    expect(matchesWords([`*${"a".repeat(4_000)}b`], ["a".repeat(100_000)])).toBe(false);
+    expect(matchesWords(["*a".repeat(2_000)], [`${"a".repeat(4_000)}b`])).toBe(false);
+    expect(matchesWords(["*"], ["a".repeat(100_000)])).toBe(true);
+    expect(performance.now() - began).toBeLessThan(2_000);
+  });
+
   test("never takes an option that the pattern does not begin with a dash itself", () => {
     const pattern = fc.array(fc.stringMatching(/^[a*?[\]!^\\-]{1,4}$/), { minLength: 1, maxLength: 4 });
     const words = fc.array(fc.stringMatching(/^-[a*?-]{0,3}$|^[a-]{0,3}$/), { minLength: 1, maxLength: 5 });

@@ -13,7 +13,7 @@ test("enter() lets so many in at once, and the next in order as one leaves", asy
   const [third, fourth] = [enter(3), enter(4)];
   await Bun.sleep(0);
   expect(entered).toEqual([1, 2]);
-  expect(turnstile.enter()).rejects.toThrow("too many others");
+  await expect(turnstile.enter()).rejects.toThrow("too many others");
   second[Symbol.dispose]();
   second[Symbol.dispose](); // gives back one place, however often
   await third;

@@ -11,7 +11,7 @@ import {
   PRIVATE_WORKSPACE_LIFE,
 } from "../../../src/protocol/limits.ts";
 import { toFile, WorkspaceStore } from "../../../src/server/workspaces/store.ts";
-import { Workspaces } from "../../../src/server/workspaces/workspaces.ts";
+import { MAX_NARROWED_SHELVES, Workspaces } from "../../../src/server/workspaces/workspaces.ts";
 import { openDirectory } from "../../support/directory.ts";
 import { eventually } from "../../support/eventually.ts";
 
@@ -43,6 +43,22 @@ function setup() {
 
 const names = async (workspaces: Workspaces, owner = "me") =>
   (await workspaces.accessAll(owner).list(never)).map(({ name }) => name);
+
+test("Tokens that were narrowed from one have so many workspaces together, and cost others none of theirs", async () => {
+  using world = setup();
+  const { workspaces } = world;
+  const owners = ["me", "me/0123456789abcdef", "you/0123456789abcdef/link0"];
+  const narrowed = Array.from({ length: MAX_NARROWED_SHELVES + 9 }, (_, n) => `me/0123456789abcdef/link${n}`);
+  for (const owner of [...owners, ...narrowed]) {
+    await workspaces.access(owner, "default").change({ ...nothing, set: { OWNER: owner } });
+    workspaces.access(narrowed[0] ?? "", "default"); // it is used all the time
+  }
+  const kept = [...owners, narrowed[0] ?? "", ...narrowed.slice(10)];
+  await eventually(() => world.files().length === kept.length);
+  for (const now of [workspaces, world.open()])
+    for (const owner of kept) expect(now.access(owner, "default").environment["OWNER"]).toBe(owner);
+  expect(workspaces.access(narrowed[1] ?? "", "default").environment["OWNER"]).toBeUndefined();
+});
 
 describe("A workspace", () => {
   test("is made on its first use, at home and with the server's environment, and is there from then on", async () => {

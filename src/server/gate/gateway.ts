@@ -1,0 +1,29 @@
+import { createMiddleware } from "hono/factory";
+import type { Visit } from "./gate.ts";
+
+type Variables = { visit: Visit };
+
+/** Comes before everything else: a connection on which nobody was let in ends with its answer, and a wrong try is counted. */
+export function greet(knock: (request: Request) => Visit) {
+  return createMiddleware<{ Variables: Variables }>(async (context, next) => {
+    const visit = knock(context.req.raw);
+    context.set("visit", visit);
+    await next();
+    if (visit.isAdmitted) return;
+    if (context.res.status === 401) visit.fail();
+    context.header("Connection", "close");
+  });
+}
+
+/** Comes before everything that looks at what a request presents: not at that of a source which tries too much. */
+export const refusePenalized = createMiddleware<{ Variables: Variables }>(async (context, next) => {
+  const { wait } = context.get("visit");
+  if (wait === 0) return next();
+  const seconds = Math.ceil(wait / 1_000);
+  const why = "too much that was wrong came from your address";
+  context.header("Retry-After", String(seconds));
+  return context.json(
+    { code: "unavailable", message: `Cannot let you in: ${why}; try again in ${seconds} s` },
+    429,
+  );
+});

@@ -1,0 +1,51 @@
+import { connect } from "node:net";
+
+export interface KnockOptions {
+  readonly url: string;
+  readonly path?: string;
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** The address to come from. */
+  readonly from?: string;
+}
+
+/** What a server said, and whether it then closed the connection by itself. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+/** One HTTP request over a connection of its own, from whichever address, read until the server closes it. */
+export function knock({
+  url,
+  path = "/v1/status",
+  method = "GET",
+  headers = {},
+  body = "",
+  from = "127.0.0.1",
+}: KnockOptions): Promise<Answer> {
+  const { hostname, port, host } = new URL(url);
+  const lines = [
+    `${method} ${path} HTTP/1.1`,
+    `Host: ${host}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    ...(body === "" ? [] : [`Content-Length: ${Buffer.byteLength(body)}`]),
+  ];
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: hostname, port: Number(port), localAddress: from });
+    const chunks: Buffer[] = [];
+    socket.on("connect", () => socket.write(`${lines.join("\r\n")}\r\n\r\n${body}`));
+    socket.on("data", (chunk) => chunks.push(Buffer.from(chunk)));
+    socket.on("error", reject);
+    socket.on("close", () => resolve(parseAnswer(Buffer.concat(chunks).toString())));
+  });
+}
+
+function parseAnswer(text: string): Answer {
+  const [head = "", body = ""] = text.split("\r\n\r\n");
+  const [first = "", ...fields] = head.split("\r\n");
+  const headers = fields.map((field) => field.split(/:\s*(.*)/).slice(0, 2) as [string, string]);
+  return { status: Number(first.split(" ")[1]), headers: new Headers(headers), body };
+}
