@@ -21,6 +21,8 @@ export interface Program {
   readonly file?: string;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Values in it that no record shows, wherever they stand in the argv. */
+  readonly secrets?: readonly string[];
   readonly stdin: boolean;
   readonly merge: boolean;
   /** Bytes of output to keep; undefined for all. */

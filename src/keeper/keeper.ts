@@ -255,7 +255,7 @@ class Keeper {
     });
   }
 
-  #spawn({ request, start, env, umask, stdin, holder, file }: FrontMessage & { type: "spawn" }): void {
+  #spawn({ request, start, env, umask, stdin, holder, file, argv }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
     if (libc?.hasRoom(this.#jobs.size) === false)
@@ -275,6 +275,7 @@ class Keeper {
       umask,
       stdin,
       file,
+      argv: argv ?? start.argv,
       holder,
       grace: () => this.#grace,
       libc,

@@ -8,7 +8,7 @@ import { Exit } from "../protocol/packet.ts";
 import { TerminalSize } from "../protocol/terminal.ts";
 
 /** The link's version. Within a major version it only grows: unknown verbs are answered, unknown fields ignored. */
-export const LINK_VERSION = { major: 1, minor: 3 } as const;
+export const LINK_VERSION = { major: 1, minor: 4 } as const;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });
@@ -37,6 +37,8 @@ export const FrontMessage = v.variant("type", [
     holder: v.optional(HolderId),
     /** What is run, where its argv[0] does not name it (since 1.3). */
     file: v.optional(v.string()),
+    /** What is really run, where the start record does not show all of it (since 1.4). */
+    argv: v.optional(v.array(v.string())),
   }),
   /** Holds the job at `position` of its ledger; a hold of the same id is replaced. */
   v.object({ type: v.literal("attach"), ...held, position: count }),

@@ -22,6 +22,8 @@ export interface Ending {
 
 export interface ProcessOptions {
   readonly start: StartRecord;
+  /** What is run; the start record may not show all of it. */
+  readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
   readonly stdin: boolean;
@@ -38,8 +40,8 @@ export interface ProcessOptions {
 
 /** Starts a job's program, under its limits and with its id in the environment. Throws a `StartError`. */
 export function startProcess(options: ProcessOptions): JobProcess {
-  const { start, reaper, table } = options;
-  const { argv, cwd, job, merge, limits = {}, terminal } = start;
+  const { start, argv, reaper, table } = options;
+  const { cwd, job, merge, limits = {}, terminal } = start;
   const confinement = confine(limits, job);
   try {
     const env = { ...options.env, [MARK]: job };

@@ -1,5 +1,6 @@
 import type { Program } from "../../commands/define.ts";
 import type { StartRecord } from "../../ledger/start.ts";
+import { toRecorded } from "../jobs/mask.ts";
 import type { ServerMessage } from "../../protocol/control.ts";
 import type { Outcome } from "../../protocol/outcome.ts";
 import type { Exit } from "../../protocol/packet.ts";
@@ -20,9 +21,9 @@ export function describeInput(
 }
 
 /** The same of a call that becomes a job: what it runs stands apart. */
-export function describeProgram(input: Fields, { argv, cwd }: Program): Fields {
+export function describeProgram(input: Fields, program: Program): Fields {
   const { argv: _words, shell: _line, cwd: _directory, ...rest } = input;
-  return { argv, cwd, ...(!isEmpty(rest) && { input: rest }) };
+  return { argv: toRecorded(program), cwd: program.cwd, ...(!isEmpty(rest) && { input: rest }) };
 }
 
 /** What it says of an answer. */

@@ -25,6 +25,7 @@ import type { Uses } from "../auth/uses.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import { toRecorded } from "../jobs/mask.ts";
 import { CallInput } from "./call-input.ts";
 import { CallOutput } from "./call-output.ts";
 import type { CallStreams } from "./channels.ts";
@@ -178,7 +179,7 @@ export class Calls implements CallStreams {
       ? admitted
       : {
           ...admitted,
-          cwd: confineDirectory(admitted.cwd, roots, `run "${program.argv[0]?.slice(0, 200)}"`),
+          cwd: confineDirectory(admitted.cwd, roots, `run "${toRecorded(program)[0]?.slice(0, 200)}"`),
         };
   }
 
