@@ -1,19 +1,25 @@
-import { existsSync } from "node:fs";
+import { existsSync, writeSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
 import { isatty } from "node:tty";
 import { parseArgs } from "node:util";
 import * as v from "valibot";
+import { findCommand } from "./commands/index.ts";
 import { keep } from "./keeper/keeper.ts";
 import { openPlace } from "./keeper/place.ts";
 import { createLog, describeError, type Log } from "./lib/log.ts";
 import { BUILD, COMMIT, VERSION } from "./lib/version.ts";
+import { assume, AssumeError } from "./process/assume.ts";
+import { Credentials } from "./process/credentials.ts";
 import { launch } from "./process/launch.ts";
 import { openLibc } from "./process/libc.ts";
 import { nameProcess } from "./process/name.ts";
+import { openInput, openOutput } from "./process/pipe.ts";
 import { readPassword } from "./process/prompt.ts";
 import { AppError } from "./protocol/error.ts";
 import { KeeperId } from "./protocol/id.ts";
+import { encodeJson } from "./runner/record.ts";
+import { work } from "./runner/work.ts";
 import type { Console } from "./server/auth/verbs/action.ts";
 import { invite } from "./server/auth/verbs/invite.ts";
 import { administer } from "./server/audit/administration.ts";
@@ -22,6 +28,7 @@ import { findServer, reload, start, stop, waitForServer } from "./server/control
 import { describeRepair, repair } from "./server/jobs/repair.ts";
 import { openLogFile } from "./server/log-file.ts";
 import { describeReloaded, describeStarted, describeStatus, describeStopped } from "./server/report.ts";
+import { createRunnerContexts } from "./server/runners/context.ts";
 import { serve } from "./server/serve.ts";
 import { findPin } from "./server/tls/fingerprint.ts";
 import { changeService } from "./server/service/change.ts";
@@ -157,6 +164,7 @@ async function runServer(flags: Flags, config: ServerConfig): Promise<void> {
           "--log-format",
           config.logFormat,
         ),
+      toRunnerCommand: ({ credentials }) => toSelf("runner", JSON.stringify(credentials)),
       openLog: (state) => {
         const log = openLog(join(state, "logs", "server.log"), config, () => isEchoing);
         surviveErrors(log);
@@ -204,6 +212,26 @@ async function runKeeper(args: readonly string[]): Promise<void> {
   const launcher = process.platform === "linux" ? toSelf("launch") : undefined;
   await keep({ state, place, build: BUILD, libc, launcher, log }, new AbortController().signal);
   log.info("ended", { keeper: place.id });
+}
+
+/** Becomes somebody else before anything, and does calls for the front that started it. */
+async function runRunner([text = ""]: readonly string[]): Promise<void> {
+  try {
+    assume(v.parse(Credentials, JSON.parse(text)));
+  } catch (error) {
+    const why = error instanceof AssumeError ? error.message : "Cannot become another";
+    writeSync(1, encodeJson("failure", { code: "forbidden", message: `${why}: run the server as root` }));
+    return;
+  }
+  process.umask(0o077);
+  nameProcess("farhandd");
+  const stopped = new AbortController();
+  for (const name of ["SIGINT", "SIGHUP"] as const) process.on(name, () => {});
+  process.on("SIGTERM", () => stopped.abort(new AppError("cancelled", "The caller cancelled")));
+  openLibc().prepareReading(0);
+  const [orders, answers] = [openOutput(Bun.file(0).stream()), openInput(1)];
+  const peer = { read: () => orders.read(), write: (bytes: Uint8Array) => answers.write(bytes) };
+  await work({ peer, findCommand, toContext: createRunnerContexts() }, stopped.signal);
 }
 
 async function runStatus(state: string, asJson: boolean, signal: AbortSignal): Promise<void> {
@@ -298,6 +326,10 @@ function printSlowly(text: string): Promise<void> {
 if (process.argv[2] === "launch") {
   launch(); // our stdin, stdout and stderr are the program's already: nothing here may touch them
   process.exit(1);
+}
+if (process.argv[2] === "runner") {
+  await runRunner(process.argv.slice(3)).catch(() => {}); // whoever we did it for has gone
+  process.exit(0);
 }
 /** Aborted when whoever read us has gone. */
 const reader = new AbortController();

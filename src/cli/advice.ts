@@ -31,10 +31,11 @@ export function adviseLookingUp(error: unknown, job: JobId, globals: Globals): u
 }
 
 /** How the same server is reached again. */
-export function toFarhand({ host, state }: Globals): string {
-  const options = { "-H": host, "--state": state };
+export function toFarhand({ host, state, ca, clientCert, clientKey, insecure }: Globals): string {
+  const files = { "--ca": ca, "--client-cert": clientCert, "--client-key": clientKey };
+  const options = { "-H": host, "--state": state, ...files };
   const given = Object.entries(options).flatMap(([name, value]) =>
     value === undefined ? [] : [name, quote(value)],
   );
-  return ["farhand", ...given].join(" ");
+  return ["farhand", ...given, ...(insecure === true ? ["--insecure"] : [])].join(" ");
 }

@@ -1,5 +1,6 @@
-import { findTarget, type Environment } from "../client/config.ts";
+import { findTarget, type Environment, type Place } from "../client/config.ts";
 import { dial } from "../client/dial.ts";
+import { readOwn } from "../client/own-file.ts";
 import { findWorkspace } from "../client/workspace.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Arguments } from "./arguments.ts";
@@ -58,18 +59,23 @@ function find(words: readonly string[], text: string, { env, globals }: Context)
   );
 }
 
-type Place = Pick<Globals, "host" | "state" | "workspace">;
+type Wanted = Place & Pick<Globals, "workspace">;
 
 /** Options on the line that is completed come before those that the script was given. */
-function toPlace(given: Position["given"], globals: Globals): Place {
+function toPlace(given: Position["given"], globals: Globals): Wanted {
+  const tokenFile = given.get("token-file");
   return {
     host: given.get("host") ?? globals.host,
     state: given.get("state") ?? globals.state,
     workspace: given.get("workspace") ?? globals.workspace,
+    ca: given.get("ca") ?? globals.ca,
+    clientCert: given.get("client-cert") ?? globals.clientCert,
+    clientKey: given.get("client-key") ?? globals.clientKey,
+    ...(tokenFile !== undefined && { token: readOwn(tokenFile).trim() }),
   };
 }
 
-async function connect(place: Place, env: Environment, signal: AbortSignal) {
+async function connect(place: Wanted, env: Environment, signal: AbortSignal) {
   return await dial(() => findTarget(place, env), {
     workspace: findWorkspace(place.workspace, env),
     patience: PATIENCE,

@@ -1,5 +1,6 @@
-import { findTarget, type Environment } from "../client/config.ts";
+import { findTarget, type Environment, type Place } from "../client/config.ts";
 import { dial } from "../client/dial.ts";
+import { type Host, isExposed } from "../client/host.ts";
 import type { Session } from "../client/session.ts";
 import { findWorkspace, type Workspace } from "../client/workspace.ts";
 import { escapeControls, escapeLines, toJsonLine } from "../lib/escape.ts";
@@ -30,6 +31,8 @@ export interface Surroundings {
   readonly localTerminal: () => Promise<LocalTerminal | undefined>;
   /** In a console: what runs there gets our stdin only where that is asked for. */
   readonly isConsole?: boolean;
+  /** The token that an option has named the source of. */
+  readonly token?: string | undefined;
 }
 
 /** A terminal on which lines are written. */
@@ -62,7 +65,13 @@ export async function openSession(
   const { globals, env, log, signal, sinks, isStderrTerminal, standing } = context;
   if (standing !== undefined) return await standing.lend(signal);
   const { connectTimeout: timeout, reconnectTimeout: reconnect, heartbeat } = globals;
-  const session = await dial(() => findTarget(globals, env), {
+  const warn = createWarning(context);
+  const find = () => {
+    const target = findTarget(toPlace(context), env);
+    warn(target.host);
+    return target;
+  };
+  const session = await dial(find, {
     timeout,
     reconnect,
     heartbeat,
@@ -73,6 +82,26 @@ export async function openSession(
   const host = globals.host ?? (env["FARHAND_HOST"] || "this machine's server");
   announceReconnecting(session, { host, stderr: sinks.stderr, isTerminal: isStderrTerminal });
   return session;
+}
+
+/** Where the options say to connect. */
+export function toPlace({ globals, token }: Pick<Context, "globals" | "token">): Place {
+  return { ...globals, token };
+}
+
+/** Says once that an address is one on the way to which everybody can read. */
+function createWarning(surroundings: Surroundings): (host: Host) => void {
+  let isTold = false;
+  return (host) => {
+    if (isTold || !isExposed(host)) return;
+    isTold = true;
+    complain(surroundings, toExposure(host));
+  };
+}
+
+/** What it means that an address has no TLS. */
+export function toExposure({ url }: Host): string {
+  return `warning: ${url} has no TLS: everybody on the way reads the token and everything else`;
 }
 
 /** Writes a result: as JSON, or as the text that people read. Neither can command a terminal. */

@@ -11,7 +11,8 @@ export const globalArgs = {
     type: "string",
     alias: "H",
     valueHint: "host",
-    description: "Server: host, host:port or URL (default: FARHAND_HOST, else this machine's own)",
+    description:
+      "Server: a host that is kept, host:port, URL or unix:/path (default: FARHAND_HOST, else this machine's own)",
   },
   workspace: {
     type: "string",
@@ -20,6 +21,37 @@ export const globalArgs = {
     description: "Working directory and environment of this name (default: FARHAND_WORKSPACE, else default)",
   },
   state: { type: "string", valueHint: "dir", description: "Where this machine's server leaves its address" },
+  "token-file": {
+    type: "string",
+    valueHint: "path",
+    description:
+      "Read the token from this file of mode 600 (default: FARHAND_TOKEN, else what is kept with the host)",
+  },
+  "token-fd": {
+    type: "string",
+    valueHint: "number",
+    description: "Read the token from this open descriptor",
+  },
+  "token-stdin": {
+    type: "boolean",
+    description: "Read the token from stdin, which a job gets nothing of then",
+  },
+  ca: {
+    type: "string",
+    valueHint: "path",
+    description:
+      "Trust a server that an authority of this file vouches for (default: FARHAND_CA, else the system's)",
+  },
+  "client-cert": {
+    type: "string",
+    valueHint: "path",
+    description: "Our own certificate, for servers that want one",
+  },
+  "client-key": { type: "string", valueHint: "path", description: "Its key, in a file of mode 600" },
+  insecure: {
+    type: "boolean",
+    description: "Go without TLS to an http:// address: everybody on the way reads the token and all else",
+  },
   "connect-timeout": {
     type: "string",
     valueHint: "duration",
@@ -49,6 +81,10 @@ export interface Globals {
   readonly host: string | undefined;
   readonly workspace: string | undefined;
   readonly state: string | undefined;
+  readonly ca: string | undefined;
+  readonly clientCert: string | undefined;
+  readonly clientKey: string | undefined;
+  readonly insecure: boolean | undefined;
   /** Milliseconds. */
   readonly connectTimeout: number | undefined;
   /** Milliseconds. */
@@ -75,6 +111,10 @@ export function toGlobals(values: Arguments): Globals {
     host: values.text("host"),
     workspace: values.text("workspace"),
     state: values.text("state"),
+    ca: values.text("ca"),
+    clientCert: values.text("client-cert"),
+    clientKey: values.text("client-key"),
+    insecure: values.choice("insecure"),
     connectTimeout: toDuration(values.text("connect-timeout")),
     reconnectTimeout: toDuration(values.text("reconnect-timeout")),
     heartbeat: toHeartbeat(values.text("heartbeat")),

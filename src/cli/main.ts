@@ -40,7 +40,14 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
 export async function act(asked: Asked, context: Context): Promise<number> {
   if (asked.values.flag("help")) return await showHelp(asked, context);
   if (asked.values.flag("version")) return await (await import("./version.ts")).runVersion(context);
-  return await expectVerb(asked).run(asked.values, context);
+  return await expectVerb(asked).run(asked.values, await withToken(asked, context));
+}
+
+/** Loaded where a token is named, which a cold start need not pay for. */
+async function withToken({ globals }: Asked, context: Context): Promise<Context> {
+  const names = ["token-file", "token-fd", "token-stdin"];
+  if (!names.some((name) => globals.flag(name) || globals.text(name) !== undefined)) return context;
+  return await (await import("./token-source.ts")).withToken(globals, context);
 }
 
 /** What was asked for: a topic, or undefined where help or the version is asked for of all. */
@@ -146,6 +153,9 @@ export function fail(error: unknown, isJson: boolean, surroundings: Surroundings
   const { code, message, details } = toReport(error);
   if (isJson) {
     surroundings.sinks.stdout.writeLine(toJsonLine({ type: "error", code, message, details }));
+  } else if (code === "untrusted") {
+    // Of a key that has changed there is more to say than a line.
+    for (const line of message.split("\n")) complain(surroundings, line);
   } else complain(surroundings, message);
   return FAILURE;
 }

@@ -1,13 +1,14 @@
 import { findTarget } from "../client/config.ts";
 import { dial } from "../client/dial.ts";
 import { COMMIT, VERSION } from "../lib/version.ts";
-import type { Context } from "./context.ts";
+import { type Context, toPlace } from "./context.ts";
 
 /** Milliseconds that a server has to tell its version. */
 const PATIENCE = 500;
 
 /** This client's version, and the server's if it answers quickly. Never fails. */
-export async function runVersion({ globals, env, sinks, signal }: Context): Promise<number> {
+export async function runVersion(context: Context): Promise<number> {
+  const { globals, env, sinks, signal } = context;
   const own = { name: "farhand", version: VERSION, commit: COMMIT };
   const server = await findServerVersion();
   const text = [`farhand ${VERSION} (${COMMIT})`, ...(server === undefined ? [] : [`server ${server}`])];
@@ -17,7 +18,10 @@ export async function runVersion({ globals, env, sinks, signal }: Context): Prom
   async function findServerVersion(): Promise<string | undefined> {
     const stop = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
     try {
-      await using session = await dial(() => findTarget(globals, env), { signal: stop, patience: PATIENCE });
+      await using session = await dial(() => findTarget(toPlace(context), env), {
+        signal: stop,
+        patience: PATIENCE,
+      });
       return (await session.welcome).agent.version;
     } catch {
       return undefined; // there is none, or none that answers us

@@ -1,43 +1,107 @@
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
+import { defaultConfigHome } from "../lib/config-home.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { LocalServer } from "../protocol/local.ts";
-import { type Host, isSameLocal, parseHost } from "./host.ts";
+import type { Pin } from "../protocol/pin.ts";
+import { type Host, isSameLocal, isThisMachine, parseHost } from "./host.ts";
+import { findHost, findHostToken, type NamedHost, readHosts } from "./hosts.ts";
+import { readOwn } from "./own-file.ts";
+import type { ClientCertificate, Trust } from "./trust.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What the command line or a program says of where to connect; it comes before the environment. */
+/** What the command line or a program says of where to connect; it comes before the environment, and that before what is kept. */
 export interface Place {
+  /** The name of a host that is kept, or an address. */
   readonly host?: string | undefined;
   readonly token?: string | undefined;
   readonly state?: string | undefined;
+  /** A file of the authorities that may vouch for the server. */
+  readonly ca?: string | undefined;
+  /** The only key that the server may have. */
+  readonly pin?: Pin | undefined;
+  /** Go without TLS where the address says so. */
+  readonly insecure?: boolean | undefined;
+  /** Files by which we prove who we are. */
+  readonly clientCert?: string | undefined;
+  readonly clientKey?: string | undefined;
 }
 
-/** Where to connect now, and with which token. */
+/** Where to connect now, with which token, and by what the server is known. */
 export interface Target {
   readonly host: Host;
   readonly token: string | undefined;
   /** The token, or that there is none, is this start's of a server on this machine: the next attempt may find another. */
   readonly isLocal: boolean;
+  /** The name under which the host is kept. */
+  readonly name?: string | undefined;
+  /** By what the server is known where it has TLS (default: what this machine's authorities vouch for). */
+  readonly trust?: Trust | undefined;
+  readonly client?: ClientCertificate | undefined;
+  /** Keeps the certificate that the owner of the pinned key shows now. */
+  readonly keep?: ((certificate: string) => void) | undefined;
 }
 
 /**
  * Finds the server: the one that is named, else this user's own on this machine. To be asked before every attempt, since
  * a server that starts leaves a new token. Throws `unavailable` when there is no server, `state_unusable` when others may
- * have written what it left, `invalid_input`.
+ * have written what it left, or the hosts that are kept, `invalid_input`.
  */
 export function findTarget(place: Place, env: Environment): Target {
   const name = place.host ?? (env["FARHAND_HOST"] || undefined);
   const token = checkToken(place.token ?? (env["FARHAND_TOKEN"] || undefined));
   const state = place.state ?? defaultState(env);
-  if (name === undefined) return findLocal(state, token);
-  const host = parseHost(name);
-  if (token !== undefined) return { host, token, isLocal: false };
+  const client = toClient(place);
+  if (name === undefined) return { ...findLocal(state, token), client };
+  const home = defaultConfigHome(env);
+  const kept = findHost(readHosts(home), name);
+  const insecure = place.insecure ?? kept?.insecure;
+  const trust = toTrust(place, env);
+  const target = {
+    host: parseHost(kept?.url ?? name, undefined, { insecure }),
+    name: kept?.name,
+    trust: trust ?? kept?.trust,
+    client: client ?? kept?.client,
+    ...(kept && !trust && { keep: (certificate: string) => startKeeping(home, kept, certificate) }),
+  };
+  const own = token ?? (kept && checkToken(findHostToken(home, kept.name)));
+  if (own !== undefined) return { ...target, token: own, isLocal: false };
   const local = readLocal(state);
-  if (local === undefined || !isSameLocal(host, local.host)) return { host, token, isLocal: true };
-  return { ...local, isLocal: true };
+  if (local === undefined || !isSameLocal(target.host, local.host))
+    return { ...target, token: undefined, isLocal: isThisMachine(target.host) };
+  return { ...target, ...local, isLocal: true };
+}
+
+/** What options or the environment say of whom to trust; undefined if they say nothing. */
+function toTrust({ pin, ca }: Place, env: Environment): Trust | undefined {
+  if (pin !== undefined) return { type: "pin", pin };
+  const file = ca ?? (env["FARHAND_CA"] || undefined);
+  return file === undefined ? undefined : { type: "ca", file };
+}
+
+/** Our certificate, as it is told. Throws `invalid_input` for one without its key. */
+export function toClient({ clientCert, clientKey }: Place): ClientCertificate | undefined {
+  if (clientCert === undefined && clientKey === undefined) return undefined;
+  if (clientCert !== undefined && clientKey !== undefined) return { certificate: clientCert, key: clientKey };
+  const missing = clientCert === undefined ? "--client-cert" : "--client-key";
+  throw new AppError(
+    "invalid_input",
+    `Cannot use a client certificate without its other half: give ${missing} too`,
+  );
+}
+
+/** Runs by itself. What cannot be kept is looked at again next time. */
+function startKeeping(home: string, { name, trust }: NamedHost, certificate: string): void {
+  if (trust.type !== "pin") return;
+  const { pin } = trust;
+  const keep = async () => {
+    const { HostBook } = await import("./host-book.ts");
+    new HostBook(home).keepCertificate(name, pin, certificate);
+  };
+  keep().catch(() => {}); // as it says above
 }
 
 function findLocal(state: string, token: string | undefined): Target {
@@ -48,49 +112,21 @@ function findLocal(state: string, token: string | undefined): Target {
       `Cannot find a server: none has left its address in "${state}"; start one with farhandd start, or name one with -H`,
     );
   }
-  return token === undefined ? { ...local, isLocal: true } : { host: local.host, token, isLocal: false };
+  return token === undefined ? { ...local, isLocal: true } : { ...local, token, isLocal: false };
 }
 
 /** What the server on this machine left. Read at once, not asynchronously: a one-shot command waits for nothing else. */
-function readLocal(state: string): { host: Host; token: string | undefined } | undefined {
+function readLocal(state: string): Pick<Target, "host" | "token" | "trust"> | undefined {
   const path = join(state, "local.json");
   try {
-    const { url, token } = v.parse(LocalServer, JSON.parse(readOwn(path)));
-    return { host: parseHost(url), token: checkToken(token) };
+    const { url, token, certificate } = v.parse(LocalServer, JSON.parse(readOwn(path)));
+    const trust = certificate === undefined ? undefined : { type: "certificate" as const, certificate };
+    return { host: parseHost(url), token: checkToken(token), ...(trust && { trust }) };
   } catch (error) {
     if (error instanceof AppError && error.code === "state_unusable") throw error;
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (toErrorCode(error) === "ENOENT") return undefined;
     const why = error instanceof Error ? error.message : "it is no JSON";
     throw new AppError("unavailable", `Cannot read "${path}": ${why}`, { cause: error });
-  }
-}
-
-/** Reads a file that says whom to trust with what we send. Throws `state_unusable` where others may have written it. */
-function readOwn(path: string): string {
-  const fd = openSync(path, "r");
-  try {
-    checkOwn(path, fstatSync(fd));
-    return readFileSync(fd, "utf8");
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** As ssh has it: the user's own or root's, also where root asks, and closed to everybody else. */
-function checkOwn(path: string, { uid, mode }: { readonly uid: number; readonly mode: number }): void {
-  const own = process.getuid?.();
-  if (own === undefined) return; // Windows, which has no such modes
-  if (uid !== own && uid !== 0) {
-    throw new AppError(
-      "state_unusable",
-      `Cannot use "${path}": it belongs to user ${uid}, not ${own}; run farhand as that user`,
-    );
-  }
-  if ((mode & 0o077) !== 0) {
-    throw new AppError(
-      "state_unusable",
-      `Cannot use "${path}": others may read or change it; run chmod 600 '${path}'`,
-    );
   }
 }
 

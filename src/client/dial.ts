@@ -12,6 +12,9 @@ import type { Workspace } from "./workspace.ts";
 /** Milliseconds that one attempt may take. */
 const ATTEMPT_TIMEOUT = 10_000;
 
+/** Says where to connect now. */
+export type Find = (signal: AbortSignal) => Target | Promise<Target>;
+
 export interface DialOptions {
   /** Milliseconds for which to keep trying; undefined for one attempt. */
   readonly timeout?: number | undefined;
@@ -33,7 +36,7 @@ export interface DialOptions {
  * lost. One attempt resolves before the welcome, so that calls may travel with the hello, unless a workspace is named. With a
  * time limit it waits for the welcome and keeps trying until it comes, also while the port refuses.
  */
-export async function dial(find: () => Target, options: DialOptions): Promise<Session> {
+export async function dial(find: Find, options: DialOptions): Promise<Session> {
   const { timeout, signal, onRetry } = options;
   if (timeout === undefined) return attempt(find, ATTEMPT_TIMEOUT, options);
   const within = (left: number) => attempt(find, Math.min(left, ATTEMPT_TIMEOUT), options);
@@ -41,10 +44,10 @@ export async function dial(find: () => Target, options: DialOptions): Promise<Se
 }
 
 /** One attempt, within so many milliseconds. */
-async function attempt(find: () => Target, ms: number, options: DialOptions): Promise<Session> {
-  const { heartbeat, patience, reconnect, timeout, workspace } = options;
-  const target = find();
-  const session = await limited(target, ms, options.signal, async (stop) => {
+async function attempt(find: Find, ms: number, options: DialOptions): Promise<Session> {
+  const { heartbeat, patience, reconnect, timeout, workspace, signal } = options;
+  const target = await find(signal);
+  const session = await limited(target, ms, signal, async (stop) => {
     const session = new Session(await openTransport(target, stop), {
       heartbeat: heartbeat ?? HEARTBEAT_INTERVAL,
       patience: patience ?? ATTEMPT_TIMEOUT,
@@ -58,8 +61,8 @@ async function attempt(find: () => Target, ms: number, options: DialOptions): Pr
   return session;
 }
 
-async function reopen(find: () => Target, ms: number, signal: AbortSignal): Promise<Transport> {
-  const target = find();
+async function reopen(find: Find, ms: number, signal: AbortSignal): Promise<Transport> {
+  const target = await find(signal);
   return limited(target, Math.min(ms, ATTEMPT_TIMEOUT), signal, (stop) => openTransport(target, stop));
 }
 

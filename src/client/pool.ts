@@ -1,18 +1,35 @@
+import * as v from "valibot";
 import { abortable } from "../lib/abort.ts";
+import { defaultConfigHome } from "../lib/config-home.ts";
 import { AppError } from "../protocol/error.ts";
+import { Pin } from "../protocol/pin.ts";
 import { toClientError } from "./client-error.ts";
-import { type Environment, findTarget, type Place } from "./config.ts";
+import { type Environment, findTarget, type Place, type Target } from "./config.ts";
 import { Connection } from "./connection.ts";
 import { dial } from "./dial.ts";
 import { DEFAULT_PORT, parseHost } from "./host.ts";
+import { findHost, readHosts } from "./hosts.ts";
+import { type Login, Logins } from "./logins.ts";
 import type { Session } from "./session.ts";
 import { createWorkspace, findWorkspace, type Workspace } from "./workspace.ts";
 
 export interface AddOptions {
-  /** Of a host without one (default 9922). */
+  /** Of an address without one (default 9922). */
   readonly port?: number;
-  /** Without, the environment's, or a local server's own. */
+  /** Without, the environment's, that which is kept with the host, or a local server's own. */
   readonly token?: string;
+  /** Instead of a token: it is traded for one at the first connection, and again when that has expired. */
+  readonly user?: string;
+  readonly password?: string;
+  /** A file (PEM) of the authorities that may vouch for the server, instead of this machine's. */
+  readonly ca?: string;
+  /** The only key that the server may have, as `farhandd fingerprint` prints it; its names do not matter then. */
+  readonly pin?: string;
+  /** Let an address beyond this machine be without TLS: whoever is on the way reads the token and everything else. */
+  readonly insecure?: boolean;
+  /** Files (PEM) of our own certificate and its key, where the server wants one. */
+  readonly clientCert?: string;
+  readonly clientKey?: string;
   /**
    * Names a workspace: the directory and environment that `cd` and `env` change and everything else runs in. Without, each
    * connection has one of its own, which begins at the server user's home.
@@ -30,35 +47,41 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How a member is reached. `workspace`: undefined for one of each connection's own. */
+interface MemberPlace extends Place {
+  readonly login: Login | undefined;
+  readonly workspace: Workspace | undefined;
+}
+
 /** A server that a pool knows: connected or not, and as often as one likes. */
 export class Member implements AsyncDisposable {
   readonly url: string;
-  readonly #place: Place;
-  readonly #workspace: Workspace | undefined;
+  readonly #place: MemberPlace;
+  readonly #logins: Logins | undefined;
   readonly #env: Environment;
+  /** The last that was seen of a pinned key which nobody keeps for us. */
+  #certificate: string | undefined;
   readonly #closing = new AbortController();
   readonly #forget: () => void;
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
 
-  /** `workspace`: undefined for one of each connection's own. */
-  constructor(
-    url: string,
-    { workspace, ...place }: Place & { readonly workspace: Workspace | undefined },
-    env: Environment,
-    forget: () => void,
-  ) {
+  constructor(url: string, place: MemberPlace, env: Environment, forget: () => void) {
     this.url = url;
     this.#place = place;
-    this.#workspace = workspace;
+    this.#logins = place.login && new Logins(place.login);
     this.#env = env;
     this.#forget = forget;
   }
 
-  /** This member, as long as it is not to have another token. Throws `already_exists`. */
-  withToken(token: string | undefined): this {
-    if (token === undefined || token === this.#place.token) return this;
-    throw new AppError("already_exists", `Cannot add ${this.url}: it is there with another token`);
+  /** This member, as long as it is not to be reached by other means. Throws `already_exists`. */
+  as(place: MemberPlace): this {
+    const known: Readonly<Record<string, unknown>> = { ...this.#place };
+    const other = Object.entries(place).find(
+      ([name, value]) => value !== undefined && !Bun.deepEquals(value, known[name]),
+    );
+    if (other === undefined) return this;
+    throw new AppError("already_exists", `Cannot add ${this.url}: it is there with another ${other[0]}`);
   }
 
   /** The open connection; undefined when there is none. */
@@ -94,19 +117,38 @@ export class Member implements AsyncDisposable {
   async #open({ timeout, heartbeat, reconnect, signal }: ConnectOptions): Promise<Connection> {
     const { signal: closing } = this.#closing;
     const stop = signal === undefined ? closing : AbortSignal.any([closing, signal]);
-    try {
-      const session = await dial(() => findTarget(this.#place, this.#env), {
-        timeout,
-        heartbeat,
-        reconnect,
-        workspace: this.#workspace ?? createWorkspace(),
-        signal: stop,
-      });
+    const open = async () => {
+      const options = { timeout, heartbeat, reconnect, signal: stop };
+      const workspace = this.#place.workspace ?? createWorkspace();
+      const session = await dial((signal) => this.#find(signal), { ...options, workspace });
       return (this.#connection = await greet(session, stop));
+    };
+    try {
+      return await open().catch((error: unknown) => {
+        // The token that the password was traded for may have ended before its time: there is another.
+        if (!isUnauthenticated(error) || this.#logins?.forget() !== true) throw error;
+        return open();
+      });
     } catch (error) {
       throw stop.aborted ? stop.reason : toClientError(error);
     }
   }
+
+  async #find(signal: AbortSignal): Promise<Target> {
+    const found = findTarget(this.#place, this.#env);
+    const target = found.keep === undefined ? this.#remember(found) : found;
+    return this.#logins === undefined ? target : await this.#logins.enter(target, signal);
+  }
+
+  #remember(target: Target): Target {
+    if (target.trust?.type !== "pin") return target;
+    const trust = { ...target.trust, certificate: this.#certificate };
+    return { ...target, trust, keep: (certificate) => void (this.#certificate = certificate) };
+  }
+}
+
+function isUnauthenticated(error: unknown): boolean {
+  return error instanceof AppError && error.code === "unauthenticated";
 }
 
 /** Resolves with the welcome; without it, nothing is left of the session. */
@@ -124,23 +166,36 @@ export class Pool implements AsyncDisposable {
   readonly #members = new Map<string, Member>();
   readonly #env: Environment;
 
-  /** `env`: where `FARHAND_TOKEN` and `FARHAND_STATE` are looked up. */
+  /** `env`: where `FARHAND_TOKEN`, `FARHAND_CA`, `FARHAND_STATE` and `FARHAND_CONFIG_HOME` are looked up. */
   constructor(env: Environment = process.env) {
     this.#env = env;
   }
 
   /**
-   * Makes a server known by name, `name:port` or URL; the same address twice is the same member, unless the workspace is
-   * another. Throws `invalid_input`, `already_exists` for another token.
+   * Makes a server known by the name of a host that `farhand host add` or `farhand join` keeps, or by an address: `name`,
+   * `name:port`, `unix:/path` or URL. The same twice is the same member, unless the workspace is another. Throws
+   * `invalid_input`, `already_exists` where it is to be reached by other means.
    */
-  add(host: string, { port = DEFAULT_PORT, token, workspace: name }: AddOptions = {}): Member {
-    const { url } = parseHost(host, port);
-    const workspace = name === undefined ? undefined : findWorkspace(name, {});
+  add(host: string, options: AddOptions = {}): Member {
+    const { port = DEFAULT_PORT, workspace: name, insecure, token, ca, clientCert, clientKey } = options;
+    const kept = findHost(readHosts(defaultConfigHome(this.#env)), host);
+    const { url } = parseHost(kept?.url ?? host, port, { insecure: insecure ?? kept?.insecure });
+    const place: MemberPlace = {
+      host: kept?.name ?? url,
+      token,
+      login: toLogin(options),
+      ca,
+      pin: toPin(options.pin),
+      insecure,
+      clientCert,
+      clientKey,
+      workspace: name === undefined ? undefined : findWorkspace(name, {}),
+    };
     const key = `${url} ${name ?? ""}`;
     const known = this.#members.get(key);
-    if (known !== undefined) return known.withToken(token);
+    if (known !== undefined) return known.as(place);
     const forget = () => this.#members.delete(key);
-    const member = new Member(url, { host: url, token, workspace }, this.#env, forget);
+    const member = new Member(url, place, this.#env, forget);
     this.#members.set(key, member);
     return member;
   }
@@ -153,4 +208,17 @@ export class Pool implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function toLogin({ user, password, token }: AddOptions): Login | undefined {
+  if (user === undefined && password === undefined) return undefined;
+  if (user !== undefined && password !== undefined && token === undefined) return { user, password };
+  throw new AppError("invalid_input", "Cannot log in: give user and password, or a token instead of both");
+}
+
+function toPin(text: string | undefined): Pin | undefined {
+  if (text === undefined) return undefined;
+  const pin = v.safeParse(Pin, text);
+  if (pin.success) return pin.output;
+  throw new AppError("invalid_input", `Cannot use pin "${text}": it ${pin.issues[0].message}`);
 }

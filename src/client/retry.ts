@@ -47,15 +47,25 @@ export async function retry<T>(
     } catch (error) {
       signal.throwIfAborted();
       if (left() <= 0 || !(error instanceof AppError && isPassing(error))) throw error;
+      const wanted = toRetryAfter(error);
+      if (wanted > left()) throw error;
       onRetry?.(error);
-      await delay(Math.min(pauses.next().value, Math.max(0, left() - LAST_CHANCE)), signal);
+      const pause = Math.min(pauses.next().value, Math.max(0, left() - LAST_CHANCE));
+      await delay(Math.max(pause, wanted), signal);
       // Too late for another answer, which would say less than this one.
       if (left() < LAST_CHANCE / 2) throw error;
     }
   }
 }
 
+/** Milliseconds that a server asks us to stay away. */
+function toRetryAfter({ details }: AppError): number {
+  const wanted = details?.["retryAfter"];
+  return typeof wanted === "number" ? wanted : 0;
+}
+
 /** A server that starts has a new token: one that was read just before is refused, and will be read again. */
 export function isPassing({ code, details }: AppError): boolean {
+  if (code === "too_many") return details?.["retryAfter"] !== undefined;
   return PASSING.includes(code) || (code === "unauthenticated" && details?.["isLocal"] === true);
 }

@@ -1,7 +1,10 @@
 import * as v from "valibot";
+import { toErrorCode } from "../lib/error-code.ts";
 import { AppError, ErrorBody } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import type { Target } from "./config.ts";
+import { isSecure } from "./host.ts";
+import type { TlsOptions } from "./trust.ts";
 
 /** Where frames go: a WebSocket, or in tests whatever stands for one. */
 export interface Peer {
@@ -22,24 +25,65 @@ export interface Transport extends Peer {
   listen(receiver: Receiver): void;
 }
 
-/** Opens one WebSocket. Throws `connection_refused`, what the server answers instead, or the signal's reason. */
+/**
+ * Opens one WebSocket, once the server has proved who it is. Throws `connection_refused`, `untrusted`, what the server answers
+ * instead, or the signal's reason.
+ */
 export async function openTransport(target: Target, signal: AbortSignal): Promise<Transport> {
   signal.throwIfAborted();
-  const socket = new WebSocket(target.host.channel, {
+  const open = (tls?: TlsOptions) => openSocket(target, tls, signal);
+  try {
+    if (!isSecure(target.host)) return toTransport(await open());
+    const { secure } = await import("./secure.ts");
+    return toTransport(await secure(target, signal, open));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error instanceof AppError ? error : await explain(target, error, signal);
+  }
+}
+
+/** One that is reset before anything came over it is tried once more: a server that has just changed its certificate does that. */
+async function openSocket(
+  target: Target,
+  tls: TlsOptions | undefined,
+  signal: AbortSignal,
+): Promise<WebSocket> {
+  try {
+    return await attempt(target, tls, signal);
+  } catch (error) {
+    if (toErrorCode(error) !== "ECONNRESET") throw error;
+    signal.throwIfAborted();
+    return await attempt(target, tls, signal);
+  }
+}
+
+async function attempt(target: Target, tls: TlsOptions | undefined, signal: AbortSignal): Promise<WebSocket> {
+  const options = {
     protocols: [SUBPROTOCOL],
     headers: toHeaders(target),
     perMessageDeflate: false,
-  });
+    ...(tls && { tls }),
+  };
+  // Bun's types leave out what its TLS takes besides the usual.
+  const socket = new WebSocket(target.host.channel, options as Bun.WebSocketOptions);
   socket.binaryType = "arraybuffer";
   try {
     await opened(socket, signal);
+    return socket;
   } catch (error) {
     socket.onerror = null;
     socket.terminate();
-    signal.throwIfAborted();
-    throw await explain(target, error, signal);
+    throw isCutOff(error) ? Object.assign(error, { code: "ECONNRESET" }) : error;
   }
-  return toTransport(socket);
+}
+
+/** Whether the handshake of TLS broke off, of which Bun says no more: neither side had an objection. */
+function isCutOff(error: unknown): error is Error {
+  return (
+    error instanceof Error &&
+    toErrorCode(error) === undefined &&
+    error.message.endsWith("TLS handshake failed")
+  );
 }
 
 function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
@@ -93,68 +137,14 @@ function toHeaders({ token }: Target): Record<string, string> {
 
 /** A WebSocket does not tell why it was refused: an ordinary request to the same address does. */
 async function explain(target: Target, error: unknown, signal: AbortSignal): Promise<AppError> {
-  const { url, channel } = target.host;
-  const failed = (code: string | undefined, cause: unknown) =>
-    new AppError(
-      code === "ECONNREFUSED" ? "connection_refused" : "connection_lost",
-      `Cannot connect to ${url}: ${describe(code)}`,
-      {
-        cause,
-      },
-    );
-  if (codeOf(error) !== undefined) return failed(codeOf(error), error);
+  const { toNetworkFailure } = await import("./network-failure.ts");
+  if (toErrorCode(error) !== undefined) return await toNetworkFailure(target, error, signal);
+  const [{ ask }, { toRefusal }] = await Promise.all([import("./request.ts"), import("./refusal.ts")]);
   try {
-    const address = channel.replace(/^ws/, "http");
-    const response = await fetch(address, { headers: toHeaders(target), redirect: "manual", signal });
-    return toRefusal(target, response.status, await response.text());
+    return toRefusal(target, await ask(target, "/v1/channel", { signal }));
   } catch (cause) {
     signal.throwIfAborted();
-    return failed(codeOf(cause), cause);
-  }
-}
-
-function toRefusal({ host, token, isLocal }: Target, status: number, text: string): AppError {
-  const cannot = `Cannot connect to ${host.url}`;
-  if (status === 401) {
-    const why =
-      token === undefined ? "it asks for a token" : `it refuses the token${isLocal ? " in local.json" : ""}`;
-    const advice = isLocal && token !== undefined ? "" : "; set FARHAND_TOKEN to a valid one";
-    return new AppError("unauthenticated", `${cannot}: ${why}${advice}`, { details: { isLocal } });
-  }
-  const body = v.safeParse(ErrorBody, parseJson(text));
-  if (body.success) return new AppError(body.output.code, `${cannot}: ${body.output.message}`);
-  return new AppError("unavailable", `${cannot}: no farhandd answers there (HTTP status ${status})`);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // something else than farhandd answers
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
-
-function describe(code: string | undefined): string {
-  switch (code) {
-    case "ECONNREFUSED":
-      return "connection refused; is farhandd running there?";
-    case "ENOTFOUND":
-      return "no machine of that name is known";
-    case "EHOSTUNREACH":
-    case "ENETUNREACH":
-      return "there is no route to it";
-    case "EADDRNOTAVAIL":
-    case "EINVAL":
-      return "this machine cannot reach such an address";
-    case "EPROTO":
-      return "what answers there does not speak TLS";
-    case "ECONNRESET":
-      return "the connection was closed at once";
-    default:
-      return code === undefined ? "the connection failed" : `the connection failed (${code})`;
+    if (cause instanceof AppError) return cause;
+    throw cause;
   }
 }

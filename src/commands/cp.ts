@@ -34,6 +34,7 @@ export const cp = defineStream({
   summary: "Copy files and directories on the server",
   permission: "write",
   idempotent: false,
+  asUser: true,
   input: v.object({
     ...transferEntries,
     /** A directory with all that is in it. */

@@ -82,6 +82,13 @@ interface Common<S extends v.GenericSchema, P extends readonly string[]> {
   readonly systems?: readonly System[];
   /** What the machine must be able to, where the system alone does not tell. */
   readonly ability?: Ability;
+  /**
+   * It touches files or the machine, and so is done as the user of its caller's role, where that has one: in a process of his,
+   * which knows the workspace's directory and environment and nothing else of the server.
+   */
+  readonly asUser?: true;
+  /** Such a process is told which jobs run, and which job the input's `job` is. */
+  readonly asksJobs?: true;
 }
 
 /** A command that lives in its session and answers with a result. */

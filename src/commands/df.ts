@@ -35,6 +35,7 @@ export const df = defineForeground({
   summary: "Show how full file systems are",
   permission: "read",
   idempotent: true,
+  asUser: true,
   input: v.object({
     /** Those in which these lie (default: all that hold files, each once). */
     paths: v.optional(FilePaths, []),

@@ -42,6 +42,7 @@ export const find = defineStream({
   summary: "Find files below a directory by name, type, size and age",
   permission: "read",
   idempotent: true,
+  asUser: true,
   input: Input,
   positional: ["paths"],
   event: ListedFile,

@@ -32,6 +32,7 @@ export const ls = defineStream({
   summary: "List what is in a directory",
   permission: "read",
   idempotent: true,
+  asUser: true,
   input: Input,
   positional: ["paths"],
   event: ListedFile,

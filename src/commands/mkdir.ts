@@ -28,6 +28,7 @@ export const mkdir = defineStream({
   summary: "Make directories",
   permission: "write",
   idempotent: false,
+  asUser: true,
   input: v.object({
     paths,
     /** Those that they are in too; one that is there already will do. */
@@ -69,6 +70,7 @@ export const mkdirs = defineStream({
   summary: "Make directories with all that they are in",
   permission: "write",
   idempotent: false,
+  asUser: true,
   input: v.object({
     paths,
     /** A directory that is there already will do. */

@@ -10,6 +10,7 @@ export const mv = defineStream({
   summary: "Move or rename files and directories",
   permission: "write",
   idempotent: false,
+  asUser: true,
   input: v.object(transferEntries),
   positional: ["from", "to"],
   /** `kept`: something was there, and nothing was moved. */

@@ -9,6 +9,7 @@ export const osInfo = defineForeground({
   summary: "Tell what the machine and its system are",
   permission: "read",
   idempotent: true,
+  asUser: true,
   input: v.object({}),
   result: MachineInfo,
 

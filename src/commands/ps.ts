@@ -20,6 +20,8 @@ export const ps = defineStream({
   summary: "List the processes of the machine, and which jobs they are of",
   permission: "read",
   idempotent: true,
+  asUser: true,
+  asksJobs: true,
   input: v.object({
     /** Only those of this user, by name or number. */
     user: v.optional(text),

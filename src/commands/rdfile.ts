@@ -15,6 +15,7 @@ export const rdfile = defineStream({
   summary: "Write what a file holds to stdout, byte for byte",
   permission: "read",
   idempotent: true,
+  asUser: true,
   input: v.object({
     path: FilePath,
     /** The first byte wanted. */

@@ -6,6 +6,7 @@ export const reboot = defineForeground({
   summary: "Restart the machine",
   permission: "power",
   idempotent: false,
+  asUser: true,
   input: PowerInput,
   result: PowerResult,
 

@@ -11,6 +11,7 @@ export const rm = defineStream({
   summary: "Remove files, links and directories",
   permission: "write",
   idempotent: false,
+  asUser: true,
   input: v.object({
     paths: v.pipe(FilePaths, v.minLength(1, "names no path")),
     /** A directory with all that is in it. Without, only one that is empty is removed. */

@@ -6,6 +6,7 @@ export const shutdown = defineForeground({
   summary: "Turn the machine off",
   permission: "power",
   idempotent: false,
+  asUser: true,
   input: PowerInput,
   result: PowerResult,
 

@@ -6,6 +6,7 @@ export const sleep = defineForeground({
   summary: "Suspend the machine, where it can be",
   permission: "power",
   idempotent: false,
+  asUser: true,
   ability: "suspend",
   input: PowerInput,
   result: PowerResult,

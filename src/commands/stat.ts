@@ -17,6 +17,7 @@ export const stat = defineForeground({
   summary: "Show all that is known of files",
   permission: "read",
   idempotent: true,
+  asUser: true,
   input: v.object({
     paths: v.pipe(FilePaths, v.minLength(1, "names no path")),
     /** What a link leads to, not the link. */

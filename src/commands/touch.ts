@@ -9,6 +9,7 @@ export const touch = defineStream({
   summary: "Set the times of files to now, and make those that are missing",
   permission: "write",
   idempotent: true,
+  asUser: true,
   input: v.object({ paths: v.pipe(FilePaths, v.minLength(1, "names no path")) }),
   positional: ["paths"],
   event: v.object({ ...FileName.entries, created: v.boolean() }),

@@ -7,6 +7,7 @@ export const userName = defineForeground({
   summary: "Tell as which user the server runs",
   permission: "read",
   idempotent: true,
+  asUser: true,
   input: v.object({}),
   result: Account,
 

@@ -10,6 +10,7 @@ export const which = defineForeground({
   summary: "Tell which files exec would run, and exit 1 if there is none for a name",
   permission: "read",
   idempotent: true,
+  asUser: true,
   input: v.object({
     names: v.pipe(
       v.array(v.pipe(v.string(), v.maxLength(4096), v.excludes("\0", "must not contain a NUL byte"))),

@@ -13,6 +13,7 @@ export const wrfile = defineForeground({
   summary: "Write a file",
   permission: "write",
   idempotent: false,
+  asUser: true,
   takesInput: true,
   input: v.object({
     path: FilePath,

@@ -255,7 +255,17 @@ class Keeper {
     });
   }
 
-  #spawn({ request, start, env, umask, stdin, holder, file, argv }: FrontMessage & { type: "spawn" }): void {
+  #spawn({
+    request,
+    start,
+    env,
+    umask,
+    stdin,
+    holder,
+    file,
+    argv,
+    user,
+  }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
     if (libc?.hasRoom(this.#jobs.size) === false)
@@ -276,6 +286,7 @@ class Keeper {
       stdin,
       file,
       argv: argv ?? start.argv,
+      user,
       holder,
       grace: () => this.#grace,
       libc,

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { StartRecord } from "../ledger/start.ts";
+import { Credentials } from "../process/credentials.ts";
 import { Environment } from "../protocol/environment.ts";
 import { AppError, ErrorBody } from "../protocol/error.ts";
 import { HolderId, JobId, KeeperId, WriterId } from "../protocol/id.ts";
@@ -39,6 +40,8 @@ export const FrontMessage = v.variant("type", [
     file: v.optional(v.string()),
     /** What is really run, where the start record does not show all of it (since 1.4). */
     argv: v.optional(v.array(v.string())),
+    /** As whom it runs, if not as the keeper itself (since 1.4: never sent to an older one, which would run it as that). */
+    user: v.optional(Credentials),
   }),
   /** Holds the job at `position` of its ledger; a hold of the same id is replaced. */
   v.object({ type: v.literal("attach"), ...held, position: count }),

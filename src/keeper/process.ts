@@ -1,7 +1,8 @@
 import type { StartRecord } from "../ledger/start.ts";
 import { MARK } from "../process/census.ts";
 import type { Cgroup } from "../process/cgroup.ts";
-import { confine } from "../process/confinement.ts";
+import { confine, findMeans } from "../process/confinement.ts";
+import type { Credentials } from "../process/credentials.ts";
 import { findStartTime, isAlive, sessionMembers } from "../process/identity.ts";
 import { killTree, signalGroup } from "../process/signal.ts";
 import type { Launcher } from "../process/launcher.ts";
@@ -29,6 +30,8 @@ export interface ProcessOptions {
   readonly stdin: boolean;
   /** What is run, where its argv[0] does not name it. */
   readonly file?: string | undefined;
+  /** As whom it runs, if not as we do. */
+  readonly user?: Credentials | undefined;
   readonly libc: Libc | undefined;
   /** Runs this executable to put a program under limits; undefined where the system's own programs do that. */
   readonly launcher: Launcher | undefined;
@@ -40,9 +43,9 @@ export interface ProcessOptions {
 
 /** Starts a job's program, under its limits and with its id in the environment. Throws a `StartError`. */
 export function startProcess(options: ProcessOptions): JobProcess {
-  const { start, argv, reaper, table } = options;
+  const { start, argv, reaper, table, user } = options;
   const { cwd, job, merge, limits = {}, terminal } = start;
-  const confinement = confine(limits, job);
+  const confinement = confine(limits, job, () => findMeans(user));
   try {
     const env = { ...options.env, [MARK]: job };
     const child = spawnProgram({ ...options, argv, cwd, merge, env, confinement, terminal });

@@ -1,5 +1,6 @@
 import type { JobLimits } from "../protocol/terms.ts";
 import { Cgroup } from "./cgroup.ts";
+import type { Credentials } from "./credentials.ts";
 import { findHierarchies, type Hierarchy } from "./hierarchy.ts";
 import { StartError } from "./program.ts";
 
@@ -20,17 +21,18 @@ export interface Means {
   readonly platform: NodeJS.Platform;
 }
 
-/** The means of this process. */
-function findMeans(): Means {
+/** The means of this process; `user`: as whom a program runs that does not run as we do. */
+export function findMeans(user?: Credentials): Means {
   const { platform } = process;
-  return { hierarchies: findHierarchies(), isRoot: process.getuid?.() === 0, platform };
+  const isRoot = user === undefined && process.getuid?.() === 0;
+  return { hierarchies: findHierarchies(), isRoot, platform };
 }
 
 /** What these limits ask for, or undefined when that is nothing. Throws a `StartError` for what this system cannot bound. */
 export function confine(
   { nice, memoryBytes: memory, processes: pids }: JobLimits,
   job: string,
-  toMeans: () => Means = findMeans,
+  toMeans: () => Means = () => findMeans(),
 ): Confinement | undefined {
   if (nice === undefined && memory === undefined && pids === undefined) return undefined;
   const bounds = { ...(memory !== undefined && { memory }), ...(pids !== undefined && { pids }) };

@@ -1,10 +1,13 @@
 import { ptr, read } from "bun:ffi";
-import { closeSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, constants as files, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import * as v from "valibot";
 import { Environment } from "../protocol/environment.ts";
+import { StartFailure } from "../protocol/outcome.ts";
+import { assume } from "./assume.ts";
+import { Credentials } from "./credentials.ts";
 import { openLinuxLibrary } from "./libc.ts";
-import { errorCode } from "./program.ts";
+import { checkDirectory, errorCode, explainRefusal, findProgram, StartError } from "./program.ts";
 
 /** The descriptors of a launcher besides the program's own: what it is told, and what it tells. */
 const ORDER_FD = 3;
@@ -26,6 +29,11 @@ export const LaunchOrder = v.object({
   doors: v.array(v.string()),
   /** Its stdin is a terminal, which it is to control. */
   hasTerminal: v.optional(v.boolean()),
+  /**
+   * Whom it becomes before. `file` is then a name that is looked for as him, in this directory and the environment's PATH:
+   * what he may not see, he is not told of.
+   */
+  user: v.optional(v.object({ ...Credentials.entries, cwd: v.string() })),
 });
 export type LaunchOrder = v.InferOutput<typeof LaunchOrder>;
 
@@ -35,7 +43,12 @@ export const LaunchReport = v.object({
   systemMs: v.number(),
   rssBytes: v.number(),
   failure: v.optional(
-    v.object({ step: v.picklist(["nice", "limits", "groups", "terminal", "program"]), code: v.string() }),
+    v.object({
+      step: v.picklist(["nice", "limits", "groups", "terminal", "user", "program"]),
+      code: v.string(),
+      /** In words, where only it can tell. */
+      reason: v.optional(StartFailure),
+    }),
   ),
 });
 export type LaunchReport = v.InferOutput<typeof LaunchReport>;
@@ -67,19 +80,43 @@ export function launch(): void {
       act();
       return true;
     } catch (error) {
-      report({ step, code: errorCode(error) });
+      const reason = error instanceof StartError ? error.reason : undefined;
+      report({ step, code: errorCode(error), ...(reason && { reason }) });
       return false;
     }
   };
-  // The groups come last: what we are is not to count for what the program will be.
+  const { user } = order;
+  let { file } = order;
+  let doors: readonly number[] = [];
   if (!attempt("nice", () => order.nice !== undefined && libc.setNice(order.nice))) return;
-  if (!attempt("limits", () => setLimits(order, libc))) return;
+  // Whoever opened them decides what may be written, on every Linux that matters here.
+  if (!attempt("groups", () => (doors = order.doors.map((door) => openSync(door, files.O_WRONLY))))) return;
   if (!attempt("terminal", () => order.hasTerminal && libc.takeTerminal())) return;
+  libc.closeOnExecution();
   libc.resetSignals();
-  const execute = libc.prepare(order);
+  if (user !== undefined) {
+    if (!attempt("user", () => assume(user))) return;
+    if (!attempt("program", () => (file = settleAs(user.cwd, order)))) return;
+  }
+  if (!attempt("limits", () => setLimits(order, libc))) return;
+  const execute = libc.prepare({ ...order, file });
   report();
-  if (!attempt("groups", () => order.doors.forEach((door) => writeFileSync(door, "0")))) return;
-  attempt("program", execute);
+  // The groups come last: what we are is not to count for what the program will be.
+  if (!attempt("groups", () => doors.forEach((door) => writeSync(door, "0")))) return;
+  attempt("program", () => {
+    try {
+      execute();
+    } catch (error) {
+      throw user === undefined ? error : explainRefusal(errorCode(error), order.argv[0] ?? "", file);
+    }
+  });
+}
+
+/** Goes to the directory, and finds the program, both as whom we are by now. Throws a `StartError`. */
+function settleAs(cwd: string, { file, env }: LaunchOrder): string {
+  checkDirectory(cwd);
+  process.chdir(cwd);
+  return findProgram(file, cwd, env["PATH"]);
 }
 
 /** Undefined for whoever runs a launcher by hand. */
@@ -98,6 +135,7 @@ function measure(): Omit<LaunchReport, "failure"> {
   return { userMs: userCPUTime / 1_000, systemMs: systemCPUTime / 1_000, rssBytes: maxRSS * 1024 };
 }
 
+/** As somebody who is not root too: none is ever raised. */
 function setLimits({ descriptors, memoryBytes, processes }: LaunchOrder, libc: Calls): void {
   libc.lowerLimit(RLIMIT_NOFILE, descriptors);
   if (processes !== undefined) libc.setLimit(RLIMIT_NPROC, countOthers() + processes);
@@ -132,6 +170,8 @@ interface Calls {
   lowerLimit(resource: number, soft: number): void;
   /** Makes stdin the terminal of this session. */
   takeTerminal(): void;
+  /** Leaves the program nothing but its stdin, stdout and stderr. */
+  closeOnExecution(): void;
   /** Bun ignores SIGPIPE for one, and a program that is executed keeps that. */
   resetSignals(): void;
   /** Makes everything ready, and answers what executes the program. */
@@ -160,15 +200,19 @@ function openCalls(): Calls {
   const setBoth = (resource: number) => {
     if (symbols.prlimit(0, resource, ptr(limits), null) !== 0) fail();
   };
+  const readHard = (resource: number): bigint => {
+    if (symbols.prlimit(0, resource, null, ptr(limits)) !== 0) fail();
+    return limits[1] as bigint;
+  };
   return {
     setNice: (nice) => void (symbols.setpriority(0, 0, nice) === 0 || fail()),
     setLimit(resource, value) {
-      limits.fill(BigInt(value));
+      const hard = readHard(resource);
+      limits.fill(hard < BigInt(value) ? hard : BigInt(value));
       setBoth(resource);
     },
     lowerLimit(resource, soft) {
-      if (symbols.prlimit(0, resource, null, ptr(limits)) !== 0) fail();
-      const hard = limits[1] as bigint;
+      const hard = readHard(resource);
       limits[0] = hard < BigInt(soft) ? hard : BigInt(soft);
       setBoth(resource);
     },
@@ -177,8 +221,11 @@ function openCalls(): Calls {
       for (let signal = 1; signal <= LAST_SIGNAL; signal++) symbols.signal(signal, null);
       symbols.pthread_sigmask(SIG_SETMASK, ptr(new Uint8Array(128)), null);
     },
+    closeOnExecution() {
+      for (const fd of readdirSync("/proc/self/fd").map(Number))
+        if (fd > 2) symbols.fcntl(fd, F_SETFD, FD_CLOEXEC);
+    },
     prepare({ file, argv, env }) {
-      symbols.fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
       const path = toCString(file);
       const words = toVector(argv);
       const variables = toVector(Object.entries(env).map(([name, value]) => `${name}=${value}`));

@@ -57,13 +57,14 @@ function readAll(fd: number): string {
 }
 
 function toStartError(
-  { step, code }: NonNullable<LaunchReport["failure"]>,
+  { step, code, reason }: NonNullable<LaunchReport["failure"]>,
   name: string,
   file: string,
   nice: number | undefined,
 ): StartError {
   const refuse = (why: string) =>
     new StartError("start_failed", `Cannot run ${quote(name)}: ${why} (${code})`);
+  if (reason !== undefined) return new StartError(reason.code, reason.message);
   switch (step) {
     case "nice":
       return refuse(`a niceness of ${nice} is not permitted here`);
@@ -73,6 +74,8 @@ function toStartError(
       return refuse("it cannot be put into its control group");
     case "terminal":
       return refuse("its terminal cannot be given to it");
+    case "user":
+      return refuse("it cannot be made another user's for good");
     case "program":
       return explainRefusal(code, name, file);
   }

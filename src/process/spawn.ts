@@ -1,12 +1,21 @@
-import { closeSync, fstatSync } from "node:fs";
+import { closeSync, fchownSync, fstatSync } from "node:fs";
 import { setPriority } from "node:os";
 import type { ProcessEnd } from "../protocol/outcome.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
 import type { Confinement } from "./confinement.ts";
+import type { Credentials } from "./credentials.ts";
 import type { Launcher } from "./launcher.ts";
 import type { Libc } from "./libc.ts";
 import { type InputPipe, openInput, openOutput, type OutputPipe } from "./pipe.ts";
-import { exitOf, findInheritedRss, SOFT_DESCRIPTORS, start, startOnPipes, type Stdio } from "./start.ts";
+import {
+  exitOf,
+  findInheritedRss,
+  refuseUser,
+  SOFT_DESCRIPTORS,
+  start,
+  startOnPipes,
+  type Stdio,
+} from "./start.ts";
 import { spawnOnTerminal } from "./terminal.ts";
 import { checkDirectory, findProgram, refuseBatchFile, type StartError } from "./program.ts";
 
@@ -26,6 +35,8 @@ export interface SpawnOptions {
   readonly file?: string | undefined;
   /** The size of the terminal that it runs on, if it does. */
   readonly terminal?: TerminalSize | undefined;
+  /** As whom it runs, if not as we do: the directory and the program are then looked for as him. */
+  readonly user?: Credentials | undefined;
   /** What the program is put under before it runs, and how this executable is run as a launcher, which does that. */
   readonly confinement?: Confinement | undefined;
   readonly launcher?: Launcher | undefined;
@@ -68,13 +79,22 @@ export interface Child {
 
 /** Starts a program on real pipes. Throws a `StartError` that says what is wrong with which path. */
 export function spawnProgram(options: SpawnOptions): Child {
-  checkDirectory(options.cwd);
-  const { argv, cwd, env } = options;
-  const file = findProgram(options.file ?? argv[0] ?? "", cwd, env["PATH"] ?? env["Path"]);
-  refuseBatchFile(file);
-  const { terminal } = options;
+  const { terminal, user } = options;
+  const file = user === undefined ? findFile(options) : toName(options);
   if (terminal !== undefined) return spawnOnTerminal(file, { ...options, terminal });
   return options.libc ? spawnOnPipes(file, options, options.libc) : spawnOnStreams(file, options);
+}
+
+function findFile(options: SpawnOptions): string {
+  const { cwd, env } = options;
+  checkDirectory(cwd);
+  const file = findProgram(toName(options), cwd, env["PATH"] ?? env["Path"]);
+  refuseBatchFile(file);
+  return file;
+}
+
+function toName({ file, argv }: SpawnOptions): string {
+  return file ?? argv[0] ?? "";
 }
 
 function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
@@ -93,6 +113,7 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
     const stdout = pipe();
     const stderr = options.merge ? undefined : pipe();
     const stdio: Stdio = [input?.read ?? "ignore", stdout.write, stderr?.write ?? stdout.write];
+    own(options, [input?.read, stdout.write, stderr?.write]);
     const { child, keep, conclude } = startOnPipes(file, options, stdio, { libc, pipe });
     const inherited = findInheritedRss();
     libc.limitDescriptors(child.pid, SOFT_DESCRIPTORS);
@@ -115,8 +136,15 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
   }
 }
 
+/** A pipe that is opened again by name, as /dev/stdout is, must be of whom it is opened by. Linux only. */
+function own({ user, launcher }: SpawnOptions, ends: readonly (number | undefined)[]): void {
+  if (user === undefined || launcher === undefined) return;
+  for (const end of ends) if (end !== undefined) fchownSync(end, user.uid, user.gid);
+}
+
 /** Windows has no pipe2; Bun's own pipes are real ones there. Both streams of `merge` cannot share one, so they interleave. */
 function spawnOnStreams(file: string, options: SpawnOptions): Child {
+  if (options.user !== undefined) throw refuseUser(options.argv);
   const child = start(file, options, [options.stdin ? "pipe" : "ignore", "pipe", "pipe"]);
   const nice = options.confinement?.nice;
   if (nice !== undefined) setPriority(child.pid, nice); // Windows has a few classes, which Bun maps this to

@@ -1,7 +1,7 @@
 import { toSignalName } from "../lib/signal.ts";
 import { type Launched, type Launcher, openLauncherPipes } from "./launcher.ts";
 import type { Libc } from "./libc.ts";
-import { errorCode, explainRefusal } from "./program.ts";
+import { errorCode, explainRefusal, quote, StartError } from "./program.ts";
 import type { ProcessExit, SpawnOptions } from "./spawn.ts";
 
 /** The soft limit of open descriptors that programs expect; Bun raises its own, and children inherit it. */
@@ -23,8 +23,9 @@ export interface Pipes {
 
 /** Starts the program, or a launcher that becomes it. */
 export function startOnPipes(file: string, options: SpawnOptions, stdio: Stdio, pipes: Pipes): Started {
-  const { confinement, launcher } = options;
-  if (confinement === undefined) return { child: start(file, options, stdio), keep: [] };
+  const { confinement, launcher, user } = options;
+  if (confinement === undefined && user === undefined)
+    return { child: start(file, options, stdio), keep: [] };
   if (launcher === undefined) return { child: startWrapped(file, options, stdio), keep: [] };
   return startLauncher(file, { ...options, launcher }, stdio, pipes);
 }
@@ -36,10 +37,11 @@ export function startLauncher(
   stdio: Stdio,
   { libc, pipe }: Pipes,
 ): Started {
-  const { confinement, launcher, argv, env, terminal } = options;
+  const { confinement, launcher, argv, cwd, env, terminal, user } = options;
   const [order, report] = [pipe(), pipe()];
   const [self = "", ...flags] = launcher.argv;
-  const itself = { ...options, argv: [launcher.argv0, ...flags], env: {} };
+  // Where somebody else is to be, he goes himself.
+  const itself = { ...options, argv: [launcher.argv0, ...flags], env: {}, ...(user && { cwd: "/" }) };
   const child = start(self, itself, [...stdio, order.read, report.write]);
   const pipes = openLauncherPipes(libc, order.write, report.read);
   const { nice, memoryBytes, processes, group } = confinement ?? {};
@@ -53,6 +55,7 @@ export function startLauncher(
     ...(processes !== undefined && { processes }),
     doors: group?.doors ?? [],
     hasTerminal: terminal !== undefined,
+    ...(user && { user: { ...user, cwd } }),
   });
   return {
     child,
@@ -61,16 +64,44 @@ export function startLauncher(
   };
 }
 
-/** Where there is no launcher (macOS), the system's own programs do what can be done. */
-function startWrapped(file: string, options: SpawnOptions, stdio: Stdio): Bun.Subprocess {
+/** Where there is no launcher (macOS), the system's own programs do what can be done. Throws a `StartError`. */
+export function startWrapped(
+  file: string,
+  options: SpawnOptions,
+  stdio: Stdio | Bun.TerminalOptions,
+): Bun.Subprocess {
   const { nice, processes } = options.confinement ?? {};
   const words = [
     ...(nice === undefined ? [] : ["/usr/bin/nice", "-n", String(nice)]),
+    ...toSwitch(options),
     ...(processes === undefined ? [] : ["/bin/sh", "-c", 'ulimit -u "$0" && exec "$@"', String(processes)]),
-    ...options.argv,
+    ...(options.user === undefined ? options.argv : toEntry(file, options)),
   ];
   const [first = file] = words;
-  return start(first === options.argv[0] ? file : first, { ...options, argv: words }, stdio);
+  const cwd = options.user === undefined ? options.cwd : "/";
+  return start(first === options.argv[0] ? file : first, { ...options, cwd, argv: words }, stdio);
+}
+
+/** The words before those of somebody else's program: chroot(8) of macOS, which leaves the root where it is. */
+function toSwitch({ user, argv }: SpawnOptions): readonly string[] {
+  if (user === undefined) return [];
+  if (process.platform !== "darwin") throw refuseUser(argv);
+  const { uid, gid, groups } = user;
+  // It takes sixteen at most.
+  const others = groups.length === 0 ? [] : ["-G", groups.slice(0, 16).join()];
+  return ["/usr/sbin/chroot", ...others, "-g", String(gid), "-u", String(uid), "/"];
+}
+
+/** What is said where a program cannot be another user's. */
+export function refuseUser([name = ""]: readonly string[]): StartError {
+  const why = "this system offers no way to";
+  return new StartError("start_failed", `Cannot run ${quote(name)} as another user: ${why}`);
+}
+
+/** A shell that goes to the directory as whom it is, and becomes the program, under the name that this is to have. */
+function toEntry(file: string, { cwd, argv: [name = file, ...rest] }: SpawnOptions): readonly string[] {
+  const script = 'cd -- "$0" || exit 126; exec -a "$1" "${@:2}"';
+  return ["/bin/bash", "-c", script, cwd, name, file, ...rest];
 }
 
 /** The standard streams of a program, and further descriptors. */

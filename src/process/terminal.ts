@@ -1,4 +1,4 @@
-import { closeSync } from "node:fs";
+import { closeSync, fchownSync, fstatSync } from "node:fs";
 import type { TerminalSize } from "../protocol/terminal.ts";
 import { type HostTerminal, openHostTerminal } from "./host-terminal.ts";
 import type { Launcher } from "./launcher.ts";
@@ -6,7 +6,7 @@ import type { Libc } from "./libc.ts";
 import { type InputPipe, openInput, openOutput } from "./pipe.ts";
 import { openPtyCalls } from "./pty.ts";
 import type { Child, SpawnOptions } from "./spawn.ts";
-import { exitOf, findInheritedRss, start, startLauncher } from "./start.ts";
+import { exitOf, findInheritedRss, start, startLauncher, startWrapped } from "./start.ts";
 
 /** What is typed for the end of input where that cannot be asked: Ctrl-D. */
 const END_OF_FILE = Uint8Array.of(4);
@@ -30,7 +30,7 @@ type PtyOptions = SpawnOptions & {
 
 /** On a terminal of our own: what is not read stays in the kernel, and its program waits. */
 function spawnOnPty(file: string, options: PtyOptions): Child {
-  const { libc, terminal } = options;
+  const { libc, terminal, user } = options;
   const calls = openPtyCalls();
   const { master, keyboard, slave } = calls.open(terminal);
   const opened = [master, keyboard, slave];
@@ -40,6 +40,8 @@ function spawnOnPty(file: string, options: PtyOptions): Child {
     return { read, write };
   };
   try {
+    // As login(1) does; the group is that of all terminals.
+    if (user !== undefined) fchownSync(slave, user.uid, fstatSync(slave).gid);
     const { child, keep, conclude } = startLauncher(file, options, [slave, slave, slave], { libc, pipe });
     const ours = [master, keyboard, ...keep];
     for (const fd of opened.splice(0)) if (!ours.includes(fd)) closeSync(fd);
@@ -65,7 +67,8 @@ function spawnOnHostTerminal(
   file: string,
   options: SpawnOptions & { readonly terminal: TerminalSize },
 ): Child {
-  const host = openHostTerminal(options.terminal, (terminal) => start(file, options, terminal));
+  const begin = options.user === undefined ? start : startWrapped;
+  const host = openHostTerminal(options.terminal, (terminal) => begin(file, options, terminal));
   return {
     pid: host.child.pid,
     stdin: { ...toKeyboard(host), endOfFile: () => END_OF_FILE },

@@ -22,8 +22,8 @@ export interface ServerStatus {
   readonly pid: number;
   readonly version: string;
   readonly listen: readonly string[];
-  /** Where TLS is served: the fingerprint of its key, and when its certificate runs out. */
-  readonly tls?: { readonly pin: Pin; readonly expires: string } | undefined;
+  /** Where TLS is served: the fingerprint of its key, when its certificate runs out, and whether nobody else has signed that. */
+  readonly tls?: { readonly pin: Pin; readonly expires: string; readonly isSelfSigned: boolean } | undefined;
   /** All that live, with the jobs that each has. */
   readonly keepers: readonly (KeeperState & { readonly id: string; readonly jobs: number })[];
   readonly jobs: { readonly running: number; readonly total: number };

@@ -11,7 +11,10 @@ import type { Catalogue } from "./catalogue.ts";
 import { toLoginShell, toShell } from "./environment.ts";
 import type { Files } from "./files/files.ts";
 import type { Jobs } from "./jobs/jobs.ts";
+import { type Login, toLoginShell as toShellOf } from "./logins/login.ts";
+import { toKnownJobs } from "./machine/known-jobs.ts";
 import type { Machine } from "./machine/machine.ts";
+import type { Delegate } from "./runners/delegate.ts";
 import type { StopReport, StopRequest } from "./shutdown.ts";
 import type { Workspaces } from "./workspaces/workspaces.ts";
 
@@ -21,6 +24,8 @@ export interface Caller {
   readonly role: Role;
   /** Takes down which files it changes. */
   readonly recorder: Recorder;
+  /** As whom the role has it done, if not as the server. */
+  readonly login: Login | undefined;
   readonly workspace: WorkspaceName;
   readonly signal: AbortSignal;
   readonly input: AsyncIterable<Uint8Array>;
@@ -34,6 +39,7 @@ export interface ContextOptions {
   readonly files: Files;
   readonly machine: Machine;
   readonly catalogue: Catalogue;
+  readonly delegate: Pick<Delegate, "toFooting">;
   /** Ends jobs if it should, and then the server, as soon as the answer is sent. */
   readonly close: (request: StopRequest, identity: Identity) => Promise<StopReport>;
 }
@@ -45,33 +51,44 @@ export function createContexts({
   files,
   machine,
   catalogue,
+  delegate,
   close,
 }: ContextOptions): ToContext {
-  return ({ identity, recorder, role, workspace: name, signal, input }) => {
+  return ({ identity, recorder, role, login, workspace: name, signal, input }) => {
     const tenant = toTenant(identity);
-    const workspace = toBounded(workspaces.access(tenant, name), identity, role);
+    const footing = login && delegate.toFooting(login, signal);
+    const workspace = toBounded(workspaces.access(tenant, name, footing), identity, role);
     let room: FileAccess | undefined;
     return {
       signal,
       input,
       workspace,
-      workspaces: workspaces.accessAll(tenant),
+      workspaces: workspaces.accessAll(tenant, footing),
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
+        if (login !== undefined) throw notHere("files");
         if (room !== undefined) return room;
         const directory = toBytes(workspace.cwd);
         return (room = auditFiles(files.access(directory, signal), directory, recorder));
       },
       jobs: jobs.access(identity),
-      machine: machine.access(workspace, identity, signal),
+      get machine() {
+        if (login !== undefined) throw notHere("the machine");
+        return machine.access(workspace, toKnownJobs(jobs, identity), signal);
+      },
       server: {
         describe: (names) => catalogue.describe(names),
         close: (jobs) => close({ jobs }, identity),
       },
       toShell,
-      toLoginShell,
+      toLoginShell: login === undefined ? toLoginShell : () => toShellOf(login),
     };
   };
+}
+
+/** A command that forgot to say so must not do as the server what its caller may only do as another user. */
+function notHere(what: string): Error {
+  return new Error(`A command that touches ${what} is done as its caller's user only if it says asUser`);
 }
 
 /** A workspace in which only those variables can be changed that its caller may set. */

@@ -4,7 +4,7 @@ import { after } from "../lib/abort.ts";
 import { describeError } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
 import { Endpoint } from "./endpoint.ts";
-import { DEFAULT_PORT, isExposed, isLoopback, type ListenAddress } from "./listen.ts";
+import { DEFAULT_PORT, divide, isExposed, isLoopback, type ListenAddress } from "./listen.ts";
 import { type ListenOptions, openListener } from "./listener.ts";
 import { clearSocket } from "./socket.ts";
 import type { Credentials } from "./tls/tls.ts";
@@ -62,7 +62,7 @@ export async function listen(
 ): Promise<Endpoints> {
   const opened: Endpoint[] = [];
   try {
-    for (const address of wanted ?? [LOOPBACK]) {
+    for (const address of divide(wanted ?? [LOOPBACK])) {
       await prepare(address);
       opened.push(new Endpoint(address, isExposed(address) ? credentials : undefined, options));
     }

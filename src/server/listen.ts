@@ -10,6 +10,8 @@ export interface TcpAddress {
   readonly type: "tcp";
   readonly host: string;
   readonly port: number;
+  /** Whether `::` leaves IPv4 to another address; by itself it stands for both. */
+  readonly isIPv6Only?: boolean;
 }
 
 /** Where to listen: at an address, or on a Unix socket at an absolute path. */
@@ -60,6 +62,18 @@ export function addLocal(addresses: readonly ListenAddress[], state: string): re
   const path = join(state, "server.sock");
   const isUsable = process.platform !== "win32" && Buffer.byteLength(path) <= MAX_SOCKET_PATH;
   return [...addresses, isUsable ? { type: "unix", path } : { type: "tcp", host: "127.0.0.1", port: 0 }];
+}
+
+/** The addresses, of which `::` leaves IPv4 alone where another one has the same port there. */
+export function divide(addresses: readonly ListenAddress[]): readonly ListenAddress[] {
+  const ports = addresses.flatMap((address) =>
+    address.type === "tcp" && isIPv4(address.host) && address.port !== 0 ? [address.port] : [],
+  );
+  return addresses.map((address) =>
+    address.type === "tcp" && address.host === "::" && ports.includes(address.port)
+      ? { ...address, isIPv6Only: true }
+      : address,
+  );
 }
 
 /** An address as it stands in a URL or a Host header; that of a socket as it is listened on. */

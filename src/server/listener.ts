@@ -140,6 +140,7 @@ function startServer(
       ...options,
       hostname: address.host,
       port: address.port,
+      ipv6Only: address.isIPv6Only ?? false,
       // On Linux it is shared otherwise: a second server would take every other connection of the first.
       reusePort: false,
     } as Bun.Serve.Options<SocketData>);

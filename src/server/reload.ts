@@ -28,8 +28,18 @@ export interface ReloadOptions {
   readonly log: Log;
 }
 
-/** Keys of the configuration that count only at a start. */
-const LASTING = ["listen", "state", "grace", "logLevel", "logFormat", "retention"] as const;
+/** What of the configuration counts only at a start, by its keys in the file. */
+function toLasting({ listen, state, tls, grace, logLevel, logFormat, retention }: ServerConfig) {
+  return {
+    listen,
+    state,
+    "tls.insecure": tls.insecure,
+    "session.grace": grace,
+    "log.level": logLevel,
+    "log.format": logFormat,
+    retention,
+  };
+}
 
 /** Reads anew whatever can be while the server runs. What cannot be read stays as it was, and the rest is read nevertheless. */
 export class Reloading {
@@ -80,8 +90,10 @@ export class Reloading {
 
   #read(): string | undefined {
     const config = this.#options.readConfig();
-    const isSame = (key: (typeof LASTING)[number]) => Bun.deepEquals(config[key], this.#first[key]);
-    const waiting = LASTING.filter((key) => !isSame(key));
+    const first: Readonly<Record<string, unknown>> = toLasting(this.#first);
+    const waiting = Object.entries(toLasting(config)).flatMap(([key, value]) =>
+      Bun.deepEquals(value, first[key]) ? [] : [key],
+    );
     const isChanged = !Bun.deepEquals(config, this.#config);
     this.#config = config;
     if (waiting.length > 0)

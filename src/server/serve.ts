@@ -28,12 +28,18 @@ import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
 import { listen } from "./endpoints.ts";
 import { addLocal, isExposed } from "./listen.ts";
+import { directory } from "./logins/directory.ts";
+import type { Login } from "./logins/login.ts";
+import { Logins } from "./logins/logins.ts";
 import { Machine } from "./machine/machine.ts";
+import { Delegate } from "./runners/delegate.ts";
+import { Runners } from "./runners/runners.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
 import { Shutdown } from "./shutdown.ts";
+import type { Pair } from "./tls/pair.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
-import { listMachineNames } from "./names.ts";
+import { listNames } from "./names.ts";
 import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
@@ -48,6 +54,8 @@ export interface ServeOptions {
     state: string,
     id: KeeperId,
   ) => { readonly argv: readonly string[]; readonly argv0: string };
+  /** The argv that runs this executable as another user's runner. */
+  readonly toRunnerCommand: (login: Login) => { readonly argv: readonly string[]; readonly argv0: string };
   readonly openLog: (state: string) => Log;
   /** Reads the configuration anew, by the same flags. */
   readonly readConfig: () => ServerConfig;
@@ -85,6 +93,8 @@ interface Core {
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
   readonly workspaces: Workspaces;
+  /** Processes of other users, as whom roles have things done. */
+  readonly runners: Runners;
 }
 
 type ClientsOptions = ServeOptions & { readonly log: Log; readonly audit: Audit };
@@ -105,7 +115,9 @@ async function openCore(
   const directory = join(state, "workspaces");
   const workspaces = new Workspaces({ directory, environment, log, now: () => Date.now() });
   tend(workspaces, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
-  const keepers = stack.use(openKeepers(options, environment, () => jobs, stopped.signal));
+  const reaper = openReaper(stopped.signal);
+  const keepers = stack.use(openKeepers(options, { environment, reaper, jobs: () => jobs }, stopped.signal));
+  const runners = stack.use(openRunners(options, reaper));
   const jobs: Jobs = new Jobs({
     state,
     index,
@@ -130,18 +142,22 @@ async function openCore(
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
-  return { environment, workspaces, umask, jobs, keepers, shutdown };
+  return { environment, workspaces, umask, jobs, keepers, runners, shutdown };
 }
 
-/** `jobs`: asked once keepers are adopted. */
+interface KeepersShare {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly reaper: Reaper | undefined;
+  /** Asked once keepers are adopted. */
+  readonly jobs: () => Jobs;
+}
+
 function openKeepers(
   { config, build, log, toKeeperCommand }: CoreOptions,
-  env: Readonly<Record<string, string>>,
-  jobs: () => Jobs,
+  { environment: env, reaper, jobs }: KeepersShare,
   signal: AbortSignal,
 ): Keepers {
   const { state, grace } = config;
-  const reaper = openReaper(signal);
   return new Keepers(
     {
       state,
@@ -161,6 +177,15 @@ function openKeepers(
   );
 }
 
+function openRunners({ log, toRunnerCommand }: CoreOptions, reaper: Reaper | undefined): Runners {
+  return new Runners({
+    libc: process.platform === "win32" ? undefined : openLibc(),
+    toCommand: toRunnerCommand,
+    onSpawn: (pid, exited) => reaper?.leave(pid, exited),
+    log,
+  });
+}
+
 /** In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then. */
 function openReaper(signal: AbortSignal): Reaper | undefined {
   if (process.pid !== 1 || process.platform !== "linux") return undefined;
@@ -172,7 +197,7 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 /** Listens, and leaves word of where for clients of this machine. */
 async function admitClients(
   { config, version, log, readConfig, audit }: ClientsOptions,
-  { environment, workspaces, umask, jobs, keepers, shutdown }: Core,
+  { environment, workspaces, umask, jobs, keepers, runners, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
   const { state, grace } = config;
@@ -197,13 +222,16 @@ async function admitClients(
       }),
     signal: watch.signal,
   });
-  const machine = new Machine({ jobs, environment });
+  const machine = new Machine({ environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
     isAble: (ability) => machine.isAble(ability),
   });
+  const delegate = new Delegate({ runners, jobs, environment, umask });
   const sessions = new Sessions({
     jobs,
+    logins: new Logins({ directory, uid: process.getuid?.(), now: () => performance.now() }),
+    delegate,
     state,
     version,
     audit,
@@ -219,6 +247,7 @@ async function admitClients(
       files: new Files({ umask }),
       machine,
       catalogue,
+      delegate,
       close: (request, identity) => shutdown.close(request, identity),
     }),
   });
@@ -226,7 +255,7 @@ async function admitClients(
     pid: process.pid,
     version,
     listen: endpoints.urls,
-    tls: tls && { pin: tls.current.pin, expires: tls.current.leaf.validToDate.toISOString() },
+    tls: tls && toTlsStatus(tls.current),
     keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
     jobs: { running: jobs.running, total: jobs.total },
   });
@@ -244,7 +273,6 @@ async function admitClients(
     recorder.commit(what);
     door.uses.spend(identity, undefined, what);
   };
-  const machineNames = listMachineNames();
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
@@ -253,11 +281,7 @@ async function admitClients(
       gate,
       app: {
         ...door.app,
-        isNamed: (name) =>
-          name === "localhost" ||
-          machineNames.includes(name) ||
-          reloading.config.names.includes(name) ||
-          tls?.isNamed(name) === true,
+        isNamed: (name) => listNames(reloading.config).includes(name) || tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status: (identity) => {
@@ -336,4 +360,8 @@ function openIndex(state: string, log: Log): JobIndex {
   const ledgers = readdirSync(join(state, "ledgers")).length;
   if (ledgers > 0 && !existsSync(path)) log.warn("index missing: made anew from the ledgers", { ledgers });
   return new JobIndex(path, log, ledgers === 0);
+}
+
+function toTlsStatus({ pin, leaf }: Pair): NonNullable<ServerStatus["tls"]> {
+  return { pin, expires: leaf.validToDate.toISOString(), isSelfSigned: leaf.subject === leaf.issuer };
 }

@@ -93,10 +93,25 @@ const background: ArgsDef = { background: { type: "boolean" } };
 export const SERVICE_ACTIONS = ["install", "uninstall", "status"] as const;
 
 const verbs = {
-  serve: { description: "Serve in the foreground", args: serving },
+  serve: {
+    description: "Serve in the foreground",
+    args: serving,
+    examples: [
+      ["farhandd serve --config /etc/farhand.toml", "until Ctrl-C or SIGTERM; jobs go on without it"],
+    ],
+  },
   start: {
     description: "Serve in the background; returns when the server answers",
     args: { ...serving, ...json },
+    examples: [
+      ["farhandd start", "for this machine alone"],
+      [
+        "farhandd start --listen 0.0.0.0:9922 --name web1.lab",
+        "for others too, by TLS with a certificate of its own",
+      ],
+      ["farhandd start --listen 0.0.0.0:9922 --cert web1.pem --key web1.key", "with yours"],
+      ["farhandd start --listen unix:/run/me/farhand.sock", "on a socket that only you can reach"],
+    ],
   },
   stop: {
     description: "Stop the server; running jobs go on, unless --jobs ends them first",
@@ -135,10 +150,17 @@ const verbs = {
     description:
       "Have the running server read configuration and certificate anew (as SIGHUP does); whoever is connected notices nothing",
     args: { ...state, ...json },
+    examples: [
+      [
+        "farhandd reload",
+        "after files were replaced; exits with 1 and goes on as before where one is broken",
+      ],
+    ],
   },
   fingerprint: {
     description: "Print the fingerprint by which clients know this server: sha256:…",
     args: { ...state, ...json },
+    examples: [["farhandd fingerprint", "to compare with what farhand host add shows"]],
   },
   repair: {
     description: "Rebuild a damaged index of jobs from their ledgers, and tell which of those are damaged",

@@ -33,6 +33,19 @@ describe("findTarget()", () => {
     });
   });
 
+  test("trusts the certificate in local.json alone, and goes to its socket", () => {
+    using world = setup({ url: "https://127.0.0.1:5", token: "t", certificate: "PEM", pid: 1, version: "1" });
+    const trust = { type: "certificate" as const, certificate: "PEM" };
+    for (const place of [{}, { host: "https://127.0.0.1:5" }, { host: "https://localhost:5" }])
+      expect(findTarget(place, world.env)).toMatchObject({ trust, token: "t", isLocal: true });
+    world.write({ url: "unix:/run/farhandd.sock", token: "t", pid: 1, version: "1" });
+    for (const place of [{}, { host: "unix:/run/farhandd.sock" }])
+      expect(findTarget(place, world.env)).toMatchObject({
+        host: { socket: "/run/farhandd.sock" },
+        token: "t",
+      });
+  });
+
   test("reads local.json again each time", () => {
     using world = setup();
     findTarget({}, world.env);
@@ -122,6 +135,13 @@ describe("findTarget()", () => {
       );
     },
   );
+
+  test("keeps trying only for tokens of servers on this machine", () => {
+    using directory = openDirectory();
+    const env = { FARHAND_STATE: directory.path, FARHAND_CONFIG_HOME: directory.path };
+    expect(findTarget({ host: "127.0.0.1:6" }, env).isLocal).toBe(true);
+    expect(findTarget({ host: "web1" }, env).isLocal).toBe(false);
+  });
 
   test("refuses a token that would break a header", () => {
     expect(() => findTarget({ host: "web1", token: "a\r\nHost: b" }, {})).toThrow("Cannot use the token");

@@ -85,7 +85,11 @@ describe("dial()", () => {
 
   test.each<[string, number, string]>([
     ["something else", 200, "no farhandd answers there (HTTP status 200)"],
-    ["a redirect, which it does not follow", 302, "no farhandd answers there (HTTP status 302)"],
+    [
+      "a redirect, which it does not follow",
+      302,
+      "no farhandd answers there but a redirect, which is not followed (HTTP status 302)",
+    ],
   ])("refuses %s", async (_what, status, sentence) => {
     const headers = { location: "http://127.0.0.1:1/" };
     const server = Bun.serve({

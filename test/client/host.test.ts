@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isSameLocal, parseHost } from "../../src/client/host.ts";
+import { isExposed, isSameLocal, isSecure, isThisMachine, parseHost } from "../../src/client/host.ts";
 
 describe("parseHost()", () => {
   test.each([
@@ -62,6 +62,44 @@ describe("parseHost()", () => {
     "http://localhost.evil.org",
   ])("refuses %s, which is no loopback and has no TLS", (text) => {
     expect(() => parseHost(text)).toThrow("without TLS");
+  });
+
+  test("takes an address without TLS where that is asked for", () => {
+    const host = parseHost("http://web1:5", undefined, { insecure: true });
+    expect(host.url).toBe("http://web1:5");
+    expect([isSecure(host), isExposed(host)]).toEqual([false, true]);
+    // What says nothing of a scheme has TLS all the same.
+    expect(parseHost("web1:5", undefined, { insecure: true }).url).toBe("https://web1:5");
+    for (const text of ["127.0.0.1", "http://localhost:5", "[::1]:5", "unix:/s", "https://web1"])
+      expect(isExposed(parseHost(text))).toBe(false);
+  });
+
+  test.each(["unix:/run/farhandd.sock", "unix:///run/farhandd.sock", "UNIX:/run/x/../farhandd.sock"])(
+    "reads %s",
+    (text) => {
+      const host = parseHost(text);
+      expect(host).toEqual({
+        url: "unix:/run/farhandd.sock",
+        channel: "ws+unix:///run/farhandd.sock:/v1/channel",
+        socket: "/run/farhandd.sock",
+      });
+      expect([isSecure(host), isThisMachine(host)]).toEqual([false, true]);
+    },
+  );
+
+  test.each(["unix:", "unix:relative", "unix:/a b", "unix:/a:b", "unix:/a%20b", `unix:/${"x".repeat(103)}`])(
+    "refuses %s",
+    (text) => {
+      expect(() => parseHost(text)).toThrow(expect.objectContaining({ code: "invalid_input" }));
+    },
+  );
+
+  test("repeats no password that was written into an address", () => {
+    for (const text of ["https://ann:hunter2@web1", "ann:hunter2@web1", "http://ann:hunter2@web1:5/x"]) {
+      const refuse = () => parseHost(text);
+      expect(refuse).toThrow("Cannot use host");
+      expect(refuse).not.toThrow("hunter2");
+    }
   });
 
   test("takes the port it is given where the text has none", () => {

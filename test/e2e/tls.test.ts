@@ -2,7 +2,9 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { connect as connectPlain } from "node:net";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { createCertificates, findOpensslFault } from "../support/certificates.ts";
 import { findNetworkFault, openNetwork } from "../support/network.ts";
 import { RawClient } from "../support/raw.ts";
@@ -130,7 +132,7 @@ describe("A server beyond loopback", () => {
       using client = await RawClient.open(target);
       client.call(1, "user-name");
       expect(await client.control("result")).toMatchObject({ call: 1 });
-      expect(RawClient.upgrade({ ...target, token: "wrong" })).rejects.toThrow("401");
+      await expect(RawClient.upgrade({ ...target, token: "wrong" })).rejects.toThrow("401");
     },
   );
 
@@ -318,6 +320,75 @@ describe("--client-ca", () => {
     },
   );
 });
+
+describe("A request that is none", () => {
+  const HOST = "Host: 127.0.0.1\r\n";
+  const cases = [
+    ["no Host", "GET /healthz HTTP/1.1\r\n\r\n", "400"],
+    ["two Hosts", `GET /healthz HTTP/1.1\r\n${HOST}Host: evil.example\r\n\r\n`, "403"],
+    ["another's Host before ours", `GET /healthz HTTP/1.1\r\nHost: evil.example\r\n${HOST}\r\n`, "403"],
+    [
+      "a URL of ours and another's Host",
+      "GET http://127.0.0.1/healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+      "403",
+    ],
+    [
+      "two Origins",
+      `GET /healthz HTTP/1.1\r\n${HOST}Origin: https://127.0.0.1\r\nOrigin: https://evil.example\r\n\r\n`,
+      "403",
+    ],
+    [
+      "two lengths",
+      `POST /v1/stop HTTP/1.1\r\n${HOST}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!`,
+      "400",
+    ],
+    [
+      "a length and chunks",
+      `POST /v1/stop HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n`,
+      "400",
+    ],
+    ["a NUL in its path", `GET /heal\0thz HTTP/1.1\r\n${HOST}\r\n`, "505"],
+    ["a folded header", `GET /healthz HTTP/1.1\r\n${HOST}X: a\r\n b\r\n\r\n`, "400"],
+    ["a path of 100 KB", `GET /${"a".repeat(100_000)} HTTP/1.1\r\n${HOST}\r\n`, "431"],
+    ["100 KB of headers", `GET /healthz HTTP/1.1\r\n${HOST}X: ${"a".repeat(100_000)}\r\n\r\n`, "431"],
+    ["another spelling of a path", `GET //v1%2Fstatus HTTP/1.1\r\n${HOST}\r\n`, "401"],
+    ["an encoded NUL", `GET /healthz%00 HTTP/1.1\r\n${HOST}\r\n`, "401"],
+  ] as const;
+
+  test("is refused by TLS as in the clear, and no other is answered in its place", async () => {
+    await using world = setup();
+    const status = await world.start("--listen", "0.0.0.0:0", "--listen", "127.0.0.1:0");
+    const certificate = readFileSync(world.own, "utf8");
+    for (const [index, ca] of [
+      [0, certificate],
+      [1, undefined],
+    ] as const)
+      for (const [what, request, code] of cases) {
+        const answer = await exchange(portOf(status, index), request, ca);
+        expect([what, answer.slice(0, 12)]).toEqual([what, `HTTP/1.1 ${code}`]);
+        expect(answer.match(/^HTTP\/1\.1 /gm)).toHaveLength(1);
+        expect(answer).not.toContain("ok\n");
+      }
+    expect((await world.status()).pid).toBe(status.pid);
+  });
+});
+
+/** What is answered to these bytes: a refusal is JSON, or ends the connection. */
+function exchange(port: number, request: string, ca: string | undefined): Promise<string> {
+  return new Promise((resolve) => {
+    const socket =
+      ca === undefined ? connectPlain(port, "127.0.0.1") : connectTls({ port, host: "127.0.0.1", ca });
+    let answer = "";
+    socket.on("data", (chunk) => {
+      answer += chunk;
+      // A second answer would be in the same packet, or come before the end.
+      if (/\r\n\r\n[^]*\}$/.test(answer)) socket.end();
+    });
+    socket.on("error", () => resolve(answer));
+    socket.on("close", () => resolve(answer));
+    socket.on(ca === undefined ? "connect" : "secureConnect", () => socket.write(request, "latin1"));
+  });
+}
 
 testIf(networkFault === undefined, `another machine on the network: ${networkFault}`)(
   "Another machine reaches a server by TLS, and by nothing else",

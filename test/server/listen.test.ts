@@ -1,7 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { AppError } from "../../src/protocol/error.ts";
-import { addLocal, formatAddress, isExposed, isLoopback, parseListen } from "../../src/server/listen.ts";
+import {
+  addLocal,
+  divide,
+  formatAddress,
+  isExposed,
+  isLoopback,
+  parseListen,
+} from "../../src/server/listen.ts";
 
 describe("parseListen()", () => {
   test.each([
@@ -97,6 +104,15 @@ describe("addLocal()", () => {
       port: 0,
     });
   });
+});
+
+test("divide() leaves IPv4 to another address of the same port, and to nobody else", () => {
+  const isDivided = (...texts: string[]) =>
+    divide(texts.map(parseListen)).map((address) => address.type === "tcp" && address.isIPv6Only === true);
+  expect(isDivided("[::]:1", "0.0.0.0:1")).toEqual([true, false]);
+  expect(isDivided("10.1.2.3:1", "[::]:1", "[::]:2")).toEqual([false, true, false]);
+  expect(isDivided("[::]:0", "0.0.0.0:0")).toEqual([false, false]);
+  expect(isDivided("[::1]:1", "127.0.0.1:1", "unix:/a")).toEqual([false, false, false]);
 });
 
 test("formatAddress() writes what parseListen() reads", () => {

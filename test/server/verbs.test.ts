@@ -9,6 +9,27 @@ describe("parseFlags()", () => {
     expect(toConfigFlags(flags)).toMatchObject({ listen: ["a:1", "b:2"], state: undefined });
   });
 
+  test("reads what TLS takes, and names more than once", () => {
+    const args = [
+      "--name",
+      "a",
+      "--name",
+      "b",
+      "--cert",
+      "c",
+      "--key",
+      "k",
+      "--client-ca",
+      "ca",
+      "--insecure",
+    ];
+    expect(toConfigFlags(parseFlags("serve", args))).toMatchObject({
+      names: ["a", "b"],
+      tls: { cert: "c", key: "k", clientCa: "ca", insecure: true },
+    });
+    expect(toConfigFlags(parseFlags("serve", []))).toMatchObject({ names: [], tls: {} });
+  });
+
   test.each([
     ["serve", ["now"], 'unexpected argument "now"'],
     ["service", ["install", "now"], '"now" is too much'],
@@ -44,6 +65,7 @@ describe("toStopRequest()", () => {
 
 test("usage() tells of every verb, and of one with its options", async () => {
   const all = await usage(undefined, "1.0.0", false);
-  for (const word of ["serve", "start", "stop", "status", "service"]) expect(all).toContain(word);
+  for (const word of ["serve", "start", "stop", "status", "service", "reload", "fingerprint"])
+    expect(all).toContain(word);
   expect(await usage("stop", "1.0.0", false)).toContain("--grace=<duration>");
 });

@@ -14,6 +14,8 @@ export interface CertificateOptions {
   readonly names?: string;
   /** Who issues it (default: itself). */
   readonly by?: CertificateFiles;
+  /** Whose key it has (default: one of its own). */
+  readonly keyOf?: CertificateFiles;
   /** Whether it may issue others. */
   readonly isAuthority?: boolean;
   /** Days from now, of the past where negative (default: good since yesterday, for a month). */
@@ -28,9 +30,9 @@ export function findOpensslFault(): string | undefined {
 /** Makes certificates in a directory by openssl(1), which shares nothing with what is tested. */
 export function createCertificates(directory: string) {
   return (name: string, options: CertificateOptions = {}): CertificateFiles => {
-    const { subject = name, names = "DNS:localhost,IP:127.0.0.1", by, isAuthority = false } = options;
+    const { subject = name, names = "DNS:localhost,IP:127.0.0.1", by, keyOf, isAuthority = false } = options;
     const [from, to] = options.days ?? [-1, 30];
-    const [cert, key] = [join(directory, `${name}.pem`), join(directory, `${name}.key`)];
+    const [cert, key] = [join(directory, `${name}.pem`), keyOf?.key ?? join(directory, `${name}.key`)];
     const config = join(directory, `${name}.cnf`);
     writeFileSync(
       config,
@@ -39,7 +41,7 @@ export function createCertificates(directory: string) {
         `subjectAltName=${names}\n[req]\ndistinguished_name=dn\n[dn]\n`,
     );
     writeFileSync(`${config}.db`, "");
-    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key);
+    if (keyOf === undefined) openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key);
     chmodSync(key, 0o600);
     const request = join(directory, `${name}.csr`);
     openssl("req", "-new", "-config", config, "-key", key, "-subj", `/CN=${subject}`, "-out", request);

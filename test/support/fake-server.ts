@@ -13,6 +13,10 @@ export interface FakeServerOptions {
   readonly port?: number;
   /** Connections that break off as soon as they are upgraded; those after them live. */
   readonly cuts?: number;
+  /** Certificate and key in PEM, and what else Bun's server takes. */
+  readonly tls?: Bun.TLSOptions | undefined;
+  /** Answers a request before anything else is looked at; undefined where it does not. */
+  readonly respond?: (request: Request) => Response | undefined | Promise<Response | undefined>;
   /** Answers a frame; without, it welcomes and answers every ping. */
   readonly answer?: (frame: Heard, peer: ServerPeer) => void;
 }
@@ -22,13 +26,18 @@ export function openFakeServer({
   token,
   port = 0,
   cuts = 0,
+  tls,
+  respond,
   answer = answerPing,
 }: FakeServerOptions = {}): FakeServer {
   const peers: ServerPeer[] = [];
   const server = Bun.serve<ServerPeer>({
     port,
     hostname: "127.0.0.1",
-    fetch(request, server) {
+    ...(tls && { tls }),
+    async fetch(request, server) {
+      const response = await respond?.(request);
+      if (response !== undefined) return response;
       if (token !== undefined && request.headers.get("authorization") !== `Bearer ${token}`) {
         return Response.json({ code: "unauthenticated", message: "Wrong token" }, { status: 401 });
       }
@@ -53,7 +62,7 @@ export function openFakeServer({
   });
   return {
     port: server.port ?? 0,
-    url: `http://127.0.0.1:${server.port}`,
+    url: `http${tls === undefined ? "" : "s"}://127.0.0.1:${server.port}`,
     peers,
     [Symbol.asyncDispose]: () => server.stop(true),
   };

@@ -72,6 +72,8 @@ async function list(
       return await verbs();
     case "host":
       return await toSource(given).hosts();
+    case "kept-host":
+      return await toSource(given).keptHosts();
     case "job":
       return await toSource(given).jobs(kind.isRunning);
     case "workspace":

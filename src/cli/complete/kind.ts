@@ -5,7 +5,7 @@ import type { Position } from "./position.ts";
 /** What a word names, as far as that can be found out. */
 export type Kind =
   | { readonly type: "job"; readonly isRunning: boolean }
-  | { readonly type: "path" | "workspace" | "host" | "command" | "local" }
+  | { readonly type: "path" | "workspace" | "host" | "kept-host" | "command" | "local" }
   | { readonly type: "choice"; readonly choices: readonly string[] };
 
 /** Options by what they name, whatever verb they belong to. */
@@ -18,6 +18,10 @@ const OPTIONS: Readonly<Record<string, Kind>> = {
   job: { type: "job", isRunning: false },
   state: { type: "local" },
   file: { type: "local" },
+  "token-file": { type: "local" },
+  ca: { type: "local" },
+  "client-cert": { type: "local" },
+  "client-key": { type: "local" },
   "log-level": { type: "choice", choices: LOG_LEVELS },
   "on-disconnect": { type: "choice", choices: ["keep", "kill"] },
   signal: { type: "choice", choices: ["TERM", "INT", "HUP", "KILL", "QUIT", "USR1", "USR2", "STOP", "CONT"] },
@@ -28,6 +32,10 @@ const VERBS: Readonly<Record<string, Kind>> = {
   commands: { type: "command" },
   completion: { type: "choice", choices: SHELLS },
   "workspace remove": { type: "workspace" },
+  "host show": { type: "kept-host" },
+  "host remove": { type: "kept-host" },
+  login: { type: "kept-host" },
+  logout: { type: "kept-host" },
 };
 
 /** Verbs that only a running job is of use to. */

@@ -5,15 +5,19 @@ import * as v from "valibot";
 import type { Environment } from "../../client/config.ts";
 import { invokeStream, toEvent } from "../../client/invoke.ts";
 import { listJobs } from "../../client/listing.ts";
+import { readHosts } from "../../client/hosts.ts";
 import type { Session } from "../../client/session.ts";
 import { describeState } from "../../commands/describe.ts";
 import { ls } from "../../commands/ls.ts";
+import { defaultConfigHome } from "../../lib/config-home.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Candidate } from "./candidate.ts";
 
 /** What words on a command line name that no program knows by itself. */
 export interface Source {
   hosts(): Promise<readonly Candidate[]>;
+  /** Those that are kept under a name. */
+  keptHosts(): Promise<readonly Candidate[]>;
   jobs(isRunning: boolean): Promise<readonly Candidate[]>;
   workspaces(): Promise<readonly Candidate[]>;
   /** Files on the server whose path goes on from this one. */
@@ -32,7 +36,12 @@ export function createSource(
   signal: AbortSignal,
 ): Source {
   return {
-    hosts: async () => listHosts(env).map((value) => ({ value })),
+    hosts: async () => {
+      const kept = listKept(env);
+      const others = listHosts(env).filter((name) => kept.every(({ value }) => value !== name));
+      return [...kept, ...others.map((value) => ({ value }))];
+    },
+    keptHosts: async () => listKept(env),
     async jobs(isRunning) {
       await using session = await open(signal);
       const filter = isRunning ? { filter: { states: ["running" as const] } } : {};
@@ -85,6 +94,15 @@ async function listPaths(session: Session, text: string, signal: AbortSignal): P
     break;
   }
   return found;
+}
+
+function listKept(env: Environment): readonly Candidate[] {
+  try {
+    const hosts = readHosts(defaultConfigHome(env));
+    return [...hosts].map(([value, { url }]) => ({ value, description: url }));
+  } catch {
+    return []; // they cannot be used, which whoever uses one is told
+  }
 }
 
 /** The server of this machine, the one of the environment, and those that ssh knows by a name. */

@@ -71,7 +71,10 @@ export class Runner {
     const asked = await parse(texts, find);
     const isElsewhere = ELSEWHERE.some((name) => asked.globals.text(name) !== undefined);
     const own = toContext(asked.globals.after(globals), { ...surroundings, interrupts }, signal);
-    const context: Context = { ...own, standing: isElsewhere ? undefined : standing };
+    // Elsewhere the console's token is nobody's business.
+    const context: Context = isElsewhere
+      ? { ...own, standing: undefined, token: undefined }
+      : { ...own, standing };
     if (asked.name === undefined && asked.values.flag("help")) return await showCommands(catalogue, context);
     return await act(asked, context);
   }

@@ -162,6 +162,11 @@ export class Jobs {
     return this.#starter.start(request);
   }
 
+  /** A job of this id is started for somebody, or refused, before this settles: if he looks for it meanwhile, he waits for that. */
+  expect(id: JobId, identity: Identity, settled: Promise<unknown>): void {
+    this.#starter.expect(id, identity, settled);
+  }
+
   /** The job of this id that somebody may see, also one that is just being started. */
   async findSoon(id: JobId, viewer: Identity): Promise<Job | undefined> {
     const job = (await this.#starter.findSoon(id, viewer)) ?? this.find(id);

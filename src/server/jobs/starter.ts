@@ -1,5 +1,6 @@
 import type { Program } from "../../commands/define.ts";
 import { findStart, removeLedger, type StartRecord } from "../../ledger/start.ts";
+import type { Credentials } from "../../process/credentials.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { HolderId, JobId, KeeperId } from "../../protocol/id.ts";
 import { type Identity, isVisible } from "../auth/identity.ts";
@@ -22,6 +23,8 @@ export interface JobRequest {
   readonly identity: Identity;
   readonly role: Pick<Role, "name" | "limits">;
   readonly program: Program;
+  /** As whom it runs, if not as the server. */
+  readonly user?: Credentials | undefined;
   /** Called before a new one is begun, and not where one is answered that there is already. Throws what forbids it. */
   readonly onBegin?: () => void;
 }
@@ -30,6 +33,11 @@ export interface JobRequest {
 interface Starting {
   readonly job: Promise<Job>;
   readonly whose: Pick<StartRecord, "owner" | "via">;
+}
+
+/** A job that is to be started once it is known how. */
+interface Expected extends Pick<Starting, "whose"> {
+  readonly settled: Promise<unknown>;
 }
 
 export interface StarterOptions {
@@ -46,6 +54,8 @@ export interface StarterOptions {
 export class Starter {
   readonly #options: StarterOptions;
   readonly #starting = new Map<JobId, Starting>();
+  /** What is to be settled before some that are to be started are, or are refused. */
+  readonly #expected = new Map<JobId, Expected>();
   readonly #quota: Quota;
   /** Links to keepers that are dead. */
   readonly #gone = new WeakSet<KeeperLink>();
@@ -85,8 +95,19 @@ export class Starter {
     return job;
   }
 
+  /** A job of this id is started for somebody, or refused, before this settles. */
+  expect(id: JobId, identity: Identity, settled: Promise<unknown>): void {
+    const expected = { settled: Promise.allSettled([settled]), whose: toWhose(identity) };
+    this.#expected.set(id, expected);
+    expected.settled.finally(() => {
+      if (this.#expected.get(id) === expected) this.#expected.delete(id);
+    });
+  }
+
   /** The job that somebody is just starting under this id, which may be another of the same key; undefined for none that he may see. */
   async findSoon(id: JobId, viewer: Identity): Promise<Job | undefined> {
+    const expected = this.#expected.get(id);
+    if (expected !== undefined && isVisible(expected.whose, viewer)) await expected.settled;
     const starting = this.#starting.get(id);
     if (starting === undefined || !isVisible(starting.whose, viewer)) return undefined;
     return await starting.job.catch(() => undefined);
@@ -94,10 +115,10 @@ export class Starter {
 
   /** Resolves once those that are just being started, and somebody may see, have been or will not be. Nobody: all. */
   async waitFor(isMeant: (id: JobId) => boolean, viewer: Identity | undefined): Promise<void> {
-    const meant = [...this.#starting].filter(
-      ([id, { whose }]) => isMeant(id) && (viewer === undefined || isVisible(whose, viewer)),
-    );
-    await Promise.allSettled(meant.map(([, { job }]) => job));
+    const isOurs = ([id, { whose }]: readonly [JobId, Pick<Starting, "whose">]) =>
+      isMeant(id) && (viewer === undefined || isVisible(whose, viewer));
+    await Promise.allSettled([...this.#expected].filter(isOurs).map(([, { settled }]) => settled));
+    await Promise.allSettled([...this.#starting].filter(isOurs).map(([, { job }]) => job));
   }
 
   /** Whether a job is being started, and no keeper has begun it: it then goes to the next. */
@@ -174,7 +195,7 @@ export class Starter {
   }
 
   /** Has a keeper start a job. Answers false when there is a ledger of its id already. */
-  async #spawn(job: Job, link: KeeperLink, { holder, program }: JobRequest): Promise<boolean> {
+  async #spawn(job: Job, link: KeeperLink, { holder, program, user }: JobRequest): Promise<boolean> {
     const { register, umask } = this.#options;
     const { start } = job;
     const { env, stdin, file } = program;
@@ -190,6 +211,7 @@ export class Starter {
         ...(holder && { holder }),
         ...(file && { file }),
         ...(program.secrets?.length && { argv: [...program.argv] }),
+        ...(user && { user }),
       };
       const reply = await link.request(spawn);
       const isCreated = reply.type === "spawned" && reply.created;

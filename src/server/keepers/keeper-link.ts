@@ -100,6 +100,11 @@ export class KeeperLink {
     return this.#minor >= 2;
   }
 
+  /** Whether it runs programs as other users (since 1.4); one that does not would run them as itself. */
+  get knowsUsers(): boolean {
+    return this.#minor >= 4;
+  }
+
   /**
    * Reaches the keeper, however long that takes to answer: one that is frozen does so when it thaws. Throws `unavailable`
    * when nobody listens or the connection is lost, `unsupported_version` for a keeper of another major version, which is
@@ -166,6 +171,11 @@ export class KeeperLink {
    */
   async request(message: Unnumbered<Request>): Promise<KeeperMessage> {
     if (this.#state.state !== "reached") throw this.#toRefusal();
+    if (message.type === "spawn" && message.user !== undefined && !this.knowsUsers)
+      throw new AppError(
+        "unavailable",
+        "Cannot start the job as another user: its keeper is of an older version, which runs all as itself",
+      );
     const request = ++this.#lastRequest;
     const pending = {
       message: { ...message, request },

@@ -2,6 +2,8 @@
 export interface ServiceWish {
   /** The absolute path of the executable, and the arguments by which it serves. */
   readonly argv: readonly [string, ...string[]];
+  /** The same for what has it read configuration and certificate anew, where a manager can be told that. */
+  readonly reload: readonly [string, ...string[]];
   /** Of this user, who starts it by logging in, or of the machine, which starts it as root at boot. */
   readonly isUser: boolean;
   readonly uid: number;

@@ -25,7 +25,7 @@ export function defineUnit(wish: ServiceWish): ServiceDefinition {
   };
 }
 
-function renderUnit({ argv, isUser }: ServiceWish): string {
+function renderUnit({ argv, reload, isUser }: ServiceWish): string {
   // With a user named, systemd sets HOME and the like, which jobs expect.
   const account = isUser ? "" : "User=root\n";
   return `# ${MARK}; farhandd service uninstall removes it.
@@ -35,6 +35,7 @@ ${isUser ? "" : "After=network.target\n"}
 [Service]
 Type=exec
 ${account}ExecStart=${quoteCommand(argv)}
+ExecReload=${quoteCommand(reload)}
 # The server only: its keepers and their jobs go on, and the next start finds them.
 KillMode=process
 Restart=on-failure

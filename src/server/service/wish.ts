@@ -33,6 +33,7 @@ export function defineService(request: ServiceRequest): ServiceDefinition {
   }
   const wish = {
     argv: [executable, "serve", ...toArguments(request)] as const,
+    reload: [executable, "reload", ...toWords(toPlace(request))] as const,
     isUser,
     uid,
     account,
@@ -64,29 +65,37 @@ export function checkMayChange({ isUser, platform, uid }: ServiceRequest): void 
 }
 
 /** The options of `serve`, in words that mean the same wherever and by whom they are read. */
-function toArguments({ flags, state, env }: ServiceRequest): string[] {
-  const config = flags.config ?? (env["FARHAND_CONFIG"] || undefined);
-  // A configuration may name another directory later; without one nobody else says where the state is.
-  const isStated = flags.state !== undefined || Boolean(env["FARHAND_STATE"]) || config === undefined;
+function toArguments(request: ServiceRequest): string[] {
+  const { flags } = request;
   const { cert, key, clientCa, insecure } = flags.tls ?? {};
-  const options = {
-    "--cert": cert && resolve(cert),
-    "--key": key && resolve(key),
-    "--client-ca": clientCa && resolve(clientCa),
-    "--config": config && resolve(config),
-    "--state": isStated ? state : undefined,
-    "--log-level": flags.logLevel,
-    "--log-format": flags.logFormat,
-    "--retention-age": flags.retention?.age,
-    "--retention-jobs": flags.retention?.jobs,
-    "--retention-bytes": flags.retention?.bytes,
-  };
   return [
     ...flags.listen.flatMap((address) => ["--listen", toAbsolute(address)]),
     ...(flags.names ?? []).flatMap((name) => ["--name", name]),
     ...(insecure ? ["--insecure"] : []),
-    ...Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name, value])),
+    ...toWords({
+      "--cert": cert && resolve(cert),
+      "--key": key && resolve(key),
+      "--client-ca": clientCa && resolve(clientCa),
+      ...toPlace(request),
+      "--log-level": flags.logLevel,
+      "--log-format": flags.logFormat,
+      "--retention-age": flags.retention?.age,
+      "--retention-jobs": flags.retention?.jobs,
+      "--retention-bytes": flags.retention?.bytes,
+    }),
   ];
+}
+
+/** The options by which every verb finds the same state directory. */
+function toPlace({ flags, state, env }: ServiceRequest): Record<string, string | undefined> {
+  const config = flags.config ?? (env["FARHAND_CONFIG"] || undefined);
+  // A configuration may name another directory later; without one nobody else says where the state is.
+  const isStated = flags.state !== undefined || Boolean(env["FARHAND_STATE"]) || config === undefined;
+  return { "--config": config && resolve(config), "--state": isStated ? state : undefined };
+}
+
+function toWords(options: Readonly<Record<string, string | undefined>>): string[] {
+  return Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name, value]));
 }
 
 function toAbsolute(address: string): string {

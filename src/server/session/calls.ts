@@ -17,6 +17,7 @@ import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
 import type { Recorder } from "../audit/audit.ts";
 import { describeAnswer, describeInput, describeProgram } from "../audit/call-record.ts";
+import type { Builtin } from "../../commands/index.ts";
 import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
 import { confineDirectory } from "../auth/enclosure.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -26,6 +27,9 @@ import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { toRecorded } from "../jobs/mask.ts";
+import type { Login } from "../logins/login.ts";
+import type { Logins } from "../logins/logins.ts";
+import type { Delegate } from "../runners/delegate.ts";
 import { CallInput } from "./call-input.ts";
 import { CallOutput } from "./call-output.ts";
 import type { CallStreams } from "./channels.ts";
@@ -41,6 +45,9 @@ export interface CallsOptions {
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
+  /** Knows as whom a role has things done, and has that done. */
+  readonly logins: Pick<Logins, "find">;
+  readonly delegate: Pick<Delegate, "run">;
   readonly uses: Pick<Uses, "spend">;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
@@ -48,6 +55,25 @@ export interface CallsOptions {
 type Stream = AsyncGenerator<unknown, unknown, void>;
 
 export type Call = Extract<ClientFrame, { type: "call" }>;
+
+/** A call with what was found out about it. */
+interface Order {
+  readonly frame: Call;
+  readonly running: Running;
+  readonly command: Builtin;
+  readonly role: Role;
+  readonly login?: Login | undefined;
+}
+
+interface Work {
+  readonly command: Extract<Builtin, { kind: "foreground" }>;
+  /** The input as the command's schema has it, and as it came. */
+  readonly parsed: unknown;
+  readonly input: unknown;
+  readonly context: CommandContext;
+  readonly login: Login | undefined;
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
 
 interface Running {
   readonly controller: AbortController;
@@ -111,32 +137,38 @@ export class Calls implements CallStreams {
     for (const call of [...this.#outputs.keys()]) this.forgetOutput(call);
   }
 
-  async #invoke(
-    { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE }: Call,
-    running: Running,
-  ) {
-    const { identity, recorder, jobs, catalogue, toContext } = this.#options;
-    const { signal } = running.controller;
-    const command = catalogue.get(name);
+  async #invoke(frame: Call, running: Running): Promise<ServerMessage> {
+    const { identity, jobs, catalogue, logins } = this.#options;
+    const command = catalogue.get(frame.command);
     const role = demandCommand(identity, command);
+    if (role.runAs === undefined) return await this.#carryOut({ frame, running, command, role });
+    const carriedOut = logins
+      .find(role.runAs)
+      .then((login) => this.#carryOut({ frame, running, command, role, login }));
+    if (frame.job !== undefined) jobs.expect(frame.job, identity, carriedOut);
+    return await carriedOut;
+  }
+
+  async #carryOut({ frame, running, command, role, login }: Order): Promise<ServerMessage> {
+    const { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE } = frame;
+    const { identity, recorder, jobs, toContext } = this.#options;
+    const { signal } = running.controller;
+    signal.throwIfAborted();
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
-    const context = toContext({
-      identity,
-      recorder,
-      role,
-      workspace,
-      signal,
-      input: running.input ?? NOTHING,
-    });
-    const where = workspace === DEFAULT_WORKSPACE ? {} : { workspace };
+    const bytes = running.input ?? NOTHING;
+    const context = toContext({ identity, recorder, role, login, workspace, signal, input: bytes });
+    const as = { role: role.name, ...(role.runAs && { run_as: role.runAs }) };
+    const where = { ...as, ...(workspace !== DEFAULT_WORKSPACE && { workspace }) };
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
       this.#spend(command.name, undefined);
       this.#record(call, name, { ...where, input: describeInput(command, parsed) });
-      // The one place where a command's types are not known: its own schema has just checked the input.
-      const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
-      const result = await finish(run(parsed, context), this.#outputs.get(call), signal);
-      return { type: "result", call, result: toValue(result) } as const;
+      const work = this.#begin({ command, parsed, input: input.value, context, login, bytes });
+      const result = await finish(work, this.#outputs.get(call), signal);
+      // What another process did is told in its own words.
+      if (login !== undefined && command.asUser && command.permission === "write")
+        recorder.note("file", { ...as, action: command.name, cwd: context.workspace.cwd, result });
+      return { type: "result", call, result: toValue(result) };
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
@@ -151,9 +183,22 @@ export class Calls implements CallStreams {
       identity,
       role,
       program: this.#admit(role, program, context),
+      user: login?.credentials,
       onBegin: () => this.#spend(command.name, job),
     });
-    return { type: "accepted", call, job: start.job, number: start.number } as const;
+    return { type: "accepted", call, job: start.job, number: start.number };
+  }
+
+  /** Here, or in a process of the user as whom it is to be done. */
+  #begin({ command, parsed, input, context, login, bytes }: Work): Promise<unknown> | Stream {
+    const { identity, delegate } = this.#options;
+    if (login !== undefined && command.asUser) {
+      const { workspace, jobs, signal } = context;
+      return delegate.run({ login, identity, command, input, workspace, jobs, bytes }, signal);
+    }
+    // The one place where a command's types are not known: its own schema has just checked the input.
+    const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
+    return run(parsed, context);
   }
 
   /** Throws `unavailable` for a call that cannot be recorded where nothing may be done unrecorded. */

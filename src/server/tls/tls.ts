@@ -3,13 +3,16 @@ import { delay } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import type { ServerConfig } from "../config.ts";
 import type { Reloadable } from "../reload.ts";
-import { listMachineAddresses, listMachineNames } from "../names.ts";
+import { listMachineAddresses, listNames } from "../names.ts";
 import { covers, isDue } from "./certificate.ts";
 import { openOwnPair } from "./own-pair.ts";
 import { type Pair, readCertificates, readPair } from "./pair.ts";
 
 /** Milliseconds between two looks whether a certificate of ours is to be renewed: the clock may jump, or the machine be renamed. */
 const EVERY = 60_000;
+
+/** Days before the end of a certificate from which on its operator is warned. */
+const WARNED_DAYS = 14;
 
 /** What a server proves itself by, and what it demands of clients. */
 export interface Credentials extends Pair {
@@ -48,6 +51,12 @@ export class Tls implements Reloadable {
     return this.#current;
   }
 
+  /** Whole days for which the certificate is still good. */
+  get daysLeft(): number {
+    const { leaf } = this.#current;
+    return Math.floor((leaf.validToDate.getTime() - this.#options.now().getTime()) / (24 * 60 * 60 * 1000));
+  }
+
   /** Whether the certificate is good for a name. */
   isNamed(name: string): boolean {
     return isIP(name) === 0 && this.#current.leaf.checkHost(name) !== undefined;
@@ -69,21 +78,24 @@ export class Tls implements Reloadable {
   async runOnce(): Promise<string | undefined> {
     const { leaf } = this.#current;
     const isOwn = this.#config.tls.cert === undefined;
-    const isGood = covers(leaf, listNames(this.#config)) && !isDue(leaf, this.#options.now());
+    const isGood = covers(leaf, listLasting(this.#config)) && !isDue(leaf, this.#options.now());
     return isOwn && !isGood ? await this.reload(this.#config) : undefined;
   }
 }
 
-/** Renews certificates until the signal is aborted. */
+/** Renews certificates until the signal is aborted, and warns each day of one that only its operator can renew. */
 export async function tendTls(tls: Tls, log: Log, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    await delay(EVERY, signal);
+  for (let warned = WARNED_DAYS; ; await delay(EVERY, signal)) {
     try {
       const renewed = await tls.runOnce();
       if (renewed !== undefined) log.info("certificate renewed", { now: renewed });
     } catch (error) {
       log.error("certificate not renewed", { error: describeError(error) });
     }
+    const { daysLeft } = tls;
+    if (daysLeft < warned)
+      log.warn("certificate runs out: replace it, then farhandd reload", { days: daysLeft });
+    warned = Math.min(daysLeft, WARNED_DAYS);
   }
 }
 
@@ -96,13 +108,11 @@ async function load({ directory, now }: TlsOptions, config: ServerConfig): Promi
   const { cert, key, clientCa: path } = config.tls;
   const clientCa = path && readCertificates({ path, what: "client CA" }, now()).map(String).join("");
   if (cert !== undefined && key !== undefined) return { ...readPair(cert, key, now()), clientCa };
-  const names = [...new Set([...listNames(config), ...listMachineAddresses()])];
+  const names = [...new Set([...listLasting(config), ...listMachineAddresses()])];
   return { ...(await openOwnPair({ directory, names, now: now() })), clientCa };
 }
 
 /** What a certificate of ours is always good for; addresses of the machine come and go while it runs. */
-function listNames({ names, listen = [] }: ServerConfig): string[] {
-  const stated = listen.flatMap((address) => (address.type === "tcp" ? [address.host] : []));
-  const all = [...listMachineNames(), ...names, ...stated, "localhost", "127.0.0.1", "::1"];
-  return [...new Set(all)].filter((name) => name !== "0.0.0.0" && name !== "::");
+function listLasting(config: ServerConfig): string[] {
+  return [...new Set([...listNames(config), "127.0.0.1", "::1"])];
 }

@@ -5,20 +5,28 @@ import { fromBytes, toBytes } from "../../protocol/path.ts";
 import type { ByteString } from "../../protocol/value.ts";
 import type { WorkspaceName } from "../../protocol/workspace.ts";
 import { describeCode, refusal } from "../files/failure.ts";
-import { attempt } from "../files/room.ts";
-import { findDirectory, findFault, joinPath } from "./directory.ts";
+import { type Directories, joinPath } from "./directory.ts";
 import type { Shelf } from "./shelf.ts";
-import { withDirectory, withVariables } from "./workspace.ts";
+import { type Ground, toWorkspaceOn, withDirectory, withVariables, type Workspace } from "./workspace.ts";
+
+/** Whose a workspace is made on and looked at as. */
+export interface Footing {
+  readonly ground: Ground;
+  readonly directories: Directories;
+}
 
 /** What a call does with its workspace. It is looked up each time, since others may change it meanwhile. */
-export function toAccess(name: WorkspaceName, shelf: Shelf, home: Uint8Array): WorkspaceAccess {
-  const use = () => shelf.use(name);
+export function toAccess(
+  name: WorkspaceName,
+  shelf: Pick<Shelf, "use" | "change">,
+  { ground, directories }: Footing,
+): WorkspaceAccess {
+  const use = () => toWorkspaceOn(shelf.use(name), ground);
   const enter = async (path: Uint8Array): Promise<ByteString> => {
-    const { cwd: directory } = use();
-    const found = await attempt({ directory }, "change to", path, () =>
-      findDirectory(joinPath(directory, path)),
+    const found = await directories.find(use(), path);
+    const changed = await shelf.change(name, (current) =>
+      withDirectory(toWorkspaceOn(current, ground), found),
     );
-    const changed = await shelf.change(name, (current) => withDirectory(current, found));
     return fromBytes(changed.cwd);
   };
   return {
@@ -34,8 +42,8 @@ export function toAccess(name: WorkspaceName, shelf: Shelf, home: Uint8Array): W
       return { set: Object.keys(set), unset };
     },
     resolve: (path) => toText(joinPath(use().cwd, Buffer.from(path))),
-    checkDirectory: () => checkDirectory(name, use().cwd),
-    enter: (path) => enter(path === undefined ? home : toBytes(path)),
+    checkDirectory: () => checkDirectory(use(), directories),
+    enter: (path) => enter(path === undefined ? ground.home : toBytes(path)),
     async goBack() {
       const { previous } = use().contents;
       if (previous !== undefined) return await enter(toBytes(previous));
@@ -48,10 +56,11 @@ export function toAccess(name: WorkspaceName, shelf: Shelf, home: Uint8Array): W
 }
 
 /** Throws `os_error` for a directory that is there no more. */
-async function checkDirectory(name: WorkspaceName, cwd: Uint8Array): Promise<void> {
-  const code = await findFault(cwd);
+async function checkDirectory(workspace: Workspace, directories: Directories): Promise<void> {
+  const code = await directories.findFault(workspace);
   if (code === undefined) return;
-  const what = `directory "${escapeBytes(cwd)}" of workspace "${name}"`;
+  const { id, cwd } = workspace;
+  const what = `directory "${escapeBytes(cwd)}" of workspace "${id.name}"`;
   throw refusal(code, `Cannot use ${what}: ${describeCode(code)}; choose another with farhand cd`, cwd);
 }
 

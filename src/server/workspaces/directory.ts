@@ -2,6 +2,23 @@ import { constants } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
 import { toSystemCode } from "../files/failure.ts";
 import { paths } from "../files/path.ts";
+import { attempt } from "../files/room.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** Who looks at the directories of workspaces: we ourselves, or the user as whom everything in them is done. */
+export interface Directories {
+  /** The directory that a path leads to from the workspace's, without links in it. Throws `os_error` for what cannot be entered. */
+  find(workspace: Workspace, path: Uint8Array): Promise<Uint8Array>;
+  /** The system's code for why the workspace's directory cannot be entered, or undefined if it can. */
+  findFault(workspace: Workspace): Promise<string | undefined>;
+}
+
+/** We ourselves. */
+export const ownDirectories: Directories = {
+  find: ({ cwd: directory }, path) =>
+    attempt({ directory }, "change to", path, () => findDirectory(joinPath(directory, path))),
+  findFault: ({ cwd }) => findFault(cwd),
+};
 
 /**
  * The absolute path that one which a caller wrote means in a directory without links. What stands in it behind a name is left

@@ -1,4 +1,3 @@
-import type { WorkspacesAccess } from "../../commands/access/workspace.ts";
 import { abortable } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -16,9 +15,9 @@ import {
   type WorkspaceName,
   type WorkspaceSummary,
 } from "../../protocol/workspace.ts";
-import { findFault } from "./directory.ts";
+import type { Footing } from "./access.ts";
 import type { Contents, KeptWorkspace, WorkspaceStore } from "./store.ts";
-import { type Ground, UNCHANGED, Workspace } from "./workspace.ts";
+import { type Ground, toWorkspaceOn, UNCHANGED, Workspace } from "./workspace.ts";
 
 export interface ShelfOptions {
   readonly store: WorkspaceStore;
@@ -36,7 +35,7 @@ interface Entry {
 }
 
 /** One user's workspaces, all of them in memory: only changes touch the disk. */
-export class Shelf implements WorkspacesAccess {
+export class Shelf {
   readonly #owner: string;
   readonly #options: ShelfOptions;
   readonly #entries = new Map<WorkspaceName, Entry>();
@@ -97,12 +96,14 @@ export class Shelf implements WorkspacesAccess {
     });
   }
 
-  async list(signal: AbortSignal): Promise<readonly WorkspaceSummary[]> {
+  /** Those that are not private, the default one first, as they are on this footing. */
+  async list(footing: Footing, signal: AbortSignal): Promise<readonly WorkspaceSummary[]> {
     const names = [DEFAULT_WORKSPACE, ...[...this.#entries.keys()].sort()];
     const shown = [...new Set(names)].filter((name) => !isPrivate(name));
-    return await abortable(Promise.all(shown.map((name) => this.#summarise(name))), signal);
+    return await abortable(Promise.all(shown.map((name) => this.#summarise(name, footing))), signal);
   }
 
+  /** Removes all or, where one is unknown (`not_found`), none; the default one is then as it was at first. */
   async remove(names: readonly WorkspaceName[]): Promise<void> {
     const unknown = names.find((name) => !this.#isKnown(name));
     if (unknown !== undefined)
@@ -221,10 +222,11 @@ export class Shelf implements WorkspacesAccess {
     return this.#options.store.isFaulty(this.#toId(name));
   }
 
-  async #summarise(name: WorkspaceName): Promise<WorkspaceSummary> {
+  async #summarise(name: WorkspaceName, { ground, directories }: Footing): Promise<WorkspaceSummary> {
     const entry = this.#entries.get(name);
-    const { cwd, contents } = entry?.workspace ?? this.#create(name, UNCHANGED);
-    const fault = await findFault(cwd);
+    const workspace = toWorkspaceOn(entry?.workspace ?? this.#create(name, UNCHANGED), ground);
+    const { cwd, contents } = workspace;
+    const fault = await directories.findFault(workspace);
     return {
       name,
       ...toWorkingDirectory(fromBytes(cwd)),

@@ -6,9 +6,9 @@ import type { Contents, WorkspaceId } from "./store.ts";
 
 /** What every workspace is made on. */
 export interface Ground {
-  /** The home of the server's user: absolute, without links. */
+  /** The home of the user as whom everything is done: absolute, without links. */
   readonly home: Uint8Array;
-  /** The server's own environment as jobs inherit it. */
+  /** What jobs inherit: the server's own environment, or that of another user's login. */
   readonly environment: Readonly<Record<string, string>>;
 }
 
@@ -18,19 +18,28 @@ export const UNCHANGED: Contents = { set: {}, unset: [] };
 export class Workspace {
   readonly id: WorkspaceId;
   readonly contents: Contents;
+  /** What it is made on. */
+  readonly ground: Ground;
   /** Absolute. */
   readonly cwd: Uint8Array;
   readonly environment: Readonly<Record<string, string>>;
   /** Of what it keeps beyond its name. */
   readonly bytes: number;
 
-  constructor(id: WorkspaceId, contents: Contents, { home, environment }: Ground) {
+  constructor(id: WorkspaceId, contents: Contents, ground: Ground) {
+    const { home, environment } = ground;
     this.id = id;
     this.contents = contents;
+    this.ground = ground;
     this.cwd = contents.cwd === undefined ? home : toBytes(contents.cwd);
     this.environment = toEnvironment(environment, contents);
     this.bytes = countBytes(contents);
   }
+}
+
+/** The same on another ground: who has two roles may be two users of the machine in one workspace. */
+export function toWorkspaceOn(workspace: Workspace, ground: Ground): Workspace {
+  return workspace.ground === ground ? workspace : new Workspace(workspace.id, workspace.contents, ground);
 }
 
 /** With another directory, from which `-` leads back. */

@@ -12,6 +12,7 @@ async function at(...line: string[]) {
       given = Object.fromEntries(options);
       return {
         hosts: async () => [{ value: "web1" }],
+        keptHosts: async () => [{ value: "kept1" }],
         jobs: async (isRunning) => [{ value: isRunning ? "7" : "3" }],
         workspaces: async () => [{ value: "build" }],
         paths: async (text) => [{ value: `${text}x/`, isOpen: true }],
@@ -29,7 +30,7 @@ describe("complete()", () => {
     expect(await words("-H", "web1", "--json", "job", "")).toEqual(["show", "label", "remove", "prune"]);
     expect(await words("jobs", "--wat")).toEqual(["--watch"]);
     expect(await words("--work")).toEqual(["--workspace"]);
-    expect(await words("help", "jo")).toEqual(["jobs", "job"]);
+    expect(await words("help", "jo")).toEqual(["jobs", "job", "join"]);
     expect(await words("nonsense", "")).toEqual([]);
   });
 
@@ -42,6 +43,8 @@ describe("complete()", () => {
     expect(await words("-w", "")).toEqual(["build"]);
     expect(await words("workspace", "remove", "")).toEqual(["build"]);
     expect(await words("-H", "")).toEqual(["web1"]);
+    expect(await words("host", "remove", "")).toEqual(["kept1"]);
+    expect(await words("login", "")).toEqual(["kept1"]);
     expect(await words("exec", "--cwd=/a")).toEqual(["--cwd=/ax/"]);
     expect(await words("exec", "--cwd", "/a")).toEqual(["/ax/"]);
   });
@@ -61,6 +64,7 @@ describe("complete()", () => {
   test("leaves files of this machine to the shell", async () => {
     expect(await at("--state", "")).toMatchObject({ isLocal: true, words: [] });
     expect(await at("console", "-f", "")).toMatchObject({ isLocal: true });
+    expect(await at("--token-file", "")).toMatchObject({ isLocal: true });
   });
 
   test("knows which server is meant", async () => {

@@ -300,3 +300,21 @@ const NOTHING = {
   onProgress() {},
   onClosed() {},
 };
+
+test("A job of another user is not asked of a keeper that would run it as itself", async () => {
+  const user = { uid: 64_501, gid: 64_502, groups: [] };
+  for (const minor of [0, 3]) {
+    using world = setup([{ ...hello, version: { major: LINK_VERSION.major, minor } }]);
+    await world.link.connect(never);
+    await expect(world.link.request({ ...spawn, user })).rejects.toMatchObject({
+      code: "unavailable",
+      message: expect.stringContaining("as another user"),
+    });
+    expect(world.heard().map(({ type }) => type)).toEqual(["hello"]);
+  }
+  using world = setup();
+  await world.link.connect(never);
+  world.link.request({ ...spawn, user }).catch(() => {}); // nobody answers it here
+  await world.hears("spawn");
+  expect(world.heard().at(-1)).toMatchObject({ type: "spawn", user });
+});

@@ -18,6 +18,7 @@ function setup(
   const directory = openDirectory();
   const definition = define[manager]({
     argv,
+    reload: [argv[0], "reload"],
     isUser,
     uid: 1000,
     account: "HOST\\some <one>",
@@ -101,6 +102,7 @@ describe.each(["systemd", "launchd", "Task Scheduler"] as const)("The service fo
   test("says what the manager says that refuses", () => {
     const [last] = define[manager]({
       argv: ["/x"],
+      reload: ["/x", "reload"],
       isUser: false,
       uid: 0,
       account: "",

@@ -49,6 +49,27 @@ test("defineService() writes out what the environment of its maker says, which t
   );
 });
 
+test("defineService() passes on how the server is reached over the network, with absolute paths", () => {
+  const { flags } = request;
+  const tls = { cert: "c.pem", key: "/k.pem", clientCa: "ca.pem" };
+  const listen = ["0.0.0.0:9922", "unix:fh.sock"];
+  const here = process.cwd();
+  expect(commandOf({ flags: { ...flags, listen, names: ["web1.lab", "10.1.2.3"], tls } })).toBe(
+    `/opt/farhandd serve --listen 0.0.0.0:9922 --listen unix:${here}/fh.sock --name web1.lab --name 10.1.2.3 ` +
+      `--cert ${here}/c.pem --key /k.pem --client-ca ${here}/ca.pem --state /var/lib/farhand`,
+  );
+  expect(commandOf({ flags: { ...flags, listen, tls: { insecure: true } } })).toContain(" --insecure ");
+});
+
+test("defineService() has systemd reload the same server", () => {
+  const { text } = defineService({
+    ...request,
+    flags: { ...request.flags, config: "/c.toml" },
+    state: "/from/file",
+  });
+  expect(text).toContain("\nExecReload=/opt/farhandd reload --config /c.toml\n");
+});
+
 test("defineService() refuses a server from source, and a system whose manager it does not know", () => {
   expect(() => defineService({ ...request, executable: undefined })).toThrow("from source");
   expect(() => defineService({ ...request, platform: "freebsd" })).toThrow("on freebsd");

@@ -9,6 +9,8 @@ import type { Identity } from "../../../src/server/auth/identity.ts";
 import { ADMIN } from "../../../src/server/auth/role.ts";
 import { Catalogue } from "../../../src/server/catalogue.ts";
 import type { Jobs } from "../../../src/server/jobs/jobs.ts";
+import type { Logins } from "../../../src/server/logins/logins.ts";
+import type { Delegate } from "../../../src/server/runners/delegate.ts";
 import { Calls } from "../../../src/server/session/calls.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createCaller, createIdentity } from "../../support/identity.ts";
@@ -32,6 +34,8 @@ function setup(identity: Identity, failure?: Error) {
     log,
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
     toContext: () => context as unknown as CommandContext,
+    logins: access("logins") as unknown as Logins,
+    delegate: access("delegate") as unknown as Delegate,
     uses: { spend: () => reached.push("uses.spend") },
     onAnswer: (answer) => answers.push(answer),
   });

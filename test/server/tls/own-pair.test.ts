@@ -118,11 +118,11 @@ describe("openOwnPair()", () => {
       "put back a copy; if there is none, remove it: clients must then be told the new fingerprint";
     for (const text of ["", "nonsense", key.slice(0, 100)]) {
       writeFileSync(world.key, text);
-      expect(world.open()).rejects.toThrow(advice);
+      await expect(world.open()).rejects.toThrow(advice);
       expect(readFileSync(world.key, "utf8")).toBe(text);
     }
     writeFileSync(world.key, key);
     chmodSync(world.key, 0o644);
-    expect(world.open()).rejects.toThrow(`others may read or change it; run chmod 600 ${world.key}`);
+    await expect(world.open()).rejects.toThrow(`others may read or change it; run chmod 600 ${world.key}`);
   });
 });

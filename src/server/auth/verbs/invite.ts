@@ -2,6 +2,9 @@ import { hostname, userInfo } from "node:os";
 import { formatInvite, type Invite } from "../../../protocol/invite.ts";
 import { AppError } from "../../../protocol/error.ts";
 import { formatDuration } from "../../../lib/duration.ts";
+import type { Pin } from "../../../protocol/pin.ts";
+import type { ServerStatus } from "../../app.ts";
+import type { ServerConfig } from "../../config.ts";
 import { findServer } from "../../control.ts";
 import { formatAddress } from "../../listen.ts";
 import { toUrls } from "../addresses.ts";
@@ -41,6 +44,10 @@ export const invite: Action = {
       valueHint: "name",
       description: "What it calls the server (default: the machine's name)",
     },
+    unpinned: {
+      type: "boolean",
+      description: "Leave out the fingerprint: what answers there is a gateway that authorities vouch for",
+    },
     json: { type: "boolean", description: "Print one JSON value" },
   },
   examples: [
@@ -60,7 +67,10 @@ export const invite: Action = {
     const roles = toRoles(flags, config, store.users.find(user)?.roles);
     const secret = store.invites.create({ user, roles, life, lifetime });
     store.settle();
-    const line = formatInvite({ name: toHostName(toText(flags, "name")), urls: [...urls], secret });
+    const isTls = flags["unpinned"] !== true && urls.some((url) => url.startsWith("https:"));
+    const pin = isTls ? await findInvitedPin(config, running?.status) : undefined;
+    const name = toHostName(toText(flags, "name"));
+    const line = formatInvite({ name, urls: [...urls], ...(pin && { pin }), secret });
     note(
       `Whoever has this line becomes user ${user}, as ${roles.join(" and ")}, once, within ${formatDuration(life)}.`,
     );
@@ -71,6 +81,22 @@ export const invite: Action = {
     print(flags["json"] ? JSON.stringify({ invite: line, user, roles, urls }) : line);
   },
 };
+
+/** By what the server is to be known; undefined where authorities vouch for its certificate, whose key may change with it. */
+async function findInvitedPin(
+  config: ServerConfig,
+  status: ServerStatus | undefined,
+): Promise<Pin | undefined> {
+  if (status !== undefined) return status.tls?.isSelfSigned === true ? status.tls.pin : undefined;
+  const { cert, key } = config.tls;
+  const [{ readPair }, { findPin }] = await Promise.all([
+    import("../../tls/pair.ts"),
+    import("../../tls/fingerprint.ts"),
+  ]);
+  if (cert === undefined || key === undefined) return await findPin(config, undefined);
+  const { leaf, pin } = readPair(cert, key, new Date());
+  return leaf.subject === leaf.issuer ? pin : undefined;
+}
 
 function checkUrl(text: string): string {
   const { protocol, username, password } = URL.parse(text) ?? {};

@@ -1,0 +1,40 @@
+import * as v from "valibot";
+import { Environment } from "../protocol/environment.ts";
+import { ErrorBody } from "../protocol/error.ts";
+import { JobName, JobSummary, ProcessIdentity } from "../protocol/job.ts";
+import { FilePath } from "../protocol/path.ts";
+import { WorkspaceName } from "../protocol/workspace.ts";
+
+/** What a call finds in a runner: a copy of all that it may know of the server. */
+export const Surroundings = v.object({
+  workspace: v.object({
+    name: WorkspaceName,
+    cwd: FilePath,
+    /** Where `cd` leads to that is told no directory. */
+    home: FilePath,
+    environment: Environment,
+  }),
+  /** What new files and directories do not let others do. */
+  umask: v.number(),
+  /** The job that the input names, and the first process of each that runs and that the caller may see. */
+  jobs: v.optional(
+    v.object({
+      named: v.optional(JobSummary),
+      leaders: v.array(v.object({ process: v.optional(ProcessIdentity), job: JobName })),
+    }),
+  ),
+});
+export type Surroundings = v.InferOutput<typeof Surroundings>;
+
+/** One call of a command, as a runner is told. */
+export const RunnerCall = v.object({
+  command: v.string(),
+  /** As it came from the caller. */
+  input: v.unknown(),
+  surroundings: Surroundings,
+});
+export type RunnerCall = v.InferOutput<typeof RunnerCall>;
+
+/** Why a call failed; `cause` is for the server's log. */
+export const Failure = v.object({ ...ErrorBody.entries, cause: v.optional(v.string()) });
+export type Failure = v.InferOutput<typeof Failure>;

@@ -1,0 +1,100 @@
+import { AppError } from "../protocol/error.ts";
+import { MAX_CONTROL_FRAME_BYTES } from "../protocol/limits.ts";
+
+/** What a front and a runner say to each other. Of these `input` and `bytes` are bytes, `end` is nothing, and the others JSON. */
+const KINDS = [
+  /** To a runner: do this; bytes for it; no more of them. */
+  "call",
+  "input",
+  "end",
+  /** From it, on the way: something said, or bytes; and in the end either of these. */
+  "event",
+  "bytes",
+  "result",
+  "failure",
+] as const;
+export type RecordKind = (typeof KINDS)[number];
+
+export interface RunnerRecord {
+  readonly kind: RecordKind;
+  readonly payload: Uint8Array;
+}
+
+const HEADER_BYTES = 5;
+/** More than any call: its input and the environment of its workspace, every byte of which may be written as an escape. */
+const MAX_PAYLOAD_BYTES = 16 * MAX_CONTROL_FRAME_BYTES;
+const NO_BYTES = new Uint8Array(0);
+
+/** A record as it is sent, big-endian: length of the payload u32 · kind u8 · payload. */
+export function encodeRecord(kind: RecordKind, payload: Uint8Array = NO_BYTES): Uint8Array {
+  const record = new Uint8Array(HEADER_BYTES + payload.length);
+  new DataView(record.buffer).setUint32(0, payload.length);
+  record[4] = KINDS.indexOf(kind);
+  record.set(payload, HEADER_BYTES);
+  return record;
+}
+
+export function encodeJson(kind: RecordKind, value: unknown): Uint8Array {
+  return encodeRecord(kind, new TextEncoder().encode(JSON.stringify(value)));
+}
+
+/** What a record holds. Throws `protocol_error` where that is no JSON. */
+export function parseJson({ payload }: RunnerRecord): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(payload));
+  } catch {
+    throw broken("what should be JSON is none");
+  }
+}
+
+/** Cuts what arrives into records, whoever asks for the next. */
+export class RecordReader {
+  readonly #read: () => Promise<Uint8Array | undefined>;
+  readonly #records: RunnerRecord[] = [];
+  #pending: Uint8Array = NO_BYTES;
+  #reading: Promise<void> | undefined;
+  #hasEnded = false;
+
+  /** `read`: the next bytes, or undefined when there are no more. */
+  constructor(read: () => Promise<Uint8Array | undefined>) {
+    this.#read = read;
+  }
+
+  /** The next record, or undefined at the end. Throws `protocol_error`. */
+  async next(): Promise<RunnerRecord | undefined> {
+    await this.peek();
+    return this.#records.shift();
+  }
+
+  /** The same, which stays the next. */
+  async peek(): Promise<RunnerRecord | undefined> {
+    while (this.#records.length === 0 && !this.#hasEnded) {
+      this.#reading ??= this.#fetch().finally(() => (this.#reading = undefined));
+      await this.#reading;
+    }
+    return this.#records[0];
+  }
+
+  async #fetch(): Promise<void> {
+    const chunk = await this.#read();
+    if (chunk === undefined) this.#hasEnded = true;
+    else this.#cut(chunk);
+  }
+
+  #cut(chunk: Uint8Array): void {
+    let rest = this.#pending.length === 0 ? new Uint8Array(chunk) : Buffer.concat([this.#pending, chunk]);
+    while (rest.length >= HEADER_BYTES) {
+      const length = new DataView(rest.buffer, rest.byteOffset).getUint32(0);
+      const kind = KINDS[rest[4] ?? KINDS.length];
+      if (kind === undefined || length > MAX_PAYLOAD_BYTES) throw broken("a record is none");
+      if (rest.length < HEADER_BYTES + length) break;
+      this.#records.push({ kind, payload: rest.subarray(HEADER_BYTES, HEADER_BYTES + length) });
+      rest = rest.subarray(HEADER_BYTES + length);
+    }
+    this.#pending = rest;
+  }
+}
+
+function broken(why: string): AppError {
+  return new AppError("protocol_error", `Cannot read what a runner says: ${why}`);
+}

@@ -1,0 +1,115 @@
+import { abortable, after } from "../../lib/abort.ts";
+import { Bell } from "../../lib/bell.ts";
+import type { Log } from "../../lib/log.ts";
+import type { Libc } from "../../process/libc.ts";
+import type { Login } from "../logins/login.ts";
+import { Runner, type RunnerTask } from "./runner.ts";
+
+/** Runners of one user at once; who comes then waits for one. */
+const MAX_RUNNERS = 16;
+/** Milliseconds that one without a call waits for the next, and how many of one user do. */
+const LINGER = 5_000;
+const MAX_IDLE = 2;
+
+export interface RunnersOptions {
+  readonly libc: Libc | undefined;
+  /** The argv that runs this executable as a runner of such a user. */
+  readonly toCommand: (login: Login) => { readonly argv: readonly string[]; readonly argv0: string };
+  readonly onSpawn: (pid: number, exited: Promise<unknown>) => void;
+  readonly log: Log;
+}
+
+/** All runners of one user of the machine. */
+interface Crew {
+  readonly working: Set<Runner>;
+  /** The last one was used last. */
+  readonly idle: { readonly runner: Runner; readonly timer: Disposable }[];
+  /** Rings when one is done. */
+  readonly bell: Bell;
+}
+
+/** Does calls in processes of their callers' users: one for each call that is under way, which then waits for the next. */
+export class Runners implements AsyncDisposable {
+  readonly #options: RunnersOptions;
+  readonly #crews = new Map<string, Crew>();
+
+  constructor(options: RunnersOptions) {
+    this.#options = options;
+  }
+
+  /** Does a call as `Runner.run` does. */
+  async *run(login: Login, task: RunnerTask, signal: AbortSignal): AsyncGenerator<unknown, unknown, void> {
+    const crew = this.#crew(login);
+    while (crew.working.size >= MAX_RUNNERS) await abortable(crew.bell.wait(), signal);
+    const runner = this.#claim(crew) ?? this.#start(login);
+    crew.working.add(runner);
+    try {
+      return yield* runner.run(task, signal);
+    } finally {
+      this.#startReleasing(crew, runner);
+    }
+  }
+
+  /** Ends all of them. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const all = [...this.#crews.values()].flatMap(({ working, idle }) => [
+      ...working,
+      ...idle.map(({ runner }) => runner),
+    ]);
+    await Promise.all(all.map((runner) => runner.end()));
+  }
+
+  #crew({ credentials }: Login): Crew {
+    const key = JSON.stringify(credentials);
+    const crew = this.#crews.get(key) ?? { working: new Set(), idle: [], bell: new Bell() };
+    this.#crews.set(key, crew);
+    return crew;
+  }
+
+  #claim({ idle }: Crew): Runner | undefined {
+    for (let last = idle.pop(); last !== undefined; last = idle.pop()) {
+      last.timer[Symbol.dispose]();
+      if (last.runner.isFree) return last.runner;
+      this.#startEnding(last.runner);
+    }
+    return undefined;
+  }
+
+  #start(login: Login): Runner {
+    const { libc, toCommand, onSpawn, log } = this.#options;
+    if (libc === undefined) throw new Error("There is nobody else here to become"); // who would, is refused before
+    const { argv, argv0 } = toCommand(login);
+    const user = login.name;
+    return new Runner({
+      libc,
+      argv,
+      argv0,
+      user,
+      onSpawn,
+      onFault: (cause) => log.error("call failed in a runner", { user, error: cause }),
+    });
+  }
+
+  /** Runs by itself: it may still have to be told what its last call did not take. */
+  #startReleasing(crew: Crew, runner: Runner): void {
+    this.#release(crew, runner).catch((error) =>
+      this.#options.log.error("runner not released", { error: String(error) }),
+    );
+  }
+
+  async #release(crew: Crew, runner: Runner): Promise<void> {
+    await runner.settled();
+    crew.working.delete(runner);
+    crew.bell.ring();
+    if (!runner.isFree || crew.idle.length >= MAX_IDLE) return await runner.end();
+    const timer = after(LINGER, () => {
+      crew.idle.splice(0, crew.idle.length, ...crew.idle.filter((other) => other.runner !== runner));
+      this.#startEnding(runner);
+    });
+    crew.idle.push({ runner, timer });
+  }
+
+  #startEnding(runner: Runner): void {
+    runner.end().catch((error) => this.#options.log.error("runner not ended", { error: String(error) }));
+  }
+}
