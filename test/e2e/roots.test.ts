@@ -315,6 +315,9 @@ testIf(process.platform === "linux", "two paths change places at once on Linux a
     expect(readFileSync(world.at("other/canary"), "utf8")).toBe("secret");
     expect([...new Set(text)]).toEqual(["own"]);
     // It was met in both states, or nothing was proved.
-    expect([...answers.keys()].sort()).toEqual(["done", "forbidden", "os_error"]);
+    expect([answers.get("done"), answers.get("forbidden")]).toEqual([expect.any(Number), expect.any(Number)]);
+    expect([...answers.keys()].filter((code) => !["done", "forbidden", "os_error"].includes(code))).toEqual(
+      [],
+    );
   },
 );
