@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { existsSync, linkSync, lstatSync, mkdirSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -10,6 +10,8 @@ import { findMountFault } from "../../support/directory.ts";
 import { bytes, chunks, type Ground, never, openGround } from "../../support/files.ts";
 import { openExchange } from "../../support/exchange.ts";
 import { testIf } from "../../support/test-if.ts";
+
+setDefaultTimeout(60_000);
 
 const replace = { manner: "replace", mode: undefined } as const;
 const fault = findMountFault();
