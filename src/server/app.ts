@@ -196,6 +196,7 @@ export function createApp({
 /** How refusals are answered that say to anybody what is wrong. */
 const STATUS: Partial<Record<ErrorCode, 400 | 401 | 403 | 429 | 503>> = {
   invalid_input: 400,
+  connection_lost: 400, // nobody is there to read it
   unauthenticated: 401,
   forbidden: 403,
   too_many: 429,

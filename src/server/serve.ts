@@ -31,6 +31,7 @@ import { Delegate } from "./runners/delegate.ts";
 import { Runners } from "./runners/runners.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
+import { toOwnFiles } from "./own-files.ts";
 import { Shutdown } from "./shutdown.ts";
 import type { Pair } from "./tls/pair.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
@@ -207,9 +208,12 @@ async function admitClients(
     system: process.platform as System, // it runs on no other
     isAble: (ability) => machine.isAble(ability),
   });
-  const delegate = new Delegate({ runners, jobs, environment, umask });
+  const own = () => toOwnFiles(reloading.config);
+  const files = new Files({ umask, own });
+  const delegate = new Delegate({ runners, jobs, environment, umask, own });
   const sessions = new Sessions({
     jobs,
+    files,
     logins: new Logins({ directory, uid: process.getuid?.(), now: () => performance.now() }),
     delegate,
     state,
@@ -223,7 +227,7 @@ async function admitClients(
     toContext: createContexts({
       jobs,
       workspaces,
-      files: new Files({ umask }),
+      files,
       machine,
       catalogue,
       delegate,
@@ -303,7 +307,7 @@ async function admitClients(
 function gone(): AppError {
   return new AppError(
     "unauthenticated",
-    "Your token is not valid any more: it was revoked, or its time is over",
+    "Your token is not valid any more: it was revoked, its time is over, or its roles have changed",
   );
 }
 
