@@ -20,7 +20,7 @@ import { AppError } from "./protocol/error.ts";
 import { KeeperId } from "./protocol/id.ts";
 import { encodeJson } from "./runner/record.ts";
 import { work } from "./runner/work.ts";
-import type { Console } from "./server/auth/verbs/action.ts";
+import { act, type Console } from "./server/auth/verbs/action.ts";
 import { invite } from "./server/auth/verbs/invite.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
 import { findServer, reload, start, stop, waitForServer } from "./server/control.ts";
@@ -90,9 +90,11 @@ async function main(argv: readonly string[]): Promise<void> {
     case "token":
     case "user":
     case "role":
-      return await findAction(verb, rest[0])?.run(flags, config, toConsole(stopSignal(1)));
-    case "invite":
-      return await invite.run(flags, config, toConsole(stopSignal(1)));
+    case "invite": {
+      const action = verb === "invite" ? invite : findAction(verb, rest[0]);
+      if (action !== undefined) await act(action, flags, config, toConsole(stopSignal(1)));
+      return;
+    }
     case "reload": {
       const report = await reload(config.state, stopSignal(1));
       if (report.failed.length > 0) process.exitCode = 1;
