@@ -1,6 +1,7 @@
 import type { Permission, Program } from "../../commands/define.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Restriction } from "../../protocol/restriction.ts";
+import { toRecorded } from "../jobs/mask.ts";
 import { limitTerms } from "./bounds.ts";
 import { matchesAny, matchesWords } from "./pattern.ts";
 import { allowsCommand, mayRunPrograms, type Role } from "./role.ts";
@@ -133,6 +134,16 @@ export class Grants {
     );
   }
 
+  /**
+   * The same of files: undefined for everywhere. Whoever may not run what he likes and has no directories touches none, since
+   * what he wrote might run, and what he read might let him in.
+   */
+  reachOf(role: Role): readonly (readonly string[])[] | undefined {
+    const lists = this.rootsOf(role);
+    if (lists.length > 0) return lists;
+    return this.isFreeAs(role) ? undefined : [[]];
+  }
+
   /** Links that may be used only so often. `chain`: the names of all links. */
   limitedLinks(chain: readonly string[]): readonly LimitedLink[] {
     return this.#restrictions.flatMap(({ uses }, index) => {
@@ -148,7 +159,7 @@ export class Grants {
     const kept = environment && names.find((name) => !matchesAny(environment, name));
     if (kept !== undefined)
       throw refuse(what, `role "${role.name}" does not let you set "${kept.slice(0, 200)}"`, {
-        variable: kept,
+        variable: kept.slice(0, 200),
       });
     for (const restriction of this.#restrictions) {
       const allowed = toVariables(restriction);
@@ -162,7 +173,7 @@ export class Grants {
       const kept = allowed && names.find((name) => !isSet(name));
       if (kept !== undefined)
         throw refuse(what, `your token was narrowed, and may not set "${kept.slice(0, 200)}"`, {
-          variable: kept,
+          variable: kept.slice(0, 200),
         });
     }
   }
@@ -173,7 +184,7 @@ export class Grants {
    * that may be set.
    */
   admit(role: Role, program: Program, inherited: () => Program["env"]): Program {
-    const what = `run "${(program.argv[0] ?? "").slice(0, 200)}"`;
+    const what = `run "${(toRecorded(program)[0] ?? "").slice(0, 200)}"`;
     for (const { argv } of this.#restrictions) {
       const isMeant =
         argv === undefined ||

@@ -15,14 +15,17 @@ import {
 import type { JobId } from "../../protocol/id.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
+import type { Recorder } from "../audit/audit.ts";
+import { describeAnswer, describeInput, describeProgram } from "../audit/call-record.ts";
 import type { Builtin } from "../../commands/index.ts";
 import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
-import { confineDirectory } from "../auth/enclosure.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
 import type { Uses } from "../auth/uses.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
+import { enclose } from "../files/enclosure.ts";
+import type { Files } from "../files/files.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Login } from "../logins/login.ts";
 import type { Logins } from "../logins/logins.ts";
@@ -36,10 +39,13 @@ const MAX_BUSY = 5;
 
 export interface CallsOptions {
   readonly identity: Identity;
+  /** Takes down what is called, before it is done, and what came of it, before it is answered. */
+  readonly recorder: Recorder;
   readonly jobs: Jobs;
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
+  readonly files: Pick<Files, "confine">;
   /** Knows as whom a role has things done, and has that done. */
   readonly logins: Pick<Logins, "find">;
   readonly delegate: Pick<Delegate, "run">;
@@ -66,6 +72,7 @@ interface Work {
   readonly parsed: unknown;
   readonly input: unknown;
   readonly context: CommandContext;
+  readonly role: Role;
   readonly login: Login | undefined;
   readonly bytes: AsyncIterable<Uint8Array>;
 }
@@ -103,6 +110,7 @@ export class Calls implements CallStreams {
       .then((answer) => {
         running.input?.close();
         this.#outputs.get(frame.call)?.end();
+        this.#conclude(frame, answer);
         if (this.#running.delete(frame.call)) this.#answer(frame, answer);
       });
   }
@@ -135,39 +143,53 @@ export class Calls implements CallStreams {
     const { identity, jobs, catalogue, logins } = this.#options;
     const command = catalogue.get(frame.command);
     const role = demandCommand(identity, command);
-    if (role.runAs === undefined) return await this.#carryOut({ frame, running, command, role });
-    const carriedOut = logins
-      .find(role.runAs)
-      .then((login) => this.#carryOut({ frame, running, command, role, login }));
-    if (frame.job !== undefined) jobs.expect(frame.job, identity, carriedOut);
+    const carriedOut =
+      role.runAs === undefined
+        ? this.#carryOut({ frame, running, command, role })
+        : logins.find(role.runAs).then((login) => this.#carryOut({ frame, running, command, role, login }));
+    // Who he is and where he may start something is found out first: whoever asks for the job meanwhile waits.
+    const takesTime = role.runAs !== undefined || identity.grants.rootsOf(role).length > 0;
+    if (frame.job !== undefined && takesTime) jobs.expect(frame.job, identity, carriedOut);
     return await carriedOut;
   }
 
   async #carryOut({ frame, running, command, role, login }: Order): Promise<ServerMessage> {
     const { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE } = frame;
-    const { identity, jobs, toContext } = this.#options;
+    const { identity, recorder, jobs, toContext } = this.#options;
     const { signal } = running.controller;
     signal.throwIfAborted();
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
     const bytes = running.input ?? NOTHING;
-    const context = toContext({ identity, role, login, workspace, signal, input: bytes });
+    const context = toContext({ identity, recorder, role, login, workspace, signal, input: bytes });
+    const as = { role: role.name, ...(role.runAs && { run_as: role.runAs }) };
+    const where = { ...as, ...(workspace !== DEFAULT_WORKSPACE && { workspace }) };
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
       this.#spend(command.name, undefined);
-      const work = this.#begin({ command, parsed, input: input.value, context, login, bytes });
+      this.#record(call, name, { ...where, input: describeInput(command, parsed) });
+      const work = this.#begin({ command, parsed, input: input.value, context, role, login, bytes });
       const result = await finish(work, this.#outputs.get(call), signal);
+      // What another process did is told in its own words.
+      if (login !== undefined && command.asUser && command.permission === "write")
+        recorder.note("file", { ...as, action: command.name, cwd: context.workspace.cwd, result });
       return { type: "result", call, result: toValue(result) };
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
-    const program = command.toProgram(parseInput(command.name, command.input, input.value), context);
+    const parsed = parseInput(command.name, command.input, input.value);
+    const program = command.toProgram(parsed, context);
+    const what = describeProgram(describeInput(command, parsed), program);
+    this.#record(call, name, { ...where, job, ...what });
+    const enclosed = this.#enclose(role, this.#admit(role, program, context));
+    // What takes no time must not take a turn either: the job would not be known when its caller asks for it.
+    const admitted = enclosed instanceof Promise ? await enclosed : enclosed;
     const { start } = await jobs.start({
       job,
       holder: output?.holder,
       command: command.name,
       identity,
       role,
-      program: this.#admit(role, program, context),
+      program: admitted,
       user: login?.credentials,
       onBegin: () => this.#spend(command.name, job),
     });
@@ -175,28 +197,41 @@ export class Calls implements CallStreams {
   }
 
   /** Here, or in a process of the user as whom it is to be done. */
-  #begin({ command, parsed, input, context, login, bytes }: Work): Promise<unknown> | Stream {
+  #begin({ command, parsed, input, context, role, login, bytes }: Work): Promise<unknown> | Stream {
     const { identity, delegate } = this.#options;
     if (login !== undefined && command.asUser) {
       const { workspace, jobs, signal } = context;
-      return delegate.run({ login, identity, command, input, workspace, jobs, bytes }, signal);
+      return delegate.run({ login, identity, role, command, input, workspace, jobs, bytes }, signal);
     }
     // The one place where a command's types are not known: its own schema has just checked the input.
     const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
     return run(parsed, context);
   }
 
+  /** Throws `unavailable` for a call that cannot be recorded where nothing may be done unrecorded. */
+  #record(call: number, command: string, fields: object): void {
+    const { recorder } = this.#options;
+    recorder.note("call", { call, command, ...fields });
+    recorder.commit(`call "${command}"`);
+  }
+
+  /** What came of a call is written before its caller knows; of a job that was accepted, the call told already. */
+  #conclude({ call, command }: Call, answer: ServerMessage): void {
+    const { recorder } = this.#options;
+    recorder.note("answer", { call, command, ...describeAnswer(answer) });
+    if (answer.type !== "accepted") recorder.write();
+  }
+
   /** The program as his role and his token let the caller run it. Throws `forbidden`. */
   #admit(role: Role, program: Program, { workspace }: CommandContext): Program {
-    const { grants } = this.#options.identity;
-    const admitted = grants.admit(role, program, () => workspace.environment);
-    const roots = grants.rootsOf(role);
-    return roots.length === 0
-      ? admitted
-      : {
-          ...admitted,
-          cwd: confineDirectory(admitted.cwd, roots, `run "${program.argv[0]?.slice(0, 200)}"`),
-        };
+    return this.#options.identity.grants.admit(role, program, () => workspace.environment);
+  }
+
+  /** The same where they let him run it. Throws `forbidden`. */
+  #enclose(role: Role, program: Program): Program | Promise<Program> {
+    const { identity, files } = this.#options;
+    const roots = identity.grants.rootsOf(role);
+    return roots.length === 0 ? program : enclose(program, files.confine(roots));
   }
 
   /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */

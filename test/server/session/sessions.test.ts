@@ -33,6 +33,8 @@ function setup() {
     workspaces: { hold: () => ({ [Symbol.dispose]() {} }), discard() {} },
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
     uses: { spend() {} },
+    files: { confine: refuse },
+    audit: { as: () => ({ note() {}, commit() {}, write() {} }) },
     logins: { find: refuse },
     delegate: { run: refuse },
     toContext: refuse,
