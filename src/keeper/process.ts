@@ -23,11 +23,15 @@ export interface Ending {
 
 export interface ProcessOptions {
   readonly start: StartRecord;
+  /** What is run; the start record may not show all of it. */
+  readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
   readonly stdin: boolean;
   /** What is run, where its argv[0] does not name it. */
   readonly file?: string | undefined;
+  /** Whether its directory has no links, and nothing that one leads to by now is it. */
+  readonly exact?: boolean | undefined;
   /** As whom it runs, if not as we do. */
   readonly user?: Credentials | undefined;
   readonly libc: Libc | undefined;
@@ -41,8 +45,8 @@ export interface ProcessOptions {
 
 /** Starts a job's program, under its limits and with its id in the environment. Throws a `StartError`. */
 export function startProcess(options: ProcessOptions): JobProcess {
-  const { start, reaper, table, user } = options;
-  const { argv, cwd, job, merge, limits = {}, terminal } = start;
+  const { start, argv, reaper, table, user } = options;
+  const { cwd, job, merge, limits = {}, terminal } = start;
   const confinement = confine(limits, job, () => findMeans(user));
   try {
     const env = { ...options.env, [MARK]: job };

@@ -1,6 +1,15 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
 
 import { type Connection, narrowToken, Pool } from "../../src/sdk.ts";
 import { FARHANDD } from "../support/built.ts";
@@ -25,6 +34,9 @@ async function setup() {
     ["reader", `["read"]`, 'roots = ["/"]'],
     ["builder", `["read", "write", "exec"]`, `roots = ["${at("app")}"]`],
   ];
+  // Such a role takes root, without which it would keep the server from starting.
+  if (process.getuid?.() === 0)
+    roles.push(["helper", `["read", "write"]`, `roots = ["${at("app")}"]\nrun_as = "64501:64501"`]);
   const tables = roles.map(
     ([name, permissions, more]) => `[roles.${name}]\npermissions = ${permissions}\n${more}\n`,
   );
@@ -232,6 +244,35 @@ describe("A caller with roots", () => {
     expect(await codeOf(only.wrfile(world.at("x"), "y", { raiseError }))).toBe("forbidden");
   });
 });
+
+testIf(process.platform === "linux" && process.getuid?.() === 0, "becoming another user takes root")(
+  "a caller whose role runs as another user keeps to his roots, whatever that user may",
+  async () => {
+    await using world = await setup();
+    for (const path of [dirname(world.home), world.home]) chmodSync(path, 0o755);
+    chownSync(world.at("app"), 64_501, 64_501);
+    const helper = await world.connect(await world.create("helper"));
+    await helper.cd(world.at("app"), { raiseError });
+    await helper.wrfile("his", "his own", { raiseError });
+    expect(statSync(world.at("app/his")).uid).toBe(64_501);
+    for (const path of [
+      "../other/canary",
+      "out/canary",
+      "/etc/passwd",
+      world.at("other/nothing"),
+      "/proc/self/cwd",
+    ]) {
+      const codes = await Promise.all([
+        codeOf(helper.rdfile(path, { raiseError })),
+        codeOf(helper.stat(path, { follow: true, raiseError })),
+        codeOf(helper.cd(path, { raiseError })),
+      ]);
+      expect([path, codes]).toEqual([path, ["forbidden", "forbidden", "forbidden"]]);
+    }
+    expect((await helper.rdfile("his", { raiseError })).text).toBe("his own");
+    expect((await helper.which(["sh"])).result?.map(({ path }) => path)).toEqual([undefined]);
+  },
+);
 
 testIf(process.platform === "linux", "two paths change places at once on Linux alone")(
   "10,000 swaps of a directory with a link to outside let nothing out, and nothing in",

@@ -1,5 +1,6 @@
 import { delay } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
+import { findChain, findToken } from "../../protocol/token.ts";
 import type { AppOptions } from "../app.ts";
 import type { ServerConfig } from "../config.ts";
 import type { Reloadable } from "../reload.ts";
@@ -66,7 +67,10 @@ export async function openDoor({ state, config, log, now }: DoorOptions): Promis
   const isStanding = (identity: Identity) => authenticator.isStanding(identity);
   return {
     localToken,
-    isLocalToken: (presented) => authenticator.authenticate(presented, "")?.token === local.shown,
+    isLocalToken(presented) {
+      const token = findToken(presented);
+      return token?.id === local.id && findChain(token, local.key) !== undefined;
+    },
     uses: store.uses,
     app: {
       authenticate: (presented, source) => authenticator.authenticate(presented, source),

@@ -8,6 +8,7 @@ import type { Role } from "../auth/role.ts";
 import type { KeeperLink, KnownKeeper } from "../keepers/keeper-link.ts";
 import { Job } from "./job.ts";
 import { Keys } from "./keys.ts";
+import { toRecorded } from "./mask.ts";
 import { Quota } from "./quota.ts";
 import type { Register } from "./register.ts";
 
@@ -136,7 +137,8 @@ export class Starter {
     const { owner, chain: via } = identity;
     const { key } = program.terms;
     if (key === undefined) return this.#start(request);
-    const { argv, cwd } = program;
+    const { cwd } = program;
+    const argv = toRecorded(program);
     return this.#keys.claim({ owner, key, via, command, argv, cwd }, () => this.#start(request));
   }
 
@@ -172,14 +174,14 @@ export class Starter {
   }
 
   #toStart({ job, command, identity, role, program }: JobRequest): Omit<StartRecord, "keeper"> {
-    const { argv, cwd, env, merge, keepBytes, terms } = program;
+    const { cwd, env, merge, keepBytes, terms } = program;
     const { owner, via } = toWhose(identity);
     return {
       format: 1,
       job,
       number: ++this.#lastNumber,
       command,
-      argv: [...argv],
+      argv: [...toRecorded(program)],
       cwd,
       envNames: Object.keys(env).sort(),
       owner,
@@ -196,7 +198,7 @@ export class Starter {
   async #spawn(job: Job, link: KeeperLink, { holder, program, user }: JobRequest): Promise<boolean> {
     const { register, umask } = this.#options;
     const { start } = job;
-    const { env, stdin, file } = program;
+    const { env, stdin, file, exact } = program;
     job.startedFor = holder;
     register.admit(job);
     try {
@@ -208,6 +210,8 @@ export class Starter {
         stdin,
         ...(holder && { holder }),
         ...(file && { file }),
+        ...(exact && { exact }),
+        ...(program.secrets?.length && { argv: [...program.argv] }),
         ...(user && { user }),
       };
       const reply = await link.request(spawn);
