@@ -29,9 +29,9 @@ interface Target {
 
 const usage = `Usage: bun run build [--all] [--outdir DIR]
 
-Builds dist/farhand and dist/farhandd for this machine.
+Builds dist/farhand and dist/farhandd for this machine, and writes their checksums to SHA256SUMS beside them.
 
-  --all         build for every platform instead, named by platform, and write SHA256SUMS
+  --all         build for every platform instead, named by platform
   --outdir DIR  write there instead of dist/
   --help        print this`;
 
@@ -129,13 +129,11 @@ async function build(all: boolean, outdir: string): Promise<void> {
       await utimes(await compile(target, scratch, define), started, started);
       names.push(target.name);
     }
-    if (all) {
-      const sums = await Promise.all(
-        names.map(async (name) => `${await sha256(join(scratch, name))}  ${name}\n`),
-      );
-      await Bun.write(join(scratch, "SHA256SUMS"), sums.join(""));
-      names.push("SHA256SUMS");
-    }
+    const sums = await Promise.all(
+      names.map(async (name) => `${await sha256(join(scratch, name))}  ${name}\n`),
+    );
+    await Bun.write(join(scratch, "SHA256SUMS"), sums.join(""));
+    names.push("SHA256SUMS");
     // Last and together: a build that fails leaves what was there.
     for (const name of names) await rename(join(scratch, name), join(outdir, name));
     console.log(`Built ${version} ${commit}:\n${names.map((name) => `  ${join(outdir, name)}`).join("\n")}`);

@@ -22,6 +22,7 @@ import { encodeJson } from "./runner/record.ts";
 import { work } from "./runner/work.ts";
 import type { Console } from "./server/auth/verbs/action.ts";
 import { invite } from "./server/auth/verbs/invite.ts";
+import { administer } from "./server/audit/administration.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
 import { findServer, reload, start, stop, waitForServer } from "./server/control.ts";
 import { describeRepair, repair } from "./server/jobs/repair.ts";
@@ -90,9 +91,12 @@ async function main(argv: readonly string[]): Promise<void> {
     case "token":
     case "user":
     case "role":
-      return await findAction(verb, rest[0])?.run(flags, config, toConsole(stopSignal(1)));
-    case "invite":
-      return await invite.run(flags, config, toConsole(stopSignal(1)));
+    case "invite": {
+      const action = verb === "invite" ? invite : findAction(verb, rest[0]);
+      const words = verb === "invite" ? [verb] : [verb, rest[0] ?? ""];
+      const options = { words, flags, state: config.state, account: userInfo().username };
+      return await administer(options, () => action?.run(flags, config, toConsole(stopSignal(1))));
+    }
     case "reload": {
       const report = await reload(config.state, stopSignal(1));
       if (report.failed.length > 0) process.exitCode = 1;
@@ -105,6 +109,13 @@ async function main(argv: readonly string[]): Promise<void> {
     case "repair": {
       const report = repair({ state: config.state, rebuild: Boolean(flags["rebuild"]), now: new Date() });
       return print(flags["json"] ? JSON.stringify(report) : describeRepair(report));
+    }
+    case "audit": {
+      const { inquire } = await import("./server/audit/inquiry.ts");
+      const directory = join(config.state, "audit");
+      const signal = AbortSignal.any([stopSignal(1), reader.signal]);
+      process.exitCode = await inquire(flags, { directory, now: new Date(), print: printSlowly, signal });
+      return;
     }
     case "status":
       return runStatus(config.state, Boolean(flags["json"]), stopSignal(1));
@@ -307,6 +318,11 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** Resolves when it is taken, so that no more is read than somebody wants to see. */
+function printSlowly(text: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(`${text}\n`, () => resolve()));
+}
+
 if (process.argv[2] === "launch") {
   launch(); // our stdin, stdout and stderr are the program's already: nothing here may touch them
   process.exit(1);
@@ -315,7 +331,9 @@ if (process.argv[2] === "runner") {
   await runRunner(process.argv.slice(3)).catch(() => {}); // whoever we did it for has gone
   process.exit(0);
 }
-process.stdout.on("error", () => {}); // whoever read us has gone
+/** Aborted when whoever read us has gone. */
+const reader = new AbortController();
+process.stdout.on("error", () => reader.abort(new AppError("cancelled", "Nobody reads this any more")));
 process.stderr.on("error", () => {});
 try {
   await main(process.argv.slice(2));

@@ -7,6 +7,7 @@ import {
   launchDetached,
   type Launched,
 } from "../client/launch.ts";
+import { checkSecrets } from "../client/secrets.ts";
 import type { Session } from "../client/session.ts";
 import { exec as command } from "../commands/exec.ts";
 import { kill } from "../commands/kill.ts";
@@ -21,6 +22,7 @@ import { complain, type Context, openSession, print } from "./context.ts";
 import { explainOutcome, toExitCode } from "./exit.ts";
 import { play, type Played } from "./play.ts";
 import { Relay } from "./relay.ts";
+import type { Secrets } from "./secrets.ts";
 import { type Renderer, renderJson, renderPlain } from "./render.ts";
 import type { TerminalOptions } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
@@ -33,9 +35,11 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const { isConsole = false } = context;
   const isDetached = values.flag("detach");
   const isOpen = values.flag("open-stdin");
-  const stdin = isOpen || (values.choice("stdin") ?? (!isDetached && !isConsole));
-  const input = { ...command.cli.toInput(values), stdin };
+  const { tookStdin, ...secret } = await findSecrets(values, context);
+  const stdin = isOpen || (!tookStdin && (values.choice("stdin") ?? (!isDetached && !isConsole)));
+  const input = { ...command.cli.toInput(values), ...secret, stdin };
   await using session = await openSession(context);
+  await checkSecrets(session, input);
   const asked = { input, feeds: !isOpen };
   if (isDetached) return await startDetached(session, asked, context);
   return await attend(session, launchAttached(session, input, undefined, asked), context);
@@ -47,13 +51,34 @@ async function runOnTerminal(values: Arguments, context: Context): Promise<numbe
   const escape = parseEscape(values.text("escape") ?? "~");
   const isDetached = values.flag("detach");
   const isOpen = values.flag("open-stdin");
-  const stdin = isOpen || (values.choice("stdin") ?? (!isDetached && (await isTypedTo(context))));
-  const input = { ...command.cli.toInput(values), stdin, terminal: toTerminal(context) };
+  const { tookStdin, ...secret } = await findSecrets(values, context);
+  const isTyped = !tookStdin && (values.choice("stdin") ?? (!isDetached && (await isTypedTo(context))));
+  const input = {
+    ...command.cli.toInput(values),
+    ...secret,
+    stdin: isOpen || isTyped,
+    terminal: toTerminal(context),
+  };
   await using session = await openSession(context);
+  await checkSecrets(session, input);
   const asked = { input, feeds: !isOpen };
   if (isDetached) return await startDetached(session, asked, context);
   const attached = launchAttached(session, input, undefined, asked);
   return await attendOnTerminal(session, attached, context, { ...input, escape });
+}
+
+/** What `--secret` says; most often nothing. */
+async function findSecrets(
+  values: Arguments,
+  context: Context,
+): Promise<Partial<Secrets> & Pick<Secrets, "tookStdin">> {
+  const given = values.list("secret");
+  if (given.length === 0) return { tookStdin: false };
+  const { readSecrets } = await import("./secrets.ts");
+  const found = await readSecrets(given, context);
+  if (found.tookStdin && values.choice("stdin") === true)
+    throw new AppError("invalid_input", "Cannot give the program our stdin: --secret has taken it");
+  return found;
 }
 
 interface Asked {

@@ -14,6 +14,7 @@ import { invoke } from "./invoke.ts";
 import { JobReading } from "./job-reading.ts";
 import { type Attached, type JobInput, launchAttached } from "./launch.ts";
 import type { Output } from "./output.ts";
+import { checkSecrets } from "./secrets.ts";
 import { Limit } from "./limit.ts";
 import { type CallListener, type JobListener, Listener, type ListenerOptions } from "./listener.ts";
 import type { CallOptions } from "./options.ts";
@@ -48,6 +49,7 @@ export async function openJob(
   const { stdin } = options;
   options.signal?.throwIfAborted();
   const hasInput = stdin !== undefined || input.stdin === true;
+  await checkSecrets(session, input);
   const attached = launchOrThrow(session, { ...input, stdin: hasInput }, command);
   const limit = createLimit(options, `job ${attached.job}`, attached.job);
   try {

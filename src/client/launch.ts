@@ -8,7 +8,8 @@ import { type Accepted, type Session, toStdin } from "./session.ts";
 export type ExecInput = v.InferInput<typeof exec.input>;
 
 /** The input of a command that becomes a job. */
-export type JobInput = Readonly<Record<string, unknown>> & Pick<ExecInput, "stdin" | "key" | "terminal">;
+export type JobInput = Readonly<Record<string, unknown>> &
+  Pick<ExecInput, "stdin" | "key" | "terminal" | "secrets">;
 
 /** A job that was asked for. */
 export interface Launched {

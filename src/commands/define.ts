@@ -23,6 +23,8 @@ export interface Program {
   /** Nothing that a link leads to is meant by it: it was judged, and is not to be another by the time it is entered. */
   readonly exact?: boolean;
   readonly env: Readonly<Record<string, string>>;
+  /** Values in it that no record shows, wherever they stand in the argv. */
+  readonly secrets?: readonly string[];
   readonly stdin: boolean;
   readonly merge: boolean;
   /** Bytes of output to keep; undefined for all. */
@@ -76,6 +78,8 @@ interface Common<S extends v.GenericSchema, P extends readonly string[]> {
   readonly input: S;
   /** Fields of the input in the order in which arguments without a name fill them; the last takes all that is left if it is a list. */
   readonly positional?: P;
+  /** Fields of the input that may hold secrets: no record of a call tells their values, though it tells the names of a set of them. */
+  readonly confidential?: readonly (keyof v.InferInput<S> & string)[];
   /** Where it is offered, if not everywhere. */
   readonly systems?: readonly System[];
   /** What the machine must be able to, where the system alone does not tell. */

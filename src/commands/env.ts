@@ -39,6 +39,7 @@ export const env = defineForeground({
   idempotent: true,
   input: Input,
   positional: ["names"],
+  confidential: ["set"],
   result: Result,
 
   async run({ names, ...change }, { workspace }) {

@@ -12,6 +12,7 @@ export const exec = defineBackground({
   summary: "Run a program, stream its output, and exit with its code",
   permission: "exec",
   idempotent: false,
+  confidential: ["env", "secrets"],
   input: v.pipe(
     v.object({
       /** The program and its arguments, passed on exactly. */
@@ -24,6 +25,8 @@ export const exec = defineBackground({
       login: v.optional(v.boolean(), false),
       cwd: v.optional(Text),
       env: v.optional(Variables, {}),
+      /** Variables too, whose values stand in no record: where the argv holds one, it is recorded as `***`. */
+      secrets: v.optional(Variables),
       /** Start from an empty environment. */
       clearEnv: v.optional(v.boolean(), false),
       /** Give the program a stdin; without, it is empty. */
@@ -44,7 +47,10 @@ export const exec = defineBackground({
     ),
   ),
 
-  toProgram({ argv, shell, login, cwd, env, clearEnv, stdin, merge, keepOutput, ...terms }, context) {
+  toProgram(
+    { argv, shell, login, cwd, env, secrets = {}, clearEnv, stdin, merge, keepOutput, ...terms },
+    context,
+  ) {
     const { terminal } = terms;
     const what = login ? context.toLoginShell() : { argv: argv ?? context.toShell(shell ?? "") };
     return {
@@ -54,7 +60,9 @@ export const exec = defineBackground({
         ...(clearEnv ? {} : context.workspace.environment),
         ...(terminal && { TERM: terminal.term }),
         ...env,
+        ...secrets,
       },
+      secrets: Object.values(secrets),
       stdin: stdin || terminal !== undefined,
       merge,
       keepBytes: keepOutput === "all" ? undefined : keepOutput,
@@ -89,6 +97,13 @@ export const exec = defineBackground({
         multiple: true,
         description: "Set a variable; may be repeated",
       },
+      secret: {
+        type: "string",
+        valueHint: "NAME[=@FILE|=-|=VALUE]",
+        multiple: true,
+        description:
+          "Set a variable that no record shows, to what it is here, to what a file or stdin (-) holds, or to a value, which ps shows here; may be repeated",
+      },
       "clear-env": { type: "boolean", description: "Start from an empty environment" },
       stdin: {
         type: "boolean",
@@ -114,6 +129,10 @@ export const exec = defineBackground({
       [
         "farhand exec -t -- vi notes.txt",
         "on a terminal; ~? at the beginning of a line tells how to leave it",
+      ],
+      [
+        "farhand exec --secret API_KEY -- ./deploy.sh",
+        "with a variable that we have, whose value no log and no record shows",
       ],
       ["farhand exec -d -- ./soak.sh", "print the job's id, leave it running"],
       [

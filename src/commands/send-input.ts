@@ -35,6 +35,7 @@ export const sendInput = defineForeground({
     offset: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0)), 0),
   }),
   positional: ["job", "text"],
+  confidential: ["text"],
   /** The job, whose keeper holds so many bytes more. */
   result: v.object({ ...JobName.entries, bytes: v.number() }),
 

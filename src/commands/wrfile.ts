@@ -26,6 +26,7 @@ export const wrfile = defineForeground({
     mode: v.optional(Mode),
   }),
   positional: ["path", "data"],
+  confidential: ["data"],
   result: v.object({ ...FileName.entries, bytes: v.number(), created: v.boolean() }),
 
   async run({ path, data, append, exclusive, mode }, { files, input, signal }) {

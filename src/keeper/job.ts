@@ -254,8 +254,18 @@ export class Job {
       .catch((error) => this.#options.log.error("closing a pipe failed", { error: describeError(error) }));
   }
 
-  async #refuse({ reason }: StartError): Promise<void> {
-    await this.#recordClose(await this.#recordExit({ type: "not_started", reason }, undefined));
+  async #refuse(error: StartError): Promise<void> {
+    await this.#recordClose(await this.#recordExit(this.#toRefusal(error), undefined));
+  }
+
+  /** A program's name, which the reason tells, may be more than its start record shows. */
+  #toRefusal({ reason: { message, ...reason } }: StartError): Outcome {
+    const [{ argv }, { argv: shown }] = [this.#options, this.#options.start];
+    const [name = "", shownName = ""] = [argv[0], shown[0]];
+    return {
+      type: "not_started",
+      reason: { ...reason, message: name === shownName ? message : message.replaceAll(name, shownName) },
+    };
   }
 
   async #keep({ stdout, stderr, exited }: Child): Promise<void> {
@@ -350,7 +360,7 @@ export class Job {
   }
 
   #toOutcome(end: ProcessExit["end"]): Outcome {
-    if (end instanceof StartError) return { type: "not_started", reason: end.reason };
+    if (end instanceof StartError) return this.#toRefusal(end);
     return this.#cause === undefined ? end : { ...this.#cause, end };
   }
 

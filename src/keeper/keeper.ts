@@ -264,6 +264,7 @@ class Keeper {
     holder,
     file,
     exact,
+    argv,
     user,
   }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
@@ -286,6 +287,7 @@ class Keeper {
       stdin,
       file,
       exact,
+      argv: argv ?? start.argv,
       user,
       holder,
       grace: () => this.#grace,

@@ -23,6 +23,8 @@ export interface Ending {
 
 export interface ProcessOptions {
   readonly start: StartRecord;
+  /** What is run; the start record may not show all of it. */
+  readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
   readonly stdin: boolean;
@@ -43,8 +45,8 @@ export interface ProcessOptions {
 
 /** Starts a job's program, under its limits and with its id in the environment. Throws a `StartError`. */
 export function startProcess(options: ProcessOptions): JobProcess {
-  const { start, reaper, table, user } = options;
-  const { argv, cwd, job, merge, limits = {}, terminal } = start;
+  const { start, argv, reaper, table, user } = options;
+  const { cwd, job, merge, limits = {}, terminal } = start;
   const confinement = confine(limits, job, () => findMeans(user));
   try {
     const env = { ...options.env, [MARK]: job };

@@ -2,7 +2,8 @@ import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
-import { JoinRequest, LoginRequest } from "../protocol/invite.ts";
+import type { Refusal } from "./audit/refusals.ts";
+import { type Admission, JoinRequest, LoginRequest } from "../protocol/invite.ts";
 import type { Admissions } from "./auth/admission.ts";
 import type { Pin } from "../protocol/pin.ts";
 import type { Identity } from "./auth/identity.ts";
@@ -52,6 +53,10 @@ export interface AppOptions {
   readonly stop: (request: StopRequest, identity: Identity) => Promise<StopReport>;
   /** Reads configuration and certificate anew on somebody's behalf. Throws `forbidden`. */
   readonly reload: (identity: Identity) => Promise<ReloadReport>;
+  /** Somebody was let in by an invitation or a password, and has a token now. */
+  readonly onAdmitted: (what: "joined" | "logged_in", admission: Admission, source: string) => void;
+  /** Somebody was turned away. */
+  readonly onRefused: (refusal: Refusal) => void;
   /** Lets a request's answer take as long as it may need. */
   readonly hold: (request: Request) => void;
   /** Makes the request's connection a channel of somebody; false when it cannot. */
@@ -59,7 +64,14 @@ export interface AppOptions {
   readonly onError: (error: Error) => void;
 }
 
-type Variables = { identity: Identity; visit: Visit };
+type Variables = {
+  identity: Identity;
+  visit: Visit;
+  refused: { readonly code: ErrorCode; readonly message: string };
+};
+
+/** Codes that say that somebody may not, rather than that something cannot be. */
+const REFUSALS: readonly ErrorCode[] = ["unauthenticated", "forbidden", "too_many"];
 
 /** The HTTP side of a server: nothing but liveness is told to whom is not authenticated. */
 export function createApp({
@@ -76,6 +88,8 @@ export function createApp({
   status,
   stop,
   reload,
+  onAdmitted,
+  onRefused,
   hold,
   upgrade,
   onError,
@@ -86,6 +100,10 @@ export function createApp({
   app.use("*", async (context, next) => {
     for (const [name, value] of Object.entries(toGuards(isSecure))) context.header(name, value);
     await next();
+    const refused = context.get("refused");
+    if (refused === undefined || !REFUSALS.includes(refused.code)) return;
+    const { code: outcome, message } = refused;
+    onRefused({ source: toSource(context.req.raw), outcome, message, user: context.get("identity")?.owner });
   });
   app.use("*", async (context, next) => {
     const host = context.req.header("host") ?? "";
@@ -115,14 +133,18 @@ export function createApp({
   app.use("*", refusePenalized);
   app.post("/v1/join", async (context) => {
     const request = await readBody(context.req.raw, JoinRequest);
-    const admission = admissions.join(request, toSource(context.req.raw));
+    const source = toSource(context.req.raw);
+    const admission = admissions.join(request, source);
+    onAdmitted("joined", admission, source);
     context.get("visit").admit();
     return context.json(admission);
   });
   app.post("/v1/login", async (context) => {
     const request = await readBody(context.req.raw, LoginRequest);
     hold(context.req.raw); // the password is compared when it is its turn
-    const admission = await admissions.login(request, toSource(context.req.raw));
+    const source = toSource(context.req.raw);
+    const admission = await admissions.login(request, source);
+    onAdmitted("logged_in", admission, source);
     context.get("visit").admit();
     return context.json(admission);
   });
@@ -225,5 +247,6 @@ function refuse(
   code: ErrorCode,
   message: string,
 ): Response {
+  context.set("refused", { code, message });
   return context.json({ code, message }, status);
 }

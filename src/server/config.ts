@@ -14,6 +14,7 @@ import {
   RetentionTable,
   toRetention,
 } from "./jobs/retention-limits.ts";
+import { type AuditConfig, AuditTable, toAuditConfig } from "./audit/audit-config.ts";
 import { type ListenAddress, parseListen } from "./listen.ts";
 import { listMachineNames, parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
@@ -36,6 +37,7 @@ const ConfigFile = v.strictObject({
     }),
   ),
   retention: v.optional(RetentionTable),
+  audit: v.optional(AuditTable),
   auth: v.optional(AuthTable),
   roles: v.optional(RolesTable),
 });
@@ -66,6 +68,7 @@ export interface ServerConfig {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly logFormat: (typeof LOG_FORMATS)[number];
   readonly retention: RetentionLimits;
+  readonly audit: AuditConfig;
   readonly auth: AuthSettings;
   readonly roles: Roles;
 }
@@ -92,6 +95,7 @@ export function readConfig(
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),
+    audit: toAuditConfig(file.audit),
     auth: toAuthSettings(dirname(path ?? ""), file.auth),
     roles: toRoles(file.roles ?? {}, toPlace(names), (key, why) =>
       refused(path ?? "", `at "${key}": ${why}`),

@@ -3,6 +3,8 @@ import type { VariableChange, WorkspaceAccess } from "../commands/access/workspa
 import type { CommandContext } from "../commands/context.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
+import type { Recorder } from "./audit/audit.ts";
+import { auditFiles } from "./audit/audited-files.ts";
 import { type Identity, toTenant } from "./auth/identity.ts";
 import type { Role } from "./auth/role.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -20,6 +22,8 @@ import type { Workspaces } from "./workspaces/workspaces.ts";
 export interface Caller {
   readonly identity: Identity;
   readonly role: Role;
+  /** Takes down which files it changes. */
+  readonly recorder: Recorder;
   /** As whom the role has it done, if not as the server. */
   readonly login: Login | undefined;
   readonly workspace: WorkspaceName;
@@ -50,7 +54,7 @@ export function createContexts({
   delegate,
   close,
 }: ContextOptions): ToContext {
-  return ({ identity, role, login, workspace: name, signal, input }) => {
+  return ({ identity, recorder, role, login, workspace: name, signal, input }) => {
     const tenant = toTenant(identity);
     const confinement = files.confine(identity.grants.reachOf(role));
     const footing =
@@ -67,7 +71,9 @@ export function createContexts({
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
         if (login !== undefined) throw notHere("files");
-        return (room ??= files.access(toBytes(workspace.cwd), signal, confinement));
+        if (room !== undefined) return room;
+        const directory = toBytes(workspace.cwd);
+        return (room = auditFiles(files.access(directory, signal, confinement), directory, recorder));
       },
       jobs: jobs.access(identity),
       get machine() {

@@ -9,6 +9,11 @@ import { AppError } from "../protocol/error.ts";
 import type { Hello } from "../protocol/hello.ts";
 import type { KeeperId } from "../protocol/id.ts";
 import type { ServerStatus } from "./app.ts";
+import { Audit } from "./audit/audit.ts";
+import { describeEnd } from "./audit/call-record.ts";
+import { toActor } from "./audit/event.ts";
+import { Refusals } from "./audit/refusals.ts";
+import { keepPruning } from "./audit/upkeep.ts";
 import { openDoor } from "./auth/door.ts";
 import type { Identity } from "./auth/identity.ts";
 import { Catalogue } from "./catalogue.ts";
@@ -68,8 +73,9 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   stack.use(lockState(state));
   forgetLocalServer(state);
   const log = options.openLog(state);
-  const core = await openCore({ ...options, log, umask }, stack, signal);
-  const clients = await admitClients({ ...options, log }, core, stack);
+  const audit = openAudit(options.config, log, stack);
+  const core = await openCore({ ...options, log, umask, audit }, stack, signal);
+  const clients = await admitClients({ ...options, log, audit }, core, stack);
   options.onListening(clients.reload);
 
   await core.shutdown.wait();
@@ -92,7 +98,8 @@ interface Core {
   readonly runners: Runners;
 }
 
-type CoreOptions = ServeOptions & { readonly log: Log; readonly umask: number };
+type ClientsOptions = ServeOptions & { readonly log: Log; readonly audit: Audit };
+type CoreOptions = ClientsOptions & { readonly umask: number };
 
 /** Finds every job and every keeper that there is, and starts what looks after them. The stack closes it all. */
 async function openCore(
@@ -100,7 +107,7 @@ async function openCore(
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Core> {
-  const { config, log, umask } = options;
+  const { config, log, umask, audit } = options;
   const { state } = config;
   const index = stack.use(openIndex(state, log));
   const stopped = new AbortController();
@@ -117,6 +124,7 @@ async function openCore(
     index,
     log,
     umask,
+    onEnded: (start, exit) => audit.note("job_ended", describeEnd(start, exit)),
     currentKeeper: async () => {
       if (shutdown.hasBegun) throw new AppError("shutting_down", "Cannot start a job: the server stops");
       return keepers.current();
@@ -134,6 +142,7 @@ async function openCore(
   await keepers.current();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
+  keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
   return { environment, workspaces, umask, jobs, keepers, runners, shutdown };
 }
 
@@ -188,7 +197,7 @@ function openReaper(signal: AbortSignal): Reaper | undefined {
 
 /** Listens, and leaves word of where for clients of this machine. */
 async function admitClients(
-  { config, version, log, readConfig }: ServeOptions & { readonly log: Log },
+  { config, version, log, readConfig, audit }: ClientsOptions,
   { environment, workspaces, umask, jobs, keepers, runners, shutdown }: Core,
   stack: AsyncDisposableStack,
 ): Promise<{ dismiss(reason: AppError): void; reload(): Promise<ReloadReport> }> {
@@ -197,12 +206,23 @@ async function admitClients(
   const parts: Reloadable[] = tls === undefined ? [] : [tls];
   const reloading = new Reloading({ readConfig, config, log, parts });
   const connections = new Set<Connection>();
+  const refusals = stack.use(new Refusals({ note: (fields) => audit.note("refused", fields) }));
   const now = () => Date.now();
   const door = stack.use(await openDoor({ state, config: () => reloading.config, log, now }));
   parts.push(...door.parts);
   const watch = new AbortController();
   stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
-  const gate = new Gate({ log, isOwn: door.isLocalToken, signal: watch.signal });
+  const gate = new Gate({
+    log,
+    isOwn: door.isLocalToken,
+    onPenalized: (source) =>
+      refusals.add({
+        source,
+        outcome: "too_many",
+        message: "Nothing of this source is looked at for a while",
+      }),
+    signal: watch.signal,
+  });
   const machine = new Machine({ environment });
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
@@ -218,6 +238,7 @@ async function admitClients(
     delegate,
     state,
     version,
+    audit,
     boot: readBootId(),
     log,
     grace,
@@ -249,8 +270,11 @@ async function admitClients(
     return connection;
   };
   /** What is asked for by HTTP is a call as any other. */
-  const demand = (identity: Identity, name: string, what: string) => {
+  const demand = (identity: Identity, name: string, what: string, input?: object) => {
     identity.grants.demandCommand({ name, permission: "control" }, what);
+    const recorder = audit.as(toActor(identity));
+    recorder.note("call", { command: name, ...(input && { input }) });
+    recorder.commit(what);
     door.uses.spend(identity, undefined, what);
   };
   const machineNames = listMachineNames(); // not for each stranger anew
@@ -271,13 +295,18 @@ async function admitClients(
           return status();
         },
         stop: async (request, identity) => {
-          demand(identity, "close-server", "stop the server");
+          demand(identity, "close-server", "stop the server", request);
           return await shutdown.stop(request, identity);
         },
         reload: async (identity) => {
           demand(identity, "reload", "reload the server");
           return await reloading.run();
         },
+        onAdmitted(what, { user, name, expires }, source) {
+          audit.note(what, { user, source, token_name: name, expires });
+          audit.write();
+        },
+        onRefused: (refusal) => refusals.add(refusal),
         onError: (error) => log.error("request failed", { error: describeError(error) }),
       },
     }),
@@ -295,6 +324,7 @@ async function admitClients(
     }),
   );
   log.info("listening", { addresses: endpoints.urls, state, ...(tls && { pin: tls.current.pin }) });
+  audit.note("server_started", { version, pid: process.pid, listen: endpoints.urls });
   return {
     dismiss(reason) {
       for (const connection of [...connections]) connection.fail(reason);
@@ -302,6 +332,18 @@ async function admitClients(
     },
     reload: () => reloading.run(),
   };
+}
+
+/** The audit log goes on where it ended; where that is stands in the server's log too. */
+function openAudit({ state, audit }: ServerConfig, log: Log, stack: AsyncDisposableStack): Audit {
+  const { onFailure } = audit;
+  const opened = stack.use(
+    new Audit({ directory: join(state, "audit"), onFailure, log, now: () => new Date() }),
+  );
+  const { number, hash } = opened.last;
+  log.info("audit log opened", { line: number, hash });
+  stack.defer(() => opened.note("server_stopped", { pid: process.pid }));
+  return opened;
 }
 
 function gone(): AppError {

@@ -4,6 +4,7 @@ import { parseGrace } from "../commands/terms.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
+import { AUDIT_ACTIONS, AUDIT_EVENTS } from "./audit/event.ts";
 import { invite } from "./auth/verbs/invite.ts";
 import { type Action, role } from "./auth/verbs/action.ts";
 import { roleActions } from "./auth/verbs/role.ts";
@@ -24,7 +25,7 @@ const state: ArgsDef = {
     type: "string",
     valueHint: "file",
     description:
-      "Configuration in TOML: listen, name, tls, state, session.grace, log.level, log.format, retention, auth, roles",
+      "Configuration in TOML: listen, name, tls, state, session.grace, log, retention, audit, auth, roles",
   },
 };
 const serving: ArgsDef = {
@@ -168,6 +169,51 @@ const verbs = {
       rebuild: { type: "boolean", description: "Rebuild it though it is sound, or of a newer version" },
       ...json,
     },
+  },
+  audit: {
+    description:
+      "Prove that the audit log is as it was written, or show what it tells: who did what, from where",
+    args: {
+      action: {
+        type: "positional",
+        valueHint: AUDIT_ACTIONS.join("|"),
+        description: "Prove the chain and print its newest hash, to be kept elsewhere; or print lines",
+      },
+      expect: {
+        type: "string",
+        valueHint: "hash",
+        description:
+          "With verify: a hash noted earlier, without which nobody can tell that newer lines were cut off",
+      },
+      since: {
+        type: "string",
+        valueHint: "time",
+        description: "With show: not before, such as 1h, or 2026-11-28T10:00:00Z",
+      },
+      user: { type: "string", valueHint: "name", description: "With show: only what this user did" },
+      event: {
+        type: "string",
+        valueHint: "event",
+        description: `With show: only ${AUDIT_EVENTS.join(", ")}`,
+      },
+      job: {
+        type: "string",
+        valueHint: "job",
+        description: "With show: only what concerns this job, by number or id",
+      },
+      follow: { type: "boolean", description: "With show: go on as lines are written" },
+      ...state,
+      ...json,
+    },
+    examples: [
+      ["farhandd audit verify", "prove the chain, and print the hash of its newest line"],
+      [
+        "farhandd audit verify --expect HASH",
+        "prove too that nothing up to a line whose hash was kept is missing",
+      ],
+      ["farhandd audit show --since 1h --event refused", "who was turned away in the last hour"],
+      ["farhandd audit show --job 3 --json", "everything about a job, a JSON value per line"],
+    ],
   },
   service: {
     description: "Have the server started at boot, by systemd, launchd or the Task Scheduler",

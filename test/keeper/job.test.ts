@@ -455,6 +455,7 @@ test("A job appends at most 64 KiB before everything else has its turn", async (
     directory: path,
     claim,
     start,
+    argv: start.argv,
     env: {},
     umask: 0o022,
     stdin: false,

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/protocol/error.ts";
 import { createLog } from "../../src/lib/log.ts";
 import { createApp, type ServerStatus } from "../../src/server/app.ts";
+import type { Refusal } from "../../src/server/audit/refusals.ts";
 import { Gate } from "../../src/server/gate/gate.ts";
 import { createIdentity } from "../support/identity.ts";
 
@@ -33,8 +34,14 @@ function setup({
     held: 0,
     errors: [] as Error[],
   };
+  const [refused, admitted]: [Refusal[], string[]] = [[], []];
   const log = createLog({ level: "error", format: "text", write: () => {}, now: () => new Date() });
-  const gate = new Gate({ log, isOwn: (token) => token === "own", signal: AbortSignal.abort() });
+  const gate = new Gate({
+    log,
+    isOwn: (token) => token === "own",
+    onPenalized: () => {},
+    signal: AbortSignal.abort(),
+  });
   const app = createApp({
     authenticate: (token) => (token === "good" ? createIdentity() : undefined),
     admissions: {
@@ -46,6 +53,8 @@ function setup({
     isSecure,
     isNamed: (name) => ["localhost", "web1"].includes(name),
     toSource: () => "127.0.0.1",
+    onAdmitted: (what, { user }, source) => void admitted.push(`${user} ${what} from ${source}`),
+    onRefused: (refusal) => void refused.push(refusal),
     knock: (request) => gate.knock(request, { address: "127.0.0.1", port: 1 }),
     isReady: () => isReady,
     status: () => {
@@ -72,7 +81,7 @@ function setup({
     app.request(`http://127.0.0.1:9922${path}`, { method, headers: { host: "127.0.0.1:9922", ...headers } });
   const trusted = (path: string, headers: Record<string, string> = {}, method = "GET") =>
     request(path, { authorization: "Bearer good", ...headers }, method);
-  return { app, calls, request, trusted };
+  return { app, calls, refused, admitted, request, trusted };
 }
 
 function setupStop() {
@@ -237,6 +246,18 @@ describe("without a token that is right", () => {
       });
     }
     expect(calls).toEqual({ upgraded: [], stopped: [], reloaded: [], held: 0, errors: [] });
+  });
+
+  test("who was refused, from where and why, is told to whoever takes it down", async () => {
+    const { request, trusted, refused } = setup();
+    await request("/v1/status");
+    await trusted("/v1/status", { origin: "https://evil.example" });
+    await trusted("/v1/status");
+    await request("/healthz");
+    expect(refused).toEqual([
+      expect.objectContaining({ source: "127.0.0.1", outcome: "unauthenticated", user: undefined }),
+      expect.objectContaining({ outcome: "forbidden", message: expect.stringContaining("foreign page") }),
+    ]);
   });
 
   test("a token in the address is none", async () => {

@@ -53,6 +53,7 @@ describe("readConfig()", () => {
       logLevel: "info",
       logFormat: "text",
       retention: { age: Number.POSITIVE_INFINITY, jobs: 10_000, bytes: undefined },
+      audit: { keep: Number.POSITIVE_INFINITY, onFailure: "hold" },
       auth: { tokenLifetime: 90 * 86_400_000, loginLifetime: 30 * 86_400_000, module: undefined },
       roles: DEFAULT_ROLES,
     });
@@ -62,7 +63,8 @@ describe("readConfig()", () => {
     using world = setup();
     const text =
       'listen = "127.0.0.1:1"\nname = "web1.lab"\nstate = "/elsewhere"\n[tls]\ncert = "/c"\nkey = "/k"\nclient_ca = "/a"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
-      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n[auth]\ntoken_expires = "never"\nlogin_expires = "12h"\nmodule = "auth.ts"\n[roles.looker]\npermissions = ["read"]\nroots = []\n';
+      '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n[auth]\ntoken_expires = "never"\nlogin_expires = "12h"\nmodule = "auth.ts"\n[roles.looker]\npermissions = ["read"]\nroots = []\n' +
+      '[audit]\nkeep = "365d"\non_failure = "refuse"\n';
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
       listen: [{ type: "tcp", host: "127.0.0.1", port: 1 }],
       names: ["web1.lab"],
@@ -73,6 +75,7 @@ describe("readConfig()", () => {
       logLevel: "debug",
       logFormat: "json",
       retention: { age: 30 * 24 * 3_600_000, jobs: 500, bytes: 2 * 1024 ** 3 },
+      audit: { keep: 365 * 24 * 3_600_000, onFailure: "refuse" },
       auth: {
         tokenLifetime: Number.POSITIVE_INFINITY,
         loginLifetime: 12 * 3_600_000,

@@ -4,6 +4,7 @@ import { ADMIN } from "../../src/server/auth/role.ts";
 import { type ContextOptions, createContexts } from "../../src/server/context.ts";
 import type { Login } from "../../src/server/logins/login.ts";
 import { createIdentity } from "../support/identity.ts";
+import { createRecorder } from "../support/recorder.ts";
 
 const login: Login = {
   runAs: "ann",
@@ -23,6 +24,7 @@ function setup(login: Login | undefined) {
   return createContexts(parts as unknown as ContextOptions)({
     identity: createIdentity(),
     role: ADMIN,
+    recorder: createRecorder(),
     login,
     workspace: "default",
     signal: new AbortController().signal,

@@ -33,8 +33,9 @@ describe("prepareState()", () => {
   test("makes the directory with its rooms, for this user alone", () => {
     using world = setup();
     prepareState(world.state);
-    expect(readdirSync(world.state).sort()).toEqual(["keeper", "ledgers", "logs", "workspaces"]);
-    for (const path of ["", "keeper", "ledgers", "logs"]) expect(modeOf(join(world.state, path))).toBe(0o700);
+    expect(readdirSync(world.state).sort()).toEqual(["audit", "keeper", "ledgers", "logs", "workspaces"]);
+    for (const path of ["", "audit", "keeper", "ledgers", "logs"])
+      expect(modeOf(join(world.state, path))).toBe(0o700);
   });
 
   test("makes the directories above it too", () => {

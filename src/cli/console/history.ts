@@ -18,9 +18,12 @@ const MAX_LINE_BYTES = 4 * 1024;
 /** Bytes of the file beyond which it is written anew, with what is remembered of it. */
 const MAX_FILE_BYTES = 1024 * 1024;
 
+/** A value behind `--secret`, which is neither a file nor stdin. */
+const TELLS_SECRET = /--secret[=\s]\s*[^\s=]+=(?![@-])/;
+
 /**
- * The lines that were typed, in a file that only its user can read. A line that begins with a space is not remembered, and
- * neither is the last one again. Where the file cannot be used, lines are remembered as long as the console runs.
+ * The lines that were typed, in a file that only its user can read. A line that begins with a space or tells a secret is
+ * not remembered, and neither is the last one again. Where the file cannot be used, lines are remembered as long as the console runs.
  */
 export class History {
   readonly #path: string;
@@ -39,6 +42,7 @@ export class History {
 
   add(line: string): void {
     if (line.trim() === "" || line.startsWith(" ") || line === this.#lines.at(-1)) return;
+    if (TELLS_SECRET.test(line)) return;
     this.#lines.push(line);
     this.#lines.splice(0, this.#lines.length - MAX_LINES);
     // One write at the end of the file, so that consoles beside each other lose nothing.

@@ -1,6 +1,7 @@
 import type { Permission, Program } from "../../commands/define.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Restriction } from "../../protocol/restriction.ts";
+import { toRecorded } from "../jobs/mask.ts";
 import { limitTerms } from "./bounds.ts";
 import { matchesAny, matchesWords } from "./pattern.ts";
 import { allowsCommand, mayRunPrograms, type Role } from "./role.ts";
@@ -183,7 +184,7 @@ export class Grants {
    * that may be set.
    */
   admit(role: Role, program: Program, inherited: () => Program["env"]): Program {
-    const what = `run "${(program.argv[0] ?? "").slice(0, 200)}"`;
+    const what = `run "${(toRecorded(program)[0] ?? "").slice(0, 200)}"`;
     for (const { argv } of this.#restrictions) {
       const isMeant =
         argv === undefined ||

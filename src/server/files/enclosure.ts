@@ -2,6 +2,7 @@ import type { Program } from "../../commands/define.ts";
 import { AppError } from "../../protocol/error.ts";
 import { escapeBytes } from "../../lib/escape.ts";
 import { fromBytes } from "../../protocol/path.ts";
+import { toRecorded } from "../jobs/mask.ts";
 import type { Confinement } from "./confinement.ts";
 import { toFailure } from "./failure.ts";
 import { OutsideError } from "./outside.ts";
@@ -13,7 +14,7 @@ import { OutsideError } from "./outside.ts";
 export async function enclose(program: Program, confinement: Confinement | undefined): Promise<Program> {
   if (confinement === undefined) return program;
   const directory = Buffer.from(program.cwd);
-  const action = `run "${(program.argv[0] ?? "").slice(0, 200)}" in`;
+  const action = `run "${(toRecorded(program)[0] ?? "").slice(0, 200)}" in`;
   try {
     return { ...program, cwd: toText(await confinement.check(directory)), exact: true };
   } catch (error) {

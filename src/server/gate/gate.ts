@@ -22,6 +22,8 @@ export interface GateOptions {
   readonly log: Log;
   /** Whether a token is this start's own, which only this machine's user can read. */
   readonly isOwn: (token: string) => boolean;
+  /** Nothing of this source is looked at for a while. */
+  readonly onPenalized: (source: string) => void;
   /** Ends the watch over connections. */
   readonly signal: AbortSignal;
 }
@@ -33,10 +35,13 @@ export class Gate {
   readonly #regulars: Regulars;
   readonly #strangers: Strangers | undefined;
 
-  constructor({ log, isOwn, signal }: GateOptions) {
+  constructor({ log, isOwn, onPenalized, signal }: GateOptions) {
     const now = () => performance.now();
     this.#isOwn = isOwn;
-    this.#penalties = new Penalties(now, (source) => log.warn("source refused for a while", { source }));
+    this.#penalties = new Penalties(now, (source) => {
+      log.warn("source refused for a while", { source });
+      onPenalized(source);
+    });
     this.#regulars = new Regulars(now);
     const sockets = openSockets();
     if (sockets === undefined) return;

@@ -4,12 +4,13 @@ import * as v from "valibot";
 import type { JobAccess } from "../../commands/access/jobs.ts";
 import type { Log } from "../../lib/log.ts";
 import type { JobProgress } from "../../keeper/link.ts";
-import { findProcess, findStart } from "../../ledger/start.ts";
+import { findProcess, findStart, type StartRecord } from "../../ledger/start.ts";
 import { parseSignal } from "../../process/signal.ts";
 import { ProcessTable } from "../../process/table.ts";
 import { AppError } from "../../protocol/error.ts";
 import { JobId, type KeeperId } from "../../protocol/id.ts";
 import type { JobName, JobSummary, ProcessIdentity } from "../../protocol/job.ts";
+import type { Exit } from "../../protocol/packet.ts";
 import { demandFeeding, type Identity, isVisible } from "../auth/identity.ts";
 import type { KeeperLink } from "../keepers/keeper-link.ts";
 import { Aftermath } from "./aftermath.ts";
@@ -27,6 +28,8 @@ export interface JobsOptions extends Pick<StarterOptions, "currentKeeper" | "uma
   readonly state: string;
   readonly index: JobIndex;
   readonly log: Log;
+  /** Told of how each job ended, at least once. */
+  readonly onEnded: (start: StartRecord, exit: Exit) => void;
   /** Aborted when the server stops. */
   readonly signal: AbortSignal;
 }
@@ -42,9 +45,9 @@ export class Jobs {
   /** Bytes of records that keepers have written since this server started. */
   #written = 0;
 
-  constructor({ state, index, log, signal, currentKeeper, umask }: JobsOptions) {
+  constructor({ state, index, log, signal, currentKeeper, umask, onEnded }: JobsOptions) {
     this.#ledgers = join(state, "ledgers");
-    const register = new Register(this.#ledgers, index);
+    const register = new Register(this.#ledgers, index, onEnded);
     this.#register = register;
     this.#aftermath = new Aftermath({ register, log, signal });
     this.#starter = new Starter({

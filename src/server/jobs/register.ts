@@ -14,11 +14,16 @@ export class Register {
   /** What watchers are told of. */
   readonly changes = new Changes();
   readonly #ledgers: string;
+  readonly #onEnded: (start: StartRecord, exit: Exit) => void;
   readonly #live = new Map<JobId, Job>();
 
-  /** `ledgers`: the directory that has one for each job. */
-  constructor(ledgers: string, index: JobIndex) {
+  /**
+   * `ledgers`: the directory that has one for each job. `onEnded`: told of how each job ended, before anybody else is, and at
+   * least once: also by a server that finds out later than its predecessor did, and could not write it down any more.
+   */
+  constructor(ledgers: string, index: JobIndex, onEnded: (start: StartRecord, exit: Exit) => void) {
     this.#ledgers = ledgers;
+    this.#onEnded = onEnded;
     this.index = index;
   }
 
@@ -88,6 +93,8 @@ export class Register {
   }
 
   #put(job: IndexedJob): void {
+    const { start, exit } = job;
+    if (exit !== undefined && this.index.find(start.job)?.exit === undefined) this.#onEnded(start, exit);
     this.index.put(job);
     this.changes.note(job.start.job, job.start);
   }

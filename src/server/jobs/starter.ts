@@ -8,6 +8,7 @@ import type { Role } from "../auth/role.ts";
 import type { KeeperLink, KnownKeeper } from "../keepers/keeper-link.ts";
 import { Job } from "./job.ts";
 import { Keys } from "./keys.ts";
+import { toRecorded } from "./mask.ts";
 import { Quota } from "./quota.ts";
 import type { Register } from "./register.ts";
 
@@ -150,7 +151,8 @@ export class Starter {
     const { owner, chain: via } = identity;
     const { key } = program.terms;
     if (key === undefined) return this.#start(request);
-    const { argv, cwd } = program;
+    const { cwd } = program;
+    const argv = toRecorded(program);
     return this.#keys.claim({ owner, key, via, command, argv, cwd }, () => this.#start(request));
   }
 
@@ -186,14 +188,14 @@ export class Starter {
   }
 
   #toStart({ job, command, identity, role, program }: JobRequest): Omit<StartRecord, "keeper"> {
-    const { argv, cwd, env, merge, keepBytes, terms } = program;
+    const { cwd, env, merge, keepBytes, terms } = program;
     const { owner, via } = toWhose(identity);
     return {
       format: 1,
       job,
       number: ++this.#lastNumber,
       command,
-      argv: [...argv],
+      argv: [...toRecorded(program)],
       cwd,
       envNames: Object.keys(env).sort(),
       owner,
@@ -223,6 +225,7 @@ export class Starter {
         ...(holder && { holder }),
         ...(file && { file }),
         ...(exact && { exact }),
+        ...(program.secrets?.length && { argv: [...program.argv] }),
         ...(user && { user }),
       };
       const reply = await link.request(spawn);

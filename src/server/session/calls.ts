@@ -15,6 +15,8 @@ import {
 import type { JobId } from "../../protocol/id.ts";
 import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
+import type { Recorder } from "../audit/audit.ts";
+import { describeAnswer, describeInput, describeProgram } from "../audit/call-record.ts";
 import type { Builtin } from "../../commands/index.ts";
 import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -37,6 +39,8 @@ const MAX_BUSY = 5;
 
 export interface CallsOptions {
   readonly identity: Identity;
+  /** Takes down what is called, before it is done, and what came of it, before it is answered. */
+  readonly recorder: Recorder;
   readonly jobs: Jobs;
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
@@ -106,6 +110,7 @@ export class Calls implements CallStreams {
       .then((answer) => {
         running.input?.close();
         this.#outputs.get(frame.call)?.end();
+        this.#conclude(frame, answer);
         if (this.#running.delete(frame.call)) this.#answer(frame, answer);
       });
   }
@@ -150,22 +155,31 @@ export class Calls implements CallStreams {
 
   async #carryOut({ frame, running, command, role, login }: Order): Promise<ServerMessage> {
     const { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE } = frame;
-    const { identity, jobs, toContext } = this.#options;
+    const { identity, recorder, jobs, toContext } = this.#options;
     const { signal } = running.controller;
     signal.throwIfAborted();
     if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
     const bytes = running.input ?? NOTHING;
-    const context = toContext({ identity, role, login, workspace, signal, input: bytes });
+    const context = toContext({ identity, recorder, role, login, workspace, signal, input: bytes });
+    const as = { role: role.name, ...(role.runAs && { run_as: role.runAs }) };
+    const where = { ...as, ...(workspace !== DEFAULT_WORKSPACE && { workspace }) };
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
       this.#spend(command.name, undefined);
+      this.#record(call, name, { ...where, input: describeInput(command, parsed) });
       const work = this.#begin({ command, parsed, input: input.value, context, role, login, bytes });
       const result = await finish(work, this.#outputs.get(call), signal);
+      // What another process did is told in its own words.
+      if (login !== undefined && command.asUser && command.permission === "write")
+        recorder.note("file", { ...as, action: command.name, cwd: context.workspace.cwd, result });
       return { type: "result", call, result: toValue(result) };
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
-    const program = command.toProgram(parseInput(command.name, command.input, input.value), context);
+    const parsed = parseInput(command.name, command.input, input.value);
+    const program = command.toProgram(parsed, context);
+    const what = describeProgram(describeInput(command, parsed), program);
+    this.#record(call, name, { ...where, job, ...what });
     const enclosed = this.#enclose(role, this.#admit(role, program, context));
     // What takes no time must not take a turn either: the job would not be known when its caller asks for it.
     const admitted = enclosed instanceof Promise ? await enclosed : enclosed;
@@ -192,6 +206,20 @@ export class Calls implements CallStreams {
     // The one place where a command's types are not known: its own schema has just checked the input.
     const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
     return run(parsed, context);
+  }
+
+  /** Throws `unavailable` for a call that cannot be recorded where nothing may be done unrecorded. */
+  #record(call: number, command: string, fields: object): void {
+    const { recorder } = this.#options;
+    recorder.note("call", { call, command, ...fields });
+    recorder.commit(`call "${command}"`);
+  }
+
+  /** What came of a call is written before its caller knows; of a job that was accepted, the call told already. */
+  #conclude({ call, command }: Call, answer: ServerMessage): void {
+    const { recorder } = this.#options;
+    recorder.note("answer", { call, command, ...describeAnswer(answer) });
+    if (answer.type !== "accepted") recorder.write();
   }
 
   /** The program as his role and his token let the caller run it. Throws `forbidden`. */

@@ -5,7 +5,8 @@ import { DATA_HEADER_BYTES, type DataFrame, writeDataHeader } from "../../protoc
 import { AppError, toErrorBody } from "../../protocol/error.ts";
 import { Flight } from "../../protocol/flight.ts";
 import type { JobId } from "../../protocol/id.ts";
-import { MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
+import { MAX_CALLS, MAX_CHANNELS, MAX_DATA_BYTES } from "../../protocol/limits.ts";
+import type { Recorder } from "../audit/audit.ts";
 import { demandFeeding, type Identity } from "../auth/identity.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
@@ -35,6 +36,8 @@ export interface Line {
 export interface ChannelsOptions {
   readonly state: string;
   readonly identity: Identity;
+  /** Takes down who reads and writes which job. */
+  readonly recorder: Recorder;
   readonly jobs: Jobs;
   readonly log: Log;
   /** The connection at the moment. */
@@ -62,6 +65,8 @@ type Channel = Sender | InputChannel;
 export class Channels {
   readonly #options: ChannelsOptions;
   readonly #channels = new Map<number, Channel>();
+  /** Jobs that this session has started lately. */
+  readonly #own = new Set<JobId>();
   #flight = new Flight();
   /** Where data frames are put together; most sessions never need it. */
   #frame: Uint8Array | undefined;
@@ -70,6 +75,13 @@ export class Channels {
 
   constructor(options: ChannelsOptions) {
     this.#options = options;
+  }
+
+  /** This session starts a job: its call tells already who reads and writes it. */
+  own(job: JobId): void {
+    this.#own.add(job);
+    const [oldest] = this.#own;
+    if (this.#own.size > MAX_CALLS && oldest !== undefined) this.#own.delete(oldest);
   }
 
   /** Throws `protocol_error` for a number that was used, `too_many`. */
@@ -96,6 +108,7 @@ export class Channels {
         ? grants.demandAny([RESULT, EXEC], `read job ${job}`)
         : grants.demandCommand(EXEC, `hold job ${job}`);
     this.#startAttaching(id, job, demand, (found) => {
+      this.#record("read", found);
       channel.attach(found);
     });
   }
@@ -106,6 +119,7 @@ export class Channels {
     const demand = () => this.#options.identity.grants.demandAny([EXEC, SEND_INPUT], `write to job ${job}`);
     this.#startAttaching(id, job, demand, (found) => {
       demandFeeding(found.start, this.#options.identity);
+      this.#record("write", found);
       // Not if it was closed meanwhile.
       if (this.#channels.get(id) === channel) channel.attach(toJobSink(found, writer));
     });
@@ -248,7 +262,19 @@ export class Channels {
           throw new AppError("not_found", `Cannot open job ${jobId}: there is none of that id`);
         attach(job);
       })
-      .catch((error: unknown) => this.#break(id, error));
+      .catch((error: unknown) => {
+        const { code, message } = toErrorBody(error);
+        this.#options.recorder.note("refused", { job: jobId, outcome: code, message });
+        this.#break(id, error);
+      });
+  }
+
+  /** Throws `unavailable` where nothing may be done unrecorded. */
+  #record(access: "read" | "write", { start: { job, number } }: Job): void {
+    const { recorder } = this.#options;
+    if (this.#own.has(job)) return;
+    recorder.note("attached", { access, job, number, outcome: "ok" });
+    recorder.commit(`${access === "read" ? "read" : "write to"} job ${job}`);
   }
 
   #break(id: number, error: unknown): void {

@@ -20,6 +20,8 @@ import {
 } from "../../protocol/limits.ts";
 import { Inbox, Outbox } from "../../protocol/reliable.ts";
 import { isPrivate, type WorkspaceName } from "../../protocol/workspace.ts";
+import type { Audit, Recorder } from "../audit/audit.ts";
+import { toActor } from "../audit/event.ts";
 import { type Identity, isSameLogin, toTenant } from "../auth/identity.ts";
 import type { Workspaces } from "../workspaces/workspaces.ts";
 import { Calls, type CallsOptions } from "./calls.ts";
@@ -32,8 +34,9 @@ const MAX_WAITING = MAX_CALLS + 2 * MAX_CHANNELS;
 const MAX_UNACKNOWLEDGED_BYTES = 16 * 1024 * 1024;
 
 export interface SessionOptions
-  extends Omit<CallsOptions, "onAnswer">, Pick<ChannelsOptions, "state" | "jobs" | "log"> {
+  extends Omit<CallsOptions, "onAnswer" | "recorder">, Pick<ChannelsOptions, "state" | "jobs" | "log"> {
   readonly version: string;
+  readonly audit: Pick<Audit, "as">;
   readonly workspaces: Pick<Workspaces, "hold" | "discard">;
   readonly boot: string;
   /** Milliseconds that it is kept without a connection. */
@@ -50,6 +53,7 @@ type Proof = Omit<NonNullable<Hello["resume"]>, "session">;
 export class Session {
   readonly id: SessionId = v.parse(SessionId, crypto.randomUUID());
   readonly #options: SessionOptions;
+  readonly #recorder: Recorder;
   readonly #inbox = new Inbox();
   readonly #outbox = new Outbox<ServerMessage>();
   readonly #calls: Calls;
@@ -72,9 +76,12 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#calls = new Calls({ ...options, onAnswer: (answer) => this.#send(answer) });
+    const recorder = options.audit.as(toActor(options.identity, this.id));
+    this.#recorder = recorder;
+    this.#calls = new Calls({ ...options, recorder, onAnswer: (answer) => this.#send(answer) });
     this.#channels = new Channels({
       ...options,
+      recorder,
       line: () => this.#connection,
       send: (message) => this.#send(message),
       calls: this.#calls,
@@ -93,7 +100,7 @@ export class Session {
   }
 
   /** Goes on over this connection; an older one is closed. Throws `protocol_error`. */
-  attach(connection: Connection, { heartbeat, received, resume, workspace }: Hello): void {
+  attach(connection: Connection, { agent, heartbeat, received, resume, workspace }: Hello): void {
     const { log, identity, version, boot, grace } = this.#options;
     const isResumed = resume !== undefined && resume.session === this.id;
     this.#expiry?.[Symbol.dispose]();
@@ -124,6 +131,7 @@ export class Session {
     });
     connection.startHeartbeat(every, () => this.#toBeat());
     if (isResumed) this.#resend(received);
+    this.#recorder.note(isResumed ? "session_resumed" : "session_opened", { agent });
     log.debug("session attached", {
       owner: identity.owner,
       session: this.id,
@@ -206,6 +214,7 @@ export class Session {
     switch (frame.type) {
       case "call":
         this.#calls.start(frame);
+        if (frame.job !== undefined) this.#channels.own(frame.job);
         // The job is known as one that is being started by now, or never will be.
         if (frame.output !== undefined && frame.job !== undefined)
           this.#channels.openOutput({

@@ -14,6 +14,9 @@ test("History keeps lines for the next console, in a file that only the user can
   using world = setup();
   const history = new History(world.path);
   for (const line of ["ls", "ls", "  secret", "", "jobs", "ls"]) history.add(line);
+  for (const line of ["exec --secret KEY=hunter2 -- true", "exec --secret=KEY=hunter2 -- true"])
+    history.add(line);
+  expect(readFileSync(world.path, "utf8")).not.toContain("hunter2");
   expect(history.lines).toEqual(["ls", "jobs", "ls"]);
   expect(new History(world.path).lines).toEqual(["ls", "jobs", "ls"]);
   expect(statSync(world.path).mode & 0o777).toBe(0o600);

@@ -13,7 +13,12 @@ const own = formatToken(createToken());
 
 function setup() {
   const controller = new AbortController();
-  const gate = new Gate({ log, isOwn: (token) => token === own, signal: controller.signal });
+  const gate = new Gate({
+    log,
+    isOwn: (token) => token === own,
+    onPenalized: () => {},
+    signal: controller.signal,
+  });
   const request = (token?: string, rest: RequestInit = {}) =>
     new Request("http://server/v1/status", {
       ...(token !== undefined && { headers: { authorization: `Bearer ${token}` } }),

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { CommandContext } from "../../../src/commands/context.ts";
 import { listCommands } from "../../../src/commands/index.ts";
 import type { ServerMessage } from "../../../src/protocol/control.ts";
+import { AppError } from "../../../src/protocol/error.ts";
 import type { JobId } from "../../../src/protocol/id.ts";
 import { toValue } from "../../../src/protocol/value.ts";
 import type { Identity } from "../../../src/server/auth/identity.ts";
@@ -13,12 +14,14 @@ import type { Delegate } from "../../../src/server/runners/delegate.ts";
 import { Calls } from "../../../src/server/session/calls.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createCaller, createIdentity } from "../../support/identity.ts";
+import { createRecorder } from "../../support/recorder.ts";
 
 const log = { error() {}, warn() {}, info() {}, debug() {} };
 
 /** Calls of somebody. What a command would do is told instead. */
-function setup(identity: Identity) {
+function setup(identity: Identity, failure?: Error) {
   const answers: ServerMessage[] = [];
+  const recorder = createRecorder(failure);
   const reached: string[] = [];
   const access = (room: string) =>
     new Proxy({}, { get: (_, verb) => (reached.push(`${room}.${String(verb)}`), () => Promise.resolve({})) });
@@ -26,6 +29,7 @@ function setup(identity: Identity) {
   const context = { jobs, machine: access("machine"), server: access("server") };
   const calls = new Calls({
     identity,
+    recorder,
     jobs: jobs as Jobs,
     log,
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
@@ -49,7 +53,7 @@ function setup(identity: Identity) {
     await eventually(() => answers.length === last);
     return answers.at(-1);
   };
-  return { call, reached };
+  return { call, reached, recorder };
 }
 
 describe("A caller without a permission", () => {
@@ -99,4 +103,31 @@ test("An admin may do everything", async () => {
 test("A name that no command has is unknown, whatever the caller may do", async () => {
   const { call } = setup(createCaller());
   expect(await call("no-such", {})).toMatchObject({ type: "failed", error: { code: "unknown_command" } });
+});
+
+describe("What is called", () => {
+  test("is taken down before it is done, and what came of it as it is answered", async () => {
+    const { call, recorder } = setup(createIdentity());
+    await call("ping", {});
+    await call("no-such", {});
+    expect(recorder.taken).toMatchObject([
+      { event: "call", call: 1, command: "ping" },
+      { event: "answer", call: 1, command: "ping", outcome: "ok" },
+      { event: "answer", call: 2, command: "no-such", outcome: "unknown_command" },
+    ]);
+  });
+
+  test("is taken down without what the command calls confidential", async () => {
+    const { call, recorder } = setup(createIdentity());
+    await call("send-input", { job: "1", text: "hunter2" });
+    expect(recorder.taken[0]).toMatchObject({ event: "call", command: "send-input", input: { job: "1" } });
+    expect(JSON.stringify(recorder.taken)).not.toContain("hunter2");
+  });
+
+  test("is not done where it cannot be taken down, and nothing may be done unrecorded", async () => {
+    const failure = new AppError("unavailable", "Cannot call it: the log cannot be written");
+    const { call, reached } = setup(createIdentity(), failure);
+    expect(await call("kill", { job: "1" })).toMatchObject({ error: { code: "unavailable" } });
+    expect(reached).toEqual([]);
+  });
 });

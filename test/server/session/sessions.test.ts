@@ -34,6 +34,7 @@ function setup() {
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
     uses: { spend() {} },
     files: { confine: refuse },
+    audit: { as: () => ({ note() {}, commit() {}, write() {} }) },
     logins: { find: refuse },
     delegate: { run: refuse },
     toContext: refuse,
