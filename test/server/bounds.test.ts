@@ -14,7 +14,8 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "keeper/keeper.ts #dirty": "jobs that run",
   "keeper/keeper.ts #jobs": "jobs that run",
   "keeper/process.ts #asked": "questions under way, each of which ends",
-  "server/auth/authenticator.ts #credentials": "tokens that the administrator made; of logins MAX_LOGINS for each user",
+  "server/auth/authenticator.ts #credentials":
+    "tokens that the administrator made; of logins MAX_LOGINS for each user",
   "server/auth/authenticator.ts #uses": "tokens that there are, and ten seconds",
   "server/auth/tickets.ts #issued": "MAX_TICKETS, and thirty seconds",
   "server/endpoint.ts #retired": "reloads whose connections have not ended; the administrator's",
@@ -38,7 +39,8 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "server/jobs/starter.ts #starting": "calls under way",
   "server/keepers/keeper-link.ts #inputs": "channels of input, and a keeper's MAX_WRITERS of a job",
   "server/keepers/keeper-link.ts #requests": "calls under way",
-  "server/keepers/keepers.ts #living": "keepers of this state directory: one, and those that newer builds have retired",
+  "server/keepers/keepers.ts #living":
+    "keepers of this state directory: one, and those that newer builds have retired",
   "server/keepers/reminder.ts #holds": "holders of jobs that run, as the keeper's",
   "server/keepers/reminder.ts #inputs": "writers of jobs that run, as the keeper's",
   "server/logins/logins.ts #known": "users that the configuration's roles run as",
