@@ -255,7 +255,17 @@ class Keeper {
     });
   }
 
-  #spawn({ request, start, env, umask, stdin, holder, file, user }: FrontMessage & { type: "spawn" }): void {
+  #spawn({
+    request,
+    start,
+    env,
+    umask,
+    stdin,
+    holder,
+    file,
+    exact,
+    user,
+  }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
     if (libc?.hasRoom(this.#jobs.size) === false)
@@ -275,6 +285,7 @@ class Keeper {
       umask,
       stdin,
       file,
+      exact,
       user,
       holder,
       grace: () => this.#grace,

@@ -52,7 +52,11 @@ export function createContexts({
 }: ContextOptions): ToContext {
   return ({ identity, role, login, workspace: name, signal, input }) => {
     const tenant = toTenant(identity);
-    const footing = login && delegate.toFooting(login, signal);
+    const confinement = files.confine(identity.grants.reachOf(role));
+    const footing =
+      login === undefined
+        ? workspaces.footing(confinement)
+        : delegate.toFooting(login, { identity, role }, signal);
     const workspace = toBounded(workspaces.access(tenant, name, footing), identity, role);
     let room: FileAccess | undefined;
     return {
@@ -63,12 +67,14 @@ export function createContexts({
       // Only once it is asked for: a workspace that cannot be used must not keep others, or its own removal, from working.
       get files() {
         if (login !== undefined) throw notHere("files");
-        return (room ??= files.access(toBytes(workspace.cwd), signal));
+        return (room ??= files.access(toBytes(workspace.cwd), signal, confinement));
       },
       jobs: jobs.access(identity),
       get machine() {
         if (login !== undefined) throw notHere("the machine");
-        return machine.access(workspace, toKnownJobs(jobs, identity), signal);
+        // Whoever may run what he likes can look for it wherever he likes.
+        const search = identity.grants.isFreeAs(role) ? undefined : confinement;
+        return machine.access(workspace, { jobs: toKnownJobs(jobs, identity), confinement: search, signal });
       },
       server: {
         describe: (names) => catalogue.describe(names),

@@ -24,7 +24,7 @@ const state: ArgsDef = {
     type: "string",
     valueHint: "file",
     description:
-      "Configuration in TOML: listen, name, tls, state, session.grace, log.level, log.format, retention, roles",
+      "Configuration in TOML: listen, name, tls, state, session.grace, log.level, log.format, retention, auth, roles",
   },
 };
 const serving: ArgsDef = {

@@ -55,8 +55,8 @@ export async function openDoor({ state, config, log, now }: DoorOptions): Promis
   const { token: localToken, credential: local } = createLocalToken();
   let { roles } = config();
   const store = new Store(state, now);
+  forgetUses(store, log);
   store.hurry(WRITE_PATIENCE);
-  store.uses.begin();
   const authenticator = new Authenticator({ local, store, roles: () => roles, log, now });
   const passwords = new Passwords(new Turnstile(COMPARED_AT_ONCE, COMPARING_LINE));
   const table = createTable(store.users, passwords);
@@ -125,6 +125,15 @@ export async function openDoor({ state, config, log, now }: DoorOptions): Promis
       store[Symbol.dispose]();
     },
   };
+}
+
+/** What cannot be forgotten now, on a disk that is full, is at the next start. */
+function forgetUses({ uses }: Store, log: Log): void {
+  try {
+    uses.begin();
+  } catch (error) {
+    log.warn("uses of tokens that are over not forgotten", { error: describeError(error) });
+  }
 }
 
 /** What cannot be written down now is less than worth a failure: the next use tells again. */

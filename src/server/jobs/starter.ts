@@ -196,7 +196,7 @@ export class Starter {
   async #spawn(job: Job, link: KeeperLink, { holder, program, user }: JobRequest): Promise<boolean> {
     const { register, umask } = this.#options;
     const { start } = job;
-    const { env, stdin, file } = program;
+    const { env, stdin, file, exact } = program;
     job.startedFor = holder;
     register.admit(job);
     try {
@@ -208,6 +208,7 @@ export class Starter {
         stdin,
         ...(holder && { holder }),
         ...(file && { file }),
+        ...(exact && { exact }),
         ...(user && { user }),
       };
       const reply = await link.request(spawn);

@@ -17,12 +17,13 @@ import { toValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
 import type { Builtin } from "../../commands/index.ts";
 import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
-import { confineDirectory } from "../auth/enclosure.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
 import type { Uses } from "../auth/uses.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
+import { enclose } from "../files/enclosure.ts";
+import type { Files } from "../files/files.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Login } from "../logins/login.ts";
 import type { Logins } from "../logins/logins.ts";
@@ -40,6 +41,7 @@ export interface CallsOptions {
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
+  readonly files: Pick<Files, "confine">;
   /** Knows as whom a role has things done, and has that done. */
   readonly logins: Pick<Logins, "find">;
   readonly delegate: Pick<Delegate, "run">;
@@ -66,6 +68,7 @@ interface Work {
   readonly parsed: unknown;
   readonly input: unknown;
   readonly context: CommandContext;
+  readonly role: Role;
   readonly login: Login | undefined;
   readonly bytes: AsyncIterable<Uint8Array>;
 }
@@ -135,11 +138,13 @@ export class Calls implements CallStreams {
     const { identity, jobs, catalogue, logins } = this.#options;
     const command = catalogue.get(frame.command);
     const role = demandCommand(identity, command);
-    if (role.runAs === undefined) return await this.#carryOut({ frame, running, command, role });
-    const carriedOut = logins
-      .find(role.runAs)
-      .then((login) => this.#carryOut({ frame, running, command, role, login }));
-    if (frame.job !== undefined) jobs.expect(frame.job, identity, carriedOut);
+    const carriedOut =
+      role.runAs === undefined
+        ? this.#carryOut({ frame, running, command, role })
+        : logins.find(role.runAs).then((login) => this.#carryOut({ frame, running, command, role, login }));
+    // Who he is and where he may start something is found out first: whoever asks for the job meanwhile waits.
+    const takesTime = role.runAs !== undefined || identity.grants.rootsOf(role).length > 0;
+    if (frame.job !== undefined && takesTime) jobs.expect(frame.job, identity, carriedOut);
     return await carriedOut;
   }
 
@@ -154,20 +159,23 @@ export class Calls implements CallStreams {
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, input.value);
       this.#spend(command.name, undefined);
-      const work = this.#begin({ command, parsed, input: input.value, context, login, bytes });
+      const work = this.#begin({ command, parsed, input: input.value, context, role, login, bytes });
       const result = await finish(work, this.#outputs.get(call), signal);
       return { type: "result", call, result: toValue(result) };
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
     const program = command.toProgram(parseInput(command.name, command.input, input.value), context);
+    const enclosed = this.#enclose(role, this.#admit(role, program, context));
+    // What takes no time must not take a turn either: the job would not be known when its caller asks for it.
+    const admitted = enclosed instanceof Promise ? await enclosed : enclosed;
     const { start } = await jobs.start({
       job,
       holder: output?.holder,
       command: command.name,
       identity,
       role,
-      program: this.#admit(role, program, context),
+      program: admitted,
       user: login?.credentials,
       onBegin: () => this.#spend(command.name, job),
     });
@@ -175,11 +183,11 @@ export class Calls implements CallStreams {
   }
 
   /** Here, or in a process of the user as whom it is to be done. */
-  #begin({ command, parsed, input, context, login, bytes }: Work): Promise<unknown> | Stream {
+  #begin({ command, parsed, input, context, role, login, bytes }: Work): Promise<unknown> | Stream {
     const { identity, delegate } = this.#options;
     if (login !== undefined && command.asUser) {
       const { workspace, jobs, signal } = context;
-      return delegate.run({ login, identity, command, input, workspace, jobs, bytes }, signal);
+      return delegate.run({ login, identity, role, command, input, workspace, jobs, bytes }, signal);
     }
     // The one place where a command's types are not known: its own schema has just checked the input.
     const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
@@ -188,15 +196,14 @@ export class Calls implements CallStreams {
 
   /** The program as his role and his token let the caller run it. Throws `forbidden`. */
   #admit(role: Role, program: Program, { workspace }: CommandContext): Program {
-    const { grants } = this.#options.identity;
-    const admitted = grants.admit(role, program, () => workspace.environment);
-    const roots = grants.rootsOf(role);
-    return roots.length === 0
-      ? admitted
-      : {
-          ...admitted,
-          cwd: confineDirectory(admitted.cwd, roots, `run "${program.argv[0]?.slice(0, 200)}"`),
-        };
+    return this.#options.identity.grants.admit(role, program, () => workspace.environment);
+  }
+
+  /** The same where they let him run it. Throws `forbidden`. */
+  #enclose(role: Role, program: Program): Program | Promise<Program> {
+    const { identity, files } = this.#options;
+    const roots = identity.grants.rootsOf(role);
+    return roots.length === 0 ? program : enclose(program, files.confine(roots));
   }
 
   /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */
