@@ -80,9 +80,14 @@ async function findTrust(
   const { ca = context.env["FARHAND_CA"] || undefined } = context.globals;
   if (pin !== undefined && ca !== undefined)
     throw new AppError("invalid_input", "Cannot use --pin with --ca: give one of them");
+  const host = parseHost(draft.url, undefined, draft);
+  if ((pin ?? ca) !== undefined && !isSecure(host))
+    throw new AppError(
+      "invalid_input",
+      `Cannot know ${host.url} by ${pin === undefined ? "an authority" : "a key"}: it has no TLS; write the address as https://…`,
+    );
   if (pin !== undefined) return { type: "pin", pin: toPin(pin) };
   if (ca !== undefined) return { type: "ca", file: resolve(ca) };
-  const host = parseHost(draft.url, undefined, draft);
   if (!isSecure(host)) return { type: "system" };
   const limit = AbortSignal.timeout(LOOK_TIMEOUT);
   const signal = AbortSignal.any([context.signal, limit]);
@@ -121,7 +126,7 @@ async function confirm(error: unknown, url: string, context: Context): Promise<T
     error instanceof AppError && error.code === "untrusted" ? v.safeParse(Shown, error.details) : undefined;
   if (shown?.success !== true) throw error;
   const { reason, pin, names, from, until } = shown.output;
-  const terminal = context.isConsole === true ? undefined : await context.localTerminal();
+  const terminal = await context.localTerminal();
   if (terminal === undefined)
     throw new AppError(
       "untrusted",

@@ -51,7 +51,7 @@ export function toClientCertificate(globals: Globals): ClientCertificate | undef
 
 /** By what a host is known, in words. */
 export function describeTrust({ url, trust }: { readonly url: string; readonly trust: Trust }): string {
-  if (!url.startsWith("https:")) return url.startsWith("unix:") ? "a socket of this machine" : "no TLS";
+  if (!url.startsWith("https:")) return url.startsWith("unix:") ? "its socket" : "nothing: it has no TLS";
   switch (trust.type) {
     case "system":
       return "this machine's authorities";

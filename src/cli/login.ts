@@ -1,6 +1,5 @@
-import { userInfo } from "node:os";
 import { trade } from "../client/admission.ts";
-import { findTarget } from "../client/config.ts";
+import { type Environment, findTarget } from "../client/config.ts";
 import { HostBook } from "../client/host-book.ts";
 import { retry } from "../client/retry.ts";
 import { AppError } from "../protocol/error.ts";
@@ -35,8 +34,8 @@ export const login: Verb = {
 
 async function run(values: Arguments, context: Context): Promise<number> {
   const { home, name, ...kept } = getKnownHost(values.text("name"), context);
-  const user = values.text("user") ?? kept.user ?? userInfo().username;
   const { globals, env, signal } = context;
+  const user = values.text("user") ?? kept.user ?? getUserName(env);
   const target = findTarget({ ...toPlace(context), host: name }, env);
   const password = await readPassword(`Password of ${user} at ${name}: `, context);
   const admission = await retry(() => trade(target, { type: "login", user, password }, signal), {
@@ -51,9 +50,16 @@ async function run(values: Arguments, context: Context): Promise<number> {
   return 0;
 }
 
+/** This machine's user, as the login shell has left him. Throws `invalid_input`. */
+function getUserName(env: Environment): string {
+  const user = env["USER"] || env["LOGNAME"] || env["USERNAME"];
+  if (user) return user;
+  throw new AppError("invalid_input", "Cannot tell who logs in: give --user");
+}
+
 /** From the terminal without showing it; from stdin where that is none. Throws `invalid_input`. */
 async function readPassword(question: string, context: Context): Promise<string> {
-  const terminal = context.isConsole === true ? undefined : await context.localTerminal();
+  const terminal = await context.localTerminal();
   const password =
     terminal === undefined
       ? await readInput(context, MAX_PASSWORD)

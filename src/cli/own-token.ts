@@ -6,8 +6,9 @@ import { type Context, toPlace } from "./context.ts";
 
 /** The token that a verb would be called with, though nothing is called. Throws `invalid_input` where there is none. */
 export function getOwnToken(context: Context, what: string): Token {
-  const { globals, env, token } = context;
-  const given = token ?? (globals.host === undefined ? env["FARHAND_TOKEN"] || undefined : undefined);
+  const { env, token } = context;
+  // Which host it is for need not be known then, nor be there.
+  const given = token ?? (env["FARHAND_TOKEN"] || undefined);
   const text = given ?? findTarget(toPlace(context), env).token;
   if (text !== undefined) return readToken(text, what);
   throw new AppError(

@@ -56,7 +56,10 @@ export const tokenNarrow: Verb = {
       "farhand token narrow --only exec --argv 'git fetch *' --cwd /srv/app --uses 2 --expires 1h",
       "for a script",
     ],
-    ["farhand token narrow --only jobs,job-show,wait --expires 7d --out look.token", "for a colleague"],
+    [
+      "farhand token narrow --only ls,find,rdfile --cwd /var/log --expires 7d --out look.token",
+      "for a colleague who looks",
+    ],
     ["farhand token narrow --argv './deploy.sh **' --env 'DEPLOY_*'", "any words but options, and variables"],
   ],
   run,

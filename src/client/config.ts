@@ -59,13 +59,14 @@ export function findTarget(place: Place, env: Environment): Target {
   const home = defaultConfigHome(env);
   const kept = findHost(readHosts(home), name);
   const insecure = place.insecure ?? kept?.insecure;
-  const trust = toTrust(place, env);
+  const trust = toTrust(place, kept?.trust, env);
   const target = {
     host: parseHost(kept?.url ?? name, undefined, { insecure }),
     name: kept?.name,
-    trust: trust ?? kept?.trust,
+    trust,
     client: client ?? kept?.client,
-    ...(kept && !trust && { keep: (certificate: string) => startKeeping(home, kept, certificate) }),
+    ...(kept?.trust === trust &&
+      kept && { keep: (certificate: string) => startKeeping(home, kept, certificate) }),
   };
   const own = token ?? (kept && checkToken(findHostToken(home, kept.name)));
   if (own !== undefined) return { ...target, token: own, isLocal: false };
@@ -75,11 +76,15 @@ export function findTarget(place: Place, env: Environment): Target {
   return { ...target, ...local, isLocal: true };
 }
 
-/** What options or the environment say of whom to trust; undefined if they say nothing. */
-function toTrust({ pin, ca }: Place, env: Environment): Trust | undefined {
+/**
+ * By what a server is known: as options say, else as it is kept. The environment may only name other authorities than this
+ * machine's: a host that is known by its key stays so.
+ */
+function toTrust({ pin, ca }: Place, kept: Trust | undefined, env: Environment): Trust | undefined {
   if (pin !== undefined) return { type: "pin", pin };
-  const file = ca ?? (env["FARHAND_CA"] || undefined);
-  return file === undefined ? undefined : { type: "ca", file };
+  if (ca !== undefined) return { type: "ca", file: ca };
+  if (kept !== undefined && kept.type !== "system") return kept;
+  return env["FARHAND_CA"] ? { type: "ca", file: env["FARHAND_CA"] } : kept;
 }
 
 /** Our certificate, as it is told. Throws `invalid_input` for one without its key. */

@@ -124,7 +124,8 @@ function checkFree(hosts: Hosts, name: string): void {
 
 /** Waits for its turn. The lock is the kernel's, so that it goes with its holder. */
 function lock(path: string): Disposable {
-  const database = new Database(path, { create: true });
+  closeSync(openSync(path, "a", 0o600)); // before SQLite makes it as the umask has it
+  const database = new Database(path);
   try {
     database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
     database.run("PRAGMA journal_mode = MEMORY");

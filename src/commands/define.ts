@@ -20,6 +20,8 @@ export interface Program {
   /** What is run, where its argv[0] does not name it. */
   readonly file?: string;
   readonly cwd: string;
+  /** Nothing that a link leads to is meant by it: it was judged, and is not to be another by the time it is entered. */
+  readonly exact?: boolean;
   readonly env: Readonly<Record<string, string>>;
   /** Values in it that no record shows, wherever they stand in the argv. */
   readonly secrets?: readonly string[];

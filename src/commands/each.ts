@@ -1,6 +1,7 @@
 import { count } from "../lib/count.ts";
 import { AppError } from "../protocol/error.ts";
 import { type FilePath, toBytes } from "../protocol/path.ts";
+import { isRefusal } from "./refusal.ts";
 
 /** Failures that an error tells, of any number. */
 const MAX_TOLD = 20;
@@ -14,8 +15,8 @@ export interface Errand<E> {
 }
 
 /**
- * Does something to each path in turn, and yields what was done, if anything. What the system refuses for one does not keep
- * the others from being done: it is thrown at the end.
+ * Does something to each path in turn, and yields what was done, if anything. What is refused for one does not keep the others
+ * from being done: it is thrown at the end.
  */
 export async function* forEach<E>({ action, paths, signal, act }: Errand<E>): AsyncGenerator<E, void, void> {
   const failures: AppError[] = [];
@@ -29,7 +30,7 @@ export async function* forEach<E>({ action, paths, signal, act }: Errand<E>): As
         if (event !== undefined) yield event;
       }
     } catch (error) {
-      if (!(error instanceof AppError) || error.code !== "os_error") throw error;
+      if (!isRefusal(error)) throw error;
       failures.push(error);
     }
   }
@@ -45,7 +46,7 @@ function toOne(failures: readonly AppError[], first: AppError, what: string): Ap
   const told = failures.slice(0, MAX_TOLD);
   const more = failures.length > told.length ? `; and ${failures.length - told.length} more` : "";
   const sentences = told.map(({ message }) => message).join("; ");
-  return new AppError("os_error", `Cannot ${what}: ${sentences}${more}`, {
+  return new AppError(first.code, `Cannot ${what}: ${sentences}${more}`, {
     details: { ...first.details, failures: told.map(({ message, details }) => ({ message, ...details })) },
     cause: first,
   });

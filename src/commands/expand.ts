@@ -1,6 +1,6 @@
 import { Glob, isPattern } from "../lib/glob.ts";
-import { AppError } from "../protocol/error.ts";
 import type { Found } from "./listed.ts";
+import { isRefusal } from "./refusal.ts";
 import { isHidden, look, walk, type Walker } from "./walk.ts";
 
 const ANY_DEPTH = Buffer.from("**");
@@ -82,7 +82,7 @@ async function orUndefined<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked;
   } catch (error) {
-    if (error instanceof AppError && error.code === "os_error") return undefined;
+    if (isRefusal(error)) return undefined;
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { AppError, ErrorBody, type ErrorCode, toErrorBody } from "../protocol/er
 /** Errors that a result tells; the others are counted. */
 const MAX_TOLD = 20;
 
-const TOLD: readonly ErrorCode[] = ["os_error", "not_found"];
+const TOLD: readonly ErrorCode[] = ["os_error", "not_found", "forbidden"];
 
 /** Errors that are said on stderr. */
 const MAX_SAID = 3;
@@ -22,7 +22,7 @@ export class UnreadList {
   readonly #errors: ErrorBody[] = [];
   #count = 0;
 
-  /** Throws what is neither a refusal of the system nor something that is not there, such as a cancellation. */
+  /** Throws what is neither a refusal of one path nor something that is not there, such as a cancellation. */
   add(error: unknown): void {
     if (!(error instanceof AppError) || !TOLD.includes(error.code)) throw error;
     this.#count++;

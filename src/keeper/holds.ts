@@ -1,6 +1,9 @@
 import { after } from "../lib/abort.ts";
 import type { HolderId } from "../protocol/id.ts";
 
+/** Holds of one job whose clients are gone; of more, those go first that have been without one for the longest. */
+export const MAX_ORPHANS = 1_024;
+
 type Stream = "stdout" | "stderr";
 
 interface Hold {
@@ -21,6 +24,8 @@ export interface HoldsOptions {
 /** The readers that a job waits for, and how far each has come. */
 export class Holds {
   readonly #holds = new Map<HolderId, Hold>();
+  /** Those whose clients are gone, the longest first. */
+  readonly #orphans = new Set<HolderId>();
   readonly #options: HoldsOptions;
 
   constructor(options: HoldsOptions) {
@@ -52,13 +57,18 @@ export class Holds {
 
   release(id: HolderId): void {
     this.#holds.get(id)?.grace?.[Symbol.dispose]();
+    this.#orphans.delete(id);
     if (this.#holds.delete(id)) this.#options.onChange();
   }
 
   /** Its client is gone: the hold ends after the grace unless it is attached again. */
   orphan(id: HolderId): void {
     const hold = this.#holds.get(id);
-    if (hold !== undefined) hold.grace ??= after(this.#options.grace(), () => this.#abandon(id));
+    if (hold === undefined || hold.grace !== undefined) return;
+    hold.grace = after(this.#options.grace(), () => this.#abandon(id));
+    this.#orphans.add(id);
+    const [oldest] = this.#orphans;
+    if (this.#orphans.size > MAX_ORPHANS && oldest !== undefined) this.#abandon(oldest);
   }
 
   /** The front is gone, and every holder's client with it. */

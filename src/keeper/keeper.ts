@@ -264,6 +264,7 @@ class Keeper {
     holder,
     file,
     argv,
+    exact,
     user,
   }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
@@ -286,6 +287,7 @@ class Keeper {
       stdin,
       file,
       argv: argv ?? start.argv,
+      exact,
       user,
       holder,
       grace: () => this.#grace,

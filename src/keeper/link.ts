@@ -40,6 +40,8 @@ export const FrontMessage = v.variant("type", [
     file: v.optional(v.string()),
     /** What is really run, where the start record does not show all of it (since 1.4). */
     argv: v.optional(v.array(v.string())),
+    /** Its directory is named without links: where one leads by now it does not start (since 1.4; an older keeper starts it there). */
+    exact: v.optional(v.boolean()),
     /** As whom it runs, if not as the keeper itself (since 1.4: never sent to an older one, which would run it as that). */
     user: v.optional(Credentials),
   }),

@@ -30,6 +30,8 @@ export interface ProcessOptions {
   readonly stdin: boolean;
   /** What is run, where its argv[0] does not name it. */
   readonly file?: string | undefined;
+  /** Whether its directory has no links, and nothing that one leads to by now is it. */
+  readonly exact?: boolean | undefined;
   /** As whom it runs, if not as we do. */
   readonly user?: Credentials | undefined;
   readonly libc: Libc | undefined;

@@ -6,6 +6,7 @@ import { Environment } from "../protocol/environment.ts";
 import { StartFailure } from "../protocol/outcome.ts";
 import { assume } from "./assume.ts";
 import { Credentials } from "./credentials.ts";
+import { toSwapped } from "./held-directory.ts";
 import { openLinuxLibrary } from "./libc.ts";
 import { checkDirectory, errorCode, explainRefusal, findProgram, StartError } from "./program.ts";
 
@@ -33,7 +34,7 @@ export const LaunchOrder = v.object({
    * Whom it becomes before. `file` is then a name that is looked for as him, in this directory and the environment's PATH:
    * what he may not see, he is not told of.
    */
-  user: v.optional(v.object({ ...Credentials.entries, cwd: v.string() })),
+  user: v.optional(v.object({ ...Credentials.entries, cwd: v.string(), exact: v.boolean() })),
 });
 export type LaunchOrder = v.InferOutput<typeof LaunchOrder>;
 
@@ -96,7 +97,7 @@ export function launch(): void {
   libc.resetSignals();
   if (user !== undefined) {
     if (!attempt("user", () => assume(user))) return;
-    if (!attempt("program", () => (file = settleAs(user.cwd, order)))) return;
+    if (!attempt("program", () => (file = settleAs(user, order)))) return;
   }
   if (!attempt("limits", () => setLimits(order, libc))) return;
   const execute = libc.prepare({ ...order, file });
@@ -113,9 +114,10 @@ export function launch(): void {
 }
 
 /** Goes to the directory, and finds the program, both as whom we are by now. Throws a `StartError`. */
-function settleAs(cwd: string, { file, env }: LaunchOrder): string {
+function settleAs({ cwd, exact }: NonNullable<LaunchOrder["user"]>, { file, env }: LaunchOrder): string {
   checkDirectory(cwd);
   process.chdir(cwd);
+  if (exact && process.cwd() !== cwd) throw toSwapped(cwd);
   return findProgram(file, cwd, env["PATH"]);
 }
 

@@ -50,12 +50,25 @@ export function findProgram(name: string, cwd: string, path: string | undefined)
   return step.value;
 }
 
-/** The same; a directory that takes long to answer, such as another machine's, holds up nothing else. */
-export async function findProgramSoon(name: string, cwd: string, path: string | undefined): Promise<string> {
+/**
+ * The same; a directory that takes long to answer, such as another machine's, holds up nothing else. `look`: answers the
+ * system's code for why a file cannot be run.
+ */
+export async function findProgramSoon(
+  name: string,
+  cwd: string,
+  path: string | undefined,
+  look: (file: string) => Promise<string | undefined> = findObstacleSoon,
+): Promise<string> {
   const search = searchProgram(name, cwd, path);
   let step = search.next();
-  while (!step.done) step = search.next(await findObstacleSoon(step.value));
+  while (!step.done) step = search.next(await look(step.value));
   return step.value;
+}
+
+/** Whether a program's name says where it is, so that it is looked for nowhere else. */
+export function isPath(name: string): boolean {
+  return process.platform === "win32" ? /[/\\]/.test(name) : name.includes("/");
 }
 
 /** Asks of one file after another why it cannot be run, until one can. */
@@ -65,7 +78,7 @@ function* searchProgram(
   path: string | undefined,
 ): Generator<string, string, string | undefined> {
   if (name === "") throw new StartError("program_not_found", `Cannot run "": the program's name is empty`);
-  if (/[/\\]/.test(name) && (process.platform === "win32" || name.includes("/"))) {
+  if (isPath(name)) {
     const file = resolve(cwd, name);
     const obstacle = yield file;
     if (obstacle === undefined) return file;
@@ -145,7 +158,8 @@ function findObstacle(file: string): string | undefined {
   }
 }
 
-async function findObstacleSoon(file: string): Promise<string | undefined> {
+/** The system's code for why a file cannot be run, or undefined if it can. */
+export async function findObstacleSoon(file: string): Promise<string | undefined> {
   try {
     if ((await stat(file)).isDirectory()) return "EISDIR";
     await access(file, constants.X_OK);

@@ -4,6 +4,7 @@ import type { ProcessEnd } from "../protocol/outcome.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
 import type { Confinement } from "./confinement.ts";
 import type { Credentials } from "./credentials.ts";
+import { holdDirectory } from "./held-directory.ts";
 import type { Launcher } from "./launcher.ts";
 import type { Libc } from "./libc.ts";
 import { type InputPipe, openInput, openOutput, type OutputPipe } from "./pipe.ts";
@@ -22,6 +23,8 @@ import { checkDirectory, findProgram, refuseBatchFile, type StartError } from ".
 export interface SpawnOptions {
   readonly argv: readonly string[];
   readonly cwd: string;
+  /** That has no links: where one leads by now it does not start. */
+  readonly exact?: boolean | undefined;
   /** The whole environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
@@ -81,8 +84,11 @@ export interface Child {
 export function spawnProgram(options: SpawnOptions): Child {
   const { terminal, user } = options;
   const file = user === undefined ? findFile(options) : toName(options);
-  if (terminal !== undefined) return spawnOnTerminal(file, { ...options, terminal });
-  return options.libc ? spawnOnPipes(file, options, options.libc) : spawnOnStreams(file, options);
+  // Another user's directory is entered, and looked at, as him.
+  using held = options.exact && user === undefined ? holdDirectory(options.cwd) : undefined;
+  const settled = { ...options, cwd: held?.path ?? options.cwd };
+  if (terminal !== undefined) return spawnOnTerminal(file, { ...settled, terminal });
+  return options.libc ? spawnOnPipes(file, settled, options.libc) : spawnOnStreams(file, settled);
 }
 
 function findFile(options: SpawnOptions): string {

@@ -55,7 +55,7 @@ export function startLauncher(
     ...(processes !== undefined && { processes }),
     doors: group?.doors ?? [],
     hasTerminal: terminal !== undefined,
-    ...(user && { user: { ...user, cwd } }),
+    ...(user && { user: { ...user, cwd, exact: options.exact ?? false } }),
   });
   return {
     child,

@@ -69,7 +69,7 @@ export const SIGNS_TIME = 60_000;
 
 /** Bytes of an HTTP request's body, and milliseconds in which it must come. */
 export const MAX_BODY_BYTES = 8 * KiB;
-export const BODY_TIMEOUT = 20_000;
+export const BODY_TIMEOUT = 10_000;
 
 /** Calls that one session may have unanswered, and channels that it may have open. */
 export const MAX_CALLS = 1_024;

@@ -16,6 +16,16 @@ export const Surroundings = v.object({
   }),
   /** What new files and directories do not let others do. */
   umask: v.number(),
+  /** Where the caller may go, if not everywhere; what is the server's own he reaches nowhere. */
+  bounds: v.optional(
+    v.object({
+      /** Directories, of each list of which one must hold what he touches. */
+      roots: v.array(v.array(v.string())),
+      own: v.object({ sealed: v.array(v.string()), fixed: v.array(v.string()) }),
+      /** Whether he may look for programs everywhere nevertheless. */
+      isFree: v.boolean(),
+    }),
+  ),
   /** The job that the input names, and the first process of each that runs and that the caller may see. */
   jobs: v.optional(
     v.object({

@@ -109,7 +109,12 @@ export function createApp({
     const host = context.req.header("host") ?? "";
     const origin = context.req.header("origin");
     if (!isOwnHost(host, isNamed))
-      return refuse(context, 403, "forbidden", "Cannot answer: the Host header names another server");
+      return refuse(
+        context,
+        403,
+        "forbidden",
+        "Cannot answer: this server is not called so; if it should be, start farhandd with --name",
+      );
     // Programs send no Origin. A page may come from this very server only.
     if (origin !== undefined && !isOwnOrigin(origin, host, isSecure))
       return refuse(context, 403, "forbidden", "Cannot answer: the request comes from a foreign page");
@@ -213,6 +218,7 @@ export function createApp({
 /** How refusals are answered that say to anybody what is wrong. */
 const STATUS: Partial<Record<ErrorCode, 400 | 401 | 403 | 429 | 503>> = {
   invalid_input: 400,
+  connection_lost: 400, // nobody is there to read it
   unauthenticated: 401,
   forbidden: 403,
   too_many: 429,

@@ -61,6 +61,8 @@ export interface ServerConfig {
   readonly names: readonly string[];
   readonly tls: TlsConfig;
   readonly state: string;
+  /** The file that it was read from, absolute. */
+  readonly file: string | undefined;
   /** Milliseconds that a session is kept without a connection, and a job's hold without its client. */
   readonly grace: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -88,6 +90,7 @@ export function readConfig(
     names,
     tls: toTls(flags.tls ?? {}, file.tls),
     state: state === undefined ? defaultState(env) : resolve(state),
+    file: path && resolve(path),
     grace: file.session?.grace ?? HOLD_GRACE,
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",

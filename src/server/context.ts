@@ -56,7 +56,11 @@ export function createContexts({
 }: ContextOptions): ToContext {
   return ({ identity, recorder, role, login, workspace: name, signal, input }) => {
     const tenant = toTenant(identity);
-    const footing = login && delegate.toFooting(login, signal);
+    const confinement = files.confine(identity.grants.reachOf(role));
+    const footing =
+      login === undefined
+        ? workspaces.footing(confinement)
+        : delegate.toFooting(login, { identity, role }, signal);
     const workspace = toBounded(workspaces.access(tenant, name, footing), identity, role);
     let room: FileAccess | undefined;
     return {
@@ -69,12 +73,14 @@ export function createContexts({
         if (login !== undefined) throw notHere("files");
         if (room !== undefined) return room;
         const directory = toBytes(workspace.cwd);
-        return (room = auditFiles(files.access(directory, signal), directory, recorder));
+        return (room = auditFiles(files.access(directory, signal, confinement), directory, recorder));
       },
       jobs: jobs.access(identity),
       get machine() {
         if (login !== undefined) throw notHere("the machine");
-        return machine.access(workspace, toKnownJobs(jobs, identity), signal);
+        // Whoever may run what he likes can look for it wherever he likes.
+        const search = identity.grants.isFreeAs(role) ? undefined : confinement;
+        return machine.access(workspace, { jobs: toKnownJobs(jobs, identity), confinement: search, signal });
       },
       server: {
         describe: (names) => catalogue.describe(names),

@@ -1,5 +1,5 @@
 import { formatAddress, isLoopback, type ListenAddress } from "./listen.ts";
-import { type Listener, type ListenOptions, openListener } from "./listener.ts";
+import { type Listener, type ListenOptions, openListener, prepareListener } from "./listener.ts";
 import type { Credentials } from "./tls/tls.ts";
 
 /** One address that is served, over every change of its credentials. */
@@ -36,16 +36,16 @@ export class Endpoint {
   /** Who connects from now on meets other credentials; who is connected notices nothing. Throws `unavailable`. */
   secure(credentials: Credentials): void {
     if (!this.isSecure) return;
+    const open = prepareListener(this.address, credentials, this.#options);
     const old = this.#listener;
     this.#retired.add(old);
     // It is closed at once, so that in the same turn another one can have the address.
     void old.stop().then(() => this.#retired.delete(old));
     try {
-      this.#listener = openListener(this.address, credentials, this.#options);
+      this.#listener = open();
       this.#credentials = credentials;
     } catch (error) {
-      if (this.#credentials !== undefined)
-        this.#listener = openListener(this.address, this.#credentials, this.#options);
+      this.#listener = openListener(this.address, this.#credentials, this.#options);
       throw error;
     }
   }

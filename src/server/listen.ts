@@ -1,4 +1,4 @@
-import { isIP, isIPv4 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import { join, resolve } from "node:path";
 import { MAX_SOCKET_PATH } from "../keeper/place.ts";
 import { AppError } from "../protocol/error.ts";
@@ -31,7 +31,7 @@ export function parseListen(text: string): ListenAddress {
       `Cannot listen on "${text}": write host:port, such as 127.0.0.1:9922, [::1]:9922 or 0.0.0.0:9922, or unix:/path`,
     );
   }
-  return { type: "tcp", host: host === "" ? "127.0.0.1" : host.toLowerCase(), port };
+  return { type: "tcp", host: host === "" ? "127.0.0.1" : toPlainHost(host), port };
 }
 
 function parseUnix(text: string): ListenAddress {
@@ -82,9 +82,14 @@ export function formatAddress(address: ListenAddress): string {
   return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
 }
 
+/** A host in lower case, and an IPv6 address in the spelling that there is one of. */
+export function toPlainHost(host: string): string {
+  return isIPv6(host) ? (URL.parse(`http://[${host}]`)?.hostname.slice(1, -1) ?? host) : host.toLowerCase();
+}
+
 /** An IP address, in brackets the longer kind, or a name; four numbers that are no address, such as 127.999.0.1, are neither. */
 function isHost(host: string, isBracketed: boolean): boolean {
-  if (isBracketed) return isIP(host) === 6;
+  if (isBracketed) return isIPv6(host) && !host.includes("%"); // Bun takes no zones
   return isIPv4(host) || (/^[a-z0-9_][\w.-]*$/i.test(host) && !/^\d+(?:\.\d+){3}$/.test(host));
 }
 

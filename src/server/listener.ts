@@ -1,21 +1,14 @@
 import { describeError, type Log } from "../lib/log.ts";
-import { findPortOwner } from "../process/port.ts";
 import { CLOSE } from "../protocol/close.ts";
-import { AppError, toErrorBody } from "../protocol/error.ts";
-import {
-  MAX_BODY_BYTES,
-  MAX_CONTROL_FRAME_BYTES,
-  MAX_SIGNS,
-  OUTPUT_WINDOW_BYTES,
-  SIGNS_TIME,
-} from "../protocol/limits.ts";
+import { toErrorBody } from "../protocol/error.ts";
+import { MAX_CONTROL_FRAME_BYTES, MAX_SIGNS, OUTPUT_WINDOW_BYTES, SIGNS_TIME } from "../protocol/limits.ts";
 import type { Identity } from "./auth/identity.ts";
 import { type AppOptions, createApp, toGuards } from "./app.ts";
+import { bind, type Handlers } from "./bind.ts";
 import { Allowance } from "./gate/allowance.ts";
 import type { Gate } from "./gate/gate.ts";
-import { formatAddress, isExposed, type ListenAddress } from "./listen.ts";
+import { isExposed, type ListenAddress } from "./listen.ts";
 import type { Connection, Peer } from "./session/connection.ts";
-import { checkPrivate, openPrivately } from "./socket.ts";
 import type { Credentials } from "./tls/tls.ts";
 
 /** Bytes that Bun may queue for one connection; credit keeps it far below, so reaching it is a broken client. */
@@ -42,11 +35,16 @@ interface SocketData {
 }
 
 /** Answers at one address, by TLS where there are credentials. Throws `unavailable`, for one that is taken too. */
-export function openListener(
+export function openListener(...what: Parameters<typeof prepareListener>): Listener {
+  return prepareListener(...what)();
+}
+
+/** All of that but for taking the address, which the function that is answered does: in no time. */
+export function prepareListener(
   address: ListenAddress,
   credentials: Credentials | undefined,
   options: ListenOptions,
-): Listener {
+): () => Listener {
   const { log, connections, openConnection, gate } = options;
   const isSecure = credentials !== undefined;
   const app = createApp({
@@ -65,7 +63,7 @@ export function openListener(
       log.error("socket callback failed", { error: describeError(error) });
     }
   };
-  const server: Listener = startServer(address, credentials, {
+  const handlers: Handlers<SocketData> = {
     fetch: (request) => app.fetch(request),
     error(error) {
       log.error("request failed", { error: describeError(error) });
@@ -102,9 +100,13 @@ export function openListener(
           socket.data.connection.disconnect(code === CLOSE.goodbye);
         }),
     },
-  });
-  if (isExposed(address) && server.port !== undefined) gate.watch(server.port);
-  return server;
+  };
+  let server: Listener;
+  return () => {
+    server = bind(address, credentials, handlers);
+    if (isExposed(address) && server.port !== undefined) gate.watch(server.port);
+    return server;
+  };
 }
 
 /** Bun answers pings by itself, and would answer any number of them. */
@@ -112,78 +114,6 @@ function countSign(socket: Bun.ServerWebSocket<SocketData>): void {
   const signs = (socket.data.signs ??= new Allowance(MAX_SIGNS, SIGNS_TIME, () => performance.now()));
   if (!signs.take())
     socket.close(CLOSE.abused, `too_many: More than ${MAX_SIGNS} pings came within ${SIGNS_TIME} ms`);
-}
-
-type Handlers = Pick<Bun.Serve.Options<SocketData>, "error" | "fetch" | "websocket">;
-
-function startServer(
-  address: ListenAddress,
-  credentials: Credentials | undefined,
-  handlers: Handlers,
-): Listener {
-  const options = {
-    ...handlers,
-    maxRequestBodySize: MAX_BODY_BYTES,
-    development: false,
-    ...(credentials && { tls: toTlsOptions(credentials) }),
-  };
-  try {
-    if (address.type === "unix") {
-      const { path } = address;
-      const server = openPrivately(() =>
-        Bun.serve({ ...options, unix: path } as Bun.Serve.Options<SocketData>),
-      );
-      checkPrivate(path);
-      return server;
-    }
-    return Bun.serve({
-      ...options,
-      hostname: address.host,
-      port: address.port,
-      ipv6Only: address.isIPv6Only ?? false,
-      // On Linux it is shared otherwise: a second server would take every other connection of the first.
-      reusePort: false,
-    } as Bun.Serve.Options<SocketData>);
-  } catch (error) {
-    if (error instanceof AppError || !(error instanceof Error)) throw error;
-    throw new AppError(
-      "unavailable",
-      `Cannot listen on ${formatAddress(address)}: ${explain(error, address)}`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
-
-/** Bun speaks TLS 1.2 and 1.3, and nothing older. */
-function toTlsOptions({ cert, key, clientCa }: Credentials): Bun.TLSOptions {
-  if (clientCa === undefined) return { cert, key };
-  return { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: true };
-}
-
-function explain(error: Error, address: ListenAddress): string {
-  const code = "code" in error ? String(error.code) : "";
-  const advice = "choose another with --listen";
-  switch (code) {
-    case "EADDRINUSE": {
-      const owner = address.type === "tcp" ? findPortOwner(address.port) : undefined;
-      const who = owner === undefined ? "" : ` by ${owner.name} with pid ${owner.pid}`;
-      return `the ${address.type === "tcp" ? "port" : "path"} is in use${who}; ${advice}`;
-    }
-    case "EACCES":
-      return address.type === "tcp"
-        ? `ports so low are for root, or for who has CAP_NET_BIND_SERVICE; ${advice}`
-        : "its directory may not be written to";
-    case "EADDRNOTAVAIL":
-      return `this machine has no such address; ${advice}`;
-    case "ENAMETOOLONG":
-      return "the path is too long for a socket (107 bytes at most)";
-    case "ENOENT":
-      return "its directory does not exist";
-    default:
-      return error.message;
-  }
 }
 
 function toPeer(socket: Bun.ServerWebSocket<SocketData>): Peer {

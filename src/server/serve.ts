@@ -36,10 +36,11 @@ import { Delegate } from "./runners/delegate.ts";
 import { Runners } from "./runners/runners.ts";
 import { Connection, type Peer } from "./session/connection.ts";
 import { Sessions } from "./session/sessions.ts";
+import { toOwnFiles } from "./own-files.ts";
 import { Shutdown } from "./shutdown.ts";
 import type { Pair } from "./tls/pair.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
-import { listNames } from "./names.ts";
+import { listMachineNames, listNames } from "./names.ts";
 import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 import { forgetLocalServer, leaveLocalServer, lockState, prepareState } from "./state.ts";
@@ -227,9 +228,12 @@ async function admitClients(
     system: process.platform as System, // it runs on no other
     isAble: (ability) => machine.isAble(ability),
   });
-  const delegate = new Delegate({ runners, jobs, environment, umask });
+  const own = () => toOwnFiles(reloading.config);
+  const files = new Files({ umask, own });
+  const delegate = new Delegate({ runners, jobs, environment, umask, own });
   const sessions = new Sessions({
     jobs,
+    files,
     logins: new Logins({ directory, uid: process.getuid?.(), now: () => performance.now() }),
     delegate,
     state,
@@ -244,7 +248,7 @@ async function admitClients(
     toContext: createContexts({
       jobs,
       workspaces,
-      files: new Files({ umask }),
+      files,
       machine,
       catalogue,
       delegate,
@@ -273,6 +277,7 @@ async function admitClients(
     recorder.commit(what);
     door.uses.spend(identity, undefined, what);
   };
+  const machineNames = listMachineNames(); // not for each stranger anew
   const endpoints = stack.use(
     await listen(config.listen && addLocal(config.listen, state), tls?.current, {
       log,
@@ -281,7 +286,8 @@ async function admitClients(
       gate,
       app: {
         ...door.app,
-        isNamed: (name) => listNames(reloading.config).includes(name) || tls?.isNamed(name) === true,
+        isNamed: (name) =>
+          listNames(reloading.config, machineNames).includes(name) || tls?.isNamed(name) === true,
         isReady: () => keepers.isReady,
         isStopping: () => shutdown.hasBegun,
         status: (identity) => {
@@ -343,7 +349,7 @@ function openAudit({ state, audit }: ServerConfig, log: Log, stack: AsyncDisposa
 function gone(): AppError {
   return new AppError(
     "unauthenticated",
-    "Your token is not valid any more: it was revoked, or its time is over",
+    "Your token is not valid any more: it was revoked, its time is over, or its roles have changed",
   );
 }
 

@@ -24,11 +24,12 @@ export function openPrivately<T>(open: () => T): T {
   }
 }
 
-/** Throws `unavailable` where others may connect to a socket after all, as on file systems without modes. */
-export function checkPrivate(path: string): void {
-  if (process.platform === "win32") return;
+/** Answers what serves a socket, unless others may connect to that, as on file systems without modes: then it is ended. Throws `unavailable`. */
+export function checkPrivate<T extends { stop(force: true): unknown }>(path: string, server: T): T {
+  if (process.platform === "win32") return server;
   const { mode, uid } = lstatSync(path);
-  if ((mode & 0o777) === PRIVATE && uid === process.geteuid?.()) return;
+  if ((mode & 0o777) === PRIVATE && uid === process.geteuid?.()) return server;
+  server.stop(true);
   throw refused(path, "its file system cannot keep others from it; choose another with --listen");
 }
 

@@ -50,7 +50,7 @@ describe("HostBook", () => {
       process.umask(before);
     }
     expect([mode(world.home), mode(join(world.home, "tokens"))]).toEqual([0o700, 0o700]);
-    expect(mode(join(world.home, "hosts.json"))).toBe(0o600);
+    for (const name of ["hosts.json", "hosts.lock"]) expect(mode(join(world.home, name))).toBe(0o600);
     expect(mode(join(world.home, "tokens", "web1"))).toBe(0o600);
   });
 
@@ -161,7 +161,10 @@ describe("findTarget() of a kept host", () => {
     using world = setup();
     world.book.add("web1", web1, { token: "kept" });
     const env = { ...world.env, FARHAND_TOKEN: "env", FARHAND_CA: "/env.pem" };
-    expect(findTarget({ host: "web1" }, env)).toMatchObject({ token: "env", trust: { file: "/env.pem" } });
+    world.book.add("web2", { url: "https://web2.lab", trust: { type: "system" } });
+    expect(findTarget({ host: "web2" }, env)).toMatchObject({ token: "env", trust: { file: "/env.pem" } });
+    // A key is not exchanged for an authority by a variable.
+    expect(findTarget({ host: "web1" }, env)).toMatchObject({ token: "env", trust: web1.trust });
     const options = { host: "web1", token: "own", ca: "/own.pem" };
     expect(findTarget(options, env)).toMatchObject({ token: "own", trust: { file: "/own.pem" } });
     expect(findTarget(options, env).keep).toBeUndefined();

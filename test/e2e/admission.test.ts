@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { Admission, parseInvite } from "../../src/protocol/invite.ts";
+import { Pin } from "../../src/protocol/pin.ts";
 import { eventually } from "../support/eventually.ts";
 import { openGauge } from "../support/memory.ts";
 import { hasTmux, openScreen } from "../support/terminal.ts";
@@ -58,6 +59,26 @@ describe("An invitation", () => {
     expect((await world.join(secret)).status).toBe(401);
     const log = readFileSync(join(world.state, "logs", "server.log"), "utf8");
     for (const hidden of [secret, token.slice(-43)]) expect(log).not.toContain(hidden);
+  });
+
+  test("says by which key a server beyond loopback is known, whether it runs or not", async () => {
+    await using world = openWorld();
+    const listen = ["--listen", "0.0.0.0:0", "--name", "web1.lab"];
+    await world.start(...listen);
+    const invite = async (...args: string[]) =>
+      parseInvite((await world.farhandd(["invite", "--user", "bob", ...args])).stdout);
+    const pin = v.parse(Pin, (await world.farhandd(["fingerprint"])).stdout.trim());
+    const running = await invite();
+    expect([running.pin, running.urls.every((url) => url.startsWith("https://"))]).toEqual([pin, true]);
+    expect((await invite("--url", "https://web1.lab:9922")).urls).toEqual(["https://web1.lab:9922"]);
+    await world.farhandd(["stop"]);
+    writeFileSync(join(world.home, "c.toml"), 'listen = "0.0.0.0:9922"\nname = "web1.lab"\n');
+    const stopped = await invite("--config", join(world.home, "c.toml"));
+    expect([stopped.pin, stopped.urls[0]]).toEqual([pin, "https://web1.lab:9922"]);
+    const { code, stderr } = await world.farhandd(["invite", "--config", join(world.home, "c.toml")], {
+      env: { FARHAND_STATE: join(world.home, "new") },
+    });
+    expect([code, stderr]).toEqual([1, expect.stringContaining("Cannot tell a fingerprint")]);
   });
 
   test("lets in one of twenty who come at the same moment", async () => {

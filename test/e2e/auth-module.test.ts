@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
 import { openWorld } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -63,6 +64,26 @@ describe("auth.module", () => {
     expect((await world.farhand(["ping"])).code).toBe(0);
   });
 
+  test("is loaded anew by farhandd reload; one that is broken leaves the old one in its place", async () => {
+    await using world = await setup();
+    await world.start();
+    const write = (text: string) => writeFileSync(join(world.home, "auth.ts"), text);
+    write('export const authenticate = () => ({ user: "anybody", roles: ["viewer"] });');
+    expect((await world.login("x", "y")).status).toBe(401);
+    expect((await world.farhandd(["reload"])).code).toBe(0);
+    expect((await world.login("x", "y")).status).toBe(200);
+    write("export const other = 1;");
+    const ran = await world.farhandd(["reload", "--json"]);
+    expect([ran.code, ran.stdout]).toEqual([
+      1,
+      expect.stringContaining("it exports no function authenticate"),
+    ]);
+    expect((await world.login("x", "y")).status).toBe(200);
+    writeFileSync(join(world.home, "farhandd.toml"), "");
+    expect((await world.farhandd(["reload"])).code).toBe(0);
+    expect((await world.login("x", "y")).status).toBe(401);
+  });
+
   test("that others could write keeps the server from starting, with a sentence", async () => {
     await using world = await setup();
     chmodSync(join(world.home, "auth.ts"), 0o666);
@@ -72,4 +93,29 @@ describe("auth.module", () => {
       expect.stringMatching(/^farhandd: Cannot use auth\.module .*chmod go-w[^\n]*\n$/),
     ]);
   });
+});
+
+test("a role that a reload takes something from sends away who had it, and lets him in with what is left", async () => {
+  await using world = await setup();
+  const config = join(world.home, "farhandd.toml");
+  writeFileSync(config, '[roles.runner]\npermissions = ["read", "exec"]\n');
+  await world.start();
+  const token = (
+    await world.farhandd(["token", "create", "ci", "--role", "runner", "--config", config])
+  ).stdout.trim();
+  const env = { FARHAND_TOKEN: token, FARHAND_STATE: undefined };
+  const at = ["farhand", "-H", world.local().url];
+  const stream = world.open([...at, "exec", "--", "sh", "-c", "while :; do echo on; sleep 0.05; done"], {
+    env,
+  });
+  await eventually(() => stream.said().includes("on\n"));
+  writeFileSync(config, '[roles.runner]\npermissions = ["read"]\n');
+  expect((await world.farhandd(["reload"])).code).toBe(0);
+  expect(await stream.ran).toMatchObject({
+    code: 125,
+    stderr: expect.stringContaining("not valid any more"),
+  });
+  const [, ...rest] = at;
+  expect((await world.farhand([...rest, "jobs"], { env })).code).toBe(0);
+  expect((await world.farhand([...rest, "exec", "--", "true"], { env })).stderr).toContain('"exec"');
 });

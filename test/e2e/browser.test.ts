@@ -113,6 +113,14 @@ const EMBED = `(url) => Promise.all(["script", "img", "link"].map((tag) => new P
   document.body.append(element);
 })))`;
 
+/** A ticket, as the program behind a page would fetch it. */
+async function fetchTicket(): Promise<string> {
+  const { url, token } = world.local();
+  const headers = { authorization: `Bearer ${token}` };
+  const answer = await fetch(`${url}/v1/ticket`, { method: "POST", headers });
+  return ((await answer.json()) as { ticket: string }).ticket;
+}
+
 /** The server is the one that was started, has run nothing, and stops for nobody. */
 async function expectUntouched(): Promise<void> {
   const { jobs } = await world.status();
@@ -123,10 +131,11 @@ for (const [name, origin] of origins)
   describe(`A page from ${name}`, () => {
     test("opens no channel, whatever it knows", async () => {
       await using page = await open(origin());
-      const { token } = world.local();
-      for (const protocols of [["farhand.v1"], ["farhand.v1", `farhand.ticket.${token}`], []])
-        for (const host of [server, `localhost:${port}`])
+      for (const host of [server, `localhost:${port}`]) {
+        const ticket = `farhand.ticket.${await fetchTicket()}`;
+        for (const protocols of [["farhand.v1"], ["farhand.v1", ticket], []])
           expect(await openSocket(page, `ws://${host}/v1/channel`, ...protocols)).toBe("closed");
+      }
       await expectUntouched();
     });
 
@@ -182,7 +191,8 @@ describe("A page that has its own name point to this machine (DNS rebinding)", (
     );
     await page.goto(`${url}/evil`);
     const { token } = world.local();
-    expect(await openSocket(page, `ws://rebound.example:${port}/v1/channel`, "farhand.v1")).toBe("closed");
+    const protocols = ["farhand.v1", `farhand.ticket.${await fetchTicket()}`];
+    expect(await openSocket(page, `ws://rebound.example:${port}/v1/channel`, ...protocols)).toBe("closed");
     for (const path of ["/healthz", "/readyz", "/v1/status"]) {
       const answer = await read(page, url + path, { headers: { authorization: `Bearer ${token}` } });
       expect(JSON.parse(answer)).toMatchObject({ code: "forbidden" });
@@ -191,4 +201,19 @@ describe("A page that has its own name point to this machine (DNS rebinding)", (
     await page.close();
     await expectUntouched();
   });
+});
+
+test("A page of the server's own origin opens a channel with a ticket, once", async () => {
+  const page = await browser.newPage();
+  const url = `http://${server}/page`;
+  await page.route(url, (route) =>
+    route.fulfill({ contentType: "text/html", body: "<!doctype html><body></body>" }),
+  );
+  await page.goto(url);
+  const channel = `ws://${server}/v1/channel`;
+  const protocols = ["farhand.v1", `farhand.ticket.${await fetchTicket()}`];
+  expect(await openSocket(page, channel, "farhand.v1")).toBe("closed");
+  expect(await openSocket(page, channel, ...protocols)).toBe("open as farhand.v1");
+  expect(await openSocket(page, channel, ...protocols)).toBe("closed");
+  await page.close();
 });

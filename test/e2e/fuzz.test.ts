@@ -1,12 +1,13 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { launchAttached } from "../../src/client/launch.ts";
 import { dial } from "../../src/client/dial.ts";
+import { launchAttached } from "../../src/client/launch.ts";
 import { parseHost } from "../../src/client/host.ts";
+import { builtins } from "../../src/commands/index.ts";
 import { turn } from "../../src/lib/abort.ts";
 import { DATA_HEADER_BYTES, writeDataHeader } from "../../src/protocol/data.ts";
 import { Pool } from "../../src/sdk.ts";
 import { eventually } from "../support/eventually.ts";
-import { createFuzz, type Sample } from "../support/fuzz.ts";
+import { createFuzz, type Sample, toAnyBody, toAnyInput } from "../support/fuzz.ts";
 import { privateBytes } from "../support/memory.ts";
 import { Random } from "../support/random.ts";
 import { RawClient, type RawTarget } from "../support/raw.ts";
@@ -16,9 +17,17 @@ import { isRunning, openWorld } from "../support/world.ts";
 
 setDefaultTimeout(300_000);
 
+/** Frames each way that may be anything, most of which end their connection. */
 const FRAMES = 10_000;
+/** Frames each way that are well-formed around any value, which none may end. */
+const VALUES = 90_000;
+/** Bodies of HTTP requests. */
+const BODIES = 2_000;
 /** Frames for one connection at most, if nobody closes it before. */
 const BURST = 20;
+/** Values for one connection, and how many are under way at once: fewer than calls may be. */
+const ROUND = 5_000;
+const AT_ONCE = 100;
 const MiB = 1024 * 1024;
 /** Ten times what memory may differ by. */
 const FLAT = 100 * MiB;
@@ -32,6 +41,30 @@ function toData(channel: number, position: number, record: Uint8Array): Uint8Arr
 }
 
 const input = { encoding: "json", value: {} };
+
+/** Commands that may be called with anything at all on the machine that runs the tests, and their fields. */
+const HARMLESS = (
+  [
+    ...["wait", "result", "kill", "is-alive", "send-input", "job-show", "job-label", "job-remove"],
+    ...[
+      "cd",
+      "cwd",
+      "env",
+      "workspace-list",
+      "ls",
+      "stat",
+      "rdfile",
+      "which",
+      "user-name",
+      "commands",
+      "ping",
+    ],
+  ] as const
+).map((name) => ({ name, fields: toFields(builtins[name].input) }));
+
+function toFields(schema: object): readonly string[] {
+  return "entries" in schema ? Object.keys(schema.entries as object) : ["job", "jobs", "path", "paths"];
+}
 
 /** What a client says. Whatever becomes of it, it runs nothing that matters. */
 const clientSamples = (): readonly Sample[] => [
@@ -111,11 +144,41 @@ async function pelt(target: RawTarget, fuzz: () => Uint8Array, frames: number): 
   }
 }
 
-test(`A server bears ${FRAMES} random frames, and serves others meanwhile`, async () => {
+/** Calls commands with any input over one connection, and has each call answered. */
+async function press(target: RawTarget, random: Random, calls: number): Promise<void> {
+  using client = await RawClient.open(target);
+  for (let call = 1; call <= calls; call++) {
+    const { name, fields } = random.pick(HARMLESS);
+    client.call(call, name, toAnyInput(random, fields));
+    if (call % AT_ONCE > 0 && call < calls) continue;
+    let seq = 0;
+    for (let answers = (call - 1) % AT_ONCE; answers >= 0; answers--)
+      ({ seq } = (await client.control("result", "failed")) as unknown as { seq: number });
+    client.text({ type: "ack", ack: seq });
+    client.forget();
+  }
+}
+
+/** Posts bodies to whoever is let in by none. Answers the statuses that came back. */
+async function post(socket: string, random: Random, bodies: number): Promise<Set<number>> {
+  const statuses = new Set<number>();
+  for (let sent = 0; sent < bodies; sent++) {
+    const path = random.pick(["/v1/join", "/v1/login", "/v1/ticket", "/v1/stop", "/v1/reload"]);
+    const body = toAnyBody(random, ["invite", "secret", "user", "password", "name", "jobs", "grace"]);
+    const headers = { "content-type": random.pick(["application/json", "text/plain", "x"]) };
+    const answer = await fetch(`http://localhost${path}`, { method: "POST", unix: socket, headers, body });
+    statuses.add(answer.status);
+    await answer.arrayBuffer();
+  }
+  return statuses;
+}
+
+test(`A server bears ${FRAMES + VALUES} random frames and ${BODIES} bodies, and serves others meanwhile (G18)`, async () => {
   const random = new Random();
   console.log(`Frames for the server: seed ${random.seed}`);
   await using world = openWorld();
-  const { pid, keepers } = await world.start();
+  const socket = `${world.home}/socket`;
+  const { pid, keepers } = await world.start("--listen", "127.0.0.1:0", "--listen", `unix:${socket}`);
   const { url, token } = world.local();
   await using pool = new Pool({ ...world.env });
   const connection = await pool.add(url, { token }).connect();
@@ -123,28 +186,91 @@ test(`A server bears ${FRAMES} random frames, and serves others meanwhile`, asyn
     const { stdout } = await connection.exec(["echo", word]);
     expect(new TextDecoder().decode(stdout)).toBe(`${word}\n`);
   };
-  for (let round = 0; round < 20; round++) await echo("warm");
-  const before = privateBytes(pid);
   const fuzz = createFuzz(random, clientSamples, true);
+  const target = { url, token };
+  const attack = async (share: number) => {
+    const [frames, rounds] = [(FRAMES * share) / 4, Math.ceil((VALUES * share) / ROUND / 2)];
+    const pressing = async () => {
+      for (let round = 0; round < rounds; round++) await press(target, random, ROUND);
+    };
+    const pelting = [1, 2, 3, 4].map(() => pelt(target, fuzz, frames));
+    const [statuses] = await Promise.all([
+      post(socket, random, BODIES * share),
+      pressing(),
+      pressing(),
+      ...pelting,
+    ]);
+    return statuses;
+  };
+  await attack(0.1);
+  const before = privateBytes(pid);
   let isOver = false;
-  const pelting = Promise.all([1, 2, 3, 4].map(() => pelt({ url, token }, fuzz, FRAMES / 4))).finally(
-    () => (isOver = true),
-  );
-  for (let round = 0; !isOver; round++) await echo(String(round));
-  await pelting;
+  const attacking = attack(0.9).finally(() => (isOver = true));
+  for (let round = 0; !isOver; round++) {
+    await echo(String(round));
+    await Bun.sleep(100); // most of the time is the attack's
+  }
+  for (const status of await attacking) expect(status).toBeOneOf([400, 401, 413, 415, 429]);
   await echo("after");
   const grown = privateBytes(pid) - before;
   console.log(`The server has ${Math.round(grown / MiB)} MiB more than before`);
   expect(grown).toBeLessThan(FLAT);
   expect([isRunning(pid), isRunning(keepers[0]?.pid ?? 0)]).toEqual([true, true]);
+  // It says what was wrong, and nothing of it was a surprise.
+  const { stdout: log } = await world.shell(`cat ${world.state}/logs/server.log*`);
+  expect(log).toContain('code="protocol_error"');
+  expect(log.split("\n").filter((line) => / error /.test(line.slice(0, 40)))).toEqual([]);
 });
 
+/** What a client takes for something that it has been told already, or that says nothing: well-formed around any value. */
+function toRepeated(random: Random): object {
+  const answered = { seq: 1, call: random.between(1, 1_000) };
+  const value = { encoding: "json", value: toAnyInput(random, ["jobs", "error", "events"]) };
+  const error = { code: "internal", message: "\u001b[2J", details: { value } };
+  return random.pick([
+    { type: "result", ...answered, result: value },
+    { type: "failed", ...answered, error },
+    { type: "broken", seq: 1, channel: random.between(1, 9), error },
+    { type: "accepted", ...answered, job: JOB, number: random.whole(10) },
+    { type: "beat", sent: 1, value },
+    { type: "ack", ack: 0, value },
+  ]);
+}
+
+/** A client's `exec`, accepted, whose output comes in pieces between any number of other frames. */
+class Flood {
+  readonly #connection: RawServerConnection;
+  readonly #random: Random;
+  #position = 0;
+  #pieces = 0;
+
+  constructor(connection: RawServerConnection, random: Random) {
+    this.#connection = connection;
+    this.#random = random;
+  }
+
+  async begin(): Promise<void> {
+    this.#connection.text(welcome);
+    await this.#connection.until(() => this.#connection.said("call").length > 0);
+    const [call] = this.#connection.said("call");
+    this.#connection.text({ type: "accepted", seq: 1, call: call?.["call"], job: call?.["job"], number: 1 });
+  }
+
+  /** So many frames, and then a piece of output. Resolves once that has been taken, and so everything before. */
+  async send(frames: number): Promise<void> {
+    const connection = this.#connection;
+    for (let count = 0; count < frames; count++) connection.text(toRepeated(this.#random));
+    const record = toRecord("stdout", this.#pieces++, "piece\n");
+    connection.binary(toData(1, this.#position, record));
+    this.#position += record.length;
+    await connection.until(() => connection.said("credit").at(-1)?.["received"] === this.#position);
+    connection.received.length = 0;
+  }
+}
+
 /** Throws frames at a client until it goes, or for so long as one bears it. */
-async function answer(
-  connection: RawServerConnection,
-  fuzz: () => Uint8Array,
-  count: () => void,
-): Promise<void> {
+async function answer(connection: RawServerConnection, random: Random, count = () => {}): Promise<void> {
+  const fuzz = createFuzz(random, serverSamples, false);
   connection.text(welcome);
   for (let sent = 0; sent < BURST && !connection.isClosed; sent++) {
     connection.write(fuzz());
@@ -157,9 +283,10 @@ async function answer(
 test(`A client bears ${FRAMES} random frames: it ends, with an error of ours`, async () => {
   const random = new Random();
   console.log(`Frames for the client: seed ${random.seed}`);
-  const fuzz = createFuzz(random, serverSamples, false);
   let frames = 0;
-  using server = openRawServer({ onOpen: (connection) => void answer(connection, fuzz, () => frames++) });
+  using server = openRawServer({
+    onOpen: (connection) => void answer(connection, random, () => frames++),
+  });
   const { signal } = new AbortController();
   const target = { host: parseHost(server.url), token: undefined, isLocal: false };
   const serve = async () => {
@@ -181,12 +308,41 @@ test(`A client bears ${FRAMES} random frames: it ends, with an error of ours`, a
 test("The compiled client says in one sentence what is wrong with a server, and exits with 125", async () => {
   const random = new Random();
   console.log(`Frames for the compiled client: seed ${random.seed}`);
-  const fuzz = createFuzz(random, serverSamples, false);
-  using server = openRawServer({ onOpen: (connection) => void answer(connection, fuzz, () => {}) });
+  using server = openRawServer({ onOpen: (connection) => void answer(connection, random) });
   await using world = openWorld();
   for (let round = 0; round < 60; round++) {
     const args = ["-H", server.url, "--reconnect-timeout", "0s", "exec", "--", "true"];
     const { code, stderr } = await world.farhand(args);
     expect([code, stderr]).toEqual([125, expect.stringMatching(/^farhand: (?!The client failed)[^\n]+\n$/)]);
+    expect(stderr).not.toContain("\u001b");
   }
+});
+
+test(`The compiled client bears ${VALUES} frames around any value, and its memory stays flat`, async () => {
+  const random = new Random();
+  console.log(`Values for the compiled client: seed ${random.seed}`);
+  await using world = openWorld();
+  const sizes: number[] = [];
+  const failed = Promise.withResolvers<void>();
+  using server = openRawServer({
+    onOpen: (connection) => {
+      const run = async () => {
+        const flood = new Flood(connection, random);
+        await flood.begin();
+        for (let sent = 0; sent < VALUES; sent += 1_000) {
+          await flood.send(1_000);
+          sizes.push(privateBytes(client.pid));
+        }
+      };
+      run()
+        .then(failed.resolve, failed.reject)
+        .finally(() => connection.terminate());
+    },
+  });
+  const client = world.open(["farhand", "-H", server.url, "--reconnect-timeout", "0s", "exec", "--", "true"]);
+  await failed.promise;
+  expect(await client.ran).toMatchObject({ code: 125, stdout: "piece\n".repeat(VALUES / 1_000) });
+  const grown = (sizes.at(-1) ?? 0) - (sizes[9] ?? 0);
+  console.log(`The client has ${Math.round(grown / MiB)} MiB more than after the first tenth`);
+  expect(grown).toBeLessThan(FLAT);
 });

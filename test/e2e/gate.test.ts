@@ -91,6 +91,37 @@ describe("Whoever guesses tokens (C7)", () => {
     expect((await world.status()).jobs.total).toBe(1);
   });
 
+  test.each([
+    ["passwords", "/v1/login", () => ({ user: "ada", password: crypto.randomUUID(), client: "test" })],
+    [
+      "invitations",
+      "/v1/join",
+      () => ({
+        secret: Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url"),
+        client: "test",
+      }),
+    ],
+  ] as const)("is refused for %s too, before they are compared", async (_what, path, toBody) => {
+    await using world = await setup();
+    const post = () =>
+      knock({
+        ...world,
+        path,
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(toBody()),
+      });
+    const statuses: number[] = [];
+    for (let time = 0; time < 6; time++) statuses.push((await post()).status);
+    expect([statuses.slice(0, 3), statuses.slice(-2)]).toEqual([
+      [401, 401, 401],
+      [429, 429],
+    ]);
+    // Neither a token is looked at from there, but that of this machine's own user.
+    expect((await knock({ ...world, headers: guess() })).status).toBe(429);
+    expect((await fetch(`${world.url}/v1/status`, { headers: bearer(world.token) })).status).toBe(200);
+  });
+
   test("is answered the same for a wrong token and an unknown one, and in a log line that holds neither", async () => {
     await using world = await setup();
     const known = world.token.replace(/[^_]+$/, (seed) => [...seed].reverse().join(""));

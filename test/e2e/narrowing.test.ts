@@ -59,10 +59,10 @@ describe("A token that was narrowed to git fetch", () => {
       ["may not set", "--cwd", app, "-e", `PATH=${world.home}`, "--", "git", "fetch", "origin"],
       ["may not set", "--cwd", app, "-e", `LD_PRELOAD=${evil}`, "--", "git", "fetch", "origin"],
       ["may not set", "--cwd", app, "--clear-env", "--", "git", "fetch", "origin"],
-      ["not within", "--", "git", "fetch", "origin"],
-      ["not within", "--cwd", "/", "--", "git", "fetch", "origin"],
-      ["not within", "--cwd", `${app}/..`, "--", "git", "fetch", "origin"],
-      ["not within", "--cwd", `${app}/out`, "--", "git", "fetch", "origin"],
+      ["outside of what", "--", "git", "fetch", "origin"],
+      ["outside of what", "--cwd", "/", "--", "git", "fetch", "origin"],
+      ["outside of what", "--cwd", `${app}/..`, "--", "git", "fetch", "origin"],
+      ["outside of what", "--cwd", `${app}/out`, "--", "git", "fetch", "origin"],
     ];
     for (const [refusal, ...args] of tries) {
       const { code, stderr } = await exec(...args);

@@ -5,12 +5,15 @@ import { Pool } from "../../src/client/pool.ts";
 import { parseInvite } from "../../src/protocol/invite.ts";
 import { createCertificates, findOpensslFault } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
+import { hasTmux, openScreen } from "../support/terminal.ts";
 import { testIf } from "../support/test-if.ts";
 import { openWorld, type World } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
 const fault = findOpensslFault();
 const test = testIf(fault === undefined, fault ?? "");
+
+const testScreen = testIf(fault === undefined && hasTmux, "a terminal is tmux's");
 
 const PASSWORD = "correct horse battery staple";
 
@@ -106,6 +109,35 @@ describe("A client reaches a server over the network", () => {
     expect((await join(...ca)).stderr).toContain("--client-cert");
     expect(await join(...ca, ...mine)).toMatchObject({ code: 0, stderr: "" });
     expect(await world.web1("exec", "--", "echo", "here")).toMatchObject({ code: 0, stdout: "here\n" });
+  });
+
+  testScreen("and is asked for a password at a prompt of the console as elsewhere", async () => {
+    await using world = await setup();
+    await world.addUser("--role", "viewer");
+    await world.client.farhand(["join", await world.invite()]);
+    await using screen = await openScreen(world.client, "farhand -H web1 console");
+    await screen.shows("home>");
+    await screen.type("login web1 --user ann");
+    await screen.press("Enter");
+    await screen.shows("Password of ann at web1:");
+    await screen.type(PASSWORD);
+    await screen.press("Enter");
+    await screen.shows("Logged in at web1 as ann");
+    await screen.type("user-name");
+    await screen.press("Enter");
+    await screen.shows(/home> user-name\n\S+\n/);
+    expect(await screen.shown()).not.toContain(PASSWORD);
+  });
+
+  test("with a token from stdin, which leaves a job nothing there", async () => {
+    await using world = await setup();
+    await world.client.farhand(["join", await world.invite()]);
+    const made = await world.server.farhandd(["token", "create", "script", "--role", "operator"]);
+    const ran = await world.client.farhand(["-H", "web1", "--token-stdin", "exec", "--", "wc", "-c"], {
+      stdin: made.stdout,
+      env: { FARHAND_TOKEN: "wrong" },
+    });
+    expect(ran).toMatchObject({ code: 0, stdout: "0\n", stderr: "" });
   });
 
   test("by a Unix socket, with the token of this start and without being told where", async () => {

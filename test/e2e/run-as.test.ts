@@ -176,7 +176,9 @@ describe("Files in a role with run_as", () => {
     expect(readFileSync(join(world.room, "big")).equals(big)).toBe(true);
     expect(await done("rdfile", "big")).toBe(big.toString());
     expect(await done("find", ".", "--name", "small")).toBe("./made/small\n./small\n");
-    expect(JSON.parse(await done("stat", "--json", "small"))).toMatchObject({ owner: { id: ACCOUNT.uid } });
+    expect(JSON.parse(await done("stat", "--json", "small"))).toMatchObject({
+      files: [{ name: "small", owner: { id: ACCOUNT.uid }, group: { id: ACCOUNT.gid } }],
+    });
     expect((await done("ls")).split("\n")).toEqual(["big", "made", "small", ""]);
     await done("rm", "-r", "made");
     expect(existsSync(join(world.room, "made"))).toBe(false);
@@ -261,7 +263,7 @@ describe("What a role with run_as asks of the machine", () => {
       // One of somebody else, whom he may not see.
       await world.detach("--", "sleep", "1001");
       await eventually(() => world.processes(/^sleep 1001/).length === 1, 30_000);
-      const { stdout } = await world.other(["ps", "--json", "--name", "sleep"]);
+      const { stdout } = await world.other(["ps", "--json", "sleep"]);
       const shown = stdout
         .split("\n")
         .filter(Boolean)

@@ -9,7 +9,7 @@ import { type Answer, knock } from "../support/knock.ts";
 import { privateBytes } from "../support/memory.ts";
 import { RawClient } from "../support/raw.ts";
 import { testIf } from "../support/test-if.ts";
-import { openWorld } from "../support/world.ts";
+import { openWorld, type World } from "../support/world.ts";
 
 setDefaultTimeout(180_000);
 
@@ -23,7 +23,10 @@ const testBeyond = testIf(own !== undefined, "this machine has no IPv4 address b
 
 /** A server that answers everywhere, in plain text unless told otherwise. */
 async function setup(...args: string[]) {
-  const world = openWorld();
+  return serve(openWorld(), args);
+}
+
+async function serve(world: World, args: readonly string[]) {
   const { pid, listen } = await world.start("--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0", ...args);
   const port = Number(String(listen[1]).split(":").at(-1));
   const { token } = world.local();
@@ -84,6 +87,21 @@ test("10,000 connections that say nothing are sent away but for a few, and nobod
   expect((await world.farhand(["exec", "--", "echo", "here"])).stdout).toBe("here\n");
   for (const socket of open) socket.destroy();
 });
+
+testIf(Bun.which("prlimit") !== null, "there is no prlimit")(
+  "A server whose descriptors are all taken by silent connections has them back in seconds (C6)",
+  async () => {
+    await using world = await serve(openWorld({ inside: ["prlimit", "--nofile=150:150"] }), ["--insecure"]);
+    const open = new Set<Socket>();
+    // What the server does not accept waits in the system's queue, connected as far as we can tell.
+    await Promise.all(
+      Array.from({ length: 300 }, (_, index) => dial(world.port, `127.9.0.${index % 250}`, open)),
+    );
+    await eventually(() => open.size < 50, 30_000);
+    expect((await world.farhand(["exec", "--", "echo", "here"])).stdout).toBe("here\n");
+    for (const socket of open) socket.destroy();
+  },
+);
 
 describe("Guesses", () => {
   testBeyond(
@@ -170,7 +188,7 @@ describe("Whoever has not said who he is within twenty seconds is sent away (C5)
       timers.push(setInterval(() => socket.writable && socket.write(drop), 500));
     };
     const head = "GET /v1/status HTTP/1.1\r\nHost: localhost\r\n";
-    const post = `POST /v1/stop HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n`;
+    const post = `POST /v1/stop HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000\r\n`;
     drip("silent", await dial(plain.port, "127.1.0.1", open), "", "");
     drip("head", await dial(plain.port, "127.1.0.2", open), head, "X");
     drip("fields", await dial(plain.port, "127.1.0.3", open), head, "X: y\r\n");

@@ -1,11 +1,14 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
-import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { connect as connectPlain } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { createCertificates, findOpensslFault } from "../support/certificates.ts";
+import type { ServerStatus } from "../../src/server/app.ts";
+import { FARHAND } from "../support/built.ts";
+import { type CertificateFiles, createCertificates, findOpensslFault } from "../support/certificates.ts";
+import { eventually } from "../support/eventually.ts";
 import { findNetworkFault, openNetwork } from "../support/network.ts";
 import { RawClient } from "../support/raw.ts";
 import { testIf } from "../support/test-if.ts";
@@ -192,6 +195,15 @@ describe("A server beyond loopback", () => {
   );
 });
 
+testWithCurl("IPv4 and IPv6 may have the same port, each by an address of its own", async () => {
+  await using world = setup();
+  const port = portOf(await world.start("--listen", "0.0.0.0:0"));
+  await world.farhandd(["stop"]);
+  await world.start("--listen", `[::]:${port}`, "--listen", `0.0.0.0:${port}`);
+  for (const host of ["127.0.0.1", "[::1]"])
+    expect(await curl(world, "--cacert", world.own, `https://${host}:${port}/healthz`)).toBe("200");
+});
+
 describe("--cert and --key", () => {
   testWithCurl("are what clients are shown, with the chain", async () => {
     await using world = setup();
@@ -266,13 +278,20 @@ describe("--client-ca", () => {
       await using world = setup();
       const root = world.make("root", { isAuthority: true });
       const other = world.make("other", { isAuthority: true });
-      const status = await world.start("--listen", "0.0.0.0:0", "--client-ca", root.cert);
-      const ask = (path: string, who?: { readonly cert: string; readonly key: string }, token?: string) =>
+      // Whoever starts it may mean well, and still have this in his environment.
+      const env = {
+        NODE_TLS_REJECT_UNAUTHORIZED: "0",
+        NODE_EXTRA_CA_CERTS: other.cert,
+        SSL_CERT_FILE: other.cert,
+      };
+      const args = ["start", "--json", "--listen", "0.0.0.0:0", "--client-ca", root.cert];
+      const status = JSON.parse((await world.farhandd(args, { env })).stdout) as ServerStatus;
+      const ask = (path: string, who?: CertificateFiles, token?: string, ...more: string[]) =>
         curl(
           world,
           ...["--cacert", world.own, ...(who ? ["--cert", who.cert, "--key", who.key] : [])],
           ...(token ? ["-H", `Authorization: Bearer ${token}`] : []),
-          `https://127.0.0.1:${portOf(status)}${path}`,
+          ...[...more, `https://127.0.0.1:${portOf(status)}${path}`],
         );
       const good = world.make("good", { by: root });
       expect(await ask("/healthz", good)).toBe("200");
@@ -286,7 +305,7 @@ describe("--client-ca", () => {
         world.make("late", { by: root, days: [-9, -1] }),
         world.make("early", { by: root, days: [2, 9] }),
       ])
-        expect(await ask("/healthz", who, world.local().token)).toMatch(/^(35|52|55|56): /);
+        expect(await ask("/v1/stop", who, world.local().token, "-X", "POST")).toMatch(/^(35|52|55|56): /);
       // This machine's own have no certificate, and come by the socket.
       expect((await world.status()).pid).toBe(status.pid);
       const refused = await world.farhandd(["start", "--listen", "0.0.0.0:0", "--client-ca", good.key]);
@@ -412,6 +431,43 @@ testIf(networkFault === undefined, `another machine on the network: ${networkFau
     expect(await there(`http://${address}:${portOf(status)}/healthz`)).not.toContain("ok");
     expect(await there(`http://${address}:${portOf(status, 1)}/healthz`)).toContain("Failed to connect");
     expect(statSync(join(world.state, "tls", "key.pem")).mode & 0o777).toBe(0o600);
+  },
+);
+
+testIf(networkFault === undefined, `another machine on the network: ${networkFault}`)(
+  "Another machine joins by one line, and its programs go on while the certificate is renewed",
+  async () => {
+    await using network = openNetwork();
+    await using world = setup({ inside: network.server.inside });
+    const status = await world.start("--listen", "0.0.0.0:0");
+    const url = `https://${network.server.address}:${portOf(status)}`;
+    const line = (await world.farhandd(["invite", "--user", "bob", "--url", url])).stdout.trim();
+    const home = world.at("elsewhere");
+    mkdirSync(home);
+    const there = (...args: string[]) => {
+      const env = {
+        PATH: String(world.env["PATH"]),
+        HOME: home,
+        WORLD_MARK: String(world.env["WORLD_MARK"]),
+      };
+      const argv = [...network.client.inside, FARHAND, ...args];
+      return Bun.spawn(argv, { env, cwd: home, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    };
+    const joined = there("join", line, "--name", "web1");
+    expect([await joined.stderr.text(), await joined.exited]).toEqual(["", 0]);
+    const script = ": > ready; seq 1 50000; while [ ! -e go ]; do sleep 0.02; done; seq 50001 100000; exit 7";
+    const running = there("-H", "web1", "exec", "--shell", script);
+    const said = running.stdout.text();
+    await eventually(() => existsSync(world.at("ready")), 30_000);
+    rmSync(world.own); // so that another is made
+    const reloaded = await world.farhandd(["reload"]);
+    expect([reloaded.code, reloaded.stdout]).toEqual([0, expect.stringContaining(String(status.tls?.pin))]);
+    const later = there("-H", "web1", "exec", "--", "echo", "here");
+    expect([await later.stdout.text(), await later.exited]).toEqual(["here\n", 0]);
+    writeFileSync(world.at("go"), "");
+    expect(await running.exited).toBe(7);
+    expect(await said).toBe(Array.from({ length: 100_000 }, (_, index) => `${index + 1}\n`).join(""));
+    expect(await running.stderr.text()).toBe("");
   },
 );
 

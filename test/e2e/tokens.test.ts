@@ -68,7 +68,10 @@ describe("farhandd token", () => {
       "there is a file",
     );
     expect(JSON.parse((await world.farhandd(["token", "list", "--json"])).stdout)).toHaveLength(1);
-    await world.start();
+    await world.shell("umask 000; farhandd start --listen 127.0.0.1:0");
+    const names = readdirSync(world.state, { recursive: true, encoding: "utf8" });
+    for (const name of names)
+      expect([name, statSync(join(world.state, name)).mode & 0o077]).toEqual([name, 0]);
     const env = { FARHAND_TOKEN: token, FARHAND_STATE: undefined };
     expect((await world.farhand(["-H", world.local().url, "ping"], { env })).code).toBe(0);
   });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
-import { chmodSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatInvite } from "../../src/protocol/invite.ts";
 import { Pin } from "../../src/protocol/pin.ts";
@@ -19,6 +19,13 @@ const test = testIf(fault === undefined, fault ?? "");
 const testScreen = testIf(
   fault === undefined && hasTmux,
   "a terminal is tmux's, and a certificate openssl's",
+);
+
+/** Debian's store of authorities. */
+const STORE = "/etc/ssl/certs/ca-certificates.crt";
+const testApart = testIf(
+  fault === undefined && existsSync(STORE) && Bun.spawnSync(["unshare", "-m", "true"]).success,
+  "another store of authorities takes unshare(1), root, and a store to cover",
 );
 
 const directory = openDirectory();
@@ -247,6 +254,24 @@ describe("farhand host add", () => {
     expect((await world.farhand(["host", "list"])).stdout).toContain("No hosts");
   });
 
+  testApart("asks nothing where this machine's authorities vouch for it, under its name", async () => {
+    await using world = await setup(made.good);
+    /** With a store of one authority of ours. */
+    const run = (line: string) => {
+      const mount = `mount --bind ${made.authority.cert} ${STORE}`;
+      return world.shell(`unshare -m sh -c '${mount}; ${line}'`, { env: { FARHAND_TOKEN: TOKEN } });
+    };
+    const { port } = world.server;
+    const add = `farhand host add web1 https://localhost:${port}`;
+    expect((await world.shell(add)).stderr).toContain("no authority that this machine trusts");
+    expect(await run(add)).toMatchObject({ code: 0, stdout: expect.stringContaining("this machine") });
+    expect((await run("farhand -H web1 ping --count 1")).code).toBe(0);
+    expect((await world.ping("-H", "web1")).stdout).toContain("no authority that this machine trusts");
+    const other = await run(`farhand host add web2 https://127.0.0.2:${port} --connect-timeout 1s`);
+    expect(other.stderr).toContain("127.0.0.2");
+    expect(other.code).toBe(125);
+  });
+
   test("takes a pin, an authority, a token, and names what it is told wrong", async () => {
     await using world = await setup(made.good);
     const { url } = world.server;
@@ -265,6 +290,7 @@ describe("farhand host add", () => {
     expect((await add("a b", url)).stderr).toContain('Cannot call a host "a b"');
     expect((await add("../a", url)).stderr).toContain("Cannot call a host");
     expect((await add("localhost", url)).stderr).toContain("that is an address");
+    expect((await add("a", "127.0.0.1:9", "--pin", made.good.pin)).stderr).toContain("it has no TLS");
     expect((await add("a", url, "--pin", "sha256:x")).stderr).toContain("is no fingerprint");
     expect((await add("a", "https://user:hunter2@web1")).stderr).not.toContain("hunter2");
   });

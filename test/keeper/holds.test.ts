@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, jest, test } from "bun:test";
 import * as v from "valibot";
-import { Holds } from "../../src/keeper/holds.ts";
+import { Holds, MAX_ORPHANS } from "../../src/keeper/holds.ts";
 import { HolderId } from "../../src/protocol/id.ts";
 import { HOLD_GRACE } from "../../src/protocol/limits.ts";
 
@@ -176,4 +176,21 @@ test("Holds whose client came back in time are not abandoned", () => {
   jest.advanceTimersByTime(HOLD_GRACE);
   expect(abandoned()).toBe(0);
   expect(holds.isEmpty).toBe(false);
+});
+
+test("Holds forget the longest gone of very many clients, and none that is there", () => {
+  const { holds, one, abandoned } = setup();
+  holds.attach(one, 0);
+  const gone = Array.from({ length: MAX_ORPHANS + 1 }, (_, index) => {
+    const id = v.parse(HolderId, crypto.randomUUID());
+    holds.attach(id, index + 1);
+    holds.orphan(id);
+    return id;
+  });
+  expect(holds.released).toBe(0);
+  holds.release(one);
+  expect(holds.released).toBe(2);
+  holds.attach(gone.at(-1) ?? one, 9_999);
+  for (const id of gone) holds.release(id);
+  expect([holds.isEmpty, abandoned()]).toEqual([true, 0]);
 });

@@ -1,5 +1,13 @@
 import { describe, expect, setDefaultTimeout } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import type { Credentials } from "../../src/process/credentials.ts";
 import { confine, findMeans } from "../../src/process/confinement.ts";
@@ -63,6 +71,16 @@ async function readAll(pipe: OutputPipe | undefined): Promise<string> {
 }
 
 describe("A program of another user", () => {
+  asRoot("starts in exactly the directory that was meant, or nowhere", async () => {
+    using world = setup();
+    const his = realpathSync(world.path("his"));
+    symlinkSync(his, world.path("link"));
+    expect((await world.run("pwd -P", { cwd: his, exact: true })).stdout).toBe(`${his}\n`);
+    expect((await world.run("pwd -P", { cwd: world.path("link"), exact: true })).end).toMatchObject({
+      reason: { code: "bad_directory" },
+    });
+  });
+
   asRoot("has his user, his groups, and none of the rights that root has", async () => {
     using world = setup();
     const fields = "Uid|Gid|Groups|CapInh|CapPrm|CapEff|CapAmb|NoNewPrivs";

@@ -102,6 +102,8 @@ describe("spawnProgram", () => {
     const child = world.spawn(["env"], { env: { PATH, "odd name": "a=b\nc" } });
     expect((await outputOf(child)).stdout).toBe(`PATH=${PATH}\nodd name=a=b\nc\n`);
     expect((await outputOf(world.spawn(["pwd"], { cwd: "/usr/bin" }))).stdout).toBe("/usr/bin\n");
+    const exact = await outputOf(world.spawn(["pwd"], { cwd: "/usr/bin", exact: true }));
+    expect(exact).toEqual({ stdout: "/usr/bin\n", stderr: "", end: { type: "exited", code: 0 } });
     expect((await outputOf(world.spawn(["sh", "-c", "echo $0"]))).stdout).toBe("sh\n");
   });
 

@@ -28,7 +28,9 @@ describe("parseListen()", () => {
     ["::", "::", 9922],
     ["192.168.1.1:1", "192.168.1.1", 1],
     ["Web1.example.com:9922", "web1.example.com", 9922],
-    ["[::ffff:127.0.0.1]:1", "::ffff:127.0.0.1", 1],
+    ["[::ffff:127.0.0.1]:1", "::ffff:7f00:1", 1],
+    ["[0:0:0:0:0:0:0:1]:1", "::1", 1],
+    ["[2001:DB8:0::1]", "2001:db8::1", 9922],
   ])("reads %s", (text, host, port) => {
     expect(parseListen(text)).toEqual({ type: "tcp", host, port });
   });
@@ -52,6 +54,7 @@ describe("parseListen()", () => {
     "127.0.0.256",
     "*:9922",
     "[web1]:1",
+    "[fe80::1%lo]:1",
     "[127.0.0.1]:1",
     "-x:1",
     "http://web1",

@@ -46,5 +46,7 @@ export async function openOtherWorld(
   const other: OtherWorld["other"] = (args, options = {}) =>
     world.farhand(args, { ...options, env: { ...asOther(), ...options.env } });
   await other(["cd", room]);
+  // His jobs inherit nothing of the server's: without this they would outlive the world.
+  await other(["env", `WORLD_MARK=${world.env["WORLD_MARK"]}`]);
   return { ...world, room, other, asOther };
 }

@@ -1,13 +1,17 @@
 import { mkdirSync, readdirSync, lstatSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import type { FileAccess } from "../../src/commands/access/files.ts";
+import type { Confinement } from "../../src/server/files/confinement.ts";
 import { Files } from "../../src/server/files/files.ts";
+import type { OwnFiles } from "../../src/server/files/guard.ts";
 import { openDirectory, type TestDirectory } from "./directory.ts";
 
 /** A directory, and the server's access to what is in it. */
 export interface Ground extends Disposable {
   readonly path: string;
   readonly files: FileAccess;
+  /** As the files are confined, for another call. */
+  readonly confinement: () => Confinement | undefined;
   /** The path of something in it. */
   readonly at: (name: string) => string;
   /** Writes a file in it. */
@@ -23,16 +27,27 @@ export interface GroundOptions {
   readonly umask?: number;
   /** On another file system than usual. */
   readonly on?: TestDirectory;
+  /** Names of directories in it, of which one of each list must hold everything. */
+  readonly roots?: readonly (readonly string[])[];
+  /** What is the server's own. */
+  readonly own?: (at: (name: string) => string) => OwnFiles;
 }
 
-export function openGround({ umask = 0o022, on }: GroundOptions = {}): Ground {
+/** A server that has no files of its own. */
+export const nothing = (): OwnFiles => ({ sealed: [], fixed: [] });
+
+export function openGround({ umask = 0o022, on, roots, own = nothing }: GroundOptions = {}): Ground {
   const directory = on ?? openDirectory();
   const at = (name: string) => join(directory.path, name);
   // As the server has it: what is made must not depend on it.
   const former = process.umask(0o077);
+  const files = new Files({ umask, own: () => own(at) });
+  const lists = roots?.map((list) => list.map((name) => (isAbsolute(name) ? name : at(name))));
+  const confinement = files.confine(lists);
   return {
     path: directory.path,
-    files: new Files({ umask }).access(Buffer.from(directory.path), never),
+    files: files.access(Buffer.from(directory.path), never, confinement),
+    confinement: () => files.confine(lists),
     at,
     put(name, content = name) {
       mkdirSync(join(at(name), ".."), { recursive: true });

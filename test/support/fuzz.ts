@@ -37,6 +37,25 @@ export function createFuzz(
   return () => random.pick(kinds)();
 }
 
+/** A value of any shape, or an object of some of these fields, each with a value of any shape. */
+export function toAnyInput(random: Random, fields: readonly string[]): unknown {
+  if (random.next() < 0.1) return toAny(random, 3);
+  const chosen = fields.filter(() => random.next() < 0.6);
+  return {
+    ...Object.fromEntries(chosen.map((field) => [field, toAny(random, 2)])),
+    ...toAnyObject(random, 1),
+  };
+}
+
+/** Text that is no JSON, or JSON of any shape. */
+export function toAnyBody(random: Random, fields: readonly string[]): string | Uint8Array<ArrayBuffer> {
+  const text = JSON.stringify(toAnyInput(random, fields));
+  if (random.next() < 0.7) return text;
+  return random.next() < 0.8
+    ? new Uint8Array(change(random, Buffer.from(text)))
+    : new Uint8Array(random.bytes(random.whole(200)));
+}
+
 function toObject(sample: Sample): Readonly<Record<string, unknown>> {
   return sample instanceof Uint8Array ? { type: "data" } : sample;
 }

@@ -141,6 +141,12 @@ export class RawClient implements Disposable {
     this.#socket?.pause();
   }
 
+  /** Forgets what came so far. */
+  forget(): void {
+    this.received.length = 0;
+    this.#taken = 0;
+  }
+
   /** The next frame that the predicate accepts; those before it are passed over. Throws when the connection ends first. */
   async next<T>(pick: (received: Received) => T | undefined, within = 10_000): Promise<T> {
     const late = AbortSignal.timeout(within);

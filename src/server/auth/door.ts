@@ -1,5 +1,6 @@
 import { delay } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
+import { findChain, findToken } from "../../protocol/token.ts";
 import type { AppOptions } from "../app.ts";
 import type { ServerConfig } from "../config.ts";
 import type { Reloadable } from "../reload.ts";
@@ -54,8 +55,8 @@ export async function openDoor({ state, config, log, now }: DoorOptions): Promis
   const { token: localToken, credential: local } = createLocalToken();
   let { roles } = config();
   const store = new Store(state, now);
+  forgetUses(store, log);
   store.hurry(WRITE_PATIENCE);
-  store.uses.begin();
   const authenticator = new Authenticator({ local, store, roles: () => roles, log, now });
   const passwords = new Passwords(new Turnstile(COMPARED_AT_ONCE, COMPARING_LINE));
   const table = createTable(store.users, passwords);
@@ -66,7 +67,10 @@ export async function openDoor({ state, config, log, now }: DoorOptions): Promis
   const isStanding = (identity: Identity) => authenticator.isStanding(identity);
   return {
     localToken,
-    isLocalToken: (presented) => authenticator.authenticate(presented, "")?.token === local.shown,
+    isLocalToken(presented) {
+      const token = findToken(presented);
+      return token?.id === local.id && findChain(token, local.key) !== undefined;
+    },
     uses: store.uses,
     app: {
       authenticate: (presented, source) => authenticator.authenticate(presented, source),
@@ -121,6 +125,15 @@ export async function openDoor({ state, config, log, now }: DoorOptions): Promis
       store[Symbol.dispose]();
     },
   };
+}
+
+/** What cannot be forgotten now, on a disk that is full, is at the next start. */
+function forgetUses({ uses }: Store, log: Log): void {
+  try {
+    uses.begin();
+  } catch (error) {
+    log.warn("uses of tokens that are over not forgotten", { error: describeError(error) });
+  }
 }
 
 /** What cannot be written down now is less than worth a failure: the next use tells again. */

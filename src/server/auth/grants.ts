@@ -134,6 +134,16 @@ export class Grants {
     );
   }
 
+  /**
+   * The same of files: undefined for everywhere. Whoever may not run what he likes and has no directories touches none, since
+   * what he wrote might run, and what he read might let him in.
+   */
+  reachOf(role: Role): readonly (readonly string[])[] | undefined {
+    const lists = this.rootsOf(role);
+    if (lists.length > 0) return lists;
+    return this.isFreeAs(role) ? undefined : [[]];
+  }
+
   /** Links that may be used only so often. `chain`: the names of all links. */
   limitedLinks(chain: readonly string[]): readonly LimitedLink[] {
     return this.#restrictions.flatMap(({ uses }, index) => {
@@ -149,7 +159,7 @@ export class Grants {
     const kept = environment && names.find((name) => !matchesAny(environment, name));
     if (kept !== undefined)
       throw refuse(what, `role "${role.name}" does not let you set "${kept.slice(0, 200)}"`, {
-        variable: kept,
+        variable: kept.slice(0, 200),
       });
     for (const restriction of this.#restrictions) {
       const allowed = toVariables(restriction);
@@ -163,7 +173,7 @@ export class Grants {
       const kept = allowed && names.find((name) => !isSet(name));
       if (kept !== undefined)
         throw refuse(what, `your token was narrowed, and may not set "${kept.slice(0, 200)}"`, {
-          variable: kept,
+          variable: kept.slice(0, 200),
         });
     }
   }

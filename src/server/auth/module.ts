@@ -47,8 +47,9 @@ export class Module implements Backend {
   static async open(options: ModuleOptions): Promise<Module> {
     const file = findSafe(options.path);
     try {
-      // The runtime keeps what it has loaded by a name: so do those that it imports by itself.
-      const exports: unknown = await import(`${file}?${crypto.randomUUID()}`);
+      // The runtime keeps what it has loaded by a name; what it imports by itself it keeps.
+      const name = `${file}?${crypto.randomUUID()}`;
+      const exports: unknown = await import(name);
       return new Module(options, v.parse(Exports, exports).authenticate);
     } catch (error) {
       const isOurs = error instanceof v.ValiError;

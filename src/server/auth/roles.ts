@@ -127,7 +127,10 @@ function checkRole(
       said.permissions === undefined ? "roots" : "permissions",
       'who may "write" without "exec" needs roots to write in',
     );
-  if (runAs !== undefined && !RUN_AS.test(runAs)) throw refuse("run_as", "write user or user:group");
+  if (runAs === undefined) return;
+  if (!RUN_AS.test(runAs)) throw refuse("run_as", "write user or user:group");
+  if (/^(root|0+)(:|$)/.test(runAs))
+    throw refuse("run_as", "nobody becomes root by it; leave it out for that");
 }
 
 function quoteAll(permissions: readonly Permission[]): string {

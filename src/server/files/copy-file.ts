@@ -1,8 +1,8 @@
 import { type BigIntStats, constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import type { Extent } from "./native.ts";
-import { own, toMode, withoutSetId } from "./permission.ts";
-import { NO_FOLLOW } from "./folder.ts";
+import { own, toAllowed, toMode, withoutSetId } from "./permission.ts";
+import { openAt } from "./opening.ts";
 import { type Place, systemError } from "./place.ts";
 import type { Room } from "./room.ts";
 import { Temporary } from "./temporary.ts";
@@ -25,8 +25,7 @@ export async function copyFile(
   to: Place,
   { signal, owned, keep }: FileCopying,
 ): Promise<number> {
-  const { O_NONBLOCK, O_RDONLY } = constants;
-  await using source = await open(from.path, O_RDONLY | NO_FOLLOW | (O_NONBLOCK ?? 0));
+  await using source = await openAt(from, constants.O_RDONLY);
   const stats = await source.stat({ bigint: true });
   if (!stats.isFile()) throw systemError("ESTALE"); // something else stood there a moment ago
   await using temporary = await Temporary.create(to.folder, toMode(stats) & 0o600, room.native);
@@ -88,12 +87,13 @@ async function copyExtent(
 
 /** Gives a copy the owner, mode and times of what was copied. */
 async function settleCopy(
-  { native }: Pick<Room, "native">,
+  room: Room,
   handle: FileHandle,
   { stats, owned }: { readonly stats: BigIntStats; readonly owned: boolean },
 ): Promise<void> {
+  const { native } = room;
   if (native === undefined) return await handle.utimes(stats.atime, stats.mtime);
   const isOwned = owned && (await own(handle, await handle.stat({ bigint: true }), stats));
-  await handle.chmod(isOwned ? toMode(stats) : withoutSetId(toMode(stats)));
+  await handle.chmod(toAllowed(room, isOwned ? toMode(stats) : withoutSetId(toMode(stats))));
   if (!native.setTimes(handle.fd, stats)) await handle.utimes(stats.atime, stats.mtime);
 }

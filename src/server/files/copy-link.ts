@@ -1,6 +1,6 @@
 import type { BigIntStats } from "node:fs";
 import { lchown, lutimes, readlink, rename, stat, symlink, unlink } from "node:fs/promises";
-import type { Place } from "./place.ts";
+import type { Opener, Place } from "./place.ts";
 import type { Room } from "./room.ts";
 import { createName } from "./temporary.ts";
 
@@ -29,8 +29,14 @@ export async function copyLink(
 }
 
 /** Whether a link leads to what is there: in its place it would lead to itself, and that be gone. */
-export async function leadsTo(link: Place, there: BigIntStats | undefined): Promise<boolean> {
+export async function leadsTo(opener: Opener, link: Place, there: BigIntStats | undefined): Promise<boolean> {
   if (there === undefined) return false;
-  const end = await stat(link.path, { bigint: true }).catch(() => undefined); // it may lead nowhere
+  const end = await findEnd(opener, link).catch(() => undefined); // it may lead nowhere, or to where he may not go
   return end?.dev === there.dev && end.ino === there.ino;
+}
+
+async function findEnd(opener: Opener, link: Place): Promise<BigIntStats | undefined> {
+  if (opener.confinement === undefined) return await stat(link.path, { bigint: true });
+  await using place = await opener.confinement.openEndAt(link);
+  return await place.find();
 }

@@ -6,8 +6,10 @@ import { describeType } from "./draft.ts";
 import { type Goal, holds, openGoal } from "./goal.ts";
 import { refusal, toFailure } from "./failure.ts";
 import { toIncomplete, toPartial } from "./partial.ts";
+import { paths } from "./path.ts";
 import { openPlace, type Place } from "./place.ts";
 import { attempt, locate, type Room } from "./room.ts";
+import { isAbove, isHere } from "./steps.ts";
 import { TreeCopying } from "./tree-copying.ts";
 
 /** Copies what is at a path, with modes and times. */
@@ -18,15 +20,15 @@ export async function copy(
   { recursive, into, keep }: Copying,
   signal: AbortSignal,
 ): Promise<Copied> {
-  await using source = await openPlace(locate(room, from));
+  await using source = await openPlace(room, locate(room, from));
   const stats = await source.get();
   checkSource(from, stats, recursive);
   const isDirectory = stats.isDirectory();
   const goal = await attempt(room, "copy to", to, () =>
-    openGoal(room, to, { into, name: toNewName(source), isDirectory, follow: !isDirectory }),
+    openGoal(room, to, { into, name: toNewName(source, from), isDirectory, follow: !isDirectory }),
   );
   await using place = goal.place;
-  await checkGoal({ from, stats, goal, keep });
+  await checkGoal(room, { from, stats, goal, keep });
   await room.sweeper.sweep(place.folder);
   const copying = new TreeCopying(room, { signal, owned: false, keep });
   try {
@@ -38,9 +40,10 @@ export async function copy(
   return { to: goal.path, ...copying.tally };
 }
 
-/** Of the directory itself the contents are copied. */
-function toNewName({ name }: Place): Buffer {
-  return name.toString() === ".." ? Buffer.from(".") : name;
+/** Of the directory itself the contents are copied. One that somebody is confined to is held as itself, by whatever name. */
+function toNewName({ name }: Place, from: Uint8Array): Buffer {
+  const written = isHere(name) ? (paths.split(from).names.at(-1) ?? name) : name;
+  return isAbove(written) ? Buffer.from(".") : written;
 }
 
 function checkSource(from: Uint8Array, stats: BigIntStats, recursive: boolean): void {
@@ -60,7 +63,7 @@ interface Transfer {
 }
 
 /** Throws if something would be copied on or into itself, or a directory and something else would take each other's place. */
-async function checkGoal({ from, stats, goal, keep }: Transfer): Promise<void> {
+async function checkGoal(room: Room, { from, stats, goal, keep }: Transfer): Promise<void> {
   const { place, path } = goal;
   const refuse = (os: string, why: string) =>
     refusal(os, `Cannot copy "${escapeBytes(from)}" to "${escapeBytes(path)}": ${why} (${os})`, path);
@@ -69,6 +72,8 @@ async function checkGoal({ from, stats, goal, keep }: Transfer): Promise<void> {
     throw refuse("EINVAL", "it would be in itself");
   const there = await place.find();
   if (there === undefined) return;
+  const { guard } = place.folder;
+  if (!there.isDirectory()) await attempt(room, "copy to", path, async () => guard?.checkChange(there));
   if (there.dev === stats.dev && there.ino === stats.ino) throw refuse("EINVAL", "they are the same file");
   if (keep) return;
   if (!there.isFile() && !there.isDirectory() && !there.isSymbolicLink())

@@ -1,6 +1,7 @@
 import { escapeBytes } from "../../lib/escape.ts";
 import { AppError } from "../../protocol/error.ts";
 import { toFileName } from "../../protocol/path.ts";
+import { OutsideError } from "./outside.ts";
 
 /** What the usual refusals of a file system mean, as the rest of a sentence. */
 const SENTENCES: Readonly<Record<string, string>> = {
@@ -36,12 +37,19 @@ const SENTENCES: Readonly<Record<string, string>> = {
 
 /**
  * What the system refused, as callers are told: `Cannot read "x": no such file or directory (ENOENT)`. `action`: the verb that
- * failed. `path`: as the caller wrote it. Anything that is no refusal of the system is answered as it is.
+ * failed. `path`: as the caller wrote it. Where he may not go is `forbidden`. Anything else is answered as it is.
  */
 export function toFailure(action: string, path: Uint8Array, error: unknown): unknown {
+  if (error instanceof OutsideError) return toForbidden(action, path, error);
   const os = toSystemCode(error);
   if (os === undefined) return error;
   return refusal(os, `Cannot ${action} "${escapeBytes(path)}": ${describeCode(os)}`, path, error);
+}
+
+/** What may not be done, whether there is something or not. It says no more than the path as the caller wrote it. */
+function toForbidden(action: string, path: Uint8Array, { fault }: OutsideError): AppError {
+  const sentence = `Cannot ${action} "${escapeBytes(path)}": it ${fault}`;
+  return new AppError("forbidden", sentence, { details: toPathDetails(path) });
 }
 
 /** A refusal with a sentence of its own. `os`: the code by which the system would say it. */

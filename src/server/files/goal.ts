@@ -1,8 +1,8 @@
 import type { Destination } from "../../commands/access/writing.ts";
 import { toSystemCode } from "./failure.ts";
-import { Folder } from "./folder.ts";
+import type { Folder } from "./folder.ts";
 import { paths } from "./path.ts";
-import { openEnd, openPlace, Place, systemError } from "./place.ts";
+import { openEnd, openFolder, openPlace, Place, systemError } from "./place.ts";
 import { locate, type Room } from "./room.ts";
 
 /** Where something goes, and how its caller would write that. */
@@ -26,13 +26,13 @@ export async function openGoal(
   { into, name, isDirectory, follow }: Arrival,
 ): Promise<Goal> {
   const absolute = locate(room, path);
-  const folder = await Folder.open(absolute).catch((error: unknown) => {
+  const folder = await openFolder(room, absolute).catch((error: unknown) => {
     const isOther = ["ENOENT", "ENOTDIR", "ELOOP"].includes(toSystemCode(error) ?? "");
     if (into || !isOther) throw error;
     return undefined;
   });
   if (folder !== undefined) return { place: new Place(folder, name), path: paths.join(path, name) };
-  const place = await (follow ? openEnd(absolute) : openPlace(absolute));
+  const place = await (follow ? openEnd(room, absolute) : openPlace(room, absolute));
   if (!place.isDirectory || isDirectory) return { place, path };
   await place[Symbol.asyncDispose]();
   throw systemError("ENOTDIR");

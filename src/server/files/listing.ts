@@ -5,6 +5,7 @@ import { Pace } from "../../lib/pace.ts";
 import { sortTexts } from "../../lib/sort.ts";
 import { FileType } from "../../protocol/file.ts";
 import { paths } from "./path.ts";
+import { openPlace } from "./place.ts";
 import { attempt, locate, type Room } from "./room.ts";
 import { toType } from "./status.ts";
 
@@ -16,6 +17,8 @@ const ENCODING = process.platform === "win32" ? "utf8" : "latin1";
 
 /** Entries between two looks at the clock. */
 const SLICE = 64;
+
+const HERE = Buffer.from(".");
 
 /** What stands behind a name while names are sorted: no name has it, and nothing comes before it. */
 const END = "\0";
@@ -40,7 +43,7 @@ export async function* list(
 /** Name and type, a digit, of each entry in one text: sorting so is far faster than with a function that compares. */
 async function readKeys(room: Room, directory: Uint8Array, signal: AbortSignal): Promise<readonly string[]> {
   const entries = await attempt(room, "list", directory, (absolute) =>
-    abortable(readdir(absolute, { encoding: ENCODING, withFileTypes: true }), signal),
+    abortable(readEntries(room, absolute), signal),
   );
   const pace = new Pace(signal);
   const keys: string[] = [];
@@ -51,8 +54,21 @@ async function readKeys(room: Room, directory: Uint8Array, signal: AbortSignal):
   return keys;
 }
 
+async function readEntries({ confinement }: Room, absolute: Buffer) {
+  const options = { encoding: ENCODING, withFileTypes: true } as const;
+  if (confinement === undefined) return await readdir(absolute, options);
+  await using folder = await confinement.openFolder(absolute);
+  return await readdir(folder.at(HERE), options);
+}
+
 /** Some file systems do not say in a directory what is in it. */
 async function findType(room: Room, directory: Uint8Array, name: Uint8Array): Promise<FileType> {
   const path = locate(room, paths.join(directory, name));
-  return await lstat(path).then(toType, () => "unknown"); // it is gone, or may not be looked at
+  try {
+    if (room.confinement === undefined) return toType(await lstat(path));
+    await using place = await openPlace(room, path);
+    return toType(await place.get());
+  } catch {
+    return "unknown"; // it is gone, or may not be looked at
+  }
 }

@@ -2,12 +2,16 @@ import { statfs } from "node:fs/promises";
 import type { Mount, MountAccess, Usage } from "../../commands/access/mounts.ts";
 import { abortable, after } from "../../lib/abort.ts";
 import { escapeBytes } from "../../lib/escape.ts";
+import type { Confinement } from "./confinement.ts";
 import { refusal, toFailure } from "./failure.ts";
 import { findLinuxMount, listLinuxMounts } from "./mounts-linux.ts";
 import { attempt, type Room } from "./room.ts";
+import { beginsWith, toPath, toSteps } from "./steps.ts";
 
 /** Milliseconds for which a file system may keep us waiting; one over a network that is gone never answers. */
 const PATIENCE = 5_000;
+
+const HERE = Buffer.from(".");
 
 /** How a system tells of its mounts. */
 export interface MountTable {
@@ -48,13 +52,37 @@ export class Mounts {
 export function createMountAccess(room: Room): MountAccess {
   const { mounts } = room;
   return {
-    listMounts: async () => (await mounts.table()).list(),
+    listMounts: async () => {
+      const table = await mounts.table();
+      return await (room.confinement === undefined ? table.list() : listConfined(table, room.confinement));
+    },
     findMount: async (path) => {
       const table = await mounts.table();
-      return await attempt(room, "look at", path, (absolute) => table.find(absolute));
+      return await attempt(room, "look at", path, (absolute) => findMount(table, room, absolute));
     },
     measureMount: (mount, signal) => mounts.measure(mount, signal),
   };
+}
+
+async function findMount(table: MountTable, { confinement }: Room, absolute: Buffer): Promise<Mount> {
+  if (confinement === undefined) return await table.find(absolute);
+  await using place = await confinement.openEnd(absolute);
+  const isDirectory = (await place.get()).isDirectory();
+  if (!isDirectory) return await table.find(place.folder.at(HERE));
+  await using folder = await place.folder.enter(place.name);
+  return await table.find(folder.at(HERE));
+}
+
+/** Those in which the roots lie, and those in the roots. */
+async function listConfined(table: MountTable, confinement: Confinement): Promise<readonly Mount[]> {
+  const roots = (await confinement.roots()).map(({ steps }) => steps);
+  const [all, ...around] = await Promise.all([
+    table.list(),
+    ...roots.map((root) => table.find(toPath(root))),
+  ]);
+  const isAround = ({ path }: Mount) => around.some((mount) => Buffer.from(path).equals(mount.path));
+  const isInside = ({ path }: Mount) => roots.some((root) => beginsWith(toSteps(path), root));
+  return all.filter((mount) => isAround(mount) || isInside(mount));
 }
 
 async function measure(path: Buffer): Promise<Usage> {

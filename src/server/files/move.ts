@@ -17,19 +17,20 @@ export async function move(
   { into, keep }: Destination,
   signal: AbortSignal,
 ): Promise<Moved> {
-  await using source = await openPlace(locate(room, from));
+  await using source = await openPlace(room, locate(room, from));
   const stats = await source.get();
+  source.folder.guard?.checkChange(stats);
   const goal = await attempt(room, "move to", to, () =>
     openGoal(room, to, { into, name: source.name, isDirectory: stats.isDirectory(), follow: false }),
   );
   await using place = goal.place;
-  const there = await place.find();
+  const there = await attempt(room, "move to", goal.path, () => place.findToChange());
   if (there !== undefined && keep) return { to: goal.path, kept: true };
   if (isSame(there, stats)) {
     await moveOntoItself(source, { from, goal, stats });
     return { to: goal.path, kept: false };
   }
-  if (stats.isSymbolicLink() && (await leadsTo(source, there))) throw toCircle(from, goal);
+  if (stats.isSymbolicLink() && (await leadsTo(room, source, there))) throw toCircle(from, goal);
   try {
     const isKept = await renameTo(room, source, { place, keep });
     return { to: goal.path, kept: isKept };

@@ -4,6 +4,8 @@ import type { OpenFile } from "../../commands/access/reading.ts";
 import { escapeBytes } from "../../lib/escape.ts";
 import type { FileStatus, FileType } from "../../protocol/file.ts";
 import { refusal, toFailure, toSystemCode } from "./failure.ts";
+import { openAt } from "./opening.ts";
+import { openEnd } from "./place.ts";
 import type { Room } from "./room.ts";
 import { toStatus, toType, type Typed } from "./status.ts";
 
@@ -21,10 +23,11 @@ const REFUSED: Readonly<Record<Exclude<FileType, "file" | "link">, readonly [wha
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 
 /** Opens a regular file for reading. `path`: as the caller wrote it. */
-export async function openFile({ owners }: Room, absolute: Buffer, path: Uint8Array): Promise<OpenFile> {
-  // Opening alone may do something to a device, such as rewinding a tape.
-  expectFile(await stat(absolute), path);
-  const handle = await open(absolute, FLAGS);
+export async function openFile(room: Room, absolute: Buffer, path: Uint8Array): Promise<OpenFile> {
+  const { owners } = room;
+  const handle = await (room.confinement === undefined
+    ? openFreely(absolute, path)
+    : openConfined(room, absolute, path));
   try {
     const inspect = async () => toStatus(await handle.stat({ bigint: true }), await owners.names());
     expectFile(await handle.stat(), path); // something else may stand there meanwhile
@@ -33,6 +36,18 @@ export async function openFile({ owners }: Room, absolute: Buffer, path: Uint8Ar
     await handle.close();
     throw error;
   }
+}
+
+async function openFreely(absolute: Buffer, path: Uint8Array): Promise<FileHandle> {
+  // Opening alone may do something to a device, such as rewinding a tape.
+  expectFile(await stat(absolute), path);
+  return await open(absolute, FLAGS);
+}
+
+async function openConfined(room: Room, absolute: Buffer, path: Uint8Array): Promise<FileHandle> {
+  await using place = await openEnd(room, absolute);
+  expectFile(await place.get(), path);
+  return await openAt(place, constants.O_RDONLY);
 }
 
 interface Opened {

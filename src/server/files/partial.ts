@@ -1,6 +1,7 @@
 import { escapeBytes } from "../../lib/escape.ts";
 import { AppError } from "../../protocol/error.ts";
-import { describeCode, toPathDetails, toSystemCode } from "./failure.ts";
+import { describeCode, toFailure, toPathDetails, toSystemCode } from "./failure.ts";
+import { OutsideError } from "./outside.ts";
 
 /** How far something came that failed or was stopped on its way. */
 export interface Partial {
@@ -14,6 +15,8 @@ export interface Partial {
 /** The error, with how far it came. One that nobody may see is answered as it is. */
 export function toPartial(action: string, path: Uint8Array, { error, what, details }: Partial): unknown {
   const os = toSystemCode(error);
+  if (error instanceof OutsideError)
+    return toPartial(action, path, { error: toFailure(action, path, error), what, details });
   if (os === undefined && !(error instanceof AppError)) return error;
   const why = error instanceof AppError ? error.message : describeCode(os ?? "");
   const known = error instanceof AppError ? error.details : { os };
@@ -35,7 +38,7 @@ export function toIncomplete(
   const known = failures.flatMap((failure) =>
     failure instanceof AppError ? [{ message: failure.message, ...failure.details }] : [],
   );
-  return new AppError("os_error", `${first.message}; ${what}`, {
+  return new AppError(first.code, `${first.message}; ${what}`, {
     details: { ...toPathDetails(path), os: first.details?.["os"], ...details, failures: known },
     cause: first,
   });

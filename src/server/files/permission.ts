@@ -2,9 +2,13 @@ import type { BigIntStats } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { toSystemCode } from "./failure.ts";
 import type { Folder } from "./folder.ts";
+import { OutsideError } from "./outside.ts";
+import type { Opener } from "./place.ts";
 
 /** All that a mode has besides the type. */
 const ALL = 0o7777;
+/** Reading, writing and executing: nothing that makes it run as somebody else, or binds others. */
+const PLAIN = 0o777;
 /** Running as its owner or group. */
 const SET_ID = 0o6000;
 /** In a directory what is made there gets its group. */
@@ -13,6 +17,17 @@ const SET_GROUP_ID = 0o2000;
 /** The mode of what is there already. */
 export function toMode({ mode }: Pick<BigIntStats, "mode">): number {
   return Number(mode) & ALL;
+}
+
+/** Of a mode what somebody may pass on: who is confined to directories, nothing but who may read, write and execute. */
+export function toAllowed({ confinement }: Opener, mode: number): number {
+  return confinement === undefined ? mode : mode & PLAIN;
+}
+
+/** Throws `OutsideError` for a mode that somebody may not set. */
+export function checkMode(opener: Opener, mode: number | undefined): void {
+  if (mode === undefined || toAllowed(opener, mode) === mode) return;
+  throw new OutsideError("would have a mode above 0777, which you may not set");
 }
 
 /** A mode for somebody else's hands: it runs as nobody but who runs it. */
@@ -44,18 +59,18 @@ export async function settleDirectory(folder: Folder, umask: number): Promise<vo
 export interface Likeness {
   /** Exactly this mode. */
   readonly mode: number | undefined;
-  /** What it replaces, whose owner and mode it gets. */
+  /** What it replaces, whose owner it gets, and of whose mode what may be passed on. */
   readonly there: BigIntStats | undefined;
-  readonly umask: number;
+  readonly room: Opener & { readonly umask: number };
 }
 
 /** Gives a file that was just made its owner and mode. */
-export async function settleFile(handle: FileHandle, { mode, there, umask }: Likeness): Promise<void> {
+export async function settleFile(handle: FileHandle, { mode, there, room }: Likeness): Promise<void> {
   if (process.platform === "win32") return;
   const made = await handle.stat({ bigint: true });
   const isOwned = there === undefined || (await own(handle, made, there));
-  const kept = there && (isOwned ? toMode(there) : withoutSetId(toMode(there)));
-  const settled = mode ?? kept ?? toNewMode(made, 0o666, umask);
+  const kept = there && toAllowed(room, isOwned ? toMode(there) : withoutSetId(toMode(there)));
+  const settled = mode ?? kept ?? toNewMode(made, 0o666, room.umask);
   if (settled !== undefined) await handle.chmod(settled);
 }
 

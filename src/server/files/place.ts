@@ -1,11 +1,13 @@
 import type { BigIntStats } from "node:fs";
 import { lstat, readlink } from "node:fs/promises";
+import type { Confinement } from "./confinement.ts";
 import { toSystemCode } from "./failure.ts";
 import { Folder } from "./folder.ts";
 import { paths, toParent } from "./path.ts";
+import { endsAsDirectory } from "./steps.ts";
 
 /** Links that are followed one after another before it counts as a circle, as Linux has it. */
-const MAX_LINKS = 40;
+export const MAX_LINKS = 40;
 
 const HERE = Buffer.from(".");
 
@@ -27,10 +29,10 @@ export class Place implements AsyncDisposable {
     return this.folder.at(this.name);
   }
 
-  /** What is there, and undefined when nothing is. A link is not followed. */
+  /** What is there, and undefined when nothing is. A link is not followed. Throws `OutsideError` for what may not be seen. */
   async find(): Promise<BigIntStats | undefined> {
     try {
-      return await lstat(this.path, { bigint: true });
+      return await this.#look();
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -39,8 +41,21 @@ export class Place implements AsyncDisposable {
 
   /** What is there. */
   async get(): Promise<BigIntStats> {
-    const stats = await lstat(this.path, { bigint: true });
+    const stats = await this.#look();
     if (this.isDirectory && !stats.isDirectory()) throw systemError("ENOTDIR");
+    return stats;
+  }
+
+  /** What is there and is to be changed, replaced or removed. Throws `OutsideError` for what may not be. */
+  async findToChange(): Promise<BigIntStats | undefined> {
+    const stats = await this.find();
+    if (stats !== undefined) this.folder.guard?.checkChange(stats);
+    return stats;
+  }
+
+  async #look(): Promise<BigIntStats> {
+    const stats = await lstat(this.path, { bigint: true });
+    await this.folder.guard?.check(stats, this.path);
     return stats;
   }
 
@@ -49,22 +64,36 @@ export class Place implements AsyncDisposable {
   }
 }
 
-/** The place of an absolute path. The directory that it is in must exist. */
-export async function openPlace(path: Buffer): Promise<Place> {
+/** Who opens places: somebody who may go everywhere, or is confined to directories. */
+export interface Opener {
+  readonly confinement?: Confinement | undefined;
+}
+
+/** The place of an absolute path. The directory that it is in must exist. Throws `OutsideError`. */
+export async function openPlace({ confinement }: Opener, path: Buffer): Promise<Place> {
+  return confinement === undefined ? await openFreely(path) : await confinement.openPlace(path);
+}
+
+/** The directory that an absolute path leads to. Throws `OutsideError`. */
+export async function openFolder({ confinement }: Opener, path: Buffer): Promise<Folder> {
+  return confinement === undefined ? await Folder.open(path) : await confinement.openFolder(path);
+}
+
+async function openFreely(path: Buffer): Promise<Place> {
   const folder = await Folder.open(toParent(path));
-  return new Place(
-    folder,
-    paths.split(path).names.at(-1) ?? HERE,
-    paths.split(path.subarray(-1)).names.length === 0,
-  );
+  return new Place(folder, paths.split(path).names.at(-1) ?? HERE, endsAsDirectory(path));
 }
 
 /**
  * The place at the end of the links that begin at a path, so that what is written there goes where they lead; the last need
- * not lead to anything.
+ * not lead to anything. Throws `OutsideError`.
  */
-export async function openEnd(path: Buffer): Promise<Place> {
-  let place = await openPlace(path);
+export async function openEnd({ confinement }: Opener, path: Buffer): Promise<Place> {
+  return confinement === undefined ? await followFreely(path) : await confinement.openEnd(path);
+}
+
+async function followFreely(path: Buffer): Promise<Place> {
+  let place = await openFreely(path);
   for (let links = 0; ; links++) {
     const next = await readLink(place).catch(async (error: unknown) => {
       await place[Symbol.asyncDispose]();
@@ -76,16 +105,18 @@ export async function openEnd(path: Buffer): Promise<Place> {
       await former[Symbol.asyncDispose]();
       throw systemError("ELOOP");
     }
-    place = await openPlace(next).finally(() => former[Symbol.asyncDispose]());
+    place = await openFreely(paths.resolve(former.folder.at(HERE), next)).finally(() =>
+      former[Symbol.asyncDispose](),
+    );
   }
 }
 
-/** Where a link leads, and undefined where there is none. */
-async function readLink(place: Place): Promise<Buffer | undefined> {
+/** What a link says, and undefined where there is none. */
+export async function readLink(place: Place): Promise<Buffer | undefined> {
   const stats = await place.find();
   if (!stats?.isSymbolicLink()) return undefined;
   await checkLink(place.folder, stats);
-  return paths.resolve(place.folder.at(HERE), await readlink(place.path, { encoding: "buffer" }));
+  return await readlink(place.path, { encoding: "buffer" });
 }
 
 /**

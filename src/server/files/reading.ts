@@ -1,13 +1,10 @@
-import { lstat, readlink, stat } from "node:fs/promises";
 import type { FileReading, OpenFile } from "../../commands/access/reading.ts";
 import { abortable } from "../../lib/abort.ts";
-import type { FileStatus } from "../../protocol/file.ts";
-import { toFileName } from "../../protocol/path.ts";
+import { inspect } from "./inspection.ts";
 import { list } from "./listing.ts";
 import { openFile } from "./open-file.ts";
 import { paths } from "./path.ts";
 import { attempt, type Room } from "./room.ts";
-import { toStatus } from "./status.ts";
 
 /** Everything by which calls learn of files. */
 export function createReading(room: Room): FileReading {
@@ -30,11 +27,4 @@ async function open(room: Room, absolute: Buffer, path: Uint8Array): Promise<Ope
     opening.then((file) => file[Symbol.asyncDispose]()).catch(() => {}); // it is open, too late, or was refused
     throw error;
   }
-}
-
-async function inspect({ owners }: Room, path: Buffer, follow: boolean): Promise<FileStatus> {
-  const stats = follow ? await stat(path, { bigint: true }) : await lstat(path, { bigint: true });
-  const status = toStatus(stats, await owners.names());
-  if (status.type !== "link") return status;
-  return { ...status, target: toFileName(await readlink(path, { encoding: "buffer" })) };
 }

@@ -3,7 +3,7 @@ import { toFailure, toSystemCode } from "./failure.ts";
 import type { Folder } from "./folder.ts";
 import { checkKept } from "./kept.ts";
 import { paths } from "./path.ts";
-import { isMissing, type Place } from "./place.ts";
+import { isMissing, Place } from "./place.ts";
 import { Trail } from "./trail.ts";
 
 /** Names that are removed at once. */
@@ -117,6 +117,7 @@ export class Removal {
   async #removeName(folder: Folder, name: Buffer): Promise<boolean> {
     const target = folder.at(name);
     try {
+      if (folder.guard !== undefined) await new Place(folder, name).findToChange();
       // Only Linux can be relied on not to unlink a directory for root.
       if (process.platform !== "linux" && (await isDirectory(target))) return false;
       await unlink(target);

@@ -16,8 +16,9 @@ export async function remove(
   { recursive }: How,
   signal: AbortSignal,
 ): Promise<number> {
-  await using place = await openPlace(locate(room, path));
+  await using place = await openPlace(room, locate(room, path));
   const there = await place.get();
+  place.folder.guard?.checkChange(there);
   const kept = await findKept(Buffer.from(room.directory));
   if (there.isDirectory()) checkKept(kept, `${there.dev}:${there.ino}`, path);
   if (place.name.equals(Buffer.from(".")) || place.name.equals(Buffer.from("..")))

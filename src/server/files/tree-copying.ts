@@ -7,7 +7,7 @@ import { copyLink, leadsTo } from "./copy-link.ts";
 import { refusal, toFailure, toSystemCode } from "./failure.ts";
 import type { Folder } from "./folder.ts";
 import { paths } from "./path.ts";
-import { toMode, withoutSetId } from "./permission.ts";
+import { toAllowed, toMode, withoutSetId } from "./permission.ts";
 import { Place } from "./place.ts";
 import type { Room } from "./room.ts";
 import { toType } from "./status.ts";
@@ -164,12 +164,14 @@ export class TreeCopying {
   /** Copies a file or a link; anything else is skipped. */
   async #copyLeaf(pair: Pair, stats: BigIntStats): Promise<void> {
     const { signal, owned, keep } = this.#options;
-    if (keep && (await pair.to.find()) !== undefined) return void this.tally.kept++;
+    const isGuarded = pair.to.folder.guard !== undefined;
+    const there = keep || isGuarded ? await pair.to.findToChange() : undefined;
+    if (keep && there !== undefined) return void this.tally.kept++;
     if (stats.isFile()) {
       this.tally.bytes += await copyFile(this.#room, pair.from, pair.to, { signal, owned, keep });
       this.tally.files++;
     } else if (stats.isSymbolicLink()) {
-      if (await leadsTo(pair.from, await pair.to.find())) throw toCircle(pair.path);
+      if (await leadsTo(this.#room, pair.from, await pair.to.find())) throw toCircle(pair.path);
       await copyLink(this.#room, pair, { stats, owned });
       this.tally.links++;
     } else this.#skip(pair.path, stats);
@@ -194,7 +196,7 @@ export class TreeCopying {
   async #settle(folder: Folder, stats: BigIntStats): Promise<void> {
     const { native } = this.#room;
     const isOwned = this.#options.owned && (await folder.own(stats));
-    const mode = isOwned ? toMode(stats) : withoutSetId(toMode(stats));
+    const mode = toAllowed(this.#room, isOwned ? toMode(stats) : withoutSetId(toMode(stats)));
     // While it may still be entered.
     const path = folder.at(HERE);
     if (!native?.setLinkTimes(path, stats)) await utimes(path, stats.atime, stats.mtime);

@@ -198,7 +198,7 @@ export class Starter {
   async #spawn(job: Job, link: KeeperLink, { holder, program, user }: JobRequest): Promise<boolean> {
     const { register, umask } = this.#options;
     const { start } = job;
-    const { env, stdin, file } = program;
+    const { env, stdin, file, exact } = program;
     job.startedFor = holder;
     register.admit(job);
     try {
@@ -211,6 +211,7 @@ export class Starter {
         ...(holder && { holder }),
         ...(file && { file }),
         ...(program.secrets?.length && { argv: [...program.argv] }),
+        ...(exact && { exact }),
         ...(user && { user }),
       };
       const reply = await link.request(spawn);

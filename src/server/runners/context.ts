@@ -8,7 +8,7 @@ import { Files } from "../files/files.ts";
 import type { KnownJobs } from "../machine/known-jobs.ts";
 import { Machine } from "../machine/machine.ts";
 import { toAccess } from "../workspaces/access.ts";
-import { ownDirectories } from "../workspaces/directory.ts";
+import { toDirectories } from "../workspaces/directory.ts";
 import { type Ground, Workspace } from "../workspaces/workspace.ts";
 
 /** Whose the workspace is, which no command asks. */
@@ -16,8 +16,8 @@ const NOBODY = "";
 
 /** What commands are given in a runner: files and the machine as whom it is, and a copy of the call's workspace. */
 export function createRunnerContexts(): (surroundings: Surroundings, share: CallShare) => CommandContext {
-  const known = new Map<number, Files>();
-  return ({ workspace: { name, cwd, home, environment }, umask, jobs }, { signal, input }) => {
+  const known = new Map<string, Files>();
+  return ({ workspace: { name, cwd, home, environment }, umask, bounds, jobs }, { signal, input }) => {
     const ground: Ground = { home: toBytes(home), environment };
     const copy = new Workspace({ owner: NOBODY, name }, { cwd, set: {}, unset: [] }, ground);
     const shelf = {
@@ -26,16 +26,23 @@ export function createRunnerContexts(): (surroundings: Surroundings, share: Call
       change: async (_name: string, toNext: (current: Workspace) => Workspace["contents"]) =>
         new Workspace(copy.id, toNext(copy), ground),
     };
-    const access = toAccess(name, shelf, { ground, directories: ownDirectories });
-    const files = known.get(umask) ?? new Files({ umask });
-    known.set(umask, files);
+    const own = bounds?.own ?? { sealed: [], fixed: [] };
+    const key = JSON.stringify([umask, own]);
+    const files = known.get(key) ?? new Files({ umask, own: () => own });
+    known.set(key, files);
+    const confinement = files.confine(bounds?.roots);
+    const access = toAccess(name, shelf, { ground, directories: toDirectories(confinement) });
     const machine = new Machine({ environment });
     return {
       signal,
       input,
       workspace: access,
-      files: files.access(copy.cwd, signal),
-      machine: machine.access(access, toKnownJobs(jobs), signal),
+      files: files.access(copy.cwd, signal, confinement),
+      machine: machine.access(access, {
+        jobs: toKnownJobs(jobs),
+        confinement: bounds?.isFree ? undefined : confinement,
+        signal,
+      }),
       jobs: toJobAccess(jobs),
       get workspaces() {
         return refuse("workspaces");

@@ -8,6 +8,8 @@ import type { JobSummary } from "../../protocol/job.ts";
 import { FilePath, fromBytes, toBytes } from "../../protocol/path.ts";
 import type { Surroundings } from "../../runner/call.ts";
 import type { Identity } from "../auth/identity.ts";
+import type { Role } from "../auth/role.ts";
+import type { OwnFiles } from "../files/guard.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { type Login, toGround } from "../logins/login.ts";
 import { toKnownJobs } from "../machine/known-jobs.ts";
@@ -24,12 +26,19 @@ export interface DelegateOptions {
   /** The server's own, as jobs inherit it. */
   readonly environment: Readonly<Record<string, string>>;
   readonly umask: number;
+  /** What the server lives on. */
+  readonly own: () => OwnFiles;
+}
+
+/** Who calls in which role, and so where he may go. */
+export interface Bounded {
+  readonly identity: Identity;
+  readonly role: Role;
 }
 
 /** One call that is done as another user. */
-export interface DelegatedCall {
+export interface DelegatedCall extends Bounded {
   readonly login: Login;
-  readonly identity: Identity;
   readonly command: RunnerCommand & { readonly asksJobs?: true };
   /** As it came from the caller. */
   readonly input: unknown;
@@ -47,9 +56,9 @@ export class Delegate {
   }
 
   /** What the workspaces of a call are made on, and who looks at their directories. `signal`: of that call. */
-  toFooting(login: Login, signal: AbortSignal): Footing {
+  toFooting(login: Login, caller: Bounded, signal: AbortSignal): Footing {
     const ground = toGround(login, this.#options.environment);
-    return { ground, directories: this.#toDirectories(login, signal) };
+    return { ground, directories: this.#toDirectories(login, this.#toBounds(caller), signal) };
   }
 
   /** Does a call: what that says on the way, and its result. */
@@ -65,10 +74,19 @@ export class Delegate {
         environment: workspace.environment,
       },
       umask: this.#options.umask,
+      ...this.#toBounds(call),
       ...(jobs && { jobs }),
     };
     const task = { command, call: { command: command.name, input, surroundings }, input: bytes };
     return yield* runners.run(login, task, signal);
+  }
+
+  #toBounds({ identity: { grants }, role }: Bounded): Pick<Surroundings, "bounds"> {
+    const roots = grants.reachOf(role);
+    if (roots === undefined) return {};
+    const { sealed, fixed } = this.#options.own();
+    const own = { sealed: [...sealed], fixed: [...fixed] };
+    return { bounds: { roots: roots.map((list) => [...list]), own, isFree: grants.isFreeAs(role) } };
   }
 
   async #listJobs(
@@ -84,7 +102,7 @@ export class Delegate {
   }
 
   /** What leads somewhere is found by `cd`, and what is wrong with a directory by `cwd`, as they are done there. */
-  #toDirectories(login: Login, signal: AbortSignal): Directories {
+  #toDirectories(login: Login, bounds: Pick<Surroundings, "bounds">, signal: AbortSignal): Directories {
     const { runners, umask } = this.#options;
     const ask = async ({ id, ground, ...workspace }: Workspace, command: RunnerCommand, input: unknown) => {
       const { environment } = ground;
@@ -94,7 +112,7 @@ export class Delegate {
         home: fromBytes(ground.home),
         environment,
       };
-      const call = { command: command.name, input, surroundings: { workspace: place, umask } };
+      const call = { command: command.name, input, surroundings: { workspace: place, umask, ...bounds } };
       const answer = runners.run(login, { command, call, input: NOTHING }, signal);
       const { value } = await answer.next();
       return value;

@@ -21,6 +21,7 @@ export interface RunnersOptions {
 
 /** All runners of one user of the machine. */
 interface Crew {
+  readonly key: string;
   readonly working: Set<Runner>;
   /** The last one was used last. */
   readonly idle: { readonly runner: Runner; readonly timer: Disposable }[];
@@ -61,7 +62,7 @@ export class Runners implements AsyncDisposable {
 
   #crew({ credentials }: Login): Crew {
     const key = JSON.stringify(credentials);
-    const crew = this.#crews.get(key) ?? { working: new Set(), idle: [], bell: new Bell() };
+    const crew = this.#crews.get(key) ?? { key, working: new Set(), idle: [], bell: new Bell() };
     this.#crews.set(key, crew);
     return crew;
   }
@@ -101,12 +102,21 @@ export class Runners implements AsyncDisposable {
     await runner.settled();
     crew.working.delete(runner);
     crew.bell.ring();
-    if (!runner.isFree || crew.idle.length >= MAX_IDLE) return await runner.end();
+    if (!runner.isFree || crew.idle.length >= MAX_IDLE) {
+      this.#forget(crew);
+      return await runner.end();
+    }
     const timer = after(LINGER, () => {
       crew.idle.splice(0, crew.idle.length, ...crew.idle.filter((other) => other.runner !== runner));
+      this.#forget(crew);
       this.#startEnding(runner);
     });
     crew.idle.push({ runner, timer });
+  }
+
+  /** Users and their groups come and go: of whom there is no runner nothing is kept. */
+  #forget({ key, working, idle }: Crew): void {
+    if (working.size === 0 && idle.length === 0) this.#crews.delete(key);
   }
 
   #startEnding(runner: Runner): void {

@@ -19,14 +19,14 @@ import type { Recorder } from "../audit/audit.ts";
 import { describeAnswer, describeInput, describeProgram } from "../audit/call-record.ts";
 import type { Builtin } from "../../commands/index.ts";
 import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
-import { confineDirectory } from "../auth/enclosure.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
 import type { Uses } from "../auth/uses.ts";
 import type { Catalogue } from "../catalogue.ts";
 import type { ToContext } from "../context.ts";
+import { enclose } from "../files/enclosure.ts";
+import type { Files } from "../files/files.ts";
 import type { Jobs } from "../jobs/jobs.ts";
-import { toRecorded } from "../jobs/mask.ts";
 import type { Login } from "../logins/login.ts";
 import type { Logins } from "../logins/logins.ts";
 import type { Delegate } from "../runners/delegate.ts";
@@ -45,6 +45,7 @@ export interface CallsOptions {
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "get">;
   readonly toContext: ToContext;
+  readonly files: Pick<Files, "confine">;
   /** Knows as whom a role has things done, and has that done. */
   readonly logins: Pick<Logins, "find">;
   readonly delegate: Pick<Delegate, "run">;
@@ -71,6 +72,7 @@ interface Work {
   readonly parsed: unknown;
   readonly input: unknown;
   readonly context: CommandContext;
+  readonly role: Role;
   readonly login: Login | undefined;
   readonly bytes: AsyncIterable<Uint8Array>;
 }
@@ -141,11 +143,13 @@ export class Calls implements CallStreams {
     const { identity, jobs, catalogue, logins } = this.#options;
     const command = catalogue.get(frame.command);
     const role = demandCommand(identity, command);
-    if (role.runAs === undefined) return await this.#carryOut({ frame, running, command, role });
-    const carriedOut = logins
-      .find(role.runAs)
-      .then((login) => this.#carryOut({ frame, running, command, role, login }));
-    if (frame.job !== undefined) jobs.expect(frame.job, identity, carriedOut);
+    const carriedOut =
+      role.runAs === undefined
+        ? this.#carryOut({ frame, running, command, role })
+        : logins.find(role.runAs).then((login) => this.#carryOut({ frame, running, command, role, login }));
+    // Who he is and where he may start something is found out first: whoever asks for the job meanwhile waits.
+    const takesTime = role.runAs !== undefined || identity.grants.rootsOf(role).length > 0;
+    if (frame.job !== undefined && takesTime) jobs.expect(frame.job, identity, carriedOut);
     return await carriedOut;
   }
 
@@ -163,7 +167,7 @@ export class Calls implements CallStreams {
       const parsed = parseInput(command.name, command.input, input.value);
       this.#spend(command.name, undefined);
       this.#record(call, name, { ...where, input: describeInput(command, parsed) });
-      const work = this.#begin({ command, parsed, input: input.value, context, login, bytes });
+      const work = this.#begin({ command, parsed, input: input.value, context, role, login, bytes });
       const result = await finish(work, this.#outputs.get(call), signal);
       // What another process did is told in its own words.
       if (login !== undefined && command.asUser && command.permission === "write")
@@ -176,13 +180,16 @@ export class Calls implements CallStreams {
     const program = command.toProgram(parsed, context);
     const what = describeProgram(describeInput(command, parsed), program);
     this.#record(call, name, { ...where, job, ...what });
+    const enclosed = this.#enclose(role, this.#admit(role, program, context));
+    // What takes no time must not take a turn either: the job would not be known when its caller asks for it.
+    const admitted = enclosed instanceof Promise ? await enclosed : enclosed;
     const { start } = await jobs.start({
       job,
       holder: output?.holder,
       command: command.name,
       identity,
       role,
-      program: this.#admit(role, program, context),
+      program: admitted,
       user: login?.credentials,
       onBegin: () => this.#spend(command.name, job),
     });
@@ -190,11 +197,11 @@ export class Calls implements CallStreams {
   }
 
   /** Here, or in a process of the user as whom it is to be done. */
-  #begin({ command, parsed, input, context, login, bytes }: Work): Promise<unknown> | Stream {
+  #begin({ command, parsed, input, context, role, login, bytes }: Work): Promise<unknown> | Stream {
     const { identity, delegate } = this.#options;
     if (login !== undefined && command.asUser) {
       const { workspace, jobs, signal } = context;
-      return delegate.run({ login, identity, command, input, workspace, jobs, bytes }, signal);
+      return delegate.run({ login, identity, role, command, input, workspace, jobs, bytes }, signal);
     }
     // The one place where a command's types are not known: its own schema has just checked the input.
     const run = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
@@ -217,15 +224,14 @@ export class Calls implements CallStreams {
 
   /** The program as his role and his token let the caller run it. Throws `forbidden`. */
   #admit(role: Role, program: Program, { workspace }: CommandContext): Program {
-    const { grants } = this.#options.identity;
-    const admitted = grants.admit(role, program, () => workspace.environment);
-    const roots = grants.rootsOf(role);
-    return roots.length === 0
-      ? admitted
-      : {
-          ...admitted,
-          cwd: confineDirectory(admitted.cwd, roots, `run "${toRecorded(program)[0]?.slice(0, 200)}"`),
-        };
+    return this.#options.identity.grants.admit(role, program, () => workspace.environment);
+  }
+
+  /** The same where they let him run it. Throws `forbidden`. */
+  #enclose(role: Role, program: Program): Program | Promise<Program> {
+    const { identity, files } = this.#options;
+    const roots = identity.grants.rootsOf(role);
+    return roots.length === 0 ? program : enclose(program, files.confine(roots));
   }
 
   /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */

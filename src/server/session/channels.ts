@@ -253,8 +253,11 @@ export class Channels {
   /** Runs by itself: the job may be one that is just being started. `demand`: throws what the caller may not. */
   #startAttaching(id: number, jobId: JobId, demand: () => unknown, attach: (job: Job) => void): void {
     const { jobs, identity } = this.#options;
-    Promise.try(demand)
-      .then(() => jobs.findSoon(jobId, identity))
+    // At once: of another job with its key nothing is known under this id a moment later.
+    Promise.try(() => {
+      demand();
+      return jobs.findSoon(jobId, identity);
+    })
       .then((job) => {
         if (job === undefined)
           throw new AppError("not_found", `Cannot open job ${jobId}: there is none of that id`);

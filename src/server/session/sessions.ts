@@ -4,6 +4,7 @@ import { type Hello, PROTOCOL_VERSION } from "../../protocol/hello.ts";
 import type { SessionId } from "../../protocol/id.ts";
 import { MAX_DESERTED_SESSIONS } from "../../protocol/limits.ts";
 import type { Identity } from "../auth/identity.ts";
+import { Deserted } from "./deserted.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 export interface SessionsOptions extends Omit<SessionOptions, "identity" | "onDeserted" | "onEnd"> {
@@ -14,8 +15,7 @@ export interface SessionsOptions extends Omit<SessionOptions, "identity" | "onDe
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #sessions = new Map<SessionId, Session>();
-  /** Those without a connection, the longest deserted first. */
-  readonly #deserted = new Set<Session>();
+  readonly #deserted = new Deserted<Session>(MAX_DESERTED_SESSIONS);
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -65,9 +65,8 @@ export class Sessions {
   }
 
   #desert(session: Session): void {
-    this.#deserted.add(session);
-    const [oldest] = this.#deserted;
-    if (this.#deserted.size <= MAX_DESERTED_SESSIONS || oldest === undefined) return;
+    const oldest = this.#deserted.add(session);
+    if (oldest === undefined) return;
     this.#options.log.warn("session given up: too many wait for their clients", { session: oldest.id });
     oldest.end(false, new AppError("too_many", "The server keeps no more sessions without a connection"));
   }

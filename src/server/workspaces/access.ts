@@ -55,7 +55,7 @@ export function toAccess(
   };
 }
 
-/** Throws `os_error` for a directory that is there no more. */
+/** Throws `os_error` for a directory that is there no more, `forbidden` for one that the caller may not use. */
 async function checkDirectory(workspace: Workspace, directories: Directories): Promise<void> {
   const code = await directories.findFault(workspace);
   if (code === undefined) return;

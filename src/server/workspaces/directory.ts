@@ -1,6 +1,10 @@
 import { constants } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
+import { escapeBytes } from "../../lib/escape.ts";
+import { AppError } from "../../protocol/error.ts";
+import type { Confinement } from "../files/confinement.ts";
 import { toSystemCode } from "../files/failure.ts";
+import { OutsideError } from "../files/outside.ts";
 import { paths } from "../files/path.ts";
 import { attempt } from "../files/room.ts";
 import type { Workspace } from "./workspace.ts";
@@ -13,12 +17,22 @@ export interface Directories {
   findFault(workspace: Workspace): Promise<string | undefined>;
 }
 
-/** We ourselves. */
-export const ownDirectories: Directories = {
-  find: ({ cwd: directory }, path) =>
-    attempt({ directory }, "change to", path, () => findDirectory(joinPath(directory, path))),
-  findFault: ({ cwd }) => findFault(cwd),
-};
+/** We ourselves. `confinement`: where they may be, if not everywhere; elsewhere is `forbidden`. */
+export function toDirectories(confinement?: Confinement): Directories {
+  return {
+    find: ({ cwd: directory }, path) =>
+      attempt({ directory, confinement }, "change to", path, () =>
+        findDirectory(joinPath(directory, path), confinement),
+      ),
+    findFault: ({ id, cwd }) =>
+      findFault(cwd, confinement).catch(async (error: unknown) => {
+        if (!(error instanceof OutsideError)) throw error;
+        const remedy = (await confinement?.leavesOut(cwd)) ? "; choose another with farhand cd" : "";
+        const what = `directory "${escapeBytes(cwd)}" of workspace "${id.name}"`;
+        throw new AppError("forbidden", `Cannot use ${what}: it ${error.fault}${remedy}`);
+      }),
+  };
+}
 
 /**
  * The absolute path that one which a caller wrote means in a directory without links. What stands in it behind a name is left
@@ -40,17 +54,26 @@ export function joinPath(directory: Uint8Array, path: Uint8Array): Buffer {
   return [...above, ...below].reduce((parent, name) => Buffer.from(paths.join(parent, name)), root);
 }
 
-/** The directory that a path leads to, without links in it. Throws the system's refusal of what cannot be entered. */
-export async function findDirectory(path: Buffer): Promise<Buffer> {
+/**
+ * The directory that a path leads to, without links in it. Throws the system's refusal of what cannot be entered, and
+ * `OutsideError` for what a caller may not use.
+ */
+export async function findDirectory(path: Buffer, confinement?: Confinement): Promise<Buffer> {
+  if (confinement !== undefined) return await confinement.check(path);
   const found = await realpath(path, "buffer");
   await checkEntrance(found);
   return found;
 }
 
-/** The system's code for why a directory cannot be entered, or undefined if it can. */
-export async function findFault(directory: Uint8Array): Promise<string | undefined> {
+/** The system's code for why a directory cannot be entered, or undefined if it can. Throws `OutsideError`. */
+export async function findFault(
+  directory: Uint8Array,
+  confinement?: Confinement,
+): Promise<string | undefined> {
   try {
-    await checkEntrance(Buffer.from(directory));
+    const path = Buffer.from(directory);
+    if (confinement === undefined) await checkEntrance(path);
+    else await confinement.check(path);
     return undefined;
   } catch (error) {
     const code = toSystemCode(error);

@@ -226,7 +226,7 @@ export class Shelf {
     const entry = this.#entries.get(name);
     const workspace = toWorkspaceOn(entry?.workspace ?? this.#create(name, UNCHANGED), ground);
     const { cwd, contents } = workspace;
-    const fault = await directories.findFault(workspace);
+    const fault = await directories.findFault(workspace).catch(toFault);
     return {
       name,
       ...toWorkingDirectory(fromBytes(cwd)),
@@ -248,4 +248,10 @@ export class Shelf {
   #complain(what: string, name: WorkspaceName, error: unknown): void {
     this.#options.log.warn(what, { ...this.#toId(name), error: describeError(error) });
   }
+}
+
+/** Of one that somebody may not use no more is told. */
+function toFault(error: unknown): string {
+  if (error instanceof AppError && error.code === "forbidden") return "EACCES";
+  throw error;
 }

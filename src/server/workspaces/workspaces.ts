@@ -4,8 +4,9 @@ import type { WorkspaceAccess, WorkspacesAccess } from "../../commands/access/wo
 import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import type { WorkspaceName } from "../../protocol/workspace.ts";
+import type { Confinement } from "../files/confinement.ts";
 import { type Footing, toAccess } from "./access.ts";
-import { ownDirectories } from "./directory.ts";
+import { toDirectories } from "./directory.ts";
 import { Shelf, type ShelfOptions } from "./shelf.ts";
 import { WorkspaceStore } from "./store.ts";
 
@@ -36,25 +37,27 @@ export async function tend(workspaces: Workspaces, signal: AbortSignal): Promise
 /** Every user's workspaces. What one has, no other sees. */
 export class Workspaces {
   readonly #options: ShelfOptions;
-  /** That of the server's own user. */
-  readonly #footing: Footing;
   readonly #shelves = new Map<string, Shelf>();
 
   constructor({ directory, environment, log, now }: WorkspacesOptions) {
     const store = new WorkspaceStore(directory);
     const ground = { home: findHome(), environment };
     this.#options = { store, ground, log, now };
-    this.#footing = { ground, directories: ownDirectories };
     for (const kept of store.load(log)) this.#shelf(kept.id.owner).adopt(kept);
   }
 
+  /** What workspaces are made on and looked at as by ourselves. `confinement`: where their directories may be, if not everywhere. */
+  footing(confinement?: Confinement): Footing {
+    return { ground: this.#options.ground, directories: toDirectories(confinement) };
+  }
+
   /** The workspace of this name, made on its first use. `footing`: of the user as whom its calls are done, if not as ours. */
-  access(owner: string, name: WorkspaceName, footing = this.#footing): WorkspaceAccess {
+  access(owner: string, name: WorkspaceName, footing = this.footing()): WorkspaceAccess {
     return toAccess(name, this.#shelf(owner), footing);
   }
 
   /** All of one user's. */
-  accessAll(owner: string, footing = this.#footing): WorkspacesAccess {
+  accessAll(owner: string, footing = this.footing()): WorkspacesAccess {
     const shelf = this.#shelf(owner);
     return {
       list: (signal) => shelf.list(footing, signal),

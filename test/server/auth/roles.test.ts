@@ -93,6 +93,8 @@ describe("toRoles()", () => {
     [{ r: { permissions: ["write"] } }, 'roles.r.permissions: who may "write"'],
     [{ r: { permissions: ["write", "read"], roots: [] } }, 'roles.r.permissions: who may "write"'],
     [{ r: { permissions: ["exec"], run_as: "a:b:c" } }, "roles.r.run_as: write user or user:group"],
+    [{ r: { permissions: ["exec"], run_as: "root" } }, "roles.r.run_as: nobody becomes root"],
+    [{ r: { permissions: ["exec"], run_as: "0:100" } }, "roles.r.run_as: nobody becomes root"],
     [{ r: { permissions: ["exec"], run_as: "-u root" } }, "roles.r.run_as: write user or user:group"],
   ] as [v.InferInput<typeof RolesTable>, string][])("refuses what makes no sense: %j", (table, why) => {
     expect(() => read(table)).toThrow(why);

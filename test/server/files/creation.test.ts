@@ -131,7 +131,7 @@ describe("touch()", () => {
       const script = `
       const { Files } = await import("${root}src/server/files/files.ts");
       process.setgid?.(4321); process.setuid?.(4321);
-      await new Files({ umask: 0 }).access(Buffer.from("${ground.path}"), new AbortController().signal).touch(Buffer.from("file"));`;
+      await new Files({ umask: 0, own: () => ({ sealed: [], fixed: [] }) }).access(Buffer.from("${ground.path}"), new AbortController().signal).touch(Buffer.from("file"));`;
       const { stderr } = Bun.spawnSync([process.execPath, "-e", script], { cwd: "/" });
       expect(stderr.toString()).toBe("");
       expect(lstatSync(ground.at("file")).mtimeMs).toBeGreaterThan(1_000);

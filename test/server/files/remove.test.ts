@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { AppError } from "../../../src/protocol/error.ts";
 import { Files } from "../../../src/server/files/files.ts";
 import { openDirectory, findMountFault, mountOn } from "../../support/directory.ts";
-import { bytes, never, openGround, refusalOf } from "../../support/files.ts";
+import { bytes, never, nothing, openGround, refusalOf } from "../../support/files.ts";
 import { testIf } from "../../support/test-if.ts";
 
 const plain = { recursive: false };
@@ -73,7 +73,7 @@ describe("remove()", () => {
     ground.put("home/deep/file");
     symlinkSync("/", ground.at("root"));
     symlinkSync(ground.path, ground.at("home/up"));
-    const files = new Files({ umask: 0 }).access(bytes(ground.at("home/deep")), never);
+    const files = new Files({ umask: 0, own: nothing }).access(bytes(ground.at("home/deep")), never);
     const paths = [
       ".",
       "..",
@@ -195,7 +195,7 @@ describe("remove()", () => {
       using _mount = mountOn(ground.at("tree/mounted"), 64 * 1024);
       Bun.spawnSync(["mount", "--bind", ground.at("work"), ground.at("tree/bound")]);
       try {
-        const files = new Files({ umask: 0 }).access(bytes(ground.at("work")), never);
+        const files = new Files({ umask: 0, own: nothing }).access(bytes(ground.at("work")), never);
         const error = await files.remove(bytes("../tree"), recursive, never).catch((error: unknown) => error);
         expect(error).toMatchObject({ code: "os_error", details: { os: "EBUSY", left: 3 } });
         expect([ground.names("tree"), ground.names("work")]).toEqual([["bound", "mounted"], ["file"]]);

@@ -34,6 +34,7 @@ function setup(identity: Identity, failure?: Error) {
     log,
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
     toContext: () => context as unknown as CommandContext,
+    files: { confine: () => undefined },
     logins: access("logins") as unknown as Logins,
     delegate: access("delegate") as unknown as Delegate,
     uses: { spend: () => reached.push("uses.spend") },

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { findOpensslFault, openssl } from "../../support/certificates.ts";
 import { openDirectory } from "../../support/directory.ts";
 import { testIf } from "../../support/test-if.ts";
 
+setDefaultTimeout(60_000); // openssl(1) has its own pace
+
 const DAY = 24 * 60 * 60 * 1000;
 const fault = findOpensslFault();
 
@@ -14,7 +16,16 @@ function setup() {
   const directory = openDirectory();
   const path = join(directory.path, "tls");
   const [cert, key] = [join(path, "cert.pem"), join(path, "key.pem")];
-  const names = ["web1.lab", "web1", "localhost", "127.0.0.1", "::1", "2001:db8::1"];
+  const names = [
+    "web1.lab",
+    "web1",
+    "my_host",
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "2001:db8::1",
+    "::ffff:a01:203",
+  ];
   /** As at a start so many days from now. */
   const open = (days = 0, more: readonly string[] = []) =>
     openOwnPair({ directory: path, names: [...names, ...more], now: new Date(Date.now() + days * DAY) });

@@ -1,4 +1,4 @@
-import { describe, expect } from "bun:test";
+import { describe, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError } from "../../../src/protocol/error.ts";
@@ -6,6 +6,8 @@ import { readCertificates, readPair } from "../../../src/server/tls/pair.ts";
 import { createCertificates, findOpensslFault, openssl } from "../../support/certificates.ts";
 import { openDirectory } from "../../support/directory.ts";
 import { testIf } from "../../support/test-if.ts";
+
+setDefaultTimeout(60_000); // openssl(1) has its own pace
 
 const fault = findOpensslFault();
 const testMade = testIf(fault === undefined, `certificates by others: ${fault}`);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { readConfig } from "../../../src/server/config.ts";
@@ -7,6 +7,8 @@ import { createCertificates, findOpensslFault } from "../../support/certificates
 import { openDirectory } from "../../support/directory.ts";
 import { eventually } from "../../support/eventually.ts";
 import { testIf } from "../../support/test-if.ts";
+
+setDefaultTimeout(60_000); // openssl(1) has its own pace
 
 const DAY = 24 * 60 * 60 * 1000;
 const fault = findOpensslFault();

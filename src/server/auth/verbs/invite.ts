@@ -2,13 +2,9 @@ import { hostname, userInfo } from "node:os";
 import { formatInvite, type Invite } from "../../../protocol/invite.ts";
 import { AppError } from "../../../protocol/error.ts";
 import { formatDuration } from "../../../lib/duration.ts";
-import type { Pin } from "../../../protocol/pin.ts";
-import type { ServerStatus } from "../../app.ts";
-import type { ServerConfig } from "../../config.ts";
 import { findServer } from "../../control.ts";
-import { formatAddress } from "../../listen.ts";
-import { toUrls } from "../addresses.ts";
 import { INVITE_LIFE } from "../invites.ts";
+import { findReachability } from "../reachability.ts";
 import { type Action, openStore, role, toLifetime, toRoles, toText, toUser } from "./action.ts";
 
 /** Milliseconds for which an invitation may be good at most: whoever finds it later finds nothing. */
@@ -37,7 +33,8 @@ export const invite: Action = {
     url: {
       type: "string",
       valueHint: "url",
-      description: "Where the server is reached from there; may be repeated (default: where it listens)",
+      description:
+        "Where the server is reached from there, by a name that it knows (serve --name); may be repeated (default: where it listens)",
     },
     name: {
       type: "string",
@@ -60,15 +57,15 @@ export const invite: Action = {
     if (life > MAX_LIFE) throw new AppError("invalid_input", "Cannot invite for so long: at most 7d");
     const lifetime = toLifetime(flags, "token-expires") ?? config.auth.tokenLifetime;
     const running = await findServer(config.state, signal);
-    const listening = running?.status.listen ?? (config.listen ?? []).map(formatAddress);
     const given = flags["url"];
-    const urls = Array.isArray(given) ? given.map(checkUrl) : toUrls(listening);
+    const { urls, pin } = await findReachability(config, running?.status, {
+      urls: Array.isArray(given) ? given.map(checkUrl) : undefined,
+      isUnpinned: flags["unpinned"] === true,
+    });
     using store = openStore(config);
     const roles = toRoles(flags, config, store.users.find(user)?.roles);
     const secret = store.invites.create({ user, roles, life, lifetime });
     store.settle();
-    const isTls = flags["unpinned"] !== true && urls.some((url) => url.startsWith("https:"));
-    const pin = isTls ? await findInvitedPin(config, running?.status) : undefined;
     const name = toHostName(toText(flags, "name"));
     const line = formatInvite({ name, urls: [...urls], ...(pin && { pin }), secret });
     note(
@@ -78,25 +75,9 @@ export const invite: Action = {
       `The server is reached at ${urls.join(" or ")}.${urls.every(isLocal) ? " Only this machine can: see --listen." : ""}`,
     );
     note("On the other machine: farhand join LINE");
-    print(flags["json"] ? JSON.stringify({ invite: line, user, roles, urls }) : line);
+    print(flags["json"] ? JSON.stringify({ invite: line, user, roles, urls, ...(pin && { pin }) }) : line);
   },
 };
-
-/** By what the server is to be known; undefined where authorities vouch for its certificate, whose key may change with it. */
-async function findInvitedPin(
-  config: ServerConfig,
-  status: ServerStatus | undefined,
-): Promise<Pin | undefined> {
-  if (status !== undefined) return status.tls?.isSelfSigned === true ? status.tls.pin : undefined;
-  const { cert, key } = config.tls;
-  const [{ readPair }, { findPin }] = await Promise.all([
-    import("../../tls/pair.ts"),
-    import("../../tls/fingerprint.ts"),
-  ]);
-  if (cert === undefined || key === undefined) return await findPin(config, undefined);
-  const { leaf, pin } = readPair(cert, key, new Date());
-  return leaf.subject === leaf.issuer ? pin : undefined;
-}
 
 function checkUrl(text: string): string {
   const { protocol, username, password } = URL.parse(text) ?? {};
