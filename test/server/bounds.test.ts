@@ -14,6 +14,7 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "keeper/keeper.ts #dirty": "jobs that run",
   "keeper/keeper.ts #jobs": "jobs that run",
   "keeper/process.ts #asked": "questions under way, each of which ends",
+  "server/audit/refusals.ts #repeated": "MAX_KINDS, and a minute",
   "server/auth/authenticator.ts #credentials":
     "tokens that the administrator made; of logins MAX_LOGINS for each user",
   "server/auth/authenticator.ts #uses": "tokens that there are, and ten seconds",
@@ -50,6 +51,7 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "server/session/calls.ts #outputs": "MAX_CALLS",
   "server/session/calls.ts #running": "MAX_CALLS",
   "server/session/channels.ts #channels": "MAX_CHANNELS",
+  "server/session/channels.ts #own": "MAX_CALLS",
   "server/session/deserted.ts #sessions": "MAX_DESERTED_SESSIONS, and the grace",
   "server/session/sessions.ts #sessions": "connections on which somebody was let in, and the deserted ones",
   "server/workspaces/shelf.ts #changes": "calls under way",
