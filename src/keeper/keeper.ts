@@ -263,8 +263,8 @@ class Keeper {
     stdin,
     holder,
     file,
-    argv,
     exact,
+    argv,
     user,
   }: FrontMessage & { type: "spawn" }): void {
     const { state, libc, launcher, log } = this.#options;
@@ -286,8 +286,8 @@ class Keeper {
       umask,
       stdin,
       file,
-      argv: argv ?? start.argv,
       exact,
+      argv: argv ?? start.argv,
       user,
       holder,
       grace: () => this.#grace,

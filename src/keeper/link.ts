@@ -38,10 +38,10 @@ export const FrontMessage = v.variant("type", [
     holder: v.optional(HolderId),
     /** What is run, where its argv[0] does not name it (since 1.3). */
     file: v.optional(v.string()),
-    /** What is really run, where the start record does not show all of it (since 1.4). */
-    argv: v.optional(v.array(v.string())),
     /** Its directory is named without links: where one leads by now it does not start (since 1.4; an older keeper starts it there). */
     exact: v.optional(v.boolean()),
+    /** What is really run, where the start record does not show all of it (since 1.4). */
+    argv: v.optional(v.array(v.string())),
     /** As whom it runs, if not as the keeper itself (since 1.4: never sent to an older one, which would run it as that). */
     user: v.optional(Credentials),
   }),

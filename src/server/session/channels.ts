@@ -253,11 +253,10 @@ export class Channels {
   /** Runs by itself: the job may be one that is just being started. `demand`: throws what the caller may not. */
   #startAttaching(id: number, jobId: JobId, demand: () => unknown, attach: (job: Job) => void): void {
     const { jobs, identity } = this.#options;
-    // At once: of another job with its key nothing is known under this id a moment later.
-    Promise.try(() => {
-      demand();
-      return jobs.findSoon(jobId, identity);
-    })
+    // At once: one that is just being started under a key that another has may be answered before the next turn.
+    const found = jobs.findSoon(jobId, identity);
+    Promise.try(demand)
+      .then(() => found)
       .then((job) => {
         if (job === undefined)
           throw new AppError("not_found", `Cannot open job ${jobId}: there is none of that id`);
