@@ -2,6 +2,7 @@ import { dlopen, ptr } from "bun:ffi";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Credentials } from "./credentials.ts";
 import { openLinuxLibrary } from "./libc.ts";
+import { errorCode } from "./program.ts";
 
 // Linux's numbers, the same on x86-64 and arm64.
 const PR_SET_DUMPABLE = 4;
@@ -46,13 +47,25 @@ function assumeOnLinux(credentials: Credentials): void {
   // Until it becomes a program, nobody of that user may look into this process or stop it.
   expect("prctl", symbols.prctl(PR_SET_DUMPABLE, 0n, 0n, 0n, 0n));
   if (symbols.setresuid(0, 0, 0) === 0) throw new AssumeError("Cannot become another: the way back is open");
-  for (const thread of readdirSync("/proc/self/task"))
-    checkThread(readFileSync(`/proc/self/task/${thread}/status`, "latin1"), credentials);
+  for (const thread of readdirSync("/proc/self/task")) {
+    const status = readStatus(thread);
+    if (status !== undefined) checkThread(status, credentials);
+  }
   // What this thread has is what a program that it starts gets.
   sets.fill(1);
   expect("capget", symbols.capget(ptr(header), ptr(sets)));
   if (sets.some((set) => set !== 0) || symbols.prctl(PR_GET_NO_NEW_PRIVS, 0n, 0n, 0n, 0n) !== 1)
     throw new AssumeError("Cannot become another: rights are left");
+}
+
+/** Undefined for a thread that has ended since: one that it made before is what it was. */
+function readStatus(thread: string): string | undefined {
+  try {
+    return readFileSync(`/proc/self/task/${thread}/status`, "latin1");
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes(errorCode(error))) return undefined;
+    throw error;
+  }
 }
 
 function checkThread(status: string, { uid, gid, groups }: Credentials): void {

@@ -87,9 +87,9 @@ function toSwitch({ user, argv }: SpawnOptions): readonly string[] {
   if (user === undefined) return [];
   if (process.platform !== "darwin") throw refuseUser(argv);
   const { uid, gid, groups } = user;
-  // It takes sixteen at most.
-  const others = groups.length === 0 ? [] : ["-G", groups.slice(0, 16).join()];
-  return ["/usr/sbin/chroot", ...others, "-g", String(gid), "-u", String(uid), "/"];
+  // It takes sixteen at most, and leaves ours where it is told none.
+  const others = groups.length === 0 ? [gid] : groups.slice(0, 16);
+  return ["/usr/sbin/chroot", "-G", others.join(), "-g", String(gid), "-u", String(uid), "/"];
 }
 
 /** What is said where a program cannot be another user's. */

@@ -25,8 +25,13 @@ const asRoot = testIf(
   "becoming another user takes root, and was written for Linux",
 );
 
-/** Numbers that no name has. */
-const user: Credentials = { uid: 64_501, gid: 64_502, groups: [64_502, 64_503] };
+/** Numbers that no name has, and no other run of tests. */
+const [uid, gid, more] = [1, 2, 3].map((number) => number * 1_000_000_000 + process.pid) as [
+  number,
+  number,
+  number,
+];
+const user: Credentials = { uid, gid, groups: [gid, more] };
 const PATH = "/usr/local/bin:/usr/bin:/bin";
 const launcher = {
   argv: [process.execPath, "--config=/dev/null", resolve(import.meta.dir, "../fixtures/launch.ts")],
@@ -87,9 +92,9 @@ describe("A program of another user", () => {
     const { stdout } = await world.run(`grep -E '^(${fields}):' /proc/self/status`);
     const lines = stdout.split("\n").map((line) => line.trim().split(/\s+/));
     expect(lines).toEqual([
-      ["Uid:", ...Array(4).fill("64501")],
-      ["Gid:", ...Array(4).fill("64502")],
-      ["Groups:", "64502", "64503"],
+      ["Uid:", ...Array(4).fill(`${uid}`)],
+      ["Gid:", ...Array(4).fill(`${gid}`)],
+      ["Groups:", `${gid}`, `${more}`],
       ...["CapInh:", "CapPrm:", "CapEff:"].map((name) => [name, "0".repeat(16)]),
       ["CapAmb:", "0".repeat(16)],
       ["NoNewPrivs:", "1"],
@@ -100,14 +105,14 @@ describe("A program of another user", () => {
   asRoot("inherits no group of ours, and may be in none", async () => {
     using world = setup();
     const { stdout } = await world.run("id -G", { user: { ...user, groups: [] } });
-    expect(stdout).toBe("64502\n");
+    expect(stdout).toBe(`${gid}\n`);
   });
 
   asRoot("gets no rights of a program that has the set-user-id bit", async () => {
     using world = setup();
     await Bun.write(world.path("id"), Bun.file(Bun.which("id") ?? ""));
     chmodSync(world.path("id"), 0o6755);
-    expect((await world.run(`${world.path("id")} -u`)).stdout).toBe("64501\n");
+    expect((await world.run(`${world.path("id")} -u`)).stdout).toBe(`${uid}\n`);
   });
 
   asRoot("holds nothing open but its stdin, stdout and stderr", async () => {
@@ -127,7 +132,7 @@ describe("A program of another user", () => {
   asRoot("reads no file that is not for him, and what it makes is his", async () => {
     using world = setup();
     const { stdout, stderr } = await world.run("cat ../ours/secret; echo mine > made; stat -c %u:%g:%a made");
-    expect(stdout).toBe("64501:64502:644\n");
+    expect(stdout).toBe(`${uid}:${gid}:644\n`);
     expect(stderr).toContain("Permission denied");
   });
 
@@ -172,7 +177,7 @@ describe("A program of another user", () => {
       terminal,
       stdin: true,
     });
-    expect(stdout.split("\r\n").filter((line) => line !== "")).toEqual(["64501", "own", "64501"]);
+    expect(stdout.split("\r\n").filter((line) => line !== "")).toEqual([`${uid}`, "own", `${uid}`]);
   });
 
   asRoot("is bound by limits, which count his processes and not ours", async () => {

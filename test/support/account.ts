@@ -3,8 +3,9 @@ import { dirname, join } from "node:path";
 import { testIf } from "./test-if.ts";
 import { openWorld, type RunOptions, type World } from "./world.ts";
 
-/** A user of the machine that no name has, and where nobody else's files are. */
-export const ACCOUNT = { uid: 64_511, gid: 64_512, runAs: "64511:64512" } as const;
+/** A user of the machine that no name has, and where nobody else's files are: one for each run of tests, which others go beside. */
+const [uid, gid] = [1_000_000_000 + process.pid, 2_000_000_000 + process.pid];
+export const ACCOUNT = { uid, gid, runAs: `${uid}:${gid}` } as const;
 
 /** `test` where other users can be become. */
 export const asRoot = testIf(

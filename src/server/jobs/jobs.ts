@@ -21,7 +21,7 @@ import { deliver } from "./delivery.ts";
 import { endLost, findLiving, type LostJob, signalLost } from "./lost.ts";
 import { Records } from "./records.ts";
 import { Register } from "./register.ts";
-import { type JobRequest, Starter, type StarterOptions } from "./starter.ts";
+import { type Answer, type JobRequest, Starter, type StarterOptions } from "./starter.ts";
 import { toSummary } from "./summary.ts";
 
 export interface JobsOptions extends Pick<StarterOptions, "currentKeeper" | "umask"> {
@@ -163,8 +163,8 @@ export class Jobs {
   }
 
   /** A job of this id is started for somebody, or refused, before this settles: if he looks for it meanwhile, he waits for that. */
-  expect(id: JobId, identity: Identity, settled: Promise<unknown>): void {
-    this.#starter.expect(id, identity, settled);
+  expect(id: JobId, identity: Identity, answer: Promise<Answer>): void {
+    this.#starter.expect(id, identity, answer);
   }
 
   /** The job of this id that somebody may see, also one that is just being started. */

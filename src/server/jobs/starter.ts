@@ -37,7 +37,14 @@ interface Starting {
 
 /** A job that is to be started once it is known how. */
 interface Expected extends Pick<Starting, "whose"> {
-  readonly settled: Promise<unknown>;
+  /** Which one it is then, if it was not refused. */
+  readonly settled: Promise<JobId | undefined>;
+}
+
+/** What a caller is answered: an accepted call names its job. */
+export interface Answer {
+  readonly type: string;
+  readonly job?: JobId;
 }
 
 export interface StarterOptions {
@@ -95,11 +102,15 @@ export class Starter {
     return job;
   }
 
-  /** A job of this id is started for somebody, or refused, before this settles. */
-  expect(id: JobId, identity: Identity, settled: Promise<unknown>): void {
-    const expected = { settled: Promise.allSettled([settled]), whose: toWhose(identity) };
+  /** A job of this id is started for somebody, or one of the same key is answered, or it is refused, before this settles. */
+  expect(id: JobId, identity: Identity, answer: Promise<Answer>): void {
+    const settled = answer.then(
+      ({ job }) => job,
+      () => undefined,
+    );
+    const expected = { settled, whose: toWhose(identity) };
     this.#expected.set(id, expected);
-    expected.settled.finally(() => {
+    settled.finally(() => {
       if (this.#expected.get(id) === expected) this.#expected.delete(id);
     });
   }
@@ -107,7 +118,10 @@ export class Starter {
   /** The job that somebody is just starting under this id, which may be another of the same key; undefined for none that he may see. */
   async findSoon(id: JobId, viewer: Identity): Promise<Job | undefined> {
     const expected = this.#expected.get(id);
-    if (expected !== undefined && isVisible(expected.whose, viewer)) await expected.settled;
+    if (expected !== undefined && isVisible(expected.whose, viewer)) {
+      const job = await expected.settled;
+      return job && this.#options.register.find(job);
+    }
     const starting = this.#starting.get(id);
     if (starting === undefined || !isVisible(starting.whose, viewer)) return undefined;
     return await starting.job.catch(() => undefined);

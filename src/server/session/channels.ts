@@ -253,8 +253,10 @@ export class Channels {
   /** Runs by itself: the job may be one that is just being started. `demand`: throws what the caller may not. */
   #startAttaching(id: number, jobId: JobId, demand: () => unknown, attach: (job: Job) => void): void {
     const { jobs, identity } = this.#options;
+    // At once: one that is just being started under a key that another has may be answered before the next turn.
+    const found = jobs.findSoon(jobId, identity);
     Promise.try(demand)
-      .then(() => jobs.findSoon(jobId, identity))
+      .then(() => found)
       .then((job) => {
         if (job === undefined)
           throw new AppError("not_found", `Cannot open job ${jobId}: there is none of that id`);
