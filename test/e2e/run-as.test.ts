@@ -34,6 +34,14 @@ function runners(front: number): number[] {
     .filter((pid) => new RegExp(`^PPid:\\s+${front}$`, "m").test(readProcess(pid, "status")));
 }
 
+/** Whether a process has a file open that is not whole yet. */
+function isWritingFile(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+    const link = lstatSync(`/proc/${pid}/fd/${fd}`, { throwIfNoEntry: false });
+    return link !== undefined && readlinkSync(`/proc/${pid}/fd/${fd}`).includes("/.farhand-");
+  });
+}
+
 async function pidOf(world: OtherWorld): Promise<number> {
   return (await world.status()).pid;
 }
@@ -307,10 +315,11 @@ describe("The process that does a call for another user", () => {
         },
       );
     const first = write("a");
-    await eventually(() => runners(front).length === 1, 30_000);
-    const [victim] = runners(front);
+    const isWriting = (count: number) => eventually(() => readdirSync(world.room).length === count, 30_000);
+    await isWriting(1);
+    const victim = runners(front).find(isWritingFile);
     const second = write("b");
-    await eventually(() => runners(front).length === 2, 30_000);
+    await isWriting(2);
     process.kill(victim ?? 0, "SIGKILL");
     writeFileSync(join(world.home, "go"), "");
     expect(await first.ran).toMatchObject({
