@@ -2,9 +2,11 @@ import { describe, expect, setDefaultTimeout } from "bun:test";
 import {
   chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   statSync,
   writeFileSync,
 } from "node:fs";
