@@ -341,7 +341,9 @@ describe("The process that does a call for another user", () => {
     await eventually(() => runners(front).length <= 2, 30_000);
     const before = runners(front);
     for (let round = 0; round < 5; round++) await world.other(["ls"]);
-    expect(runners(front)).toEqual(before);
+    const after = runners(front);
+    expect(after).not.toEqual([]);
+    expect(before).toEqual(expect.arrayContaining(after)); // one that was not needed may have ended
     await world.farhandd(["stop"]);
     await eventually(() => before.every((pid) => !isRunning(pid)), 30_000);
   });
