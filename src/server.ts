@@ -20,7 +20,7 @@ import { AppError } from "./protocol/error.ts";
 import { KeeperId } from "./protocol/id.ts";
 import { encodeJson } from "./runner/record.ts";
 import { work } from "./runner/work.ts";
-import type { Console } from "./server/auth/verbs/action.ts";
+import { act, type Console } from "./server/auth/verbs/action.ts";
 import { invite } from "./server/auth/verbs/invite.ts";
 import { administer } from "./server/audit/administration.ts";
 import { readConfig, type ServerConfig } from "./server/config.ts";
@@ -95,7 +95,7 @@ async function main(argv: readonly string[]): Promise<void> {
       const action = verb === "invite" ? invite : findAction(verb, rest[0]);
       const words = verb === "invite" ? [verb] : [verb, rest[0] ?? ""];
       const options = { words, flags, state: config.state, account: userInfo().username };
-      return await administer(options, () => action?.run(flags, config, toConsole(stopSignal(1))));
+      return await administer(options, () => action && act(action, flags, config, toConsole(stopSignal(1))));
     }
     case "reload": {
       const report = await reload(config.state, stopSignal(1));

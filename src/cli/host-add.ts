@@ -3,16 +3,15 @@ import * as v from "valibot";
 import { HostBook } from "../client/host-book.ts";
 import { isExposed, isSecure, parseHost } from "../client/host.ts";
 import type { StoredHost } from "../client/hosts.ts";
-import { ask as request } from "../client/request.ts";
+import { ask } from "../client/request.ts";
 import type { Trust } from "../client/trust.ts";
 import { abortable } from "../lib/abort.ts";
-import { escapeControls } from "../lib/escape.ts";
 import { AppError } from "../protocol/error.ts";
 import { Pin } from "../protocol/pin.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
+import { confirmKey } from "./confirm-key.ts";
 import { complain, type Context, print, toExposure } from "./context.ts";
 import { checkName, describeTrust, openHosts, toClientCertificate } from "./known-host.ts";
-import { ask } from "./prompt.ts";
 import type { Verb } from "./verb.ts";
 
 /** Milliseconds in which a host has to show its certificate. */
@@ -93,58 +92,15 @@ async function findTrust(
   const signal = AbortSignal.any([context.signal, limit]);
   try {
     const target = { host, token: undefined, isLocal: false, client: draft.client };
-    await abortable(request(target, "/healthz", { signal }), signal);
+    await abortable(ask(target, "/healthz", { signal }), signal);
     return { type: "system" };
   } catch (error) {
     if (limit.aborted && !context.signal.aborted)
       throw new AppError("timed_out", `Cannot connect to ${host.url}: no answer within 10 s`, {
         cause: error,
       });
-    return await confirm(error, host.url, context);
+    return await confirmKey(error, host.url, context);
   }
-}
-
-/** What is shown to a person of a certificate that nobody vouches for. */
-const Shown = v.object({
-  reason: v.picklist(["self_signed", "unknown_authority", "wrong_name"]),
-  pin: Pin,
-  names: v.array(v.string()),
-  issuer: v.string(),
-  from: v.string(),
-  until: v.string(),
-});
-
-const REASONS = {
-  self_signed: "its certificate is self-signed",
-  unknown_authority: "no authority that this machine trusts has signed its certificate",
-  wrong_name: "its certificate is for other names",
-};
-
-/** Asks whether the key that was shown is the host's. Throws the error where that is no question, or nobody can be asked. */
-async function confirm(error: unknown, url: string, context: Context): Promise<Trust> {
-  const shown =
-    error instanceof AppError && error.code === "untrusted" ? v.safeParse(Shown, error.details) : undefined;
-  if (shown?.success !== true) throw error;
-  const { reason, pin, names, from, until } = shown.output;
-  const terminal = await context.localTerminal();
-  if (terminal === undefined)
-    throw new AppError(
-      "untrusted",
-      `Cannot add ${url}: ${REASONS[reason]}, and nobody can be asked here whether it is the right one; ` +
-        `if farhandd fingerprint there prints ${pin}, add --pin ${pin}`,
-      { details: shown.output, cause: error },
-    );
-  const lines = [
-    `Nobody vouches for ${url}: ${REASONS[reason]}.`,
-    `  fingerprint  ${pin}`,
-    `  names        ${names.join(", ")}`,
-    `  valid        ${from.slice(0, 10)} to ${until.slice(0, 10)}`,
-    "Compare it with what farhandd fingerprint prints there.",
-  ];
-  for (const line of lines) context.sinks.stderr.writeLine(escapeControls(line));
-  const answer = await ask(terminal, "Is it the right one (yes, no, or the fingerprint)? ", context);
-  if (answer.trim().toLowerCase() === "yes" || answer.trim() === pin) return { type: "pin", pin };
-  throw new AppError("cancelled", `Cannot add ${url}: its key was not confirmed`);
 }
 
 function toPin(text: string): Pin {

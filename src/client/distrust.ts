@@ -3,6 +3,7 @@ import { AppError } from "../protocol/error.ts";
 import type { Pin } from "../protocol/pin.ts";
 import { type Certificate, findCertificate, findObjection } from "./certificate.ts";
 import type { Target } from "./config.ts";
+import { isThisMachine } from "./host.ts";
 import { toOwn } from "./trust.ts";
 
 /** Why a server is not trusted, for programs; in the details of an `untrusted`. */
@@ -87,9 +88,9 @@ function findReason(cause: unknown): string | undefined {
 
 function explainObjection({ host, client }: Target, objection = "no reason was given"): Explained {
   if (/WRONG_VERSION_NUMBER|HTTP_REQUEST|HTTPS_PROXY|UNEXPECTED_MESSAGE|UNEXPECTED_RECORD/.test(objection)) {
-    const plain = host.url.replace(/^https/, "http");
-    const why = `what answers there does not speak TLS; if it is farhandd with --insecure, name it as ${plain} with --insecure`;
-    return { reason: "no_tls", why };
+    // Elsewhere that is no advice: to go without is what somebody in between would like.
+    const advice = isThisMachine(host) ? `; write ${host.url.replace(/^https/, "http")}` : "";
+    return { reason: "no_tls", why: `what answers there does not speak TLS${advice}` };
   }
   if (/PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW/.test(objection))
     return { reason: "old_tls", why: "it speaks no version of TLS that is safe: 1.2 is the oldest" };

@@ -98,7 +98,7 @@ export function createApp({
 
   app.use("*", greet(knock));
   app.use("*", async (context, next) => {
-    for (const [name, value] of Object.entries(toGuards(isSecure))) context.header(name, value);
+    for (const [name, value] of Object.entries(GUARDS)) context.header(name, value);
     await next();
     const refused = context.get("refused");
     if (refused === undefined || !REFUSALS.includes(refused.code)) return;
@@ -231,15 +231,15 @@ function toOffered(context: Context): readonly string[] {
   return header.split(",").map((name) => name.trim());
 }
 
-/** What keeps browsers from making anything of what they are sent but what it is, and from keeping or framing it. */
-export function toGuards(isSecure: boolean): Record<string, string> {
-  return {
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    ...(isSecure && { "strict-transport-security": "max-age=31536000" }),
-  };
-}
+/**
+ * What keeps browsers from making anything of what they are sent but what it is, and from keeping or framing it. Nothing demands
+ * TLS of them from then on: they would demand it of every other port of this name too, where others serve.
+ */
+export const GUARDS: Readonly<Record<string, string>> = {
+  "x-content-type-options": "nosniff",
+  "cache-control": "no-store",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+};
 
 function refuse(
   context: Context,

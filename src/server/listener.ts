@@ -3,7 +3,7 @@ import { CLOSE } from "../protocol/close.ts";
 import { toErrorBody } from "../protocol/error.ts";
 import { MAX_CONTROL_FRAME_BYTES, MAX_SIGNS, OUTPUT_WINDOW_BYTES, SIGNS_TIME } from "../protocol/limits.ts";
 import type { Identity } from "./auth/identity.ts";
-import { type AppOptions, createApp, toGuards } from "./app.ts";
+import { type AppOptions, createApp, GUARDS } from "./app.ts";
 import { bind, type Handlers } from "./bind.ts";
 import { Allowance } from "./gate/allowance.ts";
 import type { Gate } from "./gate/gate.ts";
@@ -67,7 +67,7 @@ export function prepareListener(
     fetch: (request) => app.fetch(request),
     error(error) {
       log.error("request failed", { error: describeError(error) });
-      return Response.json(toErrorBody(error), { status: 500, headers: toGuards(isSecure) });
+      return Response.json(toErrorBody(error), { status: 500, headers: GUARDS });
     },
     websocket: {
       maxPayloadLength: MAX_CONTROL_FRAME_BYTES,

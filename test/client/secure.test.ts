@@ -11,6 +11,7 @@ import * as v from "valibot";
 import { findOpensslFault } from "../support/certificates.ts";
 import { createIssuer, type Issued } from "../support/issued.ts";
 import { openDirectory } from "../support/directory.ts";
+import { eventually } from "../support/eventually.ts";
 import { openFakeServer } from "../support/fake-server.ts";
 import { testIf } from "../support/test-if.ts";
 
@@ -251,8 +252,11 @@ testTls("Whoever is not trusted is told neither the token nor anything else", as
   // A connection that is trusted is heard: what was not heard before was not sent.
   const target = { host: parseHost(`https://127.0.0.1:${port}`), token: "secret", isLocal: false };
   const trust: Trust = { type: "certificate", certificate: made.changed.tls.cert };
-  const stop = AbortSignal.timeout(500);
-  await ask({ ...target, trust }, "/last", { signal: stop }).catch(() => {});
+  const stop = new AbortController();
+  const last = ask({ ...target, trust }, "/last", { signal: stop.signal }).catch(() => {});
+  await eventually(() => heard !== "");
+  stop.abort();
+  await last;
   server.close();
   expect(heard).toStartWith("GET /last");
 });

@@ -80,7 +80,9 @@ describe("One sentence says why a server cannot be reached", () => {
     await using world = await setup();
     const url = `https://127.0.0.1:${world.port}`;
     expect(await world.echo(url)).toMatchObject(
-      fails(`Cannot connect to ${url}: what answers there does not speak TLS`),
+      fails(
+        `Cannot connect to ${url}: what answers there does not speak TLS; write http://127.0.0.1:${world.port}`,
+      ),
     );
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { Database } from "bun:sqlite";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -100,6 +101,16 @@ describe("An invitation", () => {
     expect([over.status, (await world.join(removed.secret)).status]).toEqual([401, 401]);
     expect((await world.join((await world.invite()).secret)).status).toBe(200);
     expect((await world.join(short.secret)).status).toBe(401);
+  });
+
+  test("is still good when the token could not be written down", async () => {
+    await using world = await setup();
+    const { secret } = await world.invite();
+    using database = new Database(join(world.state, "auth.db"));
+    database.run("BEGIN IMMEDIATE");
+    expect((await world.join(secret)).status).toBe(503);
+    database.run("ROLLBACK");
+    expect((await world.join(secret)).status).toBe(200);
   });
 
   test("was traded for a token or is still good when the server is killed on the way", async () => {

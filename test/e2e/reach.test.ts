@@ -116,7 +116,7 @@ describe("A client reaches a server over the network", () => {
     await world.addUser("--role", "viewer");
     await world.client.farhand(["join", await world.invite()]);
     await using screen = await openScreen(world.client, "farhand -H web1 console");
-    await screen.shows("home>");
+    await screen.shows(/^web1.*>/m);
     await screen.type("login web1 --user ann");
     await screen.press("Enter");
     await screen.shows("Password of ann at web1:");
@@ -125,7 +125,7 @@ describe("A client reaches a server over the network", () => {
     await screen.shows("Logged in at web1 as ann");
     await screen.type("user-name");
     await screen.press("Enter");
-    await screen.shows(/home> user-name\n\S+\n/);
+    await screen.shows(/^web1.*> user-name\n\S+\n/m);
     expect(await screen.shown()).not.toContain(PASSWORD);
   });
 

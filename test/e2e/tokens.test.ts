@@ -1,11 +1,23 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import { fillDisk, findMountFault, mountOn } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
+import { testIf } from "../support/test-if.ts";
 import { openWorld, type Running } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
+
+const fault = findMountFault();
 
 async function setup(...args: string[]) {
   const world = openWorld();
@@ -110,6 +122,53 @@ describe("farhandd token", () => {
     expect((await world.farhandAs(third, "ping")).code).toBe(0);
     await world.farhandd(["token", "revoke", "ci"]);
     expect([(await world.farhandAs(third, "ping")).code, await world.list()]).toEqual([125, []]);
+  });
+});
+
+describe("auth.db", () => {
+  test("that others may read keeps the server from starting, and says what to do", async () => {
+    await using world = openWorld();
+    await world.farhandd(["token", "create", "ci"]);
+    chmodSync(join(world.state, "auth.db"), 0o644);
+    for (const args of [
+      ["start", "--listen", "127.0.0.1:0"],
+      ["token", "list"],
+    ])
+      expect(await world.farhandd(args)).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(
+          /^farhandd: Cannot open [^\n]*others may read it; run chmod 600 [^\n]*\n$/,
+        ),
+      });
+  });
+
+  test("that another process writes for too long is told of in a sentence, and changes nothing", async () => {
+    await using world = await setup();
+    await world.create("ci");
+    using database = new Database(join(world.state, "auth.db"));
+    database.run("BEGIN IMMEDIATE");
+    const { code, stdout, stderr } = await world.farhandd(["token", "revoke", "ci"]);
+    expect([code, stdout, stderr]).toEqual([1, "", expect.stringContaining("another process writes to it")]);
+    database.run("ROLLBACK");
+    expect(await world.list()).toHaveLength(1);
+  });
+
+  testIf(fault === undefined, String(fault))("on a full disk makes no token, and says why", async () => {
+    await using stack = new AsyncDisposableStack();
+    const world = stack.use(await setup());
+    await world.create("ci");
+    await world.farhandd(["stop"]);
+    mkdirSync(join(world.home, "small"));
+    stack.use(mountOn(join(world.home, "small"), 1024 * 1024));
+    const env = { FARHAND_STATE: join(world.home, "small") };
+    expect((await world.farhandd(["token", "create", "first"], { env })).code).toBe(0);
+    using _filler = fillDisk(join(world.home, "small"));
+    const out = join(world.home, "out.token");
+    const { code, stdout, stderr } = await world.farhandd(["token", "create", "second", "--out", out], {
+      env,
+    });
+    expect([code, stdout, existsSync(out)]).toEqual([1, "", false]);
+    expect(stderr).toMatch(/^farhandd: Cannot [^\n]*disk[^\n]* is full[^\n]*\n$/);
   });
 });
 

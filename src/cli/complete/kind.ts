@@ -18,6 +18,7 @@ const OPTIONS: Readonly<Record<string, Kind>> = {
   job: { type: "job", isRunning: false },
   state: { type: "local" },
   file: { type: "local" },
+  out: { type: "local" },
   "token-file": { type: "local" },
   ca: { type: "local" },
   "client-cert": { type: "local" },

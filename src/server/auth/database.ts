@@ -33,8 +33,15 @@ export function openAuthDatabase(path: string): Database {
     database?.close();
     if (error instanceof AppError || !(error instanceof Error)) throw error;
     if (isDiskFull(error)) throw refused(path, "its disk is full; make room", error);
-    throw refused(path, `${error.message}${found === undefined ? "" : ADVICE}`, error);
+    throw refused(path, `${error.message}${toAdvice(error)}`, error);
   }
+}
+
+/** What can be done about it. A database that is whole must not be given up for its disk's sake. */
+function toAdvice(error: Error): string {
+  const code = "code" in error ? String(error.code) : "";
+  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return ADVICE;
+  return code.startsWith("SQLITE_IOERR") ? "; see whether its disk is full, or broken" : "";
 }
 
 const ADVICE = "; put back a copy of it, or remove it, which makes every token and password invalid";
@@ -64,6 +71,21 @@ function checkPrivate(path: string, { uid, mode }: Stats): void {
   if (process.platform === "win32") return;
   if (uid !== process.getuid?.()) throw refused(path, `it belongs to user ${uid}; run chown on it`);
   if ((mode & 0o077) !== 0) throw refused(path, `others may read it; run chmod 600 ${quote(path)}`);
+}
+
+/** What an error in the use of it means to whoever wanted something written or read. */
+export function toStoreError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof AppError) return error;
+  const code = "code" in error ? String(error.code) : "";
+  if (isDiskFull(error)) return unusable("the disk of the state directory is full; make room", error);
+  if (code === "SQLITE_BUSY") return unusable("another process writes to it for too long; try again", error);
+  const isOurs = error instanceof SyntaxError || error instanceof v.ValiError;
+  if (!isOurs && !/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return error;
+  return unusable(`it is damaged${ADVICE}`, error);
+}
+
+function unusable(why: string, cause: Error): AppError {
+  return new AppError("unavailable", `Cannot use auth.db: ${why}`, { cause });
 }
 
 function findVersion(database: Database): number {

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { SUBPROTOCOL } from "../../protocol/hello.ts";
 import type { Identity } from "./identity.ts";
 
 /** Milliseconds for which a ticket is good, and how many there may be at once: of more the oldest goes. */
@@ -34,9 +35,10 @@ export class Tickets {
     return { ticket, expires };
   }
 
-  /** Whose ticket is among the subprotocols that are offered; it is used up then. */
-  claim(offered: readonly string[]): Identity | undefined {
-    const [ticket = ""] = offered.flatMap((name) => OFFER.exec(name)?.[1] ?? []);
+  /** Whose ticket stands behind our subprotocol in what is offered, of which the first is what is answered; it is used up then. */
+  claim([first, ...others]: readonly string[]): Identity | undefined {
+    if (first !== SUBPROTOCOL) return undefined;
+    const [ticket = ""] = others.flatMap((name) => OFFER.exec(name)?.[1] ?? []);
     const found = this.#issued.get(ticket);
     this.#issued.delete(ticket);
     // A clock that was set back makes none good for longer.

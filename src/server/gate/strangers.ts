@@ -120,35 +120,31 @@ export class Strangers {
 
   /** Those that have to go. */
   #choose(strangers: readonly Accepted[]): Accepted[] {
-    const { random, isRefused, toSource, onOffence, now } = this.#options;
-    const ended: Accepted[] = [];
     const counts = new Map<string, number>();
     let staying = 0;
-    for (const { accepted, stranger } of this.#sort(strangers)) {
-      const { peer } = accepted;
-      const source = toSource(peer);
+    return this.#sort(strangers).flatMap(({ accepted, stranger }) => {
+      const source = this.#options.toSource(accepted.peer);
       const count = counts.get(source) ?? 0;
-      const age = now() - stranger.since;
-      // What is first seen may be just about to ask.
-      const isNew = age < LOOK_OFTEN / 2;
-      const isLate = age >= LOGIN_GRACE - LOOK_EVERY;
-      if (isLate) onOffence(peer, "lingered");
-      const isUnlucky = !isNew && !stranger.isSpared && random() < toChance(staying);
-      if (
-        isLate ||
-        staying >= MAX_STRANGERS ||
-        count >= MAX_SOURCE_STRANGERS ||
-        isUnlucky ||
-        isRefused(peer)
-      ) {
-        ended.push(accepted);
-        continue;
-      }
-      stranger.isSpared ||= !isNew;
+      if (count >= MAX_SOURCE_STRANGERS || this.#mustGo(accepted.peer, stranger, staying)) return accepted;
       counts.set(source, count + 1);
       staying++;
+      return [];
+    });
+  }
+
+  /** `staying`: how many others do. */
+  #mustGo(peer: string, stranger: Stranger, staying: number): boolean {
+    const { random, isRefused, onOffence, now } = this.#options;
+    const age = now() - stranger.since;
+    if (age >= LOGIN_GRACE - LOOK_EVERY) {
+      onOffence(peer, "lingered");
+      return true;
     }
-    return ended;
+    if (staying >= MAX_STRANGERS || isRefused(peer)) return true;
+    // What is first seen may be just about to ask, and what has asked is being answered.
+    if (age < LOOK_OFTEN / 2 || stranger.isSpared || stranger.hasAsked) return false;
+    stranger.isSpared = random() >= toChance(staying);
+    return !stranger.isSpared;
   }
 
   /** The latest first; those that came together in any order. */

@@ -35,6 +35,7 @@ export class Tls implements Reloadable {
   readonly #options: TlsOptions;
   #config: ServerConfig;
   #current: Credentials;
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(options: TlsOptions, current: Credentials) {
     this.#options = options;
@@ -63,7 +64,28 @@ export class Tls implements Reloadable {
   }
 
   /** Reads every file anew. */
-  async reload(config: ServerConfig): Promise<string | undefined> {
+  reload(config: ServerConfig): Promise<string | undefined> {
+    return this.#inTurn(() => this.#replace(config));
+  }
+
+  /** Makes a certificate of ours anew if it is time. Answers what it is then. */
+  runOnce(): Promise<string | undefined> {
+    return this.#inTurn(async () => {
+      const { leaf } = this.#current;
+      const isOwn = this.#config.tls.cert === undefined;
+      const isGood = covers(leaf, listLasting(this.#config)) && !isDue(leaf, this.#options.now());
+      return isOwn && !isGood ? await this.#replace(this.#config) : undefined;
+    });
+  }
+
+  /** One after the other, or what was read first could be what counts last. */
+  #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(step);
+    this.#last = done.catch(() => {}); // whoever asked is told
+    return done;
+  }
+
+  async #replace(config: ServerConfig): Promise<string | undefined> {
     const before = this.#current;
     const loaded = await load(this.#options, config);
     const isSame =
@@ -72,14 +94,6 @@ export class Tls implements Reloadable {
     this.#config = config;
     this.#current = loaded;
     return isSame ? undefined : describe(loaded);
-  }
-
-  /** Makes a certificate of ours anew if it is time. Answers what it is then. */
-  async runOnce(): Promise<string | undefined> {
-    const { leaf } = this.#current;
-    const isOwn = this.#config.tls.cert === undefined;
-    const isGood = covers(leaf, listLasting(this.#config)) && !isDue(leaf, this.#options.now());
-    return isOwn && !isGood ? await this.reload(this.#config) : undefined;
   }
 }
 

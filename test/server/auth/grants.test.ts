@@ -186,6 +186,20 @@ test("Input may be given to a job that runs as its giver could: in a role of his
   ]);
 });
 
+test("Files are reached everywhere only by who may run what he likes, and nowhere by who may not and has no roots", () => {
+  const reach = (role: Role, ...restrictions: Restriction[]) =>
+    new Grants([role, ADMIN], restrictions).reachOf(role);
+  const reader = createRole({ permissions: new Set(["read"]) });
+  expect(reach(ADMIN)).toBeUndefined();
+  expect(reach(ADMIN, { uses: 1 }, { commands: ["exec", "ls"] })).toBeUndefined();
+  expect([reach(reader), reach(VIEWER), reach(createRole({ commands: ["ls"] }))]).toEqual([[[]], [[]], [[]]]);
+  expect([reach(ADMIN, { commands: ["ls"] }), reach(ADMIN, { argv: [["git", "**"]] })]).toEqual([[[]], [[]]]);
+  expect(reach(createRole({ roots: ["/srv"] }), { commands: ["ls"] }, { roots: ["/srv/a"] })).toEqual([
+    ["/srv"],
+    ["/srv/a"],
+  ]);
+});
+
 test("Roots and uses are those of all links, and the earliest end counts", () => {
   const role = createRole({ roots: ["/srv"] });
   const grants = new Grants(

@@ -27,7 +27,8 @@ test("claim() answers nobody without a ticket, or with what is none", () => {
   const wrong = ["", "x".repeat(43), `${ticket}x`, ticket.slice(1), ` ${ticket}`];
   expect(wrong.map(claim)).toEqual(wrong.map(() => undefined));
   expect(tickets.claim([])).toBeUndefined();
-  expect(tickets.claim([ticket])).toBeUndefined();
+  for (const offered of [[ticket], [`farhand.ticket.${ticket}`], [`farhand.ticket.${ticket}`, "farhand.v1"]])
+    expect(tickets.claim(offered)).toBeUndefined();
   expect(claim(ticket)).toBe("alice");
 });
 

@@ -126,6 +126,12 @@ describe("Of too many connections", () => {
     unlucky.connect(...many(50, (index) => `${index} 1`));
     expect(await unlucky.look()).toEqual({ staying: 50, ended: 0 });
     expect(await unlucky.look(1_000)).toEqual({ staying: 10, ended: 40 });
+    const asking = setup(() => 0);
+    const peers = many(50, (index) => `${index} 1`);
+    asking.connect(...peers);
+    for (const peer of peers) asking.strangers.note(peer); // a password that waits for its turn
+    await asking.look();
+    expect(await asking.look(1_000)).toEqual({ staying: 50, ended: 0 });
     const lucky = setup();
     lucky.connect(...many(50, (index) => `${index} 1`));
     await lucky.look();

@@ -3,6 +3,7 @@ import { AppError } from "../../../protocol/error.ts";
 import { prepareState } from "../../state.ts";
 import type { ServerConfig } from "../../config.ts";
 import type { Flags } from "../../verbs.ts";
+import { toStoreError } from "../database.ts";
 import { parseLifetime } from "../lifetime.ts";
 import { parseName } from "../name.ts";
 import { Store } from "../store.ts";
@@ -25,6 +26,15 @@ export interface Action {
   readonly args: ArgsDef;
   readonly examples: readonly (readonly [line: string, what: string])[];
   readonly run: (flags: Flags, config: ServerConfig, console: Console) => Promise<void>;
+}
+
+/** Does it. Throws what prevents it, in a sentence. */
+export async function act(action: Action, ...given: Parameters<Action["run"]>): Promise<void> {
+  try {
+    await action.run(...given);
+  } catch (error) {
+    throw toStoreError(error);
+  }
 }
 
 /** The store of a state directory, for one verb. Throws `state_unusable`. */
