@@ -81,4 +81,4 @@ test("The executables lie beside their checksums, which sha256sum finds right, a
   await Bun.write(join(directory.path, name), bytes);
   const { exitCode, stdout } = check();
   expect([exitCode, stdout.toString()]).toEqual([1, expect.stringContaining(`${name}: FAILED`)]);
-});
+}, 60_000);

@@ -99,7 +99,7 @@ function createRenderer(show: Show, isJson: boolean): Renderer {
   return (packet) => {
     if (packet.type === "value") return [{ stream: "stdout", bytes: `${show(packet)}\n` }];
     if (packet.type !== "stdout") return [];
-    return [{ stream: "stdout", bytes: isJson ? `${JSON.stringify(toText(packet.bytes))}\n` : packet.bytes }];
+    return [{ stream: "stdout", bytes: isJson ? `${toJsonLine(toText(packet.bytes))}\n` : packet.bytes }];
   };
 }
 

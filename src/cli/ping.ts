@@ -1,6 +1,7 @@
 import { invoke } from "../client/invoke.ts";
 import { ping as command } from "../commands/ping.ts";
 import { abortable, delay } from "../lib/abort.ts";
+import { escapeControls } from "../lib/escape.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import { type Arguments, parseCount } from "./arguments.ts";
@@ -17,13 +18,14 @@ async function run(values: Arguments, context: Context): Promise<number> {
   await using session = await openSession(context);
   const { signal, globals, sinks } = context;
   const { agent } = await abortable(session.welcome, signal);
+  const name = escapeControls(`${agent.name} ${agent.version}`);
   const times: number[] = [];
   while (times.length < count) {
     if (times.length > 0) await delay(interval, signal);
     const start = performance.now();
     await invoke(session, command, {}, signal);
     times.push(performance.now() - start);
-    if (!globals.json) sinks.stdout.writeLine(`${agent.name} ${agent.version}: ${format(times.at(-1))} ms`);
+    if (!globals.json) sinks.stdout.writeLine(`${name}: ${format(times.at(-1))} ms`);
   }
   const { min, median, max } = summarise(times);
   print(

@@ -1,3 +1,4 @@
+import { toJsonLine } from "../lib/escape.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Packet } from "../protocol/packet.ts";
 
@@ -27,7 +28,7 @@ export function createJobJsonRenderer(job: JobId): Renderer {
 }
 
 function toLine(value: object): Shown {
-  return { stream: "stdout", bytes: `${JSON.stringify(value)}\n` };
+  return { stream: "stdout", bytes: `${toJsonLine(value)}\n` };
 }
 
 /** Each line behind the wall-clock time at which it began. `start`: of the job, in milliseconds since 1970. */

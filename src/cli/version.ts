@@ -1,5 +1,6 @@
 import { findTarget } from "../client/config.ts";
 import { dial } from "../client/dial.ts";
+import { escapeLines, toJsonLine } from "../lib/escape.ts";
 import { COMMIT, VERSION } from "../lib/version.ts";
 import { type Context, toPlace } from "./context.ts";
 
@@ -12,7 +13,7 @@ export async function runVersion(context: Context): Promise<number> {
   const own = { name: "farhand", version: VERSION, commit: COMMIT };
   const server = await findServerVersion();
   const text = [`farhand ${VERSION} (${COMMIT})`, ...(server === undefined ? [] : [`server ${server}`])];
-  sinks.stdout.writeLine(globals.json ? JSON.stringify({ ...own, server }) : text.join("\n"));
+  sinks.stdout.writeLine(globals.json ? toJsonLine({ ...own, server }) : escapeLines(text.join("\n")));
   return 0;
 
   async function findServerVersion(): Promise<string | undefined> {
@@ -22,7 +23,7 @@ export async function runVersion(context: Context): Promise<number> {
         signal: stop,
         patience: PATIENCE,
       });
-      return (await session.welcome).agent.version;
+      return (await session.welcome).agent.version.replace(/\s/g, " ");
     } catch {
       return undefined; // there is none, or none that answers us
     }

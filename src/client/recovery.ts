@@ -2,7 +2,7 @@ import { delay } from "../lib/abort.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import { toAppError } from "./attachment.ts";
-import { isPassing, retry, toPauses } from "./retry.ts";
+import { isPassing, LEAST_TIME, retry, toPauses } from "./retry.ts";
 
 /** Milliseconds after which a connection counts as a good one. */
 const HEALTHY = 5_000;
@@ -67,8 +67,11 @@ export class Recovery {
   async restore(attempt: (ms: number) => Promise<void>, options: RecoveryOptions): Promise<void> {
     const { signal } = options;
     if (this.#now() - this.#attachedAt < HEALTHY) await delay(this.#pauses.next().value, signal);
-    const window = options.window - (this.#now() - (this.#troubledSince ?? this.#now()));
-    if (window <= 0) throw new AppError("connection_lost", "each connection broke off again at once");
+    const since = this.#troubledSince ?? this.#now();
+    const window = options.window - (this.#now() - since);
+    // Too late for another answer, once there was one that says as much.
+    if (window <= (this.#attachedAt > since ? LEAST_TIME : 0))
+      throw new AppError("connection_lost", "each connection broke off again at once");
     await retry((left) => attempt(Math.max(1, left)), { window, pauses: this.#pauses, signal });
   }
 }

@@ -43,6 +43,8 @@ export async function ask(target: Target, path: string, { body, signal }: Reques
       redirect: "manual",
       // Bun's types do not know it: without, HTTP_PROXY of the environment would be told the token.
       proxy: false,
+      // The same of BUN_CONFIG_VERBOSE_FETCH, by which it would stand on stderr.
+      verbose: false,
       // A connection that was opened for another's certificate is no use to us.
       keepalive: false,
       decompress: false,

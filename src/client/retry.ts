@@ -10,6 +10,9 @@ export function toPauses(): Generator<number, never, void> {
 /** Milliseconds before the limit at which a last attempt begins. */
 const LAST_CHANCE = 100;
 
+/** Milliseconds without which another attempt would say less than the one before. */
+export const LEAST_TIME = LAST_CHANCE / 2;
+
 /** Failures that the next attempt may not meet. */
 const PASSING: readonly ErrorCode[] = [
   "connection_refused",
@@ -53,7 +56,7 @@ export async function retry<T>(
       const pause = Math.min(pauses.next().value, Math.max(0, left() - LAST_CHANCE));
       await delay(Math.max(pause, wanted), signal);
       // Too late for another answer, which would say less than this one.
-      if (left() < LAST_CHANCE / 2) throw error;
+      if (left() < LEAST_TIME) throw error;
     }
   }
 }

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { escapeControls } from "../lib/escape.ts";
 import { count } from "../lib/count.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
 import { AppError } from "../protocol/error.ts";
@@ -49,7 +50,7 @@ export const closeServer = defineForeground({
     },
     show: ({ ended, left }) =>
       [
-        ...left.map(({ number, reason }) => `Job ${number} has not ended: ${reason}`),
+        ...left.map(({ number, reason }) => `Job ${number} has not ended: ${escapeControls(reason)}`),
         `The server stops${ended > 0 ? `; ${count(ended, "job")} ended` : ""}`,
       ].join("\n"),
     toExitCode: ({ left }) => (left.length === 0 ? 0 : 1),

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { escapeControls } from "../lib/escape.ts";
 import { CommandDescription } from "../protocol/description.ts";
 import { defineForeground } from "./define.ts";
 import { align } from "./table.ts";
@@ -28,7 +29,9 @@ export const commands = defineForeground({
     show: (described) =>
       align([
         ["COMMAND", "KIND", "PERMISSION", "SUMMARY"],
-        ...described.map(({ name, kind, permission, summary }) => [name, kind, permission, summary]),
+        ...described.map(({ name, kind, permission, summary }) =>
+          [name, kind, permission, summary].map(escapeControls),
+        ),
       ]).join("\n"),
   },
 });

@@ -145,7 +145,7 @@ function toText(fileSystems: readonly FileSystem[], missing: string | undefined)
     showName(mount),
   ]);
   const table = align([["SOURCE", "TYPE", "SIZE", "USED", "AVAILABLE", "USE", "MOUNTED ON"], ...rows]);
-  return [...table, ...(missing === undefined ? [] : [missing])].join("\n");
+  return [...table, ...(missing === undefined ? [] : [escapeControls(missing)])].join("\n");
 }
 
 /** What is used of what can be used, as df(1) rounds it. */

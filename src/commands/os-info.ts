@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { formatDuration } from "../lib/duration.ts";
+import { escapeControls } from "../lib/escape.ts";
 import { formatSize } from "../lib/size.ts";
 import { MachineInfo } from "../protocol/machine.ts";
 import { defineForeground } from "./define.ts";
@@ -40,6 +41,6 @@ function toText({ memory, uptime, ...info }: MachineInfo): string {
     shell: info.shell,
   };
   return Object.entries(lines)
-    .map(([name, value]) => `${name.padEnd(12)}  ${value}`.trimEnd())
+    .map(([name, value]) => `${name.padEnd(12)}  ${escapeControls(value)}`.trimEnd())
     .join("\n");
 }

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { escapeControls } from "../lib/escape.ts";
 import { Account } from "../protocol/machine.ts";
 import { defineForeground } from "./define.ts";
 
@@ -17,6 +18,6 @@ export const userName = defineForeground({
     args: {},
     examples: [["farhand user-name", "its name, or its number where it has no name"]],
     toInput: () => ({}),
-    show: ({ name }) => name,
+    show: ({ name }) => escapeControls(name),
   },
 });

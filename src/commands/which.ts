@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { escapeControls } from "../lib/escape.ts";
 import { AppError } from "../protocol/error.ts";
 import { Found } from "../protocol/machine.ts";
 import { defineForeground } from "./define.ts";
@@ -39,7 +40,8 @@ export const which = defineForeground({
         );
       return { names: [...rest] };
     },
-    show: (found) => found.map(({ path, reason }) => path ?? reason?.message ?? "").join("\n"),
+    show: (found) =>
+      found.map(({ path, reason }) => escapeControls(path ?? reason?.message ?? "")).join("\n"),
     toExitCode: (found) => (found.every(({ path }) => path !== undefined) ? 0 : 1),
   },
 });

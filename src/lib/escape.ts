@@ -32,7 +32,7 @@ export function escapeBytes(bytes: Uint8Array): string {
 
 /** JSON on one line, in which controls that JSON itself lets through are written as escapes. */
 export function toJsonLine(value: unknown): string {
-  return JSON.stringify(value).replace(CONTROLS, toUnicodeEscape);
+  return String(JSON.stringify(value)).replace(CONTROLS, toUnicodeEscape);
 }
 
 function toVisible(control: string): string {

@@ -1,3 +1,5 @@
+import { toJsonLine } from "./escape.ts";
+
 /** Levels from loudest to quietest; a logger writes its own level and everything before it. */
 export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -49,10 +51,10 @@ export function describeError(error: unknown): string {
 }
 
 function toJson(time: Date, { level, message, fields }: LogLine): string {
-  return JSON.stringify({ time: time.toISOString(), level, message, ...fields });
+  return toJsonLine({ time: time.toISOString(), level, message, ...fields });
 }
 
 function toText(time: Date, { level, message, fields }: LogLine): string {
-  const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${JSON.stringify(value)}`);
-  return `${time.toISOString()} ${level.padEnd(5)} ${JSON.stringify(message).slice(1, -1)}${rest.join("")}`;
+  const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${toJsonLine(value)}`);
+  return `${time.toISOString()} ${level.padEnd(5)} ${toJsonLine(message).slice(1, -1)}${rest.join("")}`;
 }

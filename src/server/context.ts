@@ -59,7 +59,7 @@ export function createContexts({
     const confinement = files.confine(identity.grants.reachOf(role));
     const footing =
       login === undefined
-        ? workspaces.footing(confinement)
+        ? workspaces.footing(confinement, identity.grants.homeOf(role))
         : delegate.toFooting(login, { identity, role }, signal);
     const workspace = toBounded(workspaces.access(tenant, name, footing), identity, role);
     let room: FileAccess | undefined;

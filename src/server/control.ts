@@ -183,15 +183,20 @@ function ask(
   body?: StopRequest,
 ): Promise<Response> {
   const socket = url.startsWith("unix:") ? url.slice("unix:".length) : undefined;
-  return fetch(socket === undefined ? `${url}${path}` : `http://localhost${path}`, {
+  const options = {
     ...(socket !== undefined && { unix: socket }),
     method,
     headers: { authorization: `Bearer ${token}` },
     ...(body && { body: JSON.stringify(body) }),
     redirect: "error",
     timeout: false, // the signal decides
+    // Neither HTTP_PROXY nor BUN_CONFIG_VERBOSE_FETCH of the environment may have the token. Bun's types do not know all of it.
+    proxy: false,
+    verbose: false,
     signal,
-  });
+  };
+  const at = socket === undefined ? url : "http://localhost";
+  return fetch(`${at}${path}`, options as unknown as BunFetchRequestInit);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { listPlaces } from "../keeper/place.ts";
 import type { ServerConfig } from "./config.ts";
-import type { OwnFiles } from "./files/guard.ts";
+import type { OwnFiles } from "./files/marks.ts";
 
 type Lived = Pick<ServerConfig, "state" | "file" | "tls" | "auth">;
 
@@ -10,7 +10,8 @@ export function toOwnFiles({ state, file, tls, auth }: Lived): OwnFiles {
   const sockets = listPlaces(state).map(({ socket }) => dirname(socket)); // in the state, if its path is short enough
   return {
     sealed: toPaths([state, ...sockets, file, tls.key, auth.module]),
-    fixed: toPaths([process.execPath, tls.cert, tls.clientCa]),
+    // Where it was replaced while it runs, what will run at the next start has the same path.
+    fixed: toPaths([process.execPath.replace(/ \(deleted\)$/, ""), tls.cert, tls.clientCa]),
   };
 }
 

@@ -38,7 +38,7 @@ describe("A token that was narrowed to git fetch", () => {
     const full = await callers.createToken("alice", "operator");
     const token = await narrow(full, "--argv", "git fetch *", "--cwd", app);
     const exec = (...args: string[]) => farhandAs(token, ["exec", ...args]);
-    const fetched = await exec("--cwd", app, "--", "git", "fetch", "origin");
+    const fetched = await exec("--", "git", "fetch", "origin"); // it begins where it is kept
     expect([fetched.code, fetched.stderr]).toEqual([0, expect.stringContaining("main")]);
 
     const evil = join(world.home, "evil");
@@ -59,7 +59,6 @@ describe("A token that was narrowed to git fetch", () => {
       ["may not set", "--cwd", app, "-e", `PATH=${world.home}`, "--", "git", "fetch", "origin"],
       ["may not set", "--cwd", app, "-e", `LD_PRELOAD=${evil}`, "--", "git", "fetch", "origin"],
       ["may not set", "--cwd", app, "--clear-env", "--", "git", "fetch", "origin"],
-      ["outside of what", "--", "git", "fetch", "origin"],
       ["outside of what", "--cwd", "/", "--", "git", "fetch", "origin"],
       ["outside of what", "--cwd", `${app}/..`, "--", "git", "fetch", "origin"],
       ["outside of what", "--cwd", `${app}/out`, "--", "git", "fetch", "origin"],

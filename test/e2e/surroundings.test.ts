@@ -75,6 +75,77 @@ test("BUN_* and FARHAND_* of the front reach neither the keeper nor a job", asyn
   expect(stdout).not.toMatch(/^(BUN|FARHAND)_(?!JOB=)/m);
 });
 
+test("An environment that would have Bun or Node load, tell, trust or ask more does nothing to either executable", async () => {
+  await using world = await setup();
+  let asked = 0;
+  using proxy = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { open: () => void asked++, data() {} },
+  });
+  world.layTraps(world.home);
+  const trap = join(world.home, "trap.cjs");
+  const through = `http://127.0.0.1:${proxy.port}`;
+  const env = {
+    NODE_OPTIONS: `--require=${trap}`,
+    NODE_PATH: join(world.home, "node_modules"),
+    BUN_PRELOAD: trap,
+    BUN_CONFIG_PRELOAD: trap,
+    BUN_INSPECT: "ws://127.0.0.1:0/inspect",
+    BUN_INSPECT_PRELOAD: trap,
+    BUN_CONFIG_VERBOSE_FETCH: "curl",
+    SSLKEYLOGFILE: join(world.home, "keys.log"),
+    NODE_TLS_REJECT_UNAUTHORIZED: "0",
+    NODE_EXTRA_CA_CERTS: join(world.home, "missing.pem"),
+    HTTP_PROXY: through,
+    http_proxy: through,
+    ALL_PROXY: through,
+    NO_PROXY: "",
+  };
+  const ran = [
+    await world.farhandd(["start", "--listen", "127.0.0.1:0"], { env }),
+    await world.farhandd(["status"], { env }),
+    await world.farhandd(["token", "create", "ci", "--out", join(world.home, "ci.token")], { env }),
+    await world.farhandd(["reload"], { env }),
+    await world.farhand(["exec", "--", "echo", "here"], { env }),
+    await world.farhand(["host", "add", "it", "--address", world.local().url], { env }),
+    await world.farhand(["ls"], { env }),
+    await world.farhandd(["stop"], { env }),
+  ];
+  const { stdout: secret } = await world.shell("cat ci.token");
+  for (const { stdout, stderr } of ran) {
+    expect(stdout + stderr).not.toMatch(/authorization|fh_\w+[._][\w-]{40}/i);
+    expect(stdout + stderr).not.toContain(secret.trim());
+  }
+  expect(ran[4]).toMatchObject({ code: 0, stdout: "here\n", stderr: "" });
+  expect(ran.at(-1)?.code).toBe(0);
+  expect(world.sprung()).toEqual([]);
+  expect(existsSync(env.SSLKEYLOGFILE)).toBe(false);
+  expect(asked).toBe(0);
+});
+
+test("Variables that a call sets for its program reach nothing that starts it", async () => {
+  await using world = await setup();
+  await world.start();
+  const names = ["LD_PRELOAD", "BUN_OPTIONS", "BUN_INSPECT", "NODE_OPTIONS", "SSLKEYLOGFILE"];
+  const set = names.flatMap((name) => ["--env", `${name}=/no/such/hostile`]);
+  const { code, stdout } = await world.farhand([
+    "exec",
+    ...set,
+    "--max-memory",
+    "1GiB",
+    "--",
+    "/usr/bin/env",
+  ]);
+  expect(code).toBe(0);
+  for (const name of names) expect(stdout).toContain(`${name}=/no/such/hostile\n`);
+  await world.detach(...set, "--", "sleep", "60");
+  const touched = world
+    .processes(/./)
+    .filter((pid) => readProcess(pid, "environ").includes("/no/such/hostile"));
+  expect(touched.map((pid) => readProcess(pid, "cmdline").trim())).toEqual(["sleep 60"]);
+});
+
 test("BUN_BE_BUN of a call reaches the job and nothing else", async () => {
   await using world = await setup();
   await world.start();

@@ -3,7 +3,7 @@ import { isAbsolute, join } from "node:path";
 import type { FileAccess } from "../../src/commands/access/files.ts";
 import type { Confinement } from "../../src/server/files/confinement.ts";
 import { Files } from "../../src/server/files/files.ts";
-import type { OwnFiles } from "../../src/server/files/guard.ts";
+import type { OwnFiles } from "../../src/server/files/marks.ts";
 import { openDirectory, type TestDirectory } from "./directory.ts";
 
 /** A directory, and the server's access to what is in it. */

@@ -144,6 +144,12 @@ export class Grants {
     return this.isFreeAs(role) ? undefined : [[]];
   }
 
+  /** Where he is at first and without a name for it: in the one directory to which he is kept, if there is only one. */
+  homeOf(role: Role): string | undefined {
+    const [only, ...others] = this.rootsOf(role).at(-1) ?? [];
+    return others.length === 0 ? only : undefined;
+  }
+
   /** Links that may be used only so often. `chain`: the names of all links. */
   limitedLinks(chain: readonly string[]): readonly LimitedLink[] {
     return this.#restrictions.flatMap(({ uses }, index) => {

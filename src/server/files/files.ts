@@ -1,6 +1,6 @@
 import type { FileAccess } from "../../commands/access/files.ts";
 import { type Confinement, Confiner } from "./confinement.ts";
-import type { OwnFiles } from "./guard.ts";
+import type { OwnFiles } from "./marks.ts";
 import { createMountAccess, Mounts } from "./mounts.ts";
 import { openNative } from "./native.ts";
 import { openOwners } from "./owners.ts";

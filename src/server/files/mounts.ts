@@ -78,9 +78,9 @@ async function listConfined(table: MountTable, confinement: Confinement): Promis
   const roots = (await confinement.roots()).map(({ steps }) => steps);
   const [all, ...around] = await Promise.all([
     table.list(),
-    ...roots.map((root) => table.find(toPath(root))),
+    ...roots.map((root) => table.find(toPath(root)).catch(() => undefined)), // it is gone meanwhile
   ]);
-  const isAround = ({ path }: Mount) => around.some((mount) => Buffer.from(path).equals(mount.path));
+  const isAround = ({ path }: Mount) => around.some((mount) => mount && Buffer.from(path).equals(mount.path));
   const isInside = ({ path }: Mount) => roots.some((root) => beginsWith(toSteps(path), root));
   return all.filter((mount) => isAround(mount) || isInside(mount));
 }

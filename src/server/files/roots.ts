@@ -1,7 +1,8 @@
 import { realpath } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { Folder } from "./folder.ts";
-import { type Guard, type Identified } from "./guard.ts";
+import type { Guard } from "./guard.ts";
+import type { Identified } from "./marks.ts";
 import { beginsWith, toSteps, type Steps } from "./steps.ts";
 
 /** Absolute directories of which one of each list must hold what somebody touches. */

@@ -9,7 +9,7 @@ import { FilePath, fromBytes, toBytes } from "../../protocol/path.ts";
 import type { Surroundings } from "../../runner/call.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
-import type { OwnFiles } from "../files/guard.ts";
+import type { OwnFiles } from "../files/marks.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { type Login, toGround } from "../logins/login.ts";
 import { toKnownJobs } from "../machine/known-jobs.ts";

@@ -1,5 +1,6 @@
 import { realpathSync } from "node:fs";
 import { homedir } from "node:os";
+import { isAbsolute, resolve } from "node:path";
 import type { WorkspaceAccess, WorkspacesAccess } from "../../commands/access/workspace.ts";
 import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
@@ -46,9 +47,14 @@ export class Workspaces {
     for (const kept of store.load(log)) this.#shelf(kept.id.owner).adopt(kept);
   }
 
-  /** What workspaces are made on and looked at as by ourselves. `confinement`: where their directories may be, if not everywhere. */
-  footing(confinement?: Confinement): Footing {
-    return { ground: this.#options.ground, directories: toDirectories(confinement) };
+  /** What workspaces are made on and looked at as by ourselves. `confinement`: where their directories may be, if not everywhere. `home`: where they begin, if not at ours. */
+  footing(confinement?: Confinement, home?: string): Footing {
+    const { ground } = this.#options;
+    return {
+      ground:
+        home === undefined || !isAbsolute(home) ? ground : { ...ground, home: Buffer.from(resolve(home)) },
+      directories: toDirectories(confinement),
+    };
   }
 
   /** The workspace of this name, made on its first use. `footing`: of the user as whom its calls are done, if not as ours. */

@@ -208,6 +208,12 @@ test("Roots and uses are those of all links, and the earliest end counts", () =>
   );
   expect(grants.rootsOf(role)).toEqual([["/srv"], ["/srv/a", "/srv/b"]]);
   expect(grants.rootsOf(ADMIN)).toEqual([["/srv/a", "/srv/b"]]);
+  expect([grants.homeOf(role), new Grants([role]).homeOf(role)]).toEqual([undefined, "/srv"]);
+  expect(new Grants([role], [{ roots: ["/srv/a"] }]).homeOf(role)).toBe("/srv/a");
+  expect([new Grants([ADMIN]).homeOf(ADMIN), new Grants([VIEWER]).homeOf(VIEWER)]).toEqual([
+    undefined,
+    undefined,
+  ]);
   expect(grants.expires).toBe(10_000);
   expect(grants.limitedLinks(["x", "y", "z"])).toEqual([
     { link: "x", uses: 3, expires: 20_000 },

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { existsSync, linkSync, lstatSync, mkdirSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -10,6 +10,8 @@ import { findMountFault } from "../../support/directory.ts";
 import { bytes, chunks, type Ground, never, openGround } from "../../support/files.ts";
 import { openExchange } from "../../support/exchange.ts";
 import { testIf } from "../../support/test-if.ts";
+
+setDefaultTimeout(60_000);
 
 const replace = { manner: "replace", mode: undefined } as const;
 const fault = findMountFault();
@@ -553,9 +555,16 @@ testIf(process.platform === "linux", "two paths change places at once on Linux a
     ground.put("root/plain", "own");
     symlinkSync("../outside", ground.at("root/evil"));
     symlinkSync("../outside/canary", ground.at("root/worse"));
+    for (const name of ["root/in/x", "outside/away/x"]) ground.put(name);
+    for (const [name, content] of [
+      ["root/mark", "own"],
+      ["outside/mark", "secret"],
+    ] as const)
+      ground.put(name, content);
     const exchanges = [
       openExchange(ground.at("root/swap"), ground.at("root/evil")),
       openExchange(ground.at("root/plain"), ground.at("root/worse")),
+      openExchange(ground.at("root/in"), ground.at("outside/away")),
     ];
     const swapping = new AbortController();
     const swapped = (async () => {
@@ -568,6 +577,8 @@ testIf(process.platform === "linux", "two paths change places at once on Linux a
       const done = await Promise.allSettled([
         readText(files, path("canary")),
         readText(files, bytes("root/plain")),
+        readText(files, bytes("root/in/../mark")),
+        readText(files, bytes("root/in/../in/../mark")),
         files.inspect(path("canary"), { follow: true }).then(({ size }) => String(size)),
         files.inspect(bytes("root/plain"), { follow: true }).then(({ size }) => String(size)),
         files.write(bytes("root/plain"), chunks(""), how, never).then(() => "appended"),
@@ -586,7 +597,7 @@ testIf(process.platform === "linux", "two paths change places at once on Linux a
     }
     swapping.abort();
     await swapped;
-    expect(ground.names("outside")).toEqual(["canary"]);
+    expect(ground.names("outside")).toEqual(["away", "canary", "mark"]);
     expect(ground.get("outside/canary")).toBe("secret");
     // It was met in both states, or nothing was proved.
     for (const told of ["own", "3", "written", "copied", "forbidden"])

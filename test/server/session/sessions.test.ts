@@ -8,6 +8,7 @@ import type { Jobs } from "../../../src/server/jobs/jobs.ts";
 import { Connection } from "../../../src/server/session/connection.ts";
 import { Sessions } from "../../../src/server/session/sessions.ts";
 import { createIdentity } from "../../support/identity.ts";
+import { createRecorder } from "../../support/recorder.ts";
 
 const log = { error() {}, warn() {}, info() {}, debug() {} };
 
@@ -30,11 +31,11 @@ function setup() {
     boot: "boot",
     log,
     grace: 60_000,
+    audit: { as: () => createRecorder() },
     workspaces: { hold: () => ({ [Symbol.dispose]() {} }), discard() {} },
     catalogue: new Catalogue({ system: "linux", isAble: () => false }),
     uses: { spend() {} },
     files: { confine: refuse },
-    audit: { as: () => ({ note() {}, commit() {}, write() {} }) },
     logins: { find: refuse },
     delegate: { run: refuse },
     toContext: refuse,

@@ -1,0 +1,251 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { builtins, type Builtins } from "../../src/commands/index.ts";
+import { openFakeServer } from "../support/fake-server.ts";
+import { HOSTILE, OBEYED, toHostile } from "../support/hostile.ts";
+import { type Heard, type ServerPeer, toExit, toRecord } from "../support/server-peer.ts";
+import { openWorld } from "../support/world.ts";
+
+setDefaultTimeout(120_000);
+
+type Call = Extract<Heard, { type: "call" }>;
+
+/** A world whose client talks to a server that answers calls so. */
+function setup(
+  answer: (call: Call, peer: ServerPeer) => void,
+  agent = { name: "farhandd", version: "9.9.9" },
+) {
+  const world = openWorld();
+  const server = openFakeServer({
+    answer(frame, peer) {
+      if (frame.type === "hello") peer.welcome({ agent });
+      if (frame.type === "call") answer(frame, peer);
+    },
+  });
+  const farhand = (args: readonly string[], stdin = "") =>
+    world.farhand(["-H", server.url, "--reconnect-timeout", "0s", ...args], {
+      stdin,
+      env: { FARHAND_TOKEN: undefined },
+    });
+  return { ...world, server, farhand };
+}
+
+/** Answers with a result, and events before it, whose every text is hostile. */
+function answerHostile(number?: number) {
+  return ({ call, command, events, job }: Call, peer: ServerPeer) => {
+    const definition = Object.values(builtins).find(({ name }) => name === command);
+    if (definition === undefined || definition.kind === "background")
+      return peer.say({ type: "failed", call, error: { code: "not_found", message: `${HOSTILE} ${job}` } });
+    if (events !== undefined) {
+      if (definition.event !== undefined)
+        peer.data(events.channel, toRecord("value", 0, toHostile(definition.event, number) as object));
+      peer.end(events.channel);
+    }
+    peer.say({
+      type: "result",
+      call,
+      result: { encoding: "json", value: toHostile(definition.result, number) },
+    });
+  };
+}
+
+/** What to type for each command; a name that is missing is a command of which nobody thought. */
+const TYPED: Readonly<Record<keyof Builtins, readonly string[] | undefined>> = {
+  exec: ["exec", "--", "true"],
+  jobs: ["jobs"],
+  wait: ["wait", "1"],
+  result: ["result", "1"],
+  kill: ["kill", "1"],
+  "is-alive": ["is-alive", "1"],
+  "send-input": ["send-input", "1", "x"],
+  "job-show": ["job", "show", "1"],
+  "job-label": ["job", "label", "1", "a=b"],
+  "job-remove": ["job", "remove", "1"],
+  "job-prune": ["job", "prune", "--dry-run"],
+  "job-changes": undefined, // `jobs --watch` asks for it
+  cd: ["cd", "/"],
+  cwd: ["cwd"],
+  env: ["env"],
+  "workspace-list": ["workspace", "list"],
+  "workspace-remove": ["workspace", "remove", "x"],
+  ls: ["ls"],
+  stat: ["stat", "x"],
+  find: ["find", "x"],
+  rdfile: undefined, // what a file holds is passed on as it is
+  mkdir: ["mkdir", "x"],
+  mkdirs: ["mkdirs", "x"],
+  rm: ["rm", "x"],
+  mv: ["mv", "x", "y"],
+  cp: ["cp", "x", "y"],
+  touch: ["touch", "x"],
+  wrfile: ["wrfile", "x", "y"],
+  df: ["df"],
+  ps: ["ps"],
+  which: ["which", "x"],
+  "os-info": ["os-info"],
+  "user-name": ["user-name"],
+  reboot: ["reboot"],
+  shutdown: ["shutdown"],
+  sleep: ["sleep"],
+  commands: ["commands"],
+  "close-server": ["close-server"],
+  ping: ["ping", "-c", "1"],
+};
+const typed = Object.values(TYPED).filter((words) => words !== undefined);
+
+/** What must be true of everything that the client says itself, whoever it talks to. */
+function expectHarmless(
+  { stdout, stderr }: { readonly stdout: string; readonly stderr: string },
+  what: string,
+): void {
+  expect(OBEYED.exec(stdout)?.index, `${what}: ${JSON.stringify(stdout.slice(0, 500))}`).toBeUndefined();
+  expect(OBEYED.exec(stderr)?.index, `${what}: ${JSON.stringify(stderr.slice(0, 500))}`).toBeUndefined();
+  expect(`\n${stdout}\n${stderr}`, what).not.toContain("\nforged: line");
+}
+
+describe("A server that means ill cannot command our terminal", () => {
+  test("by anything that a result or an event says, as text or as JSON", async () => {
+    await using world = setup(answerHostile());
+    await using _server = world.server;
+    let shown = 0;
+    for (const words of typed)
+      for (const flags of [[], ["--json"]]) {
+        const ran = await world.farhand([...words, ...flags]);
+        expectHarmless(ran, [...words, ...flags].join(" "));
+        if (/52;c;cGFzdGU=/.test(ran.stdout + ran.stderr)) shown++;
+      }
+    // Hostile text does arrive: what is shown of it is escaped, and not left out.
+    expect(shown).toBeGreaterThan(30);
+    expect(readdirSync(world.home)).toEqual([]);
+  });
+
+  test("by an error's message, details or code", async () => {
+    await using world = setup(({ call, events }, peer) => {
+      if (events !== undefined) peer.end(events.channel);
+      const failures = [{ path: HOSTILE, message: HOSTILE, code: HOSTILE }];
+      const details = { path: HOSTILE, os: HOSTILE, failures, [HOSTILE]: HOSTILE };
+      peer.say({
+        type: "failed",
+        call,
+        error: { code: "os_error", message: HOSTILE.repeat(500), details, name: HOSTILE },
+      });
+    });
+    await using _server = world.server;
+    for (const words of typed)
+      for (const flags of [[], ["--json"]]) {
+        const ran = await world.farhand([...words, ...flags]);
+        expect(ran.code, words.join(" ")).not.toBe(0);
+        expectHarmless(ran, [...words, ...flags].join(" "));
+      }
+  });
+
+  test("by its name and version, or as it ends a session, also in what is logged", async () => {
+    await using world = setup(
+      ({ call }, peer) => {
+        if (call === 1) peer.say({ type: "result", call, result: { encoding: "json", value: {} } });
+        peer.sayBare({ type: "goodbye", error: { code: "shutting_down", message: HOSTILE.repeat(100) } });
+      },
+      { name: HOSTILE.slice(0, 60), version: HOSTILE.slice(0, 60) },
+    );
+    await using _server = world.server;
+    for (const words of [
+      ["ping", "-c", "2", "-i", "10ms"],
+      ["--version"],
+      ["--version", "--json"],
+      ["cwd"],
+      ["exec", "--", "true"],
+    ])
+      expectHarmless(await world.farhand(["--log-level", "debug", ...words]), words.join(" "));
+  });
+
+  test("by what it says besides a job's own streams", async () => {
+    await using world = setup(({ call, job, output }, peer) => {
+      if (output === undefined || job === undefined) return;
+      peer.say({ type: "accepted", call, job, number: 1 });
+      const reason = { code: "start_failed", message: HOSTILE };
+      const exit = {
+        outcome: { type: "not_started", reason },
+        totals: { packets: 1, values: 0, stdoutBytes: 2, stderrBytes: 0 },
+        endedAt: HOSTILE,
+      };
+      peer.data(output.channel, toRecord("stdout", 0, "\x1b7"), toRecord("exit", 1, exit));
+      peer.end(output.channel);
+    });
+    await using _server = world.server;
+    const { stdout, stderr, code } = await world.farhand(["exec", "--", "x"]);
+    expect([code, stdout]).toEqual([126, "\x1b7"]); // raw, and nothing else
+    expectHarmless({ stdout: "", stderr }, "exec");
+    expectHarmless(await world.farhand(["exec", "--json", "--", "x"]), "exec --json");
+  });
+
+  test("by candidates of completion, which are words and nothing more", async () => {
+    await using world = setup(answerHostile());
+    await using _server = world.server;
+    for (const shell of ["bash", "zsh", "fish"])
+      for (const words of [
+        ["farhand", "follow", ""],
+        ["farhand", "ls", ""],
+        ["farhand", "-w", ""],
+        ["farhand", "rdfile", "x"],
+      ]) {
+        const ran = await world.shell(
+          `farhand completion --shell ${shell} --complete -- ${words.map((word) => `'${word}'`).join(" ")}`,
+          {
+            env: { FARHAND_HOST: world.server.url },
+          },
+        );
+        expectHarmless(ran, words.join(" "));
+      }
+  });
+});
+
+describe("Numbers that lie", () => {
+  test.each([-1, 2 ** 53, 1e308, 0.5])(
+    "(%d) end in a clear error, or are shown as they are",
+    async (number) => {
+      await using world = setup(answerHostile(number));
+      await using _server = world.server;
+      for (const words of typed) {
+        const ran = await world.farhand(words);
+        expectHarmless(ran, words.join(" "));
+        expect(ran.stderr, words.join(" ")).not.toMatch(/RangeError|TypeError|\n\s+at /);
+        expect(ran.signal).toBeNull();
+      }
+    },
+  );
+
+  test("of bytes that an exit counts and that did not come are missing, and said so", async () => {
+    await using world = setup(({ call, job, output }, peer) => {
+      if (output === undefined || job === undefined) return;
+      peer.say({ type: "accepted", call, job, number: 1 });
+      peer.data(output.channel, toRecord("stdout", 0, "one"), toExit(1, { stdoutBytes: 4 }));
+      peer.end(output.channel);
+    });
+    await using _server = world.server;
+    const ran = await world.farhand(["exec", "--", "true"]);
+    expect([ran.code, ran.stdout]).toEqual([125, "one"]);
+  });
+});
+
+test("A call that nobody made, a job that nobody asked for, and frames of no sense end the session with a sentence", async () => {
+  for (const frame of [
+    { type: "result", seq: 1, call: 99, result: { encoding: "json", value: {} } },
+    { type: "accepted", seq: 1, call: 1, job: "not-a-uuid", number: 1 },
+    { type: "run", seq: 1, argv: ["touch", "owned"] },
+    {
+      type: "call",
+      seq: 1,
+      call: 1,
+      command: "exec",
+      input: { encoding: "json", value: { argv: ["touch", "owned"] } },
+    },
+    { type: "credit", channel: 1, received: -5, limit: 2 ** 60 },
+    { type: "welcome" },
+  ]) {
+    await using world = setup((_call, peer) => peer.sayBare(frame));
+    await using _server = world.server;
+    const { code, stderr } = await world.farhand(["--connect-timeout", "5s", "cwd"]);
+    expect([code, stderr]).toEqual([125, expect.stringMatching(/^farhand: .+\n$/)]);
+    expect(readdirSync(world.home)).toEqual([]);
+  }
+});
