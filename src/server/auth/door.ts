@@ -136,7 +136,7 @@ function forgetUses({ uses }: Store, log: Log): void {
   }
 }
 
-/** What cannot be written down now is less than worth a failure: the next use tells again. */
+/** What cannot be written down now is not worth a failure: the next use tells again. */
 function noteUses({ tokens }: Store, authenticator: Authenticator, log: Log): void {
   const uses = authenticator.takeUses();
   if (uses.size === 0) return;
