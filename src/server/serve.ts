@@ -74,9 +74,14 @@ export async function serve(options: ServeOptions, signal: AbortSignal): Promise
   forgetLocalServer(state);
   const log = options.openLog(state);
   const audit = openAudit(options.config, log, stack);
+  let hasStarted = false;
+  stack.defer(() => {
+    if (hasStarted) audit.note("server_stopped", { pid: process.pid });
+  });
   const core = await openCore({ ...options, log, umask, audit }, stack, signal);
   const clients = await admitClients({ ...options, log, audit }, core, stack);
   options.onListening(clients.reload);
+  hasStarted = true;
 
   await core.shutdown.wait();
   log.info("stopping", { running: core.jobs.running });
@@ -324,6 +329,8 @@ async function admitClients(
     }),
   );
   log.info("listening", { addresses: endpoints.urls, state, ...(tls && { pin: tls.current.pin }) });
+  const { number, hash } = audit.last; // in a log of its own, so that a cut of the other shows
+  log.info("audit log goes on", { line: number, hash });
   audit.note("server_started", { version, pid: process.pid, listen: endpoints.urls });
   return {
     dismiss(reason) {
@@ -334,16 +341,10 @@ async function admitClients(
   };
 }
 
-/** The audit log goes on where it ended; where that is stands in the server's log too. */
+/** The audit log goes on where it ended. */
 function openAudit({ state, audit }: ServerConfig, log: Log, stack: AsyncDisposableStack): Audit {
   const { onFailure } = audit;
-  const opened = stack.use(
-    new Audit({ directory: join(state, "audit"), onFailure, log, now: () => new Date() }),
-  );
-  const { number, hash } = opened.last;
-  log.info("audit log opened", { line: number, hash });
-  stack.defer(() => opened.note("server_stopped", { pid: process.pid }));
-  return opened;
+  return stack.use(new Audit({ directory: join(state, "audit"), onFailure, log, now: () => new Date() }));
 }
 
 function gone(): AppError {
