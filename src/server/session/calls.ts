@@ -149,7 +149,8 @@ export class Calls implements CallStreams {
         : logins.find(role.runAs).then((login) => this.#carryOut({ frame, running, command, role, login }));
     // Who he is and where he may start something is found out first: whoever asks for the job meanwhile waits.
     const takesTime = role.runAs !== undefined || identity.grants.rootsOf(role).length > 0;
-    if (frame.job !== undefined && takesTime) jobs.expect(frame.job, identity, carriedOut);
+    if (command.kind === "background" && frame.job !== undefined && takesTime)
+      jobs.expect(frame.job, identity, carriedOut);
     return await carriedOut;
   }
 
