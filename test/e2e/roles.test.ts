@@ -291,9 +291,22 @@ test("A call that starts no job keeps nobody waiting for one, whatever id it car
   alice.start({ command: "wrfile", input: { path }, job }).catch(() => {});
   await eventually(() => readdirSync(world.home).some((name) => name.startsWith(".farhand-")));
   const running = await world.detach("--", "sleep", "1000");
-  expect((await world.job("@last")).id).toBe(running);
+  expect(await world.job("@last")).toMatchObject({ id: running });
   expect((await world.farhand(["kill", job])).stderr).toContain("Cannot find job");
   expect(await world.farhandd(["stop", "--jobs"])).toMatchObject({ code: 0 });
+});
+
+test("Who reads a job is taken down, also if he called something under its id before", async () => {
+  await using callers = await openCallers("");
+  const owner = await callers.open(await callers.createToken("alice", "operator"));
+  const viewer = await callers.open(await callers.createToken("alice", "viewer"));
+  const job = await start(owner, ["echo", "said"]);
+  await owner.call("wait", { job });
+  await viewer.start({ command: "ping", input: {}, job }).catch(() => {});
+  await viewer.start({ command: "exec", input: { argv: ["true"] }, job }).catch(() => {});
+  expect(await readOf(viewer, job)).toBeDefined();
+  const { stdout } = await callers.world.farhandd(["audit", "show", "--event", "attached", "--json"]);
+  expect(JSON.parse(stdout)).toMatchObject({ access: "read", job, user: "alice" });
 });
 
 describe("A role", () => {

@@ -50,6 +50,8 @@ export interface CallsOptions {
   readonly logins: Pick<Logins, "find">;
   readonly delegate: Pick<Delegate, "run">;
   readonly uses: Pick<Uses, "spend">;
+  /** A job is begun: its call, which was taken down, tells already who reads and writes it. */
+  readonly onJob: (job: JobId) => void;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
 
@@ -192,7 +194,10 @@ export class Calls implements CallStreams {
       role,
       program: admitted,
       user: login?.credentials,
-      onBegin: () => this.#spend(command.name, job),
+      onBegin: () => {
+        this.#spend(command.name, job);
+        this.#options.onJob(job);
+      },
     });
     return { type: "accepted", call, job: start.job, number: start.number };
   }
