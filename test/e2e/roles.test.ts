@@ -282,7 +282,9 @@ describe("Jobs of others", () => {
 });
 
 test("A call that starts no job keeps nobody waiting for one, whatever id it carries", async () => {
-  await using callers = await openCallers('[roles.files]\npermissions = ["read", "write"]\nroots = ["/tmp"]\n');
+  await using callers = await openCallers(
+    '[roles.files]\npermissions = ["read", "write"]\nroots = ["/tmp"]\n',
+  );
   const { world } = callers;
   const alice = await callers.open(await callers.createToken("alice", "files"));
   // It waits for bytes, which never come.

@@ -34,7 +34,9 @@ const MAX_WAITING = MAX_CALLS + 2 * MAX_CHANNELS;
 const MAX_UNACKNOWLEDGED_BYTES = 16 * 1024 * 1024;
 
 export interface SessionOptions
-  extends Omit<CallsOptions, "onJob" | "onAnswer" | "recorder">, Pick<ChannelsOptions, "state" | "jobs" | "log"> {
+  extends
+    Omit<CallsOptions, "onJob" | "onAnswer" | "recorder">,
+    Pick<ChannelsOptions, "state" | "jobs" | "log"> {
   readonly version: string;
   readonly audit: Pick<Audit, "as">;
   readonly workspaces: Pick<Workspaces, "hold" | "discard">;
