@@ -68,6 +68,12 @@ type Variables = {
   refused: { readonly code: ErrorCode; readonly message: string };
 };
 
+/** What the gate answers by itself. */
+const PENALIZED = {
+  code: "too_many",
+  message: "Cannot let you in: too much that was wrong came from your address",
+} as const;
+
 /** Codes that say that somebody may not, rather than that something cannot be. */
 const REFUSALS: readonly ErrorCode[] = ["unauthenticated", "forbidden", "too_many"];
 
@@ -97,7 +103,7 @@ export function createApp({
   app.use("*", async (context, next) => {
     for (const [name, value] of Object.entries(GUARDS)) context.header(name, value);
     await next();
-    const refused = context.get("refused");
+    const refused = context.get("refused") ?? (context.res.status === 429 ? PENALIZED : undefined);
     if (refused === undefined || !REFUSALS.includes(refused.code)) return;
     const { code: outcome, message } = refused;
     const { source } = context.get("visit");

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, realpathSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { createHolderId, createJobId, launchDetached } from "../../src/client/launch.ts";
 import type { Session } from "../../src/client/session.ts";
@@ -279,6 +279,36 @@ describe("Jobs of others", () => {
     expect(await callers.world.job(hers)).toMatchObject({ state: "running" });
     expect(await callers.world.job(his)).toMatchObject({ outcome: { type: "cancelled", by: "bob" } });
   });
+});
+
+test("A call that starts no job keeps nobody waiting for one, whatever id it carries", async () => {
+  await using callers = await openCallers(
+    '[roles.files]\npermissions = ["read", "write"]\nroots = ["/tmp"]\n',
+  );
+  const { world } = callers;
+  const alice = await callers.open(await callers.createToken("alice", "files"));
+  // It waits for bytes, which never come.
+  const job = createJobId();
+  const path = join(realpathSync(world.home), "new");
+  alice.start({ command: "wrfile", input: { path }, job }).catch(() => {});
+  await eventually(() => readdirSync(world.home).some((name) => name.startsWith(".farhand-")));
+  const running = await world.detach("--", "sleep", "1000");
+  expect(await world.job("@last")).toMatchObject({ id: running });
+  expect((await world.farhand(["kill", job])).stderr).toContain("Cannot find job");
+  expect(await world.farhandd(["stop", "--jobs"])).toMatchObject({ code: 0 });
+});
+
+test("Who reads a job is taken down, also if he called something under its id before", async () => {
+  await using callers = await openCallers("");
+  const owner = await callers.open(await callers.createToken("alice", "operator"));
+  const viewer = await callers.open(await callers.createToken("alice", "viewer"));
+  const job = await start(owner, ["echo", "said"]);
+  await owner.call("wait", { job });
+  await viewer.start({ command: "ping", input: {}, job }).catch(() => {});
+  await viewer.start({ command: "exec", input: { argv: ["true"] }, job }).catch(() => {});
+  expect(await readOf(viewer, job)).toBeDefined();
+  const { stdout } = await callers.world.farhandd(["audit", "show", "--event", "attached", "--json"]);
+  expect(JSON.parse(stdout)).toMatchObject({ access: "read", job, user: "alice" });
 });
 
 describe("A role", () => {

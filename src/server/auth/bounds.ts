@@ -1,6 +1,7 @@
 import { formatDuration } from "../../lib/duration.ts";
 import { formatSize } from "../../lib/size.ts";
 import { AppError } from "../../protocol/error.ts";
+import { DEFAULT_GRACE } from "../../protocol/limits.ts";
 import type { JobLimits, Terms } from "../../protocol/terms.ts";
 import type { Role } from "./role.ts";
 
@@ -24,5 +25,9 @@ export function limitTerms(terms: Terms, { name: role, limits: bounds, runAs }: 
     if ((asked[limit] ?? 0) > most) throw refuse(`allows ${name} up to ${show(most)}`);
     return [[limit, asked[limit] ?? most]];
   });
-  return set.length === 0 ? terms : { ...terms, limits: { ...asked, ...Object.fromEntries(set) } };
+  if (set.length === 0) return terms;
+  // A program that ignores TERM would run on for as long as it may be asked to end.
+  if ((asked.graceMs ?? 0) > DEFAULT_GRACE)
+    throw refuse(`allows --grace up to ${formatDuration(DEFAULT_GRACE)}`);
+  return { ...terms, limits: { ...asked, ...Object.fromEntries(set) } };
 }

@@ -50,6 +50,8 @@ export interface CallsOptions {
   readonly logins: Pick<Logins, "find">;
   readonly delegate: Pick<Delegate, "run">;
   readonly uses: Pick<Uses, "spend">;
+  /** A job is begun: its call, which was taken down, tells already who reads and writes it. */
+  readonly onJob: (job: JobId) => void;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
 
@@ -149,7 +151,8 @@ export class Calls implements CallStreams {
         : logins.find(role.runAs).then((login) => this.#carryOut({ frame, running, command, role, login }));
     // Who he is and where he may start something is found out first: whoever asks for the job meanwhile waits.
     const takesTime = role.runAs !== undefined || identity.grants.rootsOf(role).length > 0;
-    if (frame.job !== undefined && takesTime) jobs.expect(frame.job, identity, carriedOut);
+    if (command.kind === "background" && frame.job !== undefined && takesTime)
+      jobs.expect(frame.job, identity, carriedOut);
     return await carriedOut;
   }
 
@@ -191,7 +194,10 @@ export class Calls implements CallStreams {
       role,
       program: admitted,
       user: login?.credentials,
-      onBegin: () => this.#spend(command.name, job),
+      onBegin: () => {
+        this.#spend(command.name, job);
+        this.#options.onJob(job);
+      },
     });
     return { type: "accepted", call, job: start.job, number: start.number };
   }

@@ -77,7 +77,7 @@ export class Channels {
     this.#options = options;
   }
 
-  /** This session starts a job: its call tells already who reads and writes it. */
+  /** This session begins a job: its call tells already who reads and writes it. */
   own(job: JobId): void {
     this.#own.add(job);
     const [oldest] = this.#own;

@@ -34,7 +34,9 @@ const MAX_WAITING = MAX_CALLS + 2 * MAX_CHANNELS;
 const MAX_UNACKNOWLEDGED_BYTES = 16 * 1024 * 1024;
 
 export interface SessionOptions
-  extends Omit<CallsOptions, "onAnswer" | "recorder">, Pick<ChannelsOptions, "state" | "jobs" | "log"> {
+  extends
+    Omit<CallsOptions, "onJob" | "onAnswer" | "recorder">,
+    Pick<ChannelsOptions, "state" | "jobs" | "log"> {
   readonly version: string;
   readonly audit: Pick<Audit, "as">;
   readonly workspaces: Pick<Workspaces, "hold" | "discard">;
@@ -78,7 +80,12 @@ export class Session {
     this.#options = options;
     const recorder = options.audit.as(toActor(options.identity, this.id));
     this.#recorder = recorder;
-    this.#calls = new Calls({ ...options, recorder, onAnswer: (answer) => this.#send(answer) });
+    this.#calls = new Calls({
+      ...options,
+      recorder,
+      onJob: (job) => this.#channels.own(job),
+      onAnswer: (answer) => this.#send(answer),
+    });
     this.#channels = new Channels({
       ...options,
       recorder,
@@ -214,7 +221,6 @@ export class Session {
     switch (frame.type) {
       case "call":
         this.#calls.start(frame);
-        if (frame.job !== undefined) this.#channels.own(frame.job);
         // The job is known as one that is being started by now, or never will be.
         if (frame.output !== undefined && frame.job !== undefined)
           this.#channels.openOutput({

@@ -158,6 +158,10 @@ describe("A program", () => {
     );
     for (const limit of ["outputBytes", "memoryBytes", "processes"])
       expect(() => admit({ terms: { limits: { [limit]: 1e9 } } }, role)).toThrow("allows --max-");
+    // Nor to be ended so late that the limit would be none.
+    expect(() => admit({ terms: { limits: { graceMs: 5_001 } } }, role)).toThrow("allows --grace up to 5 s");
+    expect(admit({ terms: { limits: { graceMs: 5_000 } } }, role).terms.limits?.graceMs).toBe(5_000);
+    expect(admit({ terms: { limits: { graceMs: 60_000 } } }, ADMIN).terms.limits?.graceMs).toBe(60_000);
     expect(admit({}, ADMIN)).toEqual(createProgram());
   });
 

@@ -38,6 +38,7 @@ function setup(identity: Identity, failure?: Error) {
     logins: access("logins") as unknown as Logins,
     delegate: access("delegate") as unknown as Delegate,
     uses: { spend: () => reached.push("uses.spend") },
+    onJob: () => {},
     onAnswer: (answer) => answers.push(answer),
   });
   let last = 0;
