@@ -10,8 +10,8 @@ export interface Answer {
   readonly status: number;
   /** Milliseconds that it asks us to stay away. */
   readonly retryAfter: number | undefined;
-  /** As far as we read it. */
-  readonly text: string;
+  /** What it holds, as far as we read it; undefined for what is no JSON. */
+  readonly json: unknown;
 }
 
 export interface RequestOptions {
@@ -76,7 +76,19 @@ async function toAnswer(response: Response): Promise<Answer> {
     left -= chunk.length;
     if (left <= 0) break; // which closes the connection
   }
-  return { status: response.status, retryAfter: toRetryAfter(response.headers), text: parts.join("") };
+  return {
+    status: response.status,
+    retryAfter: toRetryAfter(response.headers),
+    json: parseJson(parts.join("")),
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // something else than farhandd answers
+  }
 }
 
 /** `Retry-After` in milliseconds: farhandd writes seconds, a gateway perhaps a date. */

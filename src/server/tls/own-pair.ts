@@ -3,10 +3,10 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeWholeFile } from "../../lib/whole-file.ts";
 import { AppError } from "../../protocol/error.ts";
+import { toPin } from "../../protocol/pin.ts";
 import { covers, isDue, makeCertificate } from "./certificate.ts";
 import { type Pair, readKey } from "./pair.ts";
 import { refuse } from "./pem.ts";
-import { toPin } from "./pin.ts";
 
 export interface OwnPairWish {
   /** Where they lie: `tls/` in the state directory. */
@@ -33,7 +33,7 @@ export async function openOwnPair({ directory, names, now }: OwnPairWish): Promi
 }
 
 function toPair(leaf: X509Certificate, key: string): Pair {
-  return { cert: leaf.toString(), key, leaf, pin: toPin(leaf.publicKey) };
+  return { cert: leaf.toString(), key, leaf, pin: toPin(leaf) };
 }
 
 function openKey(path: string): { readonly object: KeyObject; readonly text: string } {
