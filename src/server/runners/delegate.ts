@@ -6,17 +6,20 @@ import { cwd } from "../../commands/cwd.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { JobSummary } from "../../protocol/job.ts";
 import { FilePath, fromBytes, toBytes } from "../../protocol/path.ts";
+import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
 import type { Surroundings } from "../../runner/call.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
+import type { Confinement } from "../files/confinement.ts";
 import type { OwnFiles } from "../files/marks.ts";
+import { systemError } from "../files/place.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { type Login, toGround } from "../logins/login.ts";
 import { toKnownJobs } from "../machine/known-jobs.ts";
 import { inTurns } from "../machine/processes.ts";
 import type { Footing } from "../workspaces/access.ts";
 import type { Directories } from "../workspaces/directory.ts";
-import type { Workspace } from "../workspaces/workspace.ts";
+import { UNCHANGED, Workspace } from "../workspaces/workspace.ts";
 import type { RunnerCommand } from "./runner.ts";
 import type { Runners } from "./runners.ts";
 
@@ -59,6 +62,19 @@ export class Delegate {
   toFooting(login: Login, caller: Bounded, signal: AbortSignal): Footing {
     const ground = toGround(login, this.#options.environment);
     return { ground, directories: this.#toDirectories(login, this.#toBounds(caller), signal) };
+  }
+
+  /** What judges as him where a program may start: what he may not see, he is not told of. `signal`: of that call. */
+  confine(login: Login, caller: Bounded, signal: AbortSignal): Pick<Confinement, "check"> {
+    const { ground, directories } = this.toFooting(login, caller, signal);
+    const start = new Workspace({ owner: login.name, name: DEFAULT_WORKSPACE }, UNCHANGED, ground);
+    const find = async (path: Uint8Array) => Buffer.from(await directories.find(start, path));
+    return {
+      check: (path) =>
+        find(path).catch((error) => {
+          throw systemError(toFault(error));
+        }),
+    };
   }
 
   /** Does a call: what that says on the way, and its result. */
