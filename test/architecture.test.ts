@@ -5,7 +5,7 @@ import { dependencies } from "../package.json";
 
 const root = resolve(import.meta.dir, "..");
 
-/** Which rooms each room may import besides itself. The executables and the SDK are rooms of one file. */
+/** Which rooms each room may import besides itself. What the executables begin with, and the SDK, are rooms of one file. */
 const rooms: Record<string, readonly string[]> = {
   lib: [],
   protocol: ["lib"],
@@ -17,12 +17,13 @@ const rooms: Record<string, readonly string[]> = {
   server: ["keeper", "runner", "process", "ledger", "commands", "protocol", "lib"],
   client: ["commands", "protocol", "lib"],
   cli: ["client", "commands", "protocol", "lib"],
-  "server.ts": ["server", "keeper", "runner", "process", "ledger", "commands", "protocol", "lib"],
+  farhandd: ["server", "keeper", "runner", "process", "ledger", "commands", "protocol", "lib"],
+  "server.ts": ["farhandd", "process", "protocol", "lib"],
   "client.ts": ["cli", "client", "commands", "protocol", "lib"],
   "sdk.ts": ["client", "commands", "protocol", "lib"],
 };
 
-const executables = ["client.ts", "server.ts"];
+const executables = ["client.ts", "server.ts", "farhandd"];
 
 /** Packages that cost something to load, and the rooms that may. */
 const confined: Record<string, readonly string[]> = {

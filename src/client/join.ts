@@ -43,7 +43,7 @@ const ELSEWHERE: readonly ErrorCode[] = [
  */
 export async function join(invite: Invite, options: JoinOptions): Promise<Joined> {
   const failures: AppError[] = [];
-  for (const url of invite.urls) {
+  for (const url of toProvable(invite.urls)) {
     try {
       return await joinAt(url, invite, options);
     } catch (error) {
@@ -57,6 +57,12 @@ export async function join(invite: Invite, options: JoinOptions): Promise<Joined
     failures[0] ??
     new AppError("unavailable", "Cannot join")
   );
+}
+
+/** Where one address can be proved to be the server's, no other is told anything: loopback here may be anybody else's. */
+function toProvable(urls: readonly string[]): readonly string[] {
+  const provable = urls.filter((url) => url.startsWith("https:"));
+  return provable.length > 0 ? provable : urls;
 }
 
 async function joinAt(url: string, { pin, secret }: Invite, options: JoinOptions): Promise<Joined> {

@@ -34,8 +34,8 @@ export function toRefusal(target: Target, answer: Answer): AppError {
 function refuseToken({ token, isLocal, name }: Target, cannot: string): AppError {
   const why =
     token === undefined ? "it asks for a token" : `it refuses the token${isLocal ? " in local.json" : ""}`;
-  const host = name === undefined ? "" : ` ${name}`;
-  const advice = `; run farhand login${host}, join by an invitation, or set FARHAND_TOKEN to a valid one`;
+  const kept = name === undefined ? "" : `run farhand login ${name}, join by an invitation, or `;
+  const advice = `; ${kept}set FARHAND_TOKEN to a valid one`;
   const isRestarted = isLocal && token !== undefined;
   return new AppError("unauthenticated", `${cannot}: ${why}${isRestarted ? "" : advice}`, {
     details: { isLocal },

@@ -1,5 +1,4 @@
 import { toErrorCode } from "../lib/error-code.ts";
-import { AppError } from "../protocol/error.ts";
 import { type Certificate, findCertificate } from "./certificate.ts";
 import type { Target } from "./config.ts";
 import { explainDistrust, toChangedKey } from "./distrust.ts";
@@ -47,14 +46,14 @@ export async function secure<T>(
   }
 }
 
-/** The certificate that a server shows, if it is that of the key by which it is known. Throws `untrusted`. */
+/** The certificate that a server shows, if it is that of the key by which it is known. Throws `untrusted`, or as the connection fails. */
 async function findPinned(target: Target, trust: Pinned, signal: AbortSignal): Promise<Certificate> {
   let shown: Certificate;
   try {
     shown = await findCertificate(target.host, toOwn(target), signal);
   } catch (error) {
     signal.throwIfAborted();
-    throw error instanceof AppError ? error : await explainDistrust(target, error, signal);
+    throw isAboutTls(error) ? await explainDistrust(target, error, signal) : error;
   }
   if (shown.pin === trust.pin) return shown;
   throw toChangedKey(target, trust.pin, shown.pin);

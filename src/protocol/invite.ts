@@ -55,7 +55,7 @@ export const Admission = v.object({
   /** Its name on the server, by which it can be revoked. */
   name: v.string(),
   user: v.string(),
-  /** Milliseconds since 1970; absent for never. */
-  expires: v.optional(v.number()),
+  /** Milliseconds since 1970, as far as a date goes; absent for never. */
+  expires: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(8.64e15))),
 });
 export type Admission = v.InferOutput<typeof Admission>;

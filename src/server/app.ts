@@ -11,7 +11,7 @@ import { type Authenticate, toBearer } from "./auth/local.ts";
 import type { Ticket } from "./auth/tickets.ts";
 import { readBody, readJson } from "./gate/body.ts";
 import type { Visit } from "./gate/gate.ts";
-import { greet, refusePenalized } from "./gate/gateway.ts";
+import { greet, refusePenalized, trade } from "./gate/gateway.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
 import { isOwnHost, isOwnOrigin } from "./host.ts";
 import type { ReloadReport } from "./reload.ts";
@@ -40,10 +40,8 @@ export interface AppOptions {
   readonly isSecure: boolean;
   /** Whether this server is called so, by a name in lower case. */
   readonly isNamed: (name: string) => boolean;
-  /** The address that a request comes from, or `unix`. */
-  readonly toSource: (request: Request) => string;
-  /** What is made of a request before anything else is. */
-  readonly knock: (request: Request) => Visit;
+  /** What is made of a request before anything else is; undefined when its connection is gone already. */
+  readonly knock: (request: Request) => Visit | undefined;
   readonly isReady: () => boolean;
   /** Whether nothing new is accepted any more. */
   readonly isStopping: () => boolean;
@@ -70,6 +68,12 @@ type Variables = {
   refused: { readonly code: ErrorCode; readonly message: string };
 };
 
+/** What the gate answers by itself. */
+const PENALIZED = {
+  code: "too_many",
+  message: "Cannot let you in: too much that was wrong came from your address",
+} as const;
+
 /** Codes that say that somebody may not, rather than that something cannot be. */
 const REFUSALS: readonly ErrorCode[] = ["unauthenticated", "forbidden", "too_many"];
 
@@ -81,7 +85,6 @@ export function createApp({
   claimTicket,
   isSecure,
   isNamed,
-  toSource,
   knock,
   isReady,
   isStopping,
@@ -100,10 +103,11 @@ export function createApp({
   app.use("*", async (context, next) => {
     for (const [name, value] of Object.entries(GUARDS)) context.header(name, value);
     await next();
-    const refused = context.get("refused");
+    const refused = context.get("refused") ?? (context.res.status === 429 ? PENALIZED : undefined);
     if (refused === undefined || !REFUSALS.includes(refused.code)) return;
     const { code: outcome, message } = refused;
-    onRefused({ source: toSource(context.req.raw), outcome, message, user: context.get("identity")?.owner });
+    const { source } = context.get("visit");
+    onRefused({ source, outcome, message, user: context.get("identity")?.owner });
   });
   app.use("*", async (context, next) => {
     const host = context.req.header("host") ?? "";
@@ -125,33 +129,35 @@ export function createApp({
   app.get("/readyz", (context) => {
     if (isReady() && !isStopping()) return context.text("ready\n");
     const token = toBearer(context.req.header("authorization"));
-    const mayAsk = context.get("visit").wait === 0 && token !== undefined;
-    const isKnown = mayAsk && authenticate(token, toSource(context.req.raw)) !== undefined;
+    const { wait, source } = context.get("visit");
+    const isKnown = wait === 0 && token !== undefined && authenticate(token, source) !== undefined;
     return context.text(isKnown ? (isStopping() ? "stopping\n" : "starting\n") : "not ready\n", 503);
   });
 
+  app.on("POST", ["/v1/join", "/v1/login"], trade);
   app.use("*", refusePenalized);
   app.post("/v1/join", async (context) => {
     const request = await readBody(context.req.raw, JoinRequest);
-    const source = toSource(context.req.raw);
-    const admission = admissions.join(request, source);
-    onAdmitted("joined", admission, source);
-    context.get("visit").admit();
+    const visit = context.get("visit");
+    const admission = admissions.join(request, visit.source);
+    onAdmitted("joined", admission, visit.source);
+    visit.admit();
     return context.json(admission);
   });
   app.post("/v1/login", async (context) => {
     const request = await readBody(context.req.raw, LoginRequest);
     hold(context.req.raw); // the password is compared when it is its turn
-    const source = toSource(context.req.raw);
-    const admission = await admissions.login(request, source);
-    onAdmitted("logged_in", admission, source);
-    context.get("visit").admit();
+    const visit = context.get("visit");
+    const admission = await admissions.login(request, visit.source);
+    onAdmitted("logged_in", admission, visit.source);
+    visit.admit();
     return context.json(admission);
   });
 
   app.use("*", async (context, next) => {
     const token = toBearer(context.req.header("authorization"));
-    const source = toSource(context.req.raw);
+    const visit = context.get("visit");
+    const { source } = visit;
     const isChannel = context.req.path === "/v1/channel";
     const identity =
       authenticate(token, source) ?? (isChannel ? claimTicket(toOffered(context), source) : undefined);
@@ -159,7 +165,7 @@ export function createApp({
       return refuse(context, 401, "unauthenticated", "Cannot let you in: the token is missing or wrong");
     }
     context.set("identity", identity);
-    context.get("visit").admit();
+    visit.admit();
     await next();
   });
 

@@ -19,7 +19,7 @@ export interface ListenOptions {
   readonly connections: Set<Connection>;
   readonly openConnection: (peer: Peer, identity: Identity) => Connection;
   readonly gate: Gate;
-  readonly app: Omit<AppOptions, "isSecure" | "upgrade" | "hold" | "knock" | "toSource">;
+  readonly app: Omit<AppOptions, "isSecure" | "upgrade" | "hold" | "knock">;
 }
 
 /** What answers at one address. */
@@ -51,8 +51,10 @@ export function prepareListener(
     ...options.app,
     isSecure,
     upgrade: (request, identity) => server.upgrade(request, { data: { identity } }),
-    toSource: (request) => server.requestIP(request)?.address ?? "unix",
-    knock: (request) => gate.knock(request, server.requestIP(request)),
+    knock(request) {
+      const from = server.requestIP(request);
+      return from === null && address.type === "tcp" ? undefined : gate.knock(request, from);
+    },
     hold: (request) => server.timeout(request, 0),
   });
   // A throw in a socket's callback would end the process: each one is guarded.

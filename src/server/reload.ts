@@ -29,7 +29,7 @@ export interface ReloadOptions {
 }
 
 /** What of the configuration counts only at a start, by its keys in the file. */
-function toLasting({ listen, state, tls, grace, logLevel, logFormat, retention }: ServerConfig) {
+function toLasting({ listen, state, tls, grace, logLevel, logFormat, retention, audit }: ServerConfig) {
   return {
     listen,
     state,
@@ -38,6 +38,7 @@ function toLasting({ listen, state, tls, grace, logLevel, logFormat, retention }
     "log.level": logLevel,
     "log.format": logFormat,
     retention,
+    audit,
   };
 }
 

@@ -1,19 +1,12 @@
-import { parseArgs } from "node:util";
-import { type ArgsDef, type CommandDef, defineCommand, renderUsage } from "citty";
-import { parseGrace } from "../commands/terms.ts";
+import type { ArgsDef } from "citty";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
-import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import { AUDIT_ACTIONS, AUDIT_EVENTS } from "./audit/event.ts";
 import { invite } from "./auth/verbs/invite.ts";
 import { type Action, role } from "./auth/verbs/action.ts";
 import { roleActions } from "./auth/verbs/role.ts";
 import { tokenActions } from "./auth/verbs/token.ts";
 import { userActions } from "./auth/verbs/user.ts";
-import type { ConfigFlags } from "./config.ts";
-
-/** Options as they were typed, by name. */
-export type Flags = Readonly<Record<string, string | boolean | string[] | undefined>>;
 
 const state: ArgsDef = {
   state: {
@@ -80,19 +73,20 @@ const serving: ArgsDef = {
   },
 };
 /** Options that may be given more than once. */
-const repeatable: readonly unknown[] = [serving["listen"], serving["name"], role["role"], invite.args["url"]];
+export const repeatable: readonly unknown[] = [
+  serving["listen"],
+  serving["name"],
+  role["role"],
+  invite.args["url"],
+];
 const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
-const asked: ArgsDef = {
-  help: { type: "boolean", alias: "h", description: "Show help, also of one command" },
-  version: { type: "boolean", alias: "V", description: "Show the version" },
-};
 /** For ourselves: `start` reads what a server says on stderr until that listens, and nobody does afterwards. */
-const background: ArgsDef = { background: { type: "boolean" } };
+export const background: ArgsDef = { background: { type: "boolean" } };
 
 /** What `service` is told to do. */
 export const SERVICE_ACTIONS = ["install", "uninstall", "status"] as const;
 
-const verbs = {
+export const verbs = {
   serve: {
     description: "Serve in the foreground",
     args: serving,
@@ -233,36 +227,12 @@ const verbs = {
 export type Verb = keyof typeof verbs;
 
 /** What there is to say of a verb. Where it takes another word, what that may be. */
-interface Definition {
+export interface Definition {
   readonly description: string;
   readonly args: ArgsDef;
   readonly actions?: Readonly<Record<string, Action>>;
   readonly examples?: Action["examples"];
 }
-
-const commands = Object.fromEntries(
-  Object.entries<Definition>(verbs).map(([name, { description, args, actions }]) => [
-    name,
-    defineCommand({
-      meta: { name, description },
-      args: actions === undefined ? args : {},
-      ...(actions && { subCommands: toSubCommands(actions, args) }),
-    }),
-  ]),
-);
-
-function toSubCommands(actions: Readonly<Record<string, Action>>, args: ArgsDef) {
-  return Object.fromEntries(
-    Object.entries(actions).map(([name, action]) => [
-      name,
-      defineCommand({ meta: { name, description: action.description }, args: { ...action.args, ...args } }),
-    ]),
-  );
-}
-
-const EXIT_CODES = `EXIT CODES
-
-  0: done. 1: it cannot be done, and stderr says why. 3: status found no server, or service status none that runs.`;
 
 /** Whether this is the word for something that `farhandd` does. */
 export function isVerb(word: string): word is Verb {
@@ -280,134 +250,4 @@ export function findAction(verb: Verb, word: string | undefined): Action | undef
   return word !== undefined && actions !== undefined && Object.hasOwn(actions, word)
     ? actions[word]
     : undefined;
-}
-
-/** The help of one verb or of what it is told to do, or of all. */
-export async function usage(
-  verb: Verb | undefined,
-  version: string,
-  isTerminal: boolean,
-  word?: string,
-): Promise<string> {
-  const root: CommandDef = {
-    meta: {
-      name: "farhandd",
-      version,
-      description: "The server of Farhand: runs commands for its clients and keeps what they say",
-    },
-    args: asked,
-    subCommands: commands,
-  };
-  const command = verb && commands[verb];
-  const action = verb && findAction(verb, word);
-  const args = verb && verbs[verb].args;
-  const shownCommand =
-    action === undefined
-      ? command
-      : defineCommand({
-          meta: { name: `${verb} ${word}`, description: action.description },
-          args: { ...action.args, ...args },
-        });
-  const rendered = await renderUsage(shownCommand ?? root, shownCommand && root);
-  const examples = action?.examples ?? (verb && (verbs[verb] as Definition).examples) ?? [];
-  const text = [rendered, ...toExamples(examples), EXIT_CODES].join("\n\n");
-  const shown = isTerminal ? text : Bun.stripANSI(text);
-  return shown.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
-}
-
-function toExamples(examples: Action["examples"]): readonly string[] {
-  if (examples.length === 0) return [];
-  return [["EXAMPLES\n", ...examples.map(([line, what]) => `  ${line}\n      ${what}`)].join("\n")];
-}
-
-/** Reads a verb's options; its positional ones under their names. Throws `invalid_input`. */
-export function parseFlags(verb: Verb, given: readonly string[]): Flags {
-  const { actions }: Definition = verbs[verb];
-  const [word, ...rest] = given;
-  const action = findAction(verb, word);
-  if (actions !== undefined && action === undefined)
-    throw new AppError(
-      "invalid_input",
-      `Cannot do "${[verb, ...(word === undefined ? [] : [word])].join(" ")}": say ${Object.keys(actions).join(", ")}`,
-    );
-  const args = action === undefined ? given : rest;
-  const known: ArgsDef = { ...verbs[verb].args, ...action?.args, ...(verb === "serve" && background) };
-  const names = Object.keys(known).filter((name) => known[name]?.type === "positional");
-  const options = Object.fromEntries(
-    Object.entries(known)
-      .filter(([name]) => !names.includes(name))
-      .map(([name, { type }]) => [
-        name,
-        {
-          type: type === "boolean" ? ("boolean" as const) : ("string" as const),
-          multiple: repeatable.includes(known[name]),
-        },
-      ]),
-  );
-  const { values, positionals } = parse(args, options, names.length > 0);
-  if (positionals.length > names.length)
-    throw new AppError("invalid_input", `Cannot read the command line: "${positionals.at(-1)}" is too much`);
-  return { ...values, ...Object.fromEntries(names.map((name, index) => [name, positionals[index]])) };
-}
-
-/** The options that a configuration file may state too. */
-export function toConfigFlags(flags: Flags): ConfigFlags {
-  const text = (name: string) => (typeof flags[name] === "string" ? flags[name] : undefined);
-  const list = (name: string) => (Array.isArray(flags[name]) ? flags[name] : []);
-  return {
-    listen: list("listen"),
-    names: list("name"),
-    tls: {
-      cert: text("cert"),
-      key: text("key"),
-      clientCa: text("client-ca"),
-      ...(flags["insecure"] === true && { insecure: true }),
-    },
-    state: text("state"),
-    config: text("config"),
-    logLevel: text("log-level"),
-    logFormat: text("log-format"),
-    retention: {
-      age: text("retention-age"),
-      jobs: text("retention-jobs"),
-      bytes: text("retention-bytes"),
-    },
-  };
-}
-
-/** Whether `stop` should end jobs, and with which grace (ms). Throws `invalid_input`. */
-export function toStopRequest({ jobs, grace }: Flags): { jobs?: { grace: number } } {
-  if (!jobs) {
-    if (grace === undefined) return {};
-    throw new AppError("invalid_input", "Cannot use --grace without --jobs: nothing is ended");
-  }
-  return { jobs: { grace: typeof grace === "string" ? readGrace(grace) : DEFAULT_GRACE } };
-}
-
-function readGrace(text: string): number {
-  try {
-    return parseGrace(text);
-  } catch (error) {
-    throw error instanceof RangeError ? new AppError("invalid_input", error.message) : error;
-  }
-}
-
-type Options = NonNullable<Parameters<typeof parseArgs>[0]>["options"];
-
-function parse(args: readonly string[], options: NonNullable<Options>, allowPositionals: boolean) {
-  try {
-    const { values, positionals } = parseArgs({ args: [...args], options, strict: true, allowPositionals });
-    return { values: values as Flags, positionals };
-  } catch (error) {
-    throw new AppError(
-      "invalid_input",
-      `Cannot read the command line: ${error instanceof Error ? toClause(error.message) : String(error)}`,
-    );
-  }
-}
-
-/** What is wrong, of a message that goes on with advice: `Unknown option '--nope'. To specify …`. */
-function toClause(message: string): string {
-  const [first = ""] = message.split(/\.\s|\n/);
-  return `${first.charAt(0).toLowerCase()}${first.slice(1)}`.replaceAll("'", '"');
 }

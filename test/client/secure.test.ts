@@ -109,6 +109,16 @@ describe("A server with TLS is trusted", () => {
     expect(await meet(made.renewed, trust)).toEqual(refusal("changed_certificate", "local.json"));
   });
 
+  testTls("and told apart from one that is out of reach, which may come back", async () => {
+    const trusts = [toPinned(made.self), { ...toPinned(made.self), certificate: made.self.tls.cert }];
+    for (const trust of [undefined, byAuthority(), ...trusts]) {
+      const target = { host: parseHost("https://127.0.0.1:1"), token: undefined, isLocal: false, trust };
+      const refused = { code: "connection_refused", message: expect.stringContaining("is farhandd running") };
+      await expect(dial(() => target, { signal: never })).rejects.toMatchObject(refused);
+      await expect(ask(target, "/healthz", { signal: never })).rejects.toMatchObject(refused);
+    }
+  });
+
   testTls("that wants a certificate of ours, if we have one", async () => {
     const own = issue("me", { by: made.authority, names: "DNS:me" });
     const wanted = { requestCert: true, rejectUnauthorized: true, ca: made.authority.tls.cert };

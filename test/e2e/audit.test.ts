@@ -93,7 +93,7 @@ describe("The audit log", () => {
     expect(text).not.toMatch(/hunter2|not in the log/);
   });
 
-  test("tells of strangers who were refused, those of a minute in two lines, and never what they offered", async () => {
+  test("tells of strangers who were refused, those of a minute by their number, and never what they offered", async () => {
     await using world = setup();
     await world.start();
     const { url } = world.local();
@@ -103,11 +103,22 @@ describe("The audit log", () => {
     await fetch(`${url}/healthz`, { headers: { host: "evil.example" } });
     await world.farhandd(["stop"]);
     const refused = await world.show("--event", "refused");
-    expect(refused).toMatchObject([
-      { source: "127.0.0.1", outcome: "unauthenticated" },
-      { outcome: "forbidden" },
-      { outcome: "unauthenticated", repeated: 49 },
-    ]);
+    // The first of each kind, that nothing of this source is looked at any more, and how many more there were.
+    const told = refused.map(
+      ({ outcome, repeated = "once" }) => `${outcome} ${repeated === "once" ? repeated : "again"}`,
+    );
+    expect(new Set(told)).toEqual(
+      new Set([
+        "unauthenticated once",
+        "too_many once",
+        "forbidden once",
+        "unauthenticated again",
+        "too_many again",
+      ]),
+    );
+    expect(refused.length).toBeLessThan(10);
+    const knocks = refused.filter(({ source, outcome }) => source === "127.0.0.1" && outcome !== "forbidden");
+    expect(knocks.reduce((sum, { repeated = 1 }) => sum + Number(repeated), 0)).toBe(50);
     expect(JSON.stringify(refused)).not.toContain("guessed");
   });
 

@@ -227,6 +227,20 @@ describe("Numbers that lie", () => {
   });
 });
 
+test("Output that nobody gave credit for ends the session, before it is in our memory or on our stdout", async () => {
+  await using world = setup(({ call, job, output }, peer) => {
+    if (output === undefined || job === undefined) return;
+    peer.say({ type: "accepted", call, job, number: 1 });
+    const text = "x".repeat(60_000);
+    for (let number = 0; number < 1_500; number++)
+      peer.data(output.channel, toRecord("stdout", number, text));
+  });
+  await using _server = world.server;
+  const { code, stderr, stdout } = await world.farhand(["exec", "--", "true"]);
+  expect([code, stderr]).toEqual([125, expect.stringMatching(/^farhand: .*\n$/)]);
+  expect(stdout.length).toBeLessThan(16 * 1024 * 1024);
+});
+
 test("A call that nobody made, a job that nobody asked for, and frames of no sense end the session with a sentence", async () => {
   for (const frame of [
     { type: "result", seq: 1, call: 99, result: { encoding: "json", value: {} } },

@@ -144,17 +144,32 @@ async function pelt(target: RawTarget, fuzz: () => Uint8Array, frames: number): 
   }
 }
 
-/** Calls commands with any input over one connection, and has each call answered. */
-async function press(target: RawTarget, random: Random, calls: number): Promise<void> {
+/** Says what is well-formed around any value over one connection: a quarter are calls, each of which is answered. */
+async function press(target: RawTarget, random: Random, frames: number): Promise<void> {
   using client = await RawClient.open(target);
-  for (let call = 1; call <= calls; call++) {
-    const { name, fields } = random.pick(HARMLESS);
-    client.call(call, name, toAnyInput(random, fields));
-    if (call % AT_ONCE > 0 && call < calls) continue;
-    let seq = 0;
-    for (let answers = (call - 1) % AT_ONCE; answers >= 0; answers--)
-      ({ seq } = (await client.control("result", "failed")) as unknown as { seq: number });
-    client.text({ type: "ack", ack: seq });
+  for (let sent = 0; sent < frames; sent += AT_ONCE) {
+    let answers = 0;
+    for (let frame = 1; frame <= AT_ONCE; frame++) {
+      const { name, fields } = random.pick(HARMLESS);
+      const value = toAnyInput(random, fields);
+      switch (random.whole(4)) {
+        case 0:
+          client.call(sent + frame, name, value);
+          answers++;
+          break;
+        case 1:
+          client.sequenced({ type: "cancel", call: 1_000_000 + frame, value });
+          break;
+        case 2:
+          client.sequenced({ type: "close", channel: 1_000_000 + frame, value });
+          break;
+        default:
+          client.text({ type: "beat", value });
+      }
+    }
+    let last: unknown;
+    for (; answers > 0; answers--) last = (await client.control("result", "failed"))["seq"];
+    if (last !== undefined) client.text({ type: "ack", ack: last });
     client.forget();
   }
 }

@@ -2,7 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createToken, formatToken } from "../../src/protocol/token.ts";
 import { eventually } from "../support/eventually.ts";
 import { encodeFrame, OPCODE } from "../support/frame.ts";
-import { type Answer, knock } from "../support/knock.ts";
+import { type Answer, knock, knockAndReset } from "../support/knock.ts";
 import { privateBytes } from "../support/memory.ts";
 import { RawClient } from "../support/raw.ts";
 import { isRunning, openWorld } from "../support/world.ts";
@@ -89,6 +89,32 @@ describe("Whoever guesses tokens (C7)", () => {
     expect([count(answers, 401) <= 100, count(answers, 401) + count(answers, 429)]).toEqual([true, 2_000]);
     expect((await world.farhand(["exec", "--", "echo", "here"])).stdout).toBe("here\n");
     expect((await world.status()).jobs.total).toBe(1);
+  });
+
+  const login = (headers: Readonly<Record<string, string>>) => ({
+    path: "/v1/login",
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify({ user: "ada", password: crypto.randomUUID() }),
+  });
+
+  test("is refused for passwords, whatever token he shows besides, also where somebody is connected", async () => {
+    await using world = await setup();
+    using _present = await RawClient.open(world);
+    const statuses: number[] = [];
+    for (let time = 0; time < 12; time++)
+      statuses.push((await knock({ ...world, ...login(bearer("the-same")) })).status);
+    // Penalties pass meanwhile: three would do, and each password takes some of the second that the next one waits.
+    expect(statuses.filter((status) => status === 401).length).toBeLessThan(8);
+    expect(statuses.at(-1)).toBe(429);
+  });
+
+  test("does not get around it by hanging up before his request is read", async () => {
+    await using world = await setup();
+    for (let time = 0; time < 40; time++) await knockAndReset({ ...world, ...login({}) });
+    await world.farhandd(["stop"]); // which writes down what was refused
+    const { stdout } = await world.farhandd(["audit", "show", "--json", "--event", "refused"]);
+    expect(stdout).not.toContain('"source":"unix"');
   });
 
   test.each([

@@ -144,6 +144,17 @@ describe("farhand join", () => {
     expect((await world.farhand(["host", "list"])).stdout).toContain("No hosts");
   });
 
+  test("tells nobody its secret at an address without TLS, where another has some: loopback is another machine here", async () => {
+    await using world = await setup(made.self, { tls: undefined });
+    const urls = ["https://127.0.0.1:1", world.server.url];
+    for (const pin of [pinOf(made.self), undefined]) {
+      const joined = await world.farhand(["join", world.invite({ urls, pin }), "--insecure"]);
+      expect(joined).toMatchObject({ code: 125, stdout: "" });
+      expect(joined.stderr).toContain("connection refused");
+    }
+    expect(world.told).toEqual([]);
+  });
+
   test("asks for nothing that it could not keep", async () => {
     await using world = await setup();
     await world.farhand(["host", "add", "web1", "web1.lab", "--pin", made.self.pin]);
@@ -160,6 +171,7 @@ describe("farhand join", () => {
       '{"token":"a b","name":"x","user":"y"}',
       '{"token":"t","name":"x","user":"y\\nJoined web1"}',
       `{"token":"${"x".repeat(100_000)}","name":"x","user":"y"}`,
+      '{"token":"t","name":"x","user":"y","expires":1e300}',
     ]) {
       const respond = (request: Request) =>
         request.method === "POST" ? new Response(answer) : new Response("ok\n");

@@ -52,7 +52,6 @@ function setup({
     claimTicket: (offered) => (offered.includes("farhand.ticket.good") ? createIdentity() : undefined),
     isSecure,
     isNamed: (name) => ["localhost", "web1"].includes(name),
-    toSource: () => "127.0.0.1",
     onAdmitted: (what, { user }, source) => void admitted.push(`${user} ${what} from ${source}`),
     onRefused: (refusal) => void refused.push(refusal),
     knock: (request) => gate.knock(request, { address: "127.0.0.1", port: 1 }),

@@ -73,8 +73,9 @@ test("Parts are given the configuration that could be read last", async () => {
 
 test("What counts only at a start is named, each time, until it is as it was", async () => {
   const { reloading, change } = setup();
-  change(() => ({ ...config, grace: 1, tls: { ...config.tls, insecure: true } }));
-  const now = "read; what it says of tls.insecure, session.grace counts from the next start on";
+  const audit = { ...config.audit, keep: 1 };
+  change(() => ({ ...config, grace: 1, tls: { ...config.tls, insecure: true }, audit }));
+  const now = "read; what it says of tls.insecure, session.grace, audit counts from the next start on";
   for (const _ of [1, 2]) expect((await reloading.run()).changed).toEqual([{ name: "configuration", now }]);
   change(() => config);
   expect((await reloading.run()).changed).toEqual([{ name: "configuration", now: "read" }]);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { toErrorBody } from "../../protocol/error.ts";
-import type { Flags } from "../verbs.ts";
+import type { Flags } from "../flags.ts";
 import { Journal } from "./journal.ts";
 import { createDraft } from "./line.ts";
 

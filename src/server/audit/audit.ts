@@ -51,6 +51,7 @@ export class Audit implements Recorder, Disposable {
   /** Why the last attempt to write failed. */
   #failure: Error | undefined;
   #isScheduled = false;
+  #hasWritten = false;
   #sync: Disposable | undefined;
   #retry: Disposable | undefined;
 
@@ -110,6 +111,7 @@ export class Audit implements Recorder, Disposable {
     if (this.#pending.length === 0) return;
     try {
       this.#journal.append([...this.#pending, ...this.#toGap()]);
+      this.#hasWritten = true;
       this.#pending.length = 0;
       this.#held = 0;
       this.#lost = 0;
@@ -129,13 +131,7 @@ export class Audit implements Recorder, Disposable {
     this.#retry?.[Symbol.dispose]();
     if (this.#pending.length > 0)
       this.#options.log.error("audit lines lost", { lines: this.#pending.length });
-    try {
-      this.#journal.syncNow();
-    } catch (error) {
-      this.#options.log.error("audit log not synced", { error: describeError(error) });
-    }
-    const { number, hash } = this.last;
-    this.#options.log.info("audit log closed", { line: number, hash });
+    if (this.#hasWritten) this.#conclude();
     this.#journal[Symbol.dispose]();
   }
 
@@ -165,6 +161,17 @@ export class Audit implements Recorder, Disposable {
     this.#failure = error;
     this.#retry?.[Symbol.dispose]();
     this.#retry = after(RETRY_DELAY, () => this.#flush());
+  }
+
+  /** Syncs, and tells the end of the chain to another log, so that a cut of this one would show. */
+  #conclude(): void {
+    try {
+      this.#journal.syncNow();
+    } catch (error) {
+      this.#options.log.error("audit log not synced", { error: describeError(error) });
+    }
+    const { number, hash } = this.last;
+    this.#options.log.info("audit log closed", { line: number, hash });
   }
 
   #startSync(): void {

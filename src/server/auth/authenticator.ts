@@ -30,7 +30,7 @@ export interface Credential {
 interface Ground {
   readonly id: TokenId;
   readonly roles: readonly Role[];
-  /** Milliseconds since 1970, also of what his token was narrowed to. */
+  /** Milliseconds since 1970: the end of what his token was narrowed to. Its own may still be moved. */
   readonly expires: number;
 }
 
@@ -76,7 +76,7 @@ export class Authenticator {
     const chain = findChain(token, found?.key ?? this.#nobody);
     if (found === undefined || chain === undefined) return undefined;
     const ends = chain.restrictions.map(({ expires = Number.POSITIVE_INFINITY }) => expires * 1_000);
-    const ground = { id: found.id, roles: found.roles, expires: Math.min(found.expires, ...ends) };
+    const ground = { id: found.id, roles: found.roles, expires: Math.min(...ends) };
     if (!this.#isGood(ground)) return undefined;
     if (found.shown !== LOCAL) this.#uses.set(found.id, { used: this.#options.now(), source });
     return this.#admit(ground, {
@@ -92,7 +92,7 @@ export class Authenticator {
   isStanding(identity: Identity): boolean {
     const ground = this.#grounds.get(identity);
     if (ground === undefined || !this.#isGood(ground)) return false;
-    this.#soonest = Math.min(this.#soonest, ground.expires);
+    this.#soonest = Math.min(this.#soonest, this.#toEnd(ground));
     const roles = this.#credentials.get(ground.id)?.roles ?? [];
     return ground.roles.every((role) => roles.some((one) => one === role || Bun.deepEquals(one, role)));
   }
@@ -159,12 +159,17 @@ export class Authenticator {
 
   #admit(ground: Ground, identity: Identity): Identity {
     this.#grounds.set(identity, ground);
-    this.#soonest = Math.min(this.#soonest, ground.expires);
+    this.#soonest = Math.min(this.#soonest, this.#toEnd(ground));
     return identity;
   }
 
-  #isGood({ id, expires }: Ground): boolean {
-    return this.#credentials.has(id) && this.#options.now() < expires;
+  #isGood(ground: Ground): boolean {
+    return this.#options.now() < this.#toEnd(ground);
+  }
+
+  /** Milliseconds since 1970; 0 where the token is gone. */
+  #toEnd({ id, expires }: Ground): number {
+    return Math.min(this.#credentials.get(id)?.expires ?? 0, expires);
   }
 
   #read(): ReadonlyMap<TokenId, Credential> {

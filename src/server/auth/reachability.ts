@@ -13,7 +13,7 @@ const MAX_URLS = 16;
 
 /** Where a server is reached, and what it is known by. */
 export interface Reachability {
-  /** The likeliest first: by name, by number, from this machine. */
+  /** The likeliest first: by name, by number. Loopback only where nobody else reaches it: elsewhere that is another machine. */
   readonly urls: readonly string[];
   /** Absent where an authority vouches for it, or where it has no TLS. */
   readonly pin: Pin | undefined;
@@ -78,9 +78,9 @@ export function toUrls(listening: readonly string[], names: readonly string[]): 
       host,
     }));
   });
-  const near = (host: string) => Number(isLoopback(host));
-  const sorted = urls.sort((a, b) => near(a.host) - near(b.host)).map(({ url }) => url);
-  return [...new Set(sorted)].slice(0, MAX_URLS);
+  const outer = urls.filter(({ host }) => !isLoopback(host));
+  const named = (outer.length > 0 ? outer : urls).map(({ url }) => url);
+  return [...new Set(named)].slice(0, MAX_URLS);
 }
 
 /** An address that stands for all of this machine's. */

@@ -9,11 +9,15 @@ import { toCanonicalAddress } from "../../lib/address.ts";
 
 /** One request, by where it comes from. */
 export interface Visit {
+  /** The address that it comes from, or `unix`; also when its connection is gone meanwhile. */
+  readonly source: string;
   /** Milliseconds for which nothing that it presents is looked at; 0 when it is. */
   readonly wait: number;
   /** Whether it was let in. */
   readonly isAdmitted: boolean;
   admit(): void;
+  /** It presents a password or an invitation, which can be guessed, whatever token it shows besides. */
+  trade(): void;
   /** What it presented was wrong. */
   fail(): void;
 }
@@ -72,9 +76,15 @@ export class Gate {
     const address = from?.address ?? "unix";
     const peer = from === null ? undefined : `${toCanonicalAddress(address) ?? address} ${from.port}`;
     if (peer !== undefined) this.#strangers?.note(peer);
+    const token = toBearer(request.headers.get("authorization") ?? undefined);
     let isAdmitted = false;
+    let isTrade = false;
+    const toWait = () => this.#toWait(address, isTrade ? undefined : token);
     return {
-      wait: this.#toWait(request, address),
+      source: address,
+      get wait() {
+        return toWait();
+      },
       get isAdmitted() {
         return isAdmitted;
       },
@@ -82,18 +92,21 @@ export class Gate {
         isAdmitted = true;
         if (peer !== undefined) this.#strangers?.admit(peer);
       },
+      trade: () => {
+        isTrade = true;
+      },
       fail: () => {
-        const presented = findPresented(request);
+        const presented = isTrade ? crypto.randomUUID() : (token ?? findTicket(request));
         // A page of anybody's can have a browser ask for something here; it cannot have it present something.
         if (presented !== undefined) this.#punish(address, "failed", presented);
       },
     };
   }
 
-  #toWait(request: Request, address: string): number {
+  /** `token`: undefined for whoever presents something else. */
+  #toWait(address: string, token: string | undefined): number {
     const source = toSource(address);
     const left = source === undefined ? 0 : this.#penalties.left(source);
-    const token = toBearer(request.headers.get("authorization") ?? undefined);
     if (left === 0 || token === undefined) return left;
     // Nobody guesses a token. Passwords are none, and are not looked at.
     if (this.#regulars.has(toNeighbour(address))) return 0;
@@ -116,9 +129,6 @@ function toHost(peer: string): string {
   return peer.slice(0, peer.lastIndexOf(" "));
 }
 
-/** What a request tries to get in with: a token, a ticket, or what its body says, which nobody has read yet. */
-function findPresented({ headers, method, url }: Request): string | undefined {
-  const ticket = /farhand\.ticket\.[^,\s]+/.exec(headers.get("sec-websocket-protocol") ?? "")?.[0];
-  const body = method === "POST" ? `${url} ${crypto.randomUUID()}` : undefined;
-  return toBearer(headers.get("authorization") ?? undefined) ?? ticket ?? body;
+function findTicket({ headers }: Request): string | undefined {
+  return /farhand\.ticket\.[^,\s]+/.exec(headers.get("sec-websocket-protocol") ?? "")?.[0];
 }

@@ -3,10 +3,14 @@ import type { Visit } from "./gate.ts";
 
 type Variables = { visit: Visit };
 
-/** Comes before everything else: a connection on which nobody was let in ends with its answer, and a wrong try is counted. */
-export function greet(knock: (request: Request) => Visit) {
+/**
+ * Comes before everything else: a connection on which nobody was let in ends with its answer, and a wrong try is counted. What
+ * comes from nowhere, since its connection is gone already, is not looked at: nothing could be held against anybody.
+ */
+export function greet(knock: (request: Request) => Visit | undefined) {
   return createMiddleware<{ Variables: Variables }>(async (context, next) => {
     const visit = knock(context.req.raw);
+    if (visit === undefined) return context.body(null, 400);
     context.set("visit", visit);
     await next();
     if (visit.isAdmitted) return;
@@ -14,6 +18,12 @@ export function greet(knock: (request: Request) => Visit) {
     context.header("Connection", "close");
   });
 }
+
+/** For what trades a password or an invitation for a token. */
+export const trade = createMiddleware<{ Variables: Variables }>(async (context, next) => {
+  context.get("visit").trade();
+  await next();
+});
 
 /** Comes before everything that looks at what a request presents: not at that of a source which tries too much. */
 export const refusePenalized = createMiddleware<{ Variables: Variables }>(async (context, next) => {

@@ -1,6 +1,7 @@
 import { AppError } from "../../protocol/error.ts";
 import { describeChange, describeService } from "../report.ts";
-import { type Flags, SERVICE_ACTIONS, toConfigFlags } from "../verbs.ts";
+import { type Flags, toConfigFlags } from "../flags.ts";
+import { SERVICE_ACTIONS } from "../verbs.ts";
 import { inspect, install, type ServiceSystem, uninstall } from "./service.ts";
 import { checkMayChange, defineService, type ServiceRequest } from "./wish.ts";
 

@@ -142,6 +142,17 @@ describe("authenticate()", () => {
     expect(world.admit(fresh).owner).toBe("ci");
   });
 
+  test("sends away whoever was let in by the old key before it was rotated, once the overlap is over", () => {
+    using world = setup();
+    const before = world.admit(world.create("ci").text);
+    world.verbs.tokens.rotate("ci", undefined, 60_000);
+    expect(world.authenticator.runOnce()).toBe(true);
+    expect(world.authenticator.isStanding(before)).toBe(true);
+    world.clock.now += 60_000;
+    expect(world.authenticator.runOnce()).toBe(true);
+    expect(world.authenticator.isStanding(before)).toBe(false);
+  });
+
   test("gives a token none of the roles that its user has no more, nor one that is not configured", () => {
     using world = setup();
     world.verbs.users.add("alice", "hash", ["viewer"]);

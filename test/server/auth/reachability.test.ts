@@ -6,8 +6,11 @@ test("toUrls() begins with what others can reach, by name", () => {
   expect(toUrls(["127.0.0.1:1", "https://192.0.2.7:2"], ["web1.lab"])).toEqual([
     "https://web1.lab:2",
     "https://192.0.2.7:2",
-    "http://127.0.0.1:1",
   ]);
+});
+
+test("toUrls() names loopback, which is another machine elsewhere, only where there is nothing else", () => {
+  expect(toUrls(["127.0.0.1:1", "[::1]:1"], ["web1.lab"])).toEqual(["http://127.0.0.1:1", "http://[::1]:1"]);
 });
 
 test("toUrls() names the machine for an address that stands for all of its", () => {

@@ -2,7 +2,7 @@ import type { ArgsDef } from "citty";
 import { AppError } from "../../../protocol/error.ts";
 import { prepareState } from "../../state.ts";
 import type { ServerConfig } from "../../config.ts";
-import type { Flags } from "../../verbs.ts";
+import type { Flags } from "../../flags.ts";
 import { toStoreError } from "../database.ts";
 import { parseLifetime } from "../lifetime.ts";
 import { parseName } from "../name.ts";

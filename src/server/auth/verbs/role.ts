@@ -4,7 +4,7 @@ import { formatDuration } from "../../../lib/duration.ts";
 import { escapeControls } from "../../../lib/escape.ts";
 import { formatSize } from "../../../lib/size.ts";
 import { AppError } from "../../../protocol/error.ts";
-import type { Flags } from "../../verbs.ts";
+import type { Flags } from "../../flags.ts";
 import { allowsCommand, type Role } from "../role.ts";
 import { type Action, getName } from "./action.ts";
 

@@ -3,7 +3,7 @@ import { align } from "../../../commands/table.ts";
 import { count } from "../../../lib/count.ts";
 import { escapeControls } from "../../../lib/escape.ts";
 import { AppError } from "../../../protocol/error.ts";
-import type { Flags } from "../../verbs.ts";
+import type { Flags } from "../../flags.ts";
 import { parseName } from "../name.ts";
 import type { Minted, StoredToken } from "../tokens.ts";
 import {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/protocol/error.ts";
-import { parseFlags, toConfigFlags, toStopRequest, usage } from "../../src/server/verbs.ts";
+import { parseFlags, toConfigFlags, toStopRequest } from "../../src/server/flags.ts";
 
 describe("parseFlags()", () => {
   test("reads options and what stands alone, in any order", () => {
@@ -63,28 +63,9 @@ describe("toStopRequest()", () => {
   );
 });
 
-test("usage() tells of every verb, and of one with its options", async () => {
-  const all = await usage(undefined, "1.0.0", false);
-  for (const word of ["serve", "start", "stop", "status", "service", "reload", "fingerprint"])
-    expect(all).toContain(word);
-  expect(await usage("stop", "1.0.0", false)).toContain("--grace=<duration>");
-});
-
 test("parseFlags() reads what a verb is told to do, and options of it that are repeated", () => {
   const args = ["create", "ci", "--role", "viewer", "--role", "operator", "--state", "/s"];
   expect(parseFlags("token", args)).toMatchObject({ name: "ci", role: ["viewer", "operator"], state: "/s" });
   for (const wrong of [[], ["mint"], ["constructor"], ["--state", "/s"]])
     expect(() => parseFlags("token", wrong)).toThrow("say create, list, revoke, rotate");
-});
-
-test("usage() tells what a verb can be told to do, and of each what it is for, with examples", async () => {
-  const token = await usage("token", "1.0.0", false);
-  for (const word of ["create", "list", "revoke", "rotate"]) expect(token).toContain(`  ${word} `);
-  for (const [verb, word] of [
-    ["token", "create"],
-    ["user", "add"],
-    ["invite", undefined],
-  ] as const)
-    expect(await usage(verb, "1.0.0", false, word)).toMatch(/EXAMPLES\n\n {2}farhandd /);
-  expect(await usage("token", "1.0.0", false, "create")).toContain("farhandd token create");
 });

@@ -1,0 +1,44 @@
+import { existsSync } from "node:fs";
+import { homedir, userInfo } from "node:os";
+import type { ServerConfig } from "../server/config.ts";
+import { findServer, waitForServer } from "../server/control.ts";
+import { changeService } from "../server/service/change.ts";
+import type { Flags } from "../server/flags.ts";
+import { isCompiled, toPath } from "./self.ts";
+
+/** `farhandd service`: what there is to say, and the exit code. */
+export async function runService(
+  flags: Flags,
+  config: ServerConfig,
+  signal: AbortSignal,
+): Promise<{ readonly text: string; readonly code: number }> {
+  const user = userInfo();
+  return await changeService(
+    flags,
+    {
+      executable: isCompiled() ? toPath(process.execPath) : undefined,
+      state: config.state,
+      env: process.env,
+      platform: process.platform,
+      uid: user.uid,
+      account: user.username,
+      home: homedir(),
+    },
+    {
+      // The others' managers always run.
+      isRunning: process.platform !== "linux" || existsSync("/run/systemd/system"),
+      run,
+      findServer: async () => (await findServer(config.state, signal))?.status.pid,
+      waitForServer: () => waitForServer(config.state, signal),
+    },
+  );
+}
+
+function run(argv: readonly string[]): { code: number; output: string } {
+  try {
+    const { exitCode, stdout, stderr } = Bun.spawnSync([...argv], { stdin: "ignore" });
+    return { code: exitCode, output: `${stdout}${stderr}` };
+  } catch (error) {
+    return { code: 127, output: error instanceof Error ? error.message : String(error) };
+  }
+}

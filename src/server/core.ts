@@ -1,0 +1,155 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Log } from "../lib/log.ts";
+import { openLibc } from "../process/libc.ts";
+import { reap, Reaper } from "../process/reaper.ts";
+import { AppError } from "../protocol/error.ts";
+import type { KeeperId } from "../protocol/id.ts";
+import type { Audit } from "./audit/audit.ts";
+import { describeEnd } from "./audit/call-record.ts";
+import { keepPruning } from "./audit/upkeep.ts";
+import type { ServerConfig } from "./config.ts";
+import { toJobEnvironment } from "./environment.ts";
+import { JobIndex } from "./jobs/job-index.ts";
+import { Jobs } from "./jobs/jobs.ts";
+import { retain, Retention } from "./jobs/retention.ts";
+import { Keepers } from "./keepers/keepers.ts";
+import type { Login } from "./logins/login.ts";
+import { Runners } from "./runners/runners.ts";
+import { Shutdown } from "./shutdown.ts";
+import { tend, Workspaces } from "./workspaces/workspaces.ts";
+
+/** What a server is made of, besides those who talk to it. */
+export interface Core {
+  readonly environment: Readonly<Record<string, string>>;
+  /** That of our start, which is the user's; our own is 0077. */
+  readonly umask: number;
+  readonly jobs: Jobs;
+  readonly keepers: Keepers;
+  readonly shutdown: Shutdown;
+  readonly workspaces: Workspaces;
+  /** Processes of other users, as whom roles have things done. */
+  readonly runners: Runners;
+}
+
+/** How this executable is run again, as something else. */
+export interface Again {
+  readonly argv: readonly string[];
+  readonly argv0: string;
+}
+
+export interface CoreOptions {
+  readonly config: ServerConfig;
+  readonly build: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Runs this executable as a keeper. */
+  readonly toKeeperCommand: (state: string, id: KeeperId) => Again;
+  /** Runs this executable as another user's runner. */
+  readonly toRunnerCommand: (login: Login) => Again;
+  readonly log: Log;
+  readonly audit: Audit;
+  /** That of our start, which is the user's; our own is 0077. */
+  readonly umask: number;
+}
+
+/** Finds every job and every keeper that there is, and starts what looks after them. The stack closes it all. */
+export async function openCore(
+  options: CoreOptions,
+  stack: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<Core> {
+  const { config, log, umask, audit } = options;
+  const { state } = config;
+  const index = stack.use(openIndex(state, log));
+  const stopped = new AbortController();
+  stack.defer(() => stopped.abort(new AppError("shutting_down", "The server has stopped")));
+  const environment = toJobEnvironment(options.env);
+  const directory = join(state, "workspaces");
+  const workspaces = new Workspaces({ directory, environment, log, now: () => Date.now() });
+  tend(workspaces, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
+  const reaper = openReaper(stopped.signal);
+  const keepers = stack.use(openKeepers(options, { environment, reaper, jobs: () => jobs }, stopped.signal));
+  const runners = stack.use(openRunners(options, reaper));
+  const jobs: Jobs = new Jobs({
+    state,
+    index,
+    log,
+    umask,
+    onEnded: (start, exit) => audit.note("job_ended", describeEnd(start, exit)),
+    currentKeeper: async () => {
+      if (shutdown.hasBegun) throw new AppError("shutting_down", "Cannot start a job: the server stops");
+      return keepers.current();
+    },
+    signal: stopped.signal,
+  });
+  const shutdown: Shutdown = new Shutdown({
+    log,
+    listLive: () => jobs.listLive(),
+    toDirectory: (job) => join(state, "ledgers", job),
+    signal,
+  });
+  await keepers.adoptAll();
+  jobs.reconcile((id) => keepers.findUnreached(id));
+  await keepers.current();
+  const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
+  retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
+  keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
+  return { environment, workspaces, umask, jobs, keepers, runners, shutdown };
+}
+
+interface KeepersShare {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly reaper: Reaper | undefined;
+  /** Asked once keepers are adopted. */
+  readonly jobs: () => Jobs;
+}
+
+function openKeepers(
+  { config, build, log, toKeeperCommand }: CoreOptions,
+  { environment: env, reaper, jobs }: KeepersShare,
+  signal: AbortSignal,
+): Keepers {
+  const { state, grace } = config;
+  return new Keepers(
+    {
+      state,
+      build,
+      grace,
+      log,
+      env,
+      toCommand: (id) => toKeeperCommand(state, id),
+      onSpawn: (pid, exited) => reaper?.leave(pid, exited),
+      onAdopt: (link, standings) => jobs().adopt(link, standings),
+      onProgress: (progress) => jobs().progress(progress),
+      onClosed: (progress) => jobs().closed(progress),
+      onUnreached: (link) => jobs().refresh(link),
+      onDead: (link) => jobs().lose(link),
+    },
+    signal,
+  );
+}
+
+function openRunners({ log, toRunnerCommand }: CoreOptions, reaper: Reaper | undefined): Runners {
+  return new Runners({
+    libc: process.platform === "win32" ? undefined : openLibc(),
+    toCommand: toRunnerCommand,
+    onSpawn: (pid, exited) => reaper?.leave(pid, exited),
+    log,
+  });
+}
+
+/** In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then. */
+function openReaper(signal: AbortSignal): Reaper | undefined {
+  if (process.pid !== 1 || process.platform !== "linux") return undefined;
+  const reaper = new Reaper(openLibc());
+  reap(reaper, signal).catch(() => {}); // it ends with the server
+  return reaper;
+}
+
+/** One that is missing is made anew from the ledgers, which is said; one that is empty though there are ledgers is refused. */
+function openIndex(state: string, log: Log): JobIndex {
+  const path = join(state, "state.db");
+  const ledgers = readdirSync(join(state, "ledgers")).length;
+  if (ledgers > 0 && !existsSync(path)) log.warn("index missing: made anew from the ledgers", { ledgers });
+  return new JobIndex(path, log, ledgers === 0);
+}
