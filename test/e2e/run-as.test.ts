@@ -12,6 +12,7 @@ import {
 import { dirname, join } from "node:path";
 import { ACCOUNT, asRoot, openOtherWorld, type OtherWorld } from "../support/account.ts";
 import { eventually } from "../support/eventually.ts";
+import { RawClient } from "../support/raw.ts";
 import { isRunning, openWorld, readProcess } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
@@ -353,6 +354,26 @@ describe("The process that does a call for another user", () => {
     await eventually(() => before.every((pid) => !isRunning(pid)), 30_000);
   });
 });
+
+asRoot(
+  "Who has all his calls done at once as another user keeps nobody else waiting for that user",
+  async () => {
+    await using world = await openOtherWorld();
+    const front = await pidOf(world);
+    const config = join(world.home, "farhandd.toml");
+    const made = await world.farhandd(["token", "create", "second", "--role", "other", "--config", config]);
+    using greedy = await RawClient.open({
+      url: world.local().url,
+      token: world.asOther()["FARHAND_TOKEN"] ?? "",
+    });
+    // Each waits for bytes that never come.
+    for (let call = 1; call <= 20; call++) greedy.call(call, "wrfile", { path: join(world.room, `${call}`) });
+    await eventually(() => readdirSync(world.room).length === 16, 60_000);
+    const others = { env: { FARHAND_TOKEN: made.stdout.trim() } };
+    expect(await world.farhand(["user-name"], others)).toMatchObject({ code: 0, stdout: `${name}\n` });
+    expect(runners(front).length).toBe(17);
+  },
+);
 
 describe("A user who cannot be become", () => {
   asRoot("is refused, and nothing is done as anybody else", async () => {

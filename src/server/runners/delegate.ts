@@ -61,7 +61,7 @@ export class Delegate {
   /** What the workspaces of a call are made on, and who looks at their directories. `signal`: of that call. */
   toFooting(login: Login, caller: Bounded, signal: AbortSignal): Footing {
     const ground = toGround(login, this.#options.environment);
-    return { ground, directories: this.#toDirectories(login, this.#toBounds(caller), signal) };
+    return { ground, directories: this.#toDirectories(login, caller, signal) };
   }
 
   /** What judges as him where a program may start: what he may not see, he is not told of. `signal`: of that call. */
@@ -94,7 +94,7 @@ export class Delegate {
       ...(jobs && { jobs }),
     };
     const task = { command, call: { command: command.name, input, surroundings }, input: bytes };
-    return yield* runners.run(login, task, signal);
+    return yield* runners.run(login, call.identity.owner, task, signal);
   }
 
   #toBounds({ identity: { grants }, role }: Bounded): Pick<Surroundings, "bounds"> {
@@ -118,8 +118,9 @@ export class Delegate {
   }
 
   /** What leads somewhere is found by `cd`, and what is wrong with a directory by `cwd`, as they are done there. */
-  #toDirectories(login: Login, bounds: Pick<Surroundings, "bounds">, signal: AbortSignal): Directories {
+  #toDirectories(login: Login, caller: Bounded, signal: AbortSignal): Directories {
     const { runners, umask } = this.#options;
+    const bounds = this.#toBounds(caller);
     const ask = async ({ id, ground, ...workspace }: Workspace, command: RunnerCommand, input: unknown) => {
       const { environment } = ground;
       const place = {
@@ -129,7 +130,8 @@ export class Delegate {
         environment,
       };
       const call = { command: command.name, input, surroundings: { workspace: place, umask, ...bounds } };
-      const answer = runners.run(login, { command, call, input: NOTHING }, signal);
+      const task = { command, call, input: NOTHING };
+      const answer = runners.run(login, caller.identity.owner, task, signal);
       const { value } = await answer.next();
       return value;
     };
