@@ -6,6 +6,7 @@ import { AppError } from "../protocol/error.ts";
 import type { Hello } from "../protocol/hello.ts";
 import type { Audit } from "./audit/audit.ts";
 import { Refusals } from "./audit/refusals.ts";
+import { describeReload } from "./audit/reload-record.ts";
 import { type Door, openDoor } from "./auth/door.ts";
 import type { Identity } from "./auth/identity.ts";
 import { Catalogue } from "./catalogue.ts";
@@ -55,7 +56,17 @@ export async function admitClients(
   const { state } = config;
   const tls = await openTls(config, (credentials) => endpoints.secure(credentials));
   const parts: Reloadable[] = tls === undefined ? [] : [tls];
-  const reloading = new Reloading({ readConfig, config, log, parts });
+  const reloading = new Reloading({
+    readConfig,
+    config,
+    log,
+    parts,
+    onReloaded(report, by) {
+      const who = by ?? { source: "signal" };
+      for (const fields of describeReload(report)) audit.note("changed", { ...who, ...fields });
+      audit.write();
+    },
+  });
   const connections = new Set<Connection>();
   const refusals = stack.use(new Refusals({ note: (fields) => audit.note("refused", fields) }));
   const now = () => Date.now();
@@ -103,7 +114,11 @@ export async function admitClients(
   );
   if (config.tls.insecure && config.listen?.some(isExposed))
     log.warn("serving without TLS: whoever is on the way reads and changes everything, the tokens too");
-  if (tls !== undefined) tendTls(tls, log, watch.signal).catch(() => {}); // it ends with the server, and logs what fails
+  const onRenewed = (now: string) => {
+    log.info("certificate renewed", { now });
+    audit.note("changed", { source: "server", what: "renew certificate", now, outcome: "ok" });
+  };
+  if (tls !== undefined) tendTls(tls, { log, onRenewed, signal: watch.signal }).catch(() => {}); // it ends with the server, and logs what fails
   stack.use(
     leaveLocalServer(state, { url: endpoints.local, token: door.localToken, pid: process.pid, version }),
   );
@@ -116,7 +131,12 @@ export async function admitClients(
   log.info("listening", { addresses: endpoints.urls, state, ...(tls && { pin: tls.current.pin }) });
   const { number, hash } = audit.last; // in a log of its own, so that a cut of the other shows
   log.info("audit log goes on", { line: number, hash });
-  audit.note("server_started", { version, pid: process.pid, listen: endpoints.urls });
+  audit.note("server_started", {
+    version,
+    pid: process.pid,
+    listen: endpoints.urls,
+    pin: tls?.current.pin,
+  });
   return {
     dismiss(reason) {
       for (const connection of [...connections]) connection.fail(reason);

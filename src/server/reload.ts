@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { describeError, type Log } from "../lib/log.ts";
 import { AppError } from "../protocol/error.ts";
+import type { Actor } from "./audit/event.ts";
 import type { ServerConfig } from "./config.ts";
 
 /** Something that a running server reads anew when it is told that its operator has changed it. */
@@ -26,6 +27,8 @@ export interface ReloadOptions {
   readonly config: ServerConfig;
   readonly parts: readonly Reloadable[];
   readonly log: Log;
+  /** Told of each reload before whoever asked for it is; `by`: undefined for a signal. */
+  readonly onReloaded: (report: ReloadReport, by: Actor | undefined) => void;
 }
 
 /** What of the configuration counts only at a start, by its keys in the file. */
@@ -60,15 +63,15 @@ export class Reloading {
     return this.#config;
   }
 
-  /** One at a time: who asks meanwhile is answered by a later one. */
-  run(): Promise<ReloadReport> {
-    const report = this.#last.then(() => this.#run());
+  /** One at a time: who asks meanwhile is answered by a later one. `by`: who asks, unless a signal does. */
+  run(by?: Actor): Promise<ReloadReport> {
+    const report = this.#last.then(() => this.#run(by));
     this.#last = report.catch(() => {}); // whoever asked is told
     return report;
   }
 
-  async #run(): Promise<ReloadReport> {
-    const { parts, log } = this.#options;
+  async #run(by: Actor | undefined): Promise<ReloadReport> {
+    const { parts, log, onReloaded } = this.#options;
     const report: ReloadReport = { changed: [], unchanged: [], failed: [] };
     const read = { name: "configuration", reload: async () => this.#read() };
     for (const part of [read, ...parts]) {
@@ -86,6 +89,7 @@ export class Reloading {
       }
     }
     log.info("reloaded", { ...report });
+    onReloaded(report, by);
     return report;
   }
 

@@ -54,7 +54,7 @@ export function createRequests({
     },
     async reload(identity) {
       demand(identity, "reload", "reload the server");
-      return await reloading.run();
+      return await reloading.run(toActor(identity));
     },
   };
 }

@@ -201,6 +201,30 @@ describe("The audit log", () => {
     expect((await world.verify()).code).toBe(0);
   });
 
+  test("tells what a reload has changed and what it could not read, and who asked for it", async () => {
+    await using world = setup();
+    const config = join(world.home, "farhandd.toml");
+    const configure = (text: string) => writeFileSync(config, `listen = "127.0.0.1:0"\n${text}`);
+    configure("");
+    const { pid } = await world.start("--config", config);
+    configure('[roles.deploy]\npermissions = ["read"]\n');
+    await world.farhandd(["reload"]);
+    const changed = () => world.show("--event", "changed");
+    const asked = { user: "local", source: "127.0.0.1", token: "local" };
+    expect(await changed()).toMatchObject([
+      { ...asked, what: "reload configuration", now: "read", outcome: "ok" },
+      { ...asked, what: "reload roles", now: expect.stringContaining("deploy"), outcome: "ok" },
+    ]);
+    await world.farhandd(["reload"]);
+    expect(await changed()).toHaveLength(2); // nothing was different
+    configure("colour = 7");
+    process.kill(pid, "SIGHUP");
+    await eventually(async () => (await changed()).length === 3);
+    const told = (await changed())[2];
+    expect(told).toMatchObject({ source: "signal", what: "reload configuration", outcome: "failed" });
+    expect(told).toMatchObject({ message: expect.stringContaining("colour") });
+  });
+
   test("belongs to its owner alone, and a caller's umask changes nothing about that", async () => {
     await using world = setup();
     await world.shell("umask 000; farhandd start --listen 127.0.0.1:0");

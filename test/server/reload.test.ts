@@ -14,6 +14,7 @@ const config = readConfig(flags, {});
 
 function setup(...parts: Reloadable[]) {
   const logged: string[] = [];
+  const told: unknown[] = [];
   let next: () => ServerConfig = () => readConfig(flags, {});
   const log = (message: string) => void logged.push(message);
   const reloading = new Reloading({
@@ -21,20 +22,28 @@ function setup(...parts: Reloadable[]) {
     config,
     parts,
     log: { error: log, warn: log, info: log, debug: log },
+    onReloaded: (report, by) => void told.push([report, by]),
   });
-  return { reloading, logged, change: (read: () => ServerConfig) => (next = read) };
+  return { reloading, logged, told, change: (read: () => ServerConfig) => (next = read) };
 }
 
 const unchanged: Reloadable = { name: "rock", reload: async () => undefined };
 const changed: Reloadable = { name: "river", reload: async () => "deeper" };
 
 test("A reload tells what is new and what is not", async () => {
-  const { reloading } = setup(unchanged, changed);
-  expect(await reloading.run()).toEqual({
+  const { reloading, told } = setup(unchanged, changed);
+  const by = { user: "ann", source: "10.0.0.1", token: "0123456789abcdef" };
+  const report = await reloading.run(by);
+  expect(report).toEqual({
     changed: [{ name: "river", now: "deeper" }],
     unchanged: ["configuration", "rock"],
     failed: [],
   });
+  await reloading.run();
+  expect(told).toEqual([
+    [report, by],
+    [report, undefined],
+  ]);
 });
 
 test("A part that fails keeps no other from being read, and says only what may be said", async () => {

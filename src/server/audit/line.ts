@@ -32,7 +32,10 @@ const MAX_TEXTS = 16_384;
 
 /** Puts an event into words; texts of any length and content make one line of bounded length. */
 export function createDraft(time: Date, fields: Readonly<Record<string, unknown>>): AuditDraft {
-  return { time: time.toISOString(), text: toJsonLine(abridge(fields, { left: MAX_TEXTS })).slice(1, -1) };
+  const whole = toJsonLine(fields);
+  const isShort = whole.length <= MAX_TEXT; // as nearly all are, which need not be gone through
+  const text = isShort ? whole : toJsonLine(abridge(fields, { left: MAX_TEXTS }));
+  return { time: time.toISOString(), text: text.slice(1, -1) };
 }
 
 /**

@@ -97,12 +97,19 @@ export class Tls implements Reloadable {
   }
 }
 
+export interface TendOptions {
+  readonly log: Log;
+  /** Told what the certificate is from now on. */
+  readonly onRenewed: (now: string) => void;
+  readonly signal: AbortSignal;
+}
+
 /** Renews certificates until the signal is aborted, and warns each day of one that only its operator can renew. */
-export async function tendTls(tls: Tls, log: Log, signal: AbortSignal): Promise<void> {
+export async function tendTls(tls: Tls, { log, onRenewed, signal }: TendOptions): Promise<void> {
   for (let warned = WARNED_DAYS; ; await delay(EVERY, signal)) {
     try {
       const renewed = await tls.runOnce();
-      if (renewed !== undefined) log.info("certificate renewed", { now: renewed });
+      if (renewed !== undefined) onRenewed(renewed);
     } catch (error) {
       log.error("certificate not renewed", { error: describeError(error) });
     }

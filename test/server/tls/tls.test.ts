@@ -122,9 +122,25 @@ testWithFiles("tendTls() warns of a certificate that only its operator can renew
     warn: (_: string, fields?: object) => void warned.push(fields),
   };
   const stop = new AbortController();
-  const tending = tendTls(tls, log, stop.signal);
+  const tending = tendTls(tls, { log, onRenewed: quiet, signal: stop.signal });
   await eventually(() => warned.length > 0);
   stop.abort();
   await tending.catch(() => {});
   expect(warned).toEqual([{ days: 4 }]);
+});
+
+test("tendTls() tells of a certificate that it has renewed", async () => {
+  using world = setup();
+  const tls = await world.open();
+  world.clock.days = 300;
+  const renewed: string[] = [];
+  const quiet = () => {};
+  const log = { error: quiet, info: quiet, debug: quiet, warn: quiet };
+  const stop = new AbortController();
+  const onRenewed = (now: string) => void renewed.push(now);
+  const tending = tendTls(tls, { log, onRenewed, signal: stop.signal });
+  await eventually(() => renewed.length > 0);
+  stop.abort();
+  await tending.catch(() => {});
+  expect(renewed).toEqual([expect.stringContaining(tls.current.pin)]);
 });
