@@ -273,7 +273,7 @@ test("a build that fails says where, and leaves the executables as they were", a
   expect(code).toBe(1);
   expect(err).toContain("fail.ts:1:");
   expect(await world.ask()).toEqual(before);
-  expect((await readdir(join(world.project, "dist"))).sort()).toEqual(["farhand", "farhandd"]);
+  expect((await readdir(join(world.project, "dist"))).sort()).toEqual(["SHA256SUMS", "farhand", "farhandd"]);
 }, 60_000);
 
 test("an executable can be started at every moment of its being built again", async () => {

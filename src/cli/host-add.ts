@@ -1,5 +1,4 @@
 import { resolve } from "node:path";
-import * as v from "valibot";
 import { HostBook } from "../client/host-book.ts";
 import { isExposed, isSecure, parseHost } from "../client/host.ts";
 import type { StoredHost } from "../client/hosts.ts";
@@ -7,7 +6,7 @@ import { ask } from "../client/request.ts";
 import type { Trust } from "../client/trust.ts";
 import { abortable } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
-import { Pin } from "../protocol/pin.ts";
+import { parsePin } from "../protocol/pin.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
 import { confirmKey } from "./confirm-key.ts";
 import { complain, type Context, print, toExposure } from "./context.ts";
@@ -85,7 +84,7 @@ async function findTrust(
       "invalid_input",
       `Cannot know ${host.url} by ${pin === undefined ? "an authority" : "a key"}: it has no TLS; write the address as https://…`,
     );
-  if (pin !== undefined) return { type: "pin", pin: toPin(pin) };
+  if (pin !== undefined) return { type: "pin", pin: parsePin(pin, "--pin") };
   if (ca !== undefined) return { type: "ca", file: resolve(ca) };
   if (!isSecure(host)) return { type: "system" };
   const limit = AbortSignal.timeout(LOOK_TIMEOUT);
@@ -101,10 +100,4 @@ async function findTrust(
       });
     return await confirmKey(error, host.url, context);
   }
-}
-
-function toPin(text: string): Pin {
-  const pin = v.safeParse(Pin, text);
-  if (pin.success) return pin.output;
-  throw new AppError("invalid_input", `Cannot use --pin "${text}": it ${pin.issues[0].message}`);
 }

@@ -59,7 +59,5 @@ export function describeTrust({ url, trust }: { readonly url: string; readonly t
       return `the authorities in ${trust.file}`;
     case "pin":
       return trust.pin;
-    case "certificate":
-      return "its certificate";
   }
 }

@@ -51,7 +51,7 @@ function toAdmission(target: Target, { type }: Secret, answer: Answer): Admissio
       `Cannot ${VERBS[type]} ${host.url}: no farhandd answers there, or one that is too old (HTTP status 404)`,
     );
   if (answer.status !== 200 && answer.status !== 201) throw toRefusal(target, answer);
-  const admission = v.safeParse(Admission, parseJson(answer.text));
+  const admission = v.safeParse(Admission, answer.json);
   if (admission.success && isPlain(admission.output)) return admission.output;
   throw new AppError(
     "unavailable",
@@ -68,12 +68,4 @@ const MAX_NAME = 256;
 function isPlain({ token, name, user }: Admission): boolean {
   const isToken = token.length <= MAX_TOKEN_CHARACTERS && /^[\x21-\x7e]+$/.test(token);
   return isToken && [name, user].every((text) => text.length <= MAX_NAME && escapeControls(text) === text);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // something else than farhandd answers
-  }
 }

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { connect } from "node:tls";
 import { AppError } from "../protocol/error.ts";
-import type { Pin } from "../protocol/pin.ts";
+import { type Pin, toPin } from "../protocol/pin.ts";
 import type { Host } from "./host.ts";
 import type { TlsOptions } from "./trust.ts";
 
@@ -83,11 +83,9 @@ function meet<T>(
 /** Reads a certificate in DER. */
 export function toCertificate(der: Uint8Array): Certificate {
   const read = new X509Certificate(der);
-  const key = read.publicKey.export({ type: "spki", format: "der" });
-  const digest = new Bun.CryptoHasher("sha256").update(key).digest("base64url");
   return {
     pem: read.toString(),
-    pin: `sha256:${digest}` as Pin, // which is how one is made
+    pin: toPin(read),
     names: toNames(read.subjectAltName),
     issuer: read.issuer.replaceAll("\n", ", "),
     isSelfSigned: read.subject === read.issuer,

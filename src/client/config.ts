@@ -121,12 +121,11 @@ function findLocal(state: string, token: string | undefined): Target {
 }
 
 /** What the server on this machine left. Read at once, not asynchronously: a one-shot command waits for nothing else. */
-function readLocal(state: string): Pick<Target, "host" | "token" | "trust"> | undefined {
+function readLocal(state: string): Pick<Target, "host" | "token"> | undefined {
   const path = join(state, "local.json");
   try {
-    const { url, token, certificate } = v.parse(LocalServer, JSON.parse(readOwn(path)));
-    const trust = certificate === undefined ? undefined : { type: "certificate" as const, certificate };
-    return { host: parseHost(url), token: checkToken(token), ...(trust && { trust }) };
+    const { url, token } = v.parse(LocalServer, JSON.parse(readOwn(path)));
+    return { host: parseHost(url), token: checkToken(token) };
   } catch (error) {
     if (error instanceof AppError && error.code === "state_unusable") throw error;
     if (toErrorCode(error) === "ENOENT") return undefined;

@@ -14,7 +14,6 @@ export type DistrustReason =
   | "expired"
   | "not_yet_valid"
   | "changed_key"
-  | "changed_certificate"
   | "no_tls"
   | "only_tls"
   | "old_tls"
@@ -119,11 +118,6 @@ function explainCertificate(target: Target, code: string, shown: Certificate | u
       const why = `its certificate is not valid ${when}; one of the two machines' clocks is wrong`;
       return { reason: "not_yet_valid", why };
     }
-  }
-  if (trust?.type === "certificate") {
-    const why =
-      "it shows another certificate than the one that the server left in local.json; is it this user's?";
-    return { reason: "changed_certificate", why };
   }
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID" || code === "HOSTNAME_MISMATCH") {
     const names = shown?.names.join(", ") || "no name at all";

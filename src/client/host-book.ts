@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { writeWholeFile } from "../lib/whole-file.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Pin } from "../protocol/pin.ts";
 import { type Hosts, readHosts, type StoredHost, toBookPath, toTokenPath } from "./hosts.ts";
@@ -104,11 +105,11 @@ export class HostBook {
 
   #write(hosts: Hosts): void {
     const text = JSON.stringify({ version: 1, hosts: Object.fromEntries(hosts) }, null, 2);
-    writeWhole(toBookPath(this.#home), `${text}\n`);
+    writeWholeFile(toBookPath(this.#home), `${text}\n`);
   }
 
   #writeToken(name: string, token: string): void {
-    writeWhole(toTokenPath(this.#home, name), `${token}\n`);
+    writeWholeFile(toTokenPath(this.#home, name), `${token}\n`);
   }
 }
 
@@ -135,35 +136,4 @@ function lock(path: string): Disposable {
     throw error;
   }
   return { [Symbol.dispose]: () => database.close() };
-}
-
-/** Writes a file of our own whole or not at all, also when the machine stops. Called by one at a time. */
-function writeWhole(path: string, text: string): void {
-  const draft = `${path}.new`;
-  rmSync(draft, { force: true }); // of somebody who was ended while he wrote
-  try {
-    const fd = openSync(draft, "wx", 0o600);
-    try {
-      writeFileSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(draft, path);
-  } catch (error) {
-    rmSync(draft, { force: true });
-    throw error;
-  }
-  syncDirectory(dirname(path));
-}
-
-/** So that the rename is on the disk too; on Windows a directory cannot be opened, and need not. */
-function syncDirectory(path: string): void {
-  if (process.platform === "win32") return;
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

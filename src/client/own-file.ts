@@ -29,24 +29,36 @@ export function checkOwnDirectory(path: string): void {
   checkOwn(path, statSync(path), "700");
 }
 
+/**
+ * Throws `state_unusable` where another user listens on a socket: whoever finds one missing in a directory of everybody's, such
+ * as `/tmp`, could make it, and be told the token. That there is none is told by whoever connects.
+ */
+export function checkOwnSocket(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found !== undefined) checkOwner(path, found);
+}
+
 /** As ssh has it: the user's own or root's, also where root asks, and closed to everybody else. */
 function checkOwn(
   path: string,
-  { uid, mode }: { readonly uid: number; readonly mode: number },
+  found: { readonly uid: number; readonly mode: number },
   wanted: "600" | "700",
 ): void {
-  const own = process.getuid?.();
-  if (own === undefined) return; // Windows, which has no such modes
-  if (uid !== own && uid !== 0) {
-    throw new AppError(
-      "state_unusable",
-      `Cannot use "${path}": it belongs to user ${uid}, not ${own}; run farhand as that user`,
-    );
-  }
-  if ((mode & 0o077) === 0) return;
+  checkOwner(path, found);
+  // Windows has no such modes.
+  if (process.getuid === undefined || (found.mode & 0o077) === 0) return;
   throw new AppError(
     "state_unusable",
     `Cannot use "${path}": others may read or change it; run chmod ${wanted} ${quotePath(path)}`,
+  );
+}
+
+function checkOwner(path: string, { uid }: { readonly uid: number }): void {
+  const own = process.getuid?.();
+  if (own === undefined || uid === own || uid === 0) return;
+  throw new AppError(
+    "state_unusable",
+    `Cannot use "${path}": it belongs to user ${uid}, not ${own}; run farhand as that user`,
   );
 }
 

@@ -1,7 +1,6 @@
-import * as v from "valibot";
 import { defaultConfigHome } from "../lib/config-home.ts";
 import { AppError } from "../protocol/error.ts";
-import { Pin } from "../protocol/pin.ts";
+import { parsePin } from "../protocol/pin.ts";
 import type { Environment } from "./config.ts";
 import { DEFAULT_PORT, parseHost } from "./host.ts";
 import { findHost, readHosts } from "./hosts.ts";
@@ -57,7 +56,7 @@ export class Pool implements AsyncDisposable {
       token,
       login: toLogin(options),
       ca,
-      pin: toPin(options.pin),
+      pin: options.pin === undefined ? undefined : parsePin(options.pin, "pin"),
       insecure,
       clientCert,
       clientKey,
@@ -86,11 +85,4 @@ function toLogin({ user, password, token }: AddOptions): Login | undefined {
   if (user === undefined && password === undefined) return undefined;
   if (user !== undefined && password !== undefined && token === undefined) return { user, password };
   throw new AppError("invalid_input", "Cannot log in: give user and password, or a token instead of both");
-}
-
-function toPin(text: string | undefined): Pin | undefined {
-  if (text === undefined) return undefined;
-  const pin = v.safeParse(Pin, text);
-  if (pin.success) return pin.output;
-  throw new AppError("invalid_input", `Cannot use pin "${text}": it ${pin.issues[0].message}`);
 }

@@ -23,7 +23,7 @@ export function toRefusal(target: Target, answer: Answer): AppError {
       "unavailable",
       `${cannot}: no WebSocket gets through to it; a gateway in between must pass on upgrades (HTTP status 426)`,
     );
-  const said = status >= 400 ? v.safeParse(ErrorBody, parseJson(answer.text)) : undefined;
+  const said = status >= 400 ? v.safeParse(ErrorBody, answer.json) : undefined;
   if (said?.success === true) {
     const { code, message } = said.output;
     return new AppError(code, `${cannot}: ${toSentence(message)}`);
@@ -62,12 +62,4 @@ function describe(status: number): string {
 function toSentence(message: string): string {
   const line = message.replace(/\s+/g, " ");
   return line.length > MAX_SENTENCE ? `${line.slice(0, MAX_SENTENCE)}…` : line;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // something else than farhandd answers
-  }
 }

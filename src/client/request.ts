@@ -1,6 +1,7 @@
 import { AppError } from "../protocol/error.ts";
 import type { Target } from "./config.ts";
 import { isSecure } from "./host.ts";
+import { checkOwnSocket } from "./own-file.ts";
 import { toNetworkFailure } from "./network-failure.ts";
 import type { TlsOptions } from "./trust.ts";
 
@@ -9,8 +10,8 @@ export interface Answer {
   readonly status: number;
   /** Milliseconds that it asks us to stay away. */
   readonly retryAfter: number | undefined;
-  /** As far as we read it. */
-  readonly text: string;
+  /** What it holds, as far as we read it; undefined for what is no JSON. */
+  readonly json: unknown;
 }
 
 export interface RequestOptions {
@@ -27,7 +28,8 @@ const MAX_RETRY_AFTER = 3_600_000;
 
 /**
  * Asks a server something over HTTP, with the token, once it has proved who it is. No redirect is followed, and no proxy is
- * gone through: neither is the one whom the token is for. Throws `untrusted`, `connection_refused`, `connection_lost`, or the signal's reason.
+ * gone through: neither is the one whom the token is for. Throws `untrusted`, `state_unusable` for another user's socket,
+ * `connection_refused`, `connection_lost`, or the signal's reason.
  */
 export async function ask(target: Target, path: string, { body, signal }: RequestOptions): Promise<Answer> {
   const { host, token } = target;
@@ -56,6 +58,7 @@ export async function ask(target: Target, path: string, { body, signal }: Reques
     return await toAnswer(await fetch(`${base}${path}`, options as unknown as BunFetchRequestInit));
   };
   try {
+    if (host.socket !== undefined) checkOwnSocket(host.socket);
     if (!isSecure(host)) return await work();
     const { secure } = await import("./secure.ts");
     return await secure(target, signal, work);
@@ -73,7 +76,19 @@ async function toAnswer(response: Response): Promise<Answer> {
     left -= chunk.length;
     if (left <= 0) break; // which closes the connection
   }
-  return { status: response.status, retryAfter: toRetryAfter(response.headers), text: parts.join("") };
+  return {
+    status: response.status,
+    retryAfter: toRetryAfter(response.headers),
+    json: parseJson(parts.join("")),
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // something else than farhandd answers
+  }
 }
 
 /** `Retry-After` in milliseconds: farhandd writes seconds, a gateway perhaps a date. */

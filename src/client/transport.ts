@@ -4,6 +4,7 @@ import { AppError, ErrorBody } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
 import type { Target } from "./config.ts";
 import { isSecure } from "./host.ts";
+import { checkOwnSocket } from "./own-file.ts";
 import type { TlsOptions } from "./trust.ts";
 
 /** Where frames go: a WebSocket, or in tests whatever stands for one. */
@@ -26,13 +27,15 @@ export interface Transport extends Peer {
 }
 
 /**
- * Opens one WebSocket, once the server has proved who it is. Throws `connection_refused`, `untrusted`, what the server answers
- * instead, or the signal's reason.
+ * Opens one WebSocket, once the server has proved who it is. Throws `connection_refused`, `untrusted`, `state_unusable` for
+ * another user's socket, what the server answers instead, or the signal's reason.
  */
 export async function openTransport(target: Target, signal: AbortSignal): Promise<Transport> {
   signal.throwIfAborted();
+  const { socket } = target.host;
   const open = (tls?: TlsOptions) => openSocket(target, tls, signal);
   try {
+    if (socket !== undefined) checkOwnSocket(socket);
     if (!isSecure(target.host)) return toTransport(await open());
     const { secure } = await import("./secure.ts");
     return toTransport(await secure(target, signal, open));

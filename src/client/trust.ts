@@ -13,8 +13,6 @@ export const Trust = v.variant("type", [
   v.strictObject({ type: v.literal("ca"), file: v.string() }),
   /** Who has this key, under whatever name. `certificate`: the last one seen of it, in PEM. */
   v.strictObject({ type: v.literal("pin"), pin: Pin, certificate: v.optional(v.string()) }),
-  /** Who shows this very certificate. */
-  v.strictObject({ type: v.literal("certificate"), certificate: v.string() }),
 ]);
 export type Trust = v.InferOutput<typeof Trust>;
 
@@ -46,7 +44,6 @@ export async function toTls(trust: Trust, client: ClientCertificate | undefined)
     case "ca":
       return { rejectUnauthorized: true, ca: readPem(trust.file, "authorities", "CERTIFICATE"), ...own };
     case "pin":
-    case "certificate":
       return { rejectUnauthorized: true, ...toExactly(trust.certificate ?? ""), ...own };
   }
 }

@@ -1,4 +1,3 @@
-import { userInfo } from "node:os";
 import { join } from "node:path";
 import { COMMIT, VERSION } from "../lib/version.ts";
 import { readPassword } from "../process/prompt.ts";
@@ -8,6 +7,7 @@ import { invite } from "../server/auth/verbs/invite.ts";
 import { readConfig } from "../server/config.ts";
 import { findServer, reload, start, stop } from "../server/control.ts";
 import { describeRepair, repair } from "../server/jobs/repair.ts";
+import { readAccount } from "../server/machine/users.ts";
 import { describeReloaded, describeStarted, describeStatus, describeStopped } from "../server/report.ts";
 import { findPin } from "../server/tls/fingerprint.ts";
 import { parseFlags, toConfigFlags, toStopRequest } from "../server/flags.ts";
@@ -55,8 +55,10 @@ export async function main(argv: readonly string[], reader: AbortSignal): Promis
     case "invite": {
       const action = verb === "invite" ? invite : findAction(verb, rest[0]);
       const words = verb === "invite" ? [verb] : [verb, rest[0] ?? ""];
-      const options = { words, flags, state: config.state, account: userInfo().username };
-      return await administer(options, () => action && act(action, flags, config, toConsole(stopSignal(1))));
+      const signal = stopSignal(1);
+      const { name: account } = await readAccount(signal);
+      const options = { words, flags, state: config.state, account };
+      return await administer(options, () => action && act(action, flags, config, toConsole(signal)));
     }
     case "reload": {
       const report = await reload(config.state, stopSignal(1));

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { homedir, userInfo } from "node:os";
+import { homedir } from "node:os";
 import type { ServerConfig } from "../server/config.ts";
 import { findServer, waitForServer } from "../server/control.ts";
+import { readAccount } from "../server/machine/users.ts";
 import { changeService } from "../server/service/change.ts";
 import type { Flags } from "../server/flags.ts";
 import { isCompiled, toPath } from "./self.ts";
@@ -12,7 +13,7 @@ export async function runService(
   config: ServerConfig,
   signal: AbortSignal,
 ): Promise<{ readonly text: string; readonly code: number }> {
-  const user = userInfo();
+  const { name: account, uid = -1 } = await readAccount(signal);
   return await changeService(
     flags,
     {
@@ -20,8 +21,8 @@ export async function runService(
       state: config.state,
       env: process.env,
       platform: process.platform,
-      uid: user.uid,
-      account: user.username,
+      uid,
+      account,
       home: homedir(),
     },
     {

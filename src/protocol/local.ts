@@ -5,8 +5,6 @@ export const LocalServer = v.object({
   /** Where it answers on this machine: the only address to which a client may send the token. */
   url: v.string(),
   token: v.string(),
-  /** Where that is `https:`: its certificate in PEM, the only one to be accepted there. */
-  certificate: v.optional(v.string()),
   pid: v.number(),
   version: v.string(),
 });

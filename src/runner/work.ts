@@ -58,7 +58,10 @@ export async function work(
       if (command?.kind !== "foreground")
         throw new AppError("unknown_command", `Cannot call "${name}": a runner knows no such command`);
       // Nothing more comes to a call that takes no input, unless the front is gone.
-      reader.peek().then((next) => next === undefined && lost.abort(hasGone()), lost.abort);
+      reader.peek().then(
+        (next) => next === undefined && lost.abort(hasGone()),
+        (error) => lost.abort(error),
+      );
       const context = toContext(surroundings, { signal: over, input: toInput(reader) });
       // The one place where a command's types are not known: its own schema checks the input.
       const start = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;

@@ -33,12 +33,8 @@ describe("findTarget()", () => {
     });
   });
 
-  test("trusts the certificate in local.json alone, and goes to its socket", () => {
-    using world = setup({ url: "https://127.0.0.1:5", token: "t", certificate: "PEM", pid: 1, version: "1" });
-    const trust = { type: "certificate" as const, certificate: "PEM" };
-    for (const place of [{}, { host: "https://127.0.0.1:5" }, { host: "https://localhost:5" }])
-      expect(findTarget(place, world.env)).toMatchObject({ trust, token: "t", isLocal: true });
-    world.write({ url: "unix:/run/farhandd.sock", token: "t", pid: 1, version: "1" });
+  test("goes to the socket in local.json", () => {
+    using world = setup({ url: "unix:/run/farhandd.sock", token: "t", pid: 1, version: "1" });
     for (const place of [{}, { host: "unix:/run/farhandd.sock" }])
       expect(findTarget(place, world.env)).toMatchObject({
         host: { socket: "/run/farhandd.sock" },

@@ -1,11 +1,14 @@
 import { describe, expect, test } from "bun:test";
+import { chownSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import type { Target } from "../../src/client/config.ts";
 import { dial } from "../../src/client/dial.ts";
 import { parseHost } from "../../src/client/host.ts";
+import { ask } from "../../src/client/request.ts";
 import { AppError, type ErrorCode } from "../../src/protocol/error.ts";
 import { openFakeServer } from "../support/fake-server.ts";
 import { openDirectory } from "../support/directory.ts";
+import { testIf } from "../support/test-if.ts";
 
 const never = new AbortController().signal;
 const ESCAPE = "\x1b]0;owned\x07";
@@ -228,6 +231,31 @@ test("A proxy of the environment is told nothing", async () => {
   expect(await child.stdout.text()).toBe("done\n");
   expect(proxy.heard).toEqual([]);
 });
+
+testIf(process.getuid?.() === 0, "another user's socket takes root")(
+  "Another user's Unix socket is told nothing",
+  async () => {
+    using directory = openDirectory();
+    const path = `${directory.path}/farhandd.sock`;
+    let told = 0;
+    await using _server = Bun.serve({
+      unix: path,
+      fetch() {
+        told++;
+        return new Response();
+      },
+    });
+    chownSync(path, 65_534, 65_534);
+    const target = toTarget(`unix:${path}`);
+    const refused = {
+      code: "state_unusable",
+      message: `Cannot use "${path}": it belongs to user 65534, not 0; run farhand as that user`,
+    };
+    await expect(dial(() => target, { signal: never })).rejects.toMatchObject(refused);
+    await expect(ask(target, "/healthz", { signal: never })).rejects.toMatchObject(refused);
+    expect(told).toBe(0);
+  },
+);
 
 test("A Unix socket is a host like another", async () => {
   using directory = openDirectory();

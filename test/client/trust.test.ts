@@ -1,16 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import * as v from "valibot";
 import { findAuthorities } from "../../src/client/authorities.ts";
 import { AnotherCertificate, toTls } from "../../src/client/trust.ts";
+import { Pin } from "../../src/protocol/pin.ts";
 import { openDirectory } from "../support/directory.ts";
 import { testIf } from "../support/test-if.ts";
 
+const PIN = v.parse(Pin, `sha256:${"A".repeat(43)}`);
 const PEM = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
 
 describe("toTls()", () => {
   test("always verifies, and always says against what", async () => {
-    for (const trust of [{ type: "system" }, { type: "certificate", certificate: PEM }] as const) {
+    for (const trust of [{ type: "system" }, { type: "pin", pin: PIN, certificate: PEM }] as const) {
       const { rejectUnauthorized, ca } = await toTls(trust, undefined);
       expect(rejectUnauthorized).toBe(true);
       expect(ca.length).toBeGreaterThan(0);
@@ -18,7 +21,7 @@ describe("toTls()", () => {
   });
 
   test("takes the one certificate, and none that it may have signed", async () => {
-    const { checkServerIdentity } = await toTls({ type: "certificate", certificate: PEM }, undefined);
+    const { checkServerIdentity } = await toTls({ type: "pin", pin: PIN, certificate: PEM }, undefined);
     expect(checkServerIdentity?.("x", { raw: Buffer.from([1, 2, 3]) })).toBeUndefined();
     for (const raw of [Buffer.from([1, 2]), Buffer.from([1, 2, 4]), Buffer.from([1, 2, 3, 4]), undefined])
       expect(checkServerIdentity?.("x", { raw })).toBeInstanceOf(AnotherCertificate);

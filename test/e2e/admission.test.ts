@@ -62,6 +62,18 @@ describe("An invitation", () => {
     for (const hidden of [secret, token.slice(-43)]) expect(log).not.toContain(hidden);
   });
 
+  test("is for whoever made it, as the system calls him, whatever his environment says", async () => {
+    await using world = await setup();
+    const whoami = (await world.shell("id -un")).stdout.trim();
+    for (const env of [{ USER: "somebody", LOGNAME: "somebody" }, { USER: undefined }]) {
+      const { stdout } = await world.farhandd(["invite", "--json"], { env });
+      expect(JSON.parse(stdout)).toMatchObject({ user: whoami });
+    }
+    const audit = await world.farhandd(["audit", "show", "--json"]);
+    expect(audit.stdout).not.toContain("somebody");
+    expect(audit.stdout).toContain(whoami);
+  });
+
   test("says by which key a server beyond loopback is known, whether it runs or not", async () => {
     await using world = openWorld();
     const listen = ["--listen", "0.0.0.0:0", "--name", "web1.lab"];

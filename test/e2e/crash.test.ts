@@ -262,7 +262,8 @@ test("Twenty restarts under load lose no job, repeat nothing, and leave neither 
   expect(readdirSync(join(world.state, "logs")).filter((name) => !/^(?:server|keeper)\./.test(name))).toEqual(
     [],
   );
-  const rooms = /^(?:ledgers|keeper|logs|workspaces|local\.json|server\.lock|state\.db(?:-wal|-shm)?)$/;
+  const rooms =
+    /^(?:audit|ledgers|keeper|logs|workspaces|local\.json|server\.lock|(?:auth|state)\.db(?:-wal|-shm)?)$/;
   expect(readdirSync(world.state).filter((name) => !rooms.test(name))).toEqual([]);
 });
 

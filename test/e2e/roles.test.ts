@@ -311,6 +311,20 @@ test("Who reads a job is taken down, also if he called something under its id be
   expect(JSON.parse(stdout)).toMatchObject({ access: "read", job, user: "alice" });
 });
 
+test("What ran under a key in one role is not taken for what it would have been in another of the same user", async () => {
+  await using callers = await openCallers(
+    '[roles.bound]\npermissions = ["read", "exec"]\nenvironment = []\n',
+  );
+  const bound = await callers.open(await callers.createToken("alice", "bound"));
+  const operator = await callers.open(await callers.createToken("alice", "operator"));
+  const job = await start(bound, ["true"], { key: "deploy" });
+  expect(await refusalOf(start(operator, ["true"], { key: "deploy" }))).toContain(
+    'key_conflict: Cannot start a job under key "deploy": job 1 has it, and was started in role "bound", not "operator"',
+  );
+  const again = await callers.open(await callers.createToken("alice", "bound"));
+  expect(await start(again, ["true"], { key: "deploy" })).toBe(job);
+});
+
 describe("A role", () => {
   test("bounds directories, variables, terms and jobs at once, and an operator is bound by nothing", async () => {
     const root = "/tmp";

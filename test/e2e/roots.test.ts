@@ -37,7 +37,11 @@ async function setup() {
   ];
   // Such a role takes root, without which it would keep the server from starting.
   if (process.getuid?.() === 0)
-    roles.push(["helper", `["read", "write"]`, `roots = ["${at("app")}"]\nrun_as = "64501:64501"`]);
+    for (const [name, permissions] of [
+      ["helper", '["read", "write"]'],
+      ["starter", '["exec"]'],
+    ] as const)
+      roles.push([name, permissions, `roots = ["${at("app")}"]\nrun_as = "64501:64501"`]);
   const tables = roles.map(
     ([name, permissions, more]) => `[roles.${name}]\npermissions = ${permissions}\n${more}\n`,
   );
@@ -274,6 +278,15 @@ testIf(process.platform === "linux" && process.getuid?.() === 0, "becoming anoth
       ]);
       expect([path, codes]).toEqual([path, ["forbidden", "forbidden", "forbidden"]]);
     }
+    // In his roots he is told of no more than he may see, be it to start something.
+    const starter = await world.connect(await world.create("starter"));
+    mkdirSync(world.at("app/closed/inner"), { recursive: true });
+    chmodSync(world.at("app/closed"), 0o700);
+    for (const name of ["inner", "absent"]) {
+      const { error } = await starter.exec(["true"], { cwd: world.at(`app/closed/${name}`) });
+      expect(error).toMatchObject({ code: "os_error", details: { os: "EACCES" } });
+    }
+    expect((await starter.exec(["pwd"], { cwd: world.at("app") })).text).toBe(`${world.at("app")}\n`);
     expect((await helper.rdfile("his", { raiseError })).text).toBe("his own");
     expect((await helper.which(["sh"])).result?.map(({ path }) => path)).toEqual([undefined]);
   },

@@ -11,7 +11,10 @@ import { OutsideError } from "./outside.ts";
  * A program that starts where its caller may work: in the directory that its own leads to, by the path without links, so that none
  * on the way counts. Throws `forbidden`, which does not tell whether there is such a directory, and `os_error` where it is missing.
  */
-export async function enclose(program: Program, confinement: Confinement | undefined): Promise<Program> {
+export async function enclose(
+  program: Program,
+  confinement: Pick<Confinement, "check"> | undefined,
+): Promise<Program> {
   if (confinement === undefined) return program;
   const directory = Buffer.from(program.cwd);
   const action = `run "${(toRecorded(program)[0] ?? "").slice(0, 200)}" in`;

@@ -10,6 +10,8 @@ export interface KeyedRequest {
   readonly command: string;
   readonly argv: readonly string[];
   readonly cwd: string;
+  /** The name of the role in which it would be started. */
+  readonly role: string;
 }
 
 /** Which job has an owner's idempotency key, also one that is just being started. */
@@ -24,7 +26,8 @@ export class Keys {
 
   /**
    * Answers the job that has the key, or starts one. A job that never started gives its key back. Throws `key_conflict`
-   * where the key's job is of another command, argv or directory.
+   * where the key's job is of another command, argv or directory, or of another role: what somebody else of his user's says,
+   * who may do less, is not to be taken for what this one would have done.
    */
   async claim(request: KeyedRequest, start: () => Promise<Job>): Promise<Job> {
     const slot = JSON.stringify([request.owner, request.key, request.via]);
@@ -44,17 +47,20 @@ function isStarted({ exit }: Job): boolean {
   return exit?.outcome.type !== "not_started";
 }
 
-function checkSame(first: Job, { key, command, argv, cwd }: KeyedRequest): Job {
+function checkSame(first: Job, { key, command, argv, cwd, role }: KeyedRequest): Job {
   const { start } = first;
   const isSame =
     start.command === command &&
     start.cwd === cwd &&
     start.argv.length === argv.length &&
     start.argv.every((word, index) => word === argv[index]);
-  if (isSame) return first;
+  // Those of a server that knew no roles do not tell.
+  const isAlike = start.role === undefined || start.role === role;
+  if (isSame && isAlike) return first;
+  const why = isSame ? `was started in role "${start.role}", not "${role}"` : "runs something else";
   throw new AppError(
     "key_conflict",
-    `Cannot start a job under key "${key}": job ${start.number} has it, and runs something else; choose another key`,
+    `Cannot start a job under key "${key}": job ${start.number} has it, and ${why}; choose another key`,
     { details: { job: start.job, number: start.number } },
   );
 }

@@ -147,13 +147,14 @@ export class Starter {
 
   /** The job that has the request's key already, if it has one. */
   #startKeyed(request: JobRequest): Promise<Job> {
-    const { identity, command, program } = request;
+    const { identity, command, program, role } = request;
     const { owner, chain: via } = identity;
     const { key } = program.terms;
     if (key === undefined) return this.#start(request);
     const { cwd } = program;
     const argv = toRecorded(program);
-    return this.#keys.claim({ owner, key, via, command, argv, cwd }, () => this.#start(request));
+    const keyed = { owner, key, via, command, argv, cwd, role: role.name };
+    return this.#keys.claim(keyed, () => this.#start(request));
   }
 
   /**

@@ -6,17 +6,20 @@ import { cwd } from "../../commands/cwd.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { JobSummary } from "../../protocol/job.ts";
 import { FilePath, fromBytes, toBytes } from "../../protocol/path.ts";
+import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
 import type { Surroundings } from "../../runner/call.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
+import type { Confinement } from "../files/confinement.ts";
 import type { OwnFiles } from "../files/marks.ts";
+import { systemError } from "../files/place.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { type Login, toGround } from "../logins/login.ts";
 import { toKnownJobs } from "../machine/known-jobs.ts";
 import { inTurns } from "../machine/processes.ts";
 import type { Footing } from "../workspaces/access.ts";
 import type { Directories } from "../workspaces/directory.ts";
-import type { Workspace } from "../workspaces/workspace.ts";
+import { UNCHANGED, Workspace } from "../workspaces/workspace.ts";
 import type { RunnerCommand } from "./runner.ts";
 import type { Runners } from "./runners.ts";
 
@@ -58,7 +61,20 @@ export class Delegate {
   /** What the workspaces of a call are made on, and who looks at their directories. `signal`: of that call. */
   toFooting(login: Login, caller: Bounded, signal: AbortSignal): Footing {
     const ground = toGround(login, this.#options.environment);
-    return { ground, directories: this.#toDirectories(login, this.#toBounds(caller), signal) };
+    return { ground, directories: this.#toDirectories(login, caller, signal) };
+  }
+
+  /** What judges as him where a program may start: what he may not see, he is not told of. `signal`: of that call. */
+  confine(login: Login, caller: Bounded, signal: AbortSignal): Pick<Confinement, "check"> {
+    const { ground, directories } = this.toFooting(login, caller, signal);
+    const start = new Workspace({ owner: login.name, name: DEFAULT_WORKSPACE }, UNCHANGED, ground);
+    const find = async (path: Uint8Array) => Buffer.from(await directories.find(start, path));
+    return {
+      check: (path) =>
+        find(path).catch((error) => {
+          throw systemError(toFault(error));
+        }),
+    };
   }
 
   /** Does a call: what that says on the way, and its result. */
@@ -78,7 +94,7 @@ export class Delegate {
       ...(jobs && { jobs }),
     };
     const task = { command, call: { command: command.name, input, surroundings }, input: bytes };
-    return yield* runners.run(login, task, signal);
+    return yield* runners.run(login, call.identity.owner, task, signal);
   }
 
   #toBounds({ identity: { grants }, role }: Bounded): Pick<Surroundings, "bounds"> {
@@ -102,8 +118,9 @@ export class Delegate {
   }
 
   /** What leads somewhere is found by `cd`, and what is wrong with a directory by `cwd`, as they are done there. */
-  #toDirectories(login: Login, bounds: Pick<Surroundings, "bounds">, signal: AbortSignal): Directories {
+  #toDirectories(login: Login, caller: Bounded, signal: AbortSignal): Directories {
     const { runners, umask } = this.#options;
+    const bounds = this.#toBounds(caller);
     const ask = async ({ id, ground, ...workspace }: Workspace, command: RunnerCommand, input: unknown) => {
       const { environment } = ground;
       const place = {
@@ -113,7 +130,8 @@ export class Delegate {
         environment,
       };
       const call = { command: command.name, input, surroundings: { workspace: place, umask, ...bounds } };
-      const answer = runners.run(login, { command, call, input: NOTHING }, signal);
+      const task = { command, call, input: NOTHING };
+      const answer = runners.run(login, caller.identity.owner, task, signal);
       const { value } = await answer.next();
       return value;
     };

@@ -5,9 +5,9 @@ import type { Libc } from "../../process/libc.ts";
 import type { Login } from "../logins/login.ts";
 import { Runner, type RunnerTask } from "./runner.ts";
 
-/** Runners of one user at once; who comes then waits for one. */
+/** Runners that do calls of one caller's as one user of the machine at once; of whom there are more, they wait for one. */
 const MAX_RUNNERS = 16;
-/** Milliseconds that one without a call waits for the next, and how many of one user do. */
+/** Milliseconds that one without a call waits for the next, and how many of them do. */
 const LINGER = 5_000;
 const MAX_IDLE = 2;
 
@@ -19,7 +19,7 @@ export interface RunnersOptions {
   readonly log: Log;
 }
 
-/** All runners of one user of the machine. */
+/** All runners of one user of the machine for one owner: no other waits for what is done for him. */
 interface Crew {
   readonly key: string;
   readonly working: Set<Runner>;
@@ -38,9 +38,14 @@ export class Runners implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Does a call as `Runner.run` does. */
-  async *run(login: Login, task: RunnerTask, signal: AbortSignal): AsyncGenerator<unknown, unknown, void> {
-    const crew = this.#crew(login);
+  /** Does a call as `Runner.run` does. `owner`: whose it is. */
+  async *run(
+    login: Login,
+    owner: string,
+    task: RunnerTask,
+    signal: AbortSignal,
+  ): AsyncGenerator<unknown, unknown, void> {
+    const crew = this.#crew(login, owner);
     while (crew.working.size >= MAX_RUNNERS) await abortable(crew.bell.wait(), signal);
     const runner = this.#claim(crew) ?? this.#start(login);
     crew.working.add(runner);
@@ -60,8 +65,8 @@ export class Runners implements AsyncDisposable {
     await Promise.all(all.map((runner) => runner.end()));
   }
 
-  #crew({ credentials }: Login): Crew {
-    const key = JSON.stringify(credentials);
+  #crew({ credentials }: Login, owner: string): Crew {
+    const key = JSON.stringify([owner, credentials]);
     const crew = this.#crews.get(key) ?? { key, working: new Set(), idle: [], bell: new Bell() };
     this.#crews.set(key, crew);
     return crew;

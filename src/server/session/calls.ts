@@ -48,7 +48,7 @@ export interface CallsOptions {
   readonly files: Pick<Files, "confine">;
   /** Knows as whom a role has things done, and has that done. */
   readonly logins: Pick<Logins, "find">;
-  readonly delegate: Pick<Delegate, "run">;
+  readonly delegate: Pick<Delegate, "run" | "confine">;
   readonly uses: Pick<Uses, "spend">;
   /** A job is begun: its call, which was taken down, tells already who reads and writes it. */
   readonly onJob: (job: JobId) => void;
@@ -156,7 +156,8 @@ export class Calls implements CallStreams {
     return await carriedOut;
   }
 
-  async #carryOut({ frame, running, command, role, login }: Order): Promise<ServerMessage> {
+  async #carryOut(order: Order): Promise<ServerMessage> {
+    const { frame, running, command, role, login } = order;
     const { call, command: name, input, job, output, workspace = DEFAULT_WORKSPACE } = frame;
     const { identity, recorder, jobs, toContext } = this.#options;
     const { signal } = running.controller;
@@ -183,7 +184,7 @@ export class Calls implements CallStreams {
     const program = command.toProgram(parsed, context);
     const what = describeProgram(describeInput(command, parsed), program);
     this.#record(call, name, { ...where, job, ...what });
-    const enclosed = this.#enclose(role, this.#admit(role, program, context));
+    const enclosed = this.#enclose(order, this.#admit(role, program, context));
     // What takes no time must not take a turn either: the job would not be known when its caller asks for it.
     const admitted = enclosed instanceof Promise ? await enclosed : enclosed;
     const { start } = await jobs.start({
@@ -234,10 +235,15 @@ export class Calls implements CallStreams {
   }
 
   /** The same where they let him run it. Throws `forbidden`. */
-  #enclose(role: Role, program: Program): Program | Promise<Program> {
-    const { identity, files } = this.#options;
+  #enclose({ role, login, running }: Order, program: Program): Program | Promise<Program> {
+    const { identity, files, delegate } = this.#options;
     const roots = identity.grants.rootsOf(role);
-    return roots.length === 0 ? program : enclose(program, files.confine(roots));
+    if (roots.length === 0) return program;
+    const { signal } = running.controller;
+    return enclose(
+      program,
+      login ? delegate.confine(login, { identity, role }, signal) : files.confine(roots),
+    );
   }
 
   /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */

@@ -1,21 +1,12 @@
 import { generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeWholeFile } from "../../lib/whole-file.ts";
 import { AppError } from "../../protocol/error.ts";
+import { toPin } from "../../protocol/pin.ts";
 import { covers, isDue, makeCertificate } from "./certificate.ts";
 import { type Pair, readKey } from "./pair.ts";
 import { refuse } from "./pem.ts";
-import { toPin } from "./pin.ts";
 
 export interface OwnPairWish {
   /** Where they lie: `tls/` in the state directory. */
@@ -37,19 +28,19 @@ export async function openOwnPair({ directory, names, now }: OwnPairWish): Promi
   const found = findCertificate(path, key.object);
   if (found !== undefined && covers(found, names) && !isDue(found, now)) return toPair(found, key.text);
   const certificate = await makeCertificate({ key: key.object, names, now });
-  write(path, certificate.toString());
+  writeWholeFile(path, certificate.toString());
   return toPair(certificate, key.text);
 }
 
 function toPair(leaf: X509Certificate, key: string): Pair {
-  return { cert: leaf.toString(), key, leaf, pin: toPin(leaf.publicKey) };
+  return { cert: leaf.toString(), key, leaf, pin: toPin(leaf) };
 }
 
 function openKey(path: string): { readonly object: KeyObject; readonly text: string } {
   const file = { path, what: "the server's own key" };
   if (!existsSync(path)) {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    write(path, String(privateKey.export({ type: "pkcs8", format: "pem" })));
+    writeWholeFile(path, String(privateKey.export({ type: "pkcs8", format: "pem" })));
   }
   try {
     const key = readKey(file);
@@ -71,30 +62,5 @@ function findCertificate(path: string, key: KeyObject): X509Certificate | undefi
     return certificate.checkPrivateKey(key) ? certificate : undefined;
   } catch {
     return undefined; // missing or damaged
-  }
-}
-
-/** Whole or not at all, and on the disk: nobody can make the same key again. */
-function write(path: string, text: string): void {
-  const draft = `${path}.new`;
-  rmSync(draft, { force: true }); // of a start that was cut off
-  const fd = openSync(draft, "wx", 0o600);
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(draft, path);
-  syncDirectory(dirname(path));
-}
-
-function syncDirectory(path: string): void {
-  if (process.platform === "win32") return; // where a directory cannot be opened
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

@@ -1,7 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import type { Pin } from "../../protocol/pin.ts";
+import { type Pin, toPin } from "../../protocol/pin.ts";
 import { type PemBlock, type PemFile, readPem, refuse } from "./pem.ts";
-import { toPin } from "./pin.ts";
 
 /** What a server proves itself by. */
 export interface Pair {
@@ -28,7 +27,7 @@ export function readPair(certPath: string, keyPath: string, now: Date): Pair {
     cert: chain.map((one) => one.toString()).join(""),
     key: key.text,
     leaf,
-    pin: toPin(leaf.publicKey),
+    pin: toPin(leaf),
   };
 }
 

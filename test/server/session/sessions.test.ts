@@ -37,7 +37,7 @@ function setup() {
     uses: { spend() {} },
     files: { confine: refuse },
     logins: { find: refuse },
-    delegate: { run: refuse },
+    delegate: { confine: refuse, run: refuse },
     toContext: refuse,
   });
   /** Somebody greets. What he hears at his end is kept. */

@@ -1,8 +1,9 @@
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import { formatInvite, type Invite } from "../../../protocol/invite.ts";
 import { AppError } from "../../../protocol/error.ts";
 import { formatDuration } from "../../../lib/duration.ts";
 import { findServer } from "../../control.ts";
+import { readAccount } from "../../machine/users.ts";
 import { INVITE_LIFE } from "../invites.ts";
 import { findReachability } from "../reachability.ts";
 import { type Action, openStore, role, toLifetime, toRoles, toText, toUser } from "./action.ts";
@@ -52,7 +53,7 @@ export const invite: Action = {
     ["farhandd invite --url https://web1.example:9922", "where it is reached by another address"],
   ],
   async run(flags, config, { print, note, signal }) {
-    const user = toUser(flags, userInfo().username);
+    const user = toUser(flags, (await readAccount(signal)).name);
     const life = toLifetime(flags, "expires") ?? INVITE_LIFE;
     if (life > MAX_LIFE) throw new AppError("invalid_input", "Cannot invite for so long: at most 7d");
     const lifetime = toLifetime(flags, "token-expires") ?? config.auth.tokenLifetime;
