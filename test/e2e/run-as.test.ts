@@ -214,6 +214,16 @@ describe("Files in a role with run_as", () => {
     expect(existsSync(join(world.room, "made"))).toBe(false);
   });
 
+  asRoot("are written with all that is sent before it is known who he is", async () => {
+    await using world = await openOtherWorld();
+    // A server that has just started has looked nobody up, as one has after five seconds.
+    const flags = ["--config", join(world.home, "farhandd.toml"), "--listen", "127.0.0.1:0"];
+    await world.farhandd(["stop"]);
+    expect((await world.farhandd(["start", ...flags])).code).toBe(0);
+    expect(await world.other(["wrfile", "sent"], { stdin: "at once" })).toMatchObject({ code: 0 });
+    expect(readFileSync(join(world.room, "sent"), "utf8")).toBe("at once");
+  });
+
   asRoot("are kept from him as the system keeps them, and so are directories to work in", async () => {
     await using world = await openOtherWorld();
     const closed = join(dirname(world.home), "closed");

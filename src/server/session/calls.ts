@@ -145,6 +145,9 @@ export class Calls implements CallStreams {
     const { identity, jobs, catalogue, logins } = this.#options;
     const command = catalogue.get(frame.command);
     const role = demandCommand(identity, command);
+    // At once: what is sent along may come before anything else is known.
+    if (command.kind === "foreground" && command.takesInput)
+      running.input = new CallInput(running.controller.signal);
     const carriedOut =
       role.runAs === undefined
         ? this.#carryOut({ frame, running, command, role })
@@ -162,7 +165,6 @@ export class Calls implements CallStreams {
     const { identity, recorder, jobs, toContext } = this.#options;
     const { signal } = running.controller;
     signal.throwIfAborted();
-    if (command.kind === "foreground" && command.takesInput) running.input = new CallInput(signal);
     const bytes = running.input ?? NOTHING;
     const context = toContext({ identity, recorder, role, login, workspace, signal, input: bytes });
     const as = { role: role.name, ...(role.runAs && { run_as: role.runAs }) };
