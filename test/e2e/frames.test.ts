@@ -708,6 +708,7 @@ test(
     const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
     for (let id = 1; id <= asked; id++) client.call(id, "ping");
     await client.next((one) => (one.type === "control" && one.frame["ack"] === asked ? true : undefined));
+    await eventually(() => answers().length >= CONTROL_WINDOW_FRAMES);
     expect(answers()).toEqual(upTo(CONTROL_WINDOW_FRAMES));
     client.text({ type: "ack", ack: 10 });
     await eventually(() => answers().length >= CONTROL_WINDOW_FRAMES + 10);

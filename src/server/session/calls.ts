@@ -92,6 +92,8 @@ export class Calls implements CallStreams {
   /** What calls have said, as long as it is not all read: also of those that are answered. */
   readonly #outputs = new Map<number, CallOutput>();
   #last = 0;
+  /** Resolves when the next call may begin that starts no job. */
+  #turns: Promise<void> = Promise.resolve();
 
   constructor(options: CallsOptions) {
     this.#options = options;
@@ -148,6 +150,7 @@ export class Calls implements CallStreams {
     // At once: what is sent along may come before anything else is known.
     if (command.kind === "foreground" && command.takesInput)
       running.input = new CallInput(running.controller.signal);
+    if (command.kind === "foreground") await this.#takeTurn();
     const carriedOut =
       role.runAs === undefined
         ? this.#carryOut({ frame, running, command, role })
@@ -157,6 +160,13 @@ export class Calls implements CallStreams {
     if (command.kind === "background" && frame.job !== undefined && takesTime)
       jobs.expect(frame.job, identity, carriedOut);
     return await carriedOut;
+  }
+
+  /** One call begins in each turn: who calls a thousand times at once keeps others waiting for one of them. */
+  async #takeTurn(): Promise<void> {
+    const before = this.#turns;
+    this.#turns = before.then(turn);
+    await before;
   }
 
   async #carryOut(order: Order): Promise<ServerMessage> {

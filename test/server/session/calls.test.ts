@@ -106,6 +106,15 @@ test("A name that no command has is unknown, whatever the caller may do", async 
   expect(await call("no-such", {})).toMatchObject({ type: "failed", error: { code: "unknown_command" } });
 });
 
+test("Of calls that come at once one begins in each turn, so that others have theirs", async () => {
+  const { call, reached } = setup(createIdentity());
+  const all = Promise.all([1, 2, 3].map(() => call("jobs", {})));
+  for (let round = 0; round < 100; round++) await Promise.resolve();
+  expect(reached).toEqual(["jobs.list"]);
+  await all;
+  expect(reached).toEqual(Array(3).fill("jobs.list"));
+});
+
 describe("What is called", () => {
   test("is taken down before it is done, and what came of it as it is answered", async () => {
     const { call, recorder } = setup(createIdentity());
