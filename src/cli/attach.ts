@@ -101,13 +101,14 @@ async function attachTerminal(
   const own = context.screen();
   if (terminal === undefined || own === undefined) throw new Error("unreachable: there is none to attach to");
   const { isReadOnly, escape } = wanted;
+  const isSizeless = own.columns === 0 || own.rows === 0; // as a serial line is, or a container's terminal
   const holder = isReadOnly ? undefined : createHolderId();
   const from = { type: "recent", count: RECALLED_BYTES, unit: "bytes" } as const;
   const output = toRecalled({
     output: session.openOutput(id, from, holder),
     terminal,
     next,
-    size: isReadOnly ? undefined : own,
+    size: isReadOnly || isSizeless ? undefined : own,
     resize: (size) => session.resize(id, size),
     signal: context.signal,
   });

@@ -32,8 +32,10 @@ export async function listJobs(
     if (found.length >= limit) return { jobs: found, more };
     const page = await listPage(session, { ...input, ...toPage(before, limit - found.length) }, signal);
     found.push(...page.jobs);
-    before = page.next ?? page.jobs.at(-1)?.number;
-    more = page.more && before !== undefined;
+    const next = page.next ?? page.jobs.at(-1)?.number;
+    more = page.more && next !== undefined;
+    if (more) checkFalls(next, before);
+    before = next;
   }
   return { jobs: found, more: false };
 }
@@ -63,9 +65,16 @@ export async function pruneJobs(
   for (let more = true; more;) {
     const page = await invoke(session, jobPrune, { ...input, ...toPage(before) }, signal);
     removed.push(...page.removed);
+    if (page.more) checkFalls(page.next, before);
     ({ more, next: before } = page);
   }
   return removed;
+}
+
+/** Where the next page begins must be lower than this one did: a server that means ill would have us ask for ever. */
+function checkFalls(next: number | undefined, before = Number.POSITIVE_INFINITY): void {
+  if (next !== undefined && next < before) return;
+  throw new AppError("protocol_error", "Cannot list jobs: the server offers the same page again and again");
 }
 
 function toPage(before: number | undefined, limit?: number): Pick<JobsInput, "before" | "limit"> {

@@ -1,9 +1,10 @@
-import * as v from "valibot";
+import type * as v from "valibot";
 import { sendInput as command } from "../commands/send-input.ts";
 import { AppError } from "../protocol/error.ts";
 import type { WriterId } from "../protocol/id.ts";
 import { MAX_SEND_BYTES } from "../protocol/limits.ts";
 import type { Source } from "./feed.ts";
+import { toResult } from "./invoke.ts";
 import type { Session } from "./session.ts";
 
 export interface SendOptions {
@@ -36,7 +37,7 @@ export async function sendInput(
     const input = { job, text: { bytes: bytes.toString("base64") }, eof: eof && isLast, writer, offset };
     // The writer and the offset keep a piece from being taken twice; only an end that was taken looks like a refusal then.
     const isIdempotent = !input.eof;
-    const sent = v.parse(command.result, await session.call(command.name, input, { signal, isIdempotent }));
+    const sent = toResult(command, await session.call(command.name, input, { signal, isIdempotent }));
     [job, offset] = [sent.id, offset + bytes.length];
     if (isLast) return { ...sent, bytes: offset };
   }

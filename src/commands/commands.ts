@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { escapeControls } from "../lib/escape.ts";
 import { CommandDescription } from "../protocol/description.ts";
 import { defineForeground } from "./define.ts";
 import { align } from "./table.ts";
@@ -29,9 +28,7 @@ export const commands = defineForeground({
     show: (described) =>
       align([
         ["COMMAND", "KIND", "PERMISSION", "SUMMARY"],
-        ...described.map(({ name, kind, permission, summary }) =>
-          [name, kind, permission, summary].map(escapeControls),
-        ),
+        ...described.map(({ name, kind, permission, summary }) => [name, kind, permission, summary]),
       ]).join("\n"),
   },
 });

@@ -137,7 +137,7 @@ function isDevice(source: string): boolean {
 function toText(fileSystems: readonly FileSystem[], missing: string | undefined): string {
   const rows = fileSystems.map(({ source, type, size, used, available, mount }) => [
     showName(source),
-    escapeControls(type),
+    type,
     formatSize(size),
     formatSize(used),
     formatSize(available),

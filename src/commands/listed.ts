@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { escapeControls } from "../lib/escape.ts";
 import { FileStatus, FileType, type Owner } from "../protocol/file.ts";
 import { FileName, toFileName } from "../protocol/path.ts";
 import { showName } from "./paths.ts";
@@ -42,7 +43,7 @@ export function showListed(file: ListedFile): string {
       : showName({ name: path, ...(pathBytes && { nameBytes: pathBytes }) });
   if (file.modifiedAt === undefined) return shown;
   const target = file.target === undefined ? "" : ` -> ${showName(file.target)}`;
-  return `${toColumns(file)} ${shown}${target}`;
+  return `${escapeControls(toColumns(file))} ${shown}${target}`;
 }
 
 /** Columns are as wide as most need them, since what follows is not known yet. */

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { escapeControls } from "../lib/escape.ts";
 import { formatSize } from "../lib/size.ts";
 import { FileStatus } from "../protocol/file.ts";
 import { FileName, toBytes, toFileName } from "../protocol/path.ts";
@@ -54,7 +55,7 @@ export const stat = defineForeground({
 function toText(file: Described): string {
   const lines = toLines(file).filter((line): line is [string, string] => line[1] !== undefined);
   const width = Math.max(...lines.map(([name]) => name.length));
-  return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+  return lines.map(([name, value]) => `${name.padEnd(width)}  ${escapeControls(value)}`).join("\n");
 }
 
 function toLines(file: Described): (readonly [name: string, value: string | undefined])[] {

@@ -51,13 +51,19 @@ export function toTable(summaries: readonly JobSummary[], columns: readonly Colu
   return align([toHeading(columns), ...summaries.map((job) => toRow(job, columns))]).join("\n");
 }
 
-/** Cells side by side, each column as wide as its widest cell or as the width that was reached before. */
-export function align(rows: readonly (readonly string[])[], widths: number[] = []): string[] {
+/** Columns of a terminal beyond which a cell makes those above and below it no wider: one word of a bad server would make all huge. */
+const WIDEST = 200;
+
+/** Cells side by side, harmless on a terminal, each column as wide as its widest cell or as the width that was reached before. */
+export function align(table: readonly (readonly string[])[], widths: number[] = []): string[] {
+  const rows = table.map((cells) => cells.map(escapeControls));
   for (const row of rows)
-    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, toWidth(cell))));
+    row.forEach(
+      (cell, column) => (widths[column] = Math.max(widths[column] ?? 0, Math.min(WIDEST, toWidth(cell)))),
+    );
   return rows.map((row) =>
     row
-      .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - toWidth(cell)))
+      .map((cell, column) => cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - toWidth(cell))))
       .join("  ")
       .trimEnd(),
   );
@@ -67,16 +73,15 @@ export function toHeading(columns: readonly Column[]): readonly string[] {
   return columns.map((column) => column.toUpperCase());
 }
 
-/** A job's cells, harmless on a terminal. */
+/** A job's cells. */
 export function toRow(job: JobSummary, columns: readonly Column[]): readonly string[] {
-  return columns.map((column) => escapeControls(COLUMNS[column](job)));
+  return columns.map((column) => COLUMNS[column](job));
 }
 
-/** Labels as they are typed. */
+/** Labels as they are typed, harmless on a terminal. */
 export function toLabels(labels: JobSummary["labels"] = {}): string {
-  return Object.entries(labels)
-    .map(([name, value]) => quote(value === "" ? name : `${name}=${value}`))
-    .join(" ");
+  const words = Object.entries(labels).map(([name, value]) => (value === "" ? name : `${name}=${value}`));
+  return escapeControls(words.map(quote).join(" "));
 }
 
 function toCommandLine(argv: readonly string[]): string {

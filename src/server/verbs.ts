@@ -119,10 +119,15 @@ export const verbs = {
       },
       ...json,
     },
+    examples: [
+      ["farhandd stop", "the next start finds the jobs, and what they said meanwhile"],
+      ["farhandd stop --jobs --grace 30s", "before the machine goes"],
+    ],
   },
   status: {
     description: "Tell whether the server runs, where, and with how many jobs",
     args: { ...state, ...json },
+    examples: [["farhandd status --json | jq .keepers", "who keeps how many jobs"]],
   },
   token: {
     description: "Make, list, revoke and rotate the tokens by which others are let in",
@@ -142,12 +147,12 @@ export const verbs = {
   invite: { description: invite.description, args: { ...invite.args, ...state }, examples: invite.examples },
   reload: {
     description:
-      "Have the running server read configuration and certificate anew (as SIGHUP does); whoever is connected notices nothing",
+      "Have the running server read configuration and certificate anew, as SIGHUP does; connections and jobs go on",
     args: { ...state, ...json },
     examples: [
       [
         "farhandd reload",
-        "after files were replaced; exits with 1 and goes on as before where one is broken",
+        "after files were replaced; exits with 1 and goes on as before where one is broken. Whose role is another by then comes again",
       ],
     ],
   },
@@ -163,6 +168,7 @@ export const verbs = {
       rebuild: { type: "boolean", description: "Rebuild it though it is sound, or of a newer version" },
       ...json,
     },
+    examples: [["farhandd repair", "while no server runs; jobs may"]],
   },
   audit: {
     description:
@@ -197,7 +203,7 @@ export const verbs = {
       },
       follow: { type: "boolean", description: "With show: go on as lines are written" },
       ...state,
-      ...json,
+      json: { type: "boolean", description: "Print one JSON value; with show one per line" },
     },
     examples: [
       ["farhandd audit verify", "prove the chain, and print the hash of its newest line"],
@@ -222,6 +228,10 @@ export const verbs = {
       ...serving,
       ...json,
     },
+    examples: [
+      ["farhandd service install --config /etc/farhand.toml", "the machine's, as root"],
+      ["farhandd service install --user --print", "only look at what would be yours"],
+    ],
   },
 } satisfies Record<string, Definition>;
 export type Verb = keyof typeof verbs;

@@ -425,3 +425,13 @@ describe("farhand follow --replay", () => {
 function withoutKeys(looked: string): string {
   return looked.replace(/ mouse_any_flag=\d/, "");
 }
+
+test("A terminal that tells no size leaves the job's as it is", async () => {
+  await using world = await setup();
+  await world.detach("-t", "--", "sh", "-c", "while read line; do echo got $line; done");
+  const before = (await world.job("@last")) as { terminal?: unknown };
+  const screen = await world.sit("stty columns 0 rows 0; farhand attach @last");
+  await screen.type("this\r");
+  await screen.shows("got this");
+  expect(((await world.job("@last")) as { terminal?: unknown }).terminal).toEqual(before.terminal);
+});

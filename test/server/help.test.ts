@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { usage } from "../../src/server/help.ts";
+import { isVerb, verbs } from "../../src/server/verbs.ts";
 
 test("usage() tells of every verb, and of one with its options", async () => {
   const all = await usage(undefined, "1.0.0", false);
@@ -18,4 +19,13 @@ test("usage() tells what a verb can be told to do, and of each what it is for, w
   ] as const)
     expect(await usage(verb, "1.0.0", false, word)).toMatch(/EXAMPLES\n\n {2}farhandd /);
   expect(await usage("token", "1.0.0", false, "create")).toContain("farhandd token create");
+});
+
+test("usage() has examples of every verb and of every word behind one", async () => {
+  for (const [verb, definition] of Object.entries(verbs)) {
+    if (!isVerb(verb)) continue;
+    const words = "actions" in definition ? Object.keys(definition.actions) : [undefined];
+    for (const word of words)
+      expect(await usage(verb, "1.0.0", false, word), `${verb} ${word}`).toMatch(/EXAMPLES\n\n {2}farhandd /);
+  }
 });

@@ -1,4 +1,4 @@
-import type * as v from "valibot";
+import * as v from "valibot";
 
 /** What a terminal would obey, and what hides or forges lines: OSC 52 and 0, CSI, BS, CR, newlines, C1, bidi, line separators. */
 export const HOSTILE =
@@ -17,7 +17,6 @@ interface Shape {
   readonly wrapped?: Shape;
   readonly value?: unknown;
   readonly literal?: unknown;
-  readonly pipe?: readonly { readonly kind: string; readonly type: string; readonly requirement?: unknown }[];
 }
 
 /** A value that a schema takes, with hostile text wherever it takes any; `number`: what stands for a number. */
@@ -50,24 +49,30 @@ function make(shape: Shape, number: number): unknown {
     case "literal":
       return shape.literal;
     case "string":
-      return toText(shape);
+      return first(shape, TEXTS);
     case "number":
       return number;
     case "boolean":
       return true;
     case "record":
     case "custom":
-      return { [HOSTILE]: HOSTILE };
+      return first(shape, RECORDS);
     default:
       return HOSTILE;
   }
 }
 
-/** Text of a form that is checked is what that form is; all other is hostile. */
-function toText({ pipe = [] }: Shape): string {
-  const checks = pipe.filter(({ kind }) => kind === "validation").map(({ type }) => type);
-  if (checks.includes("uuid")) return "01a22500-213c-7154-95cd-14a7f2900673";
-  if (checks.includes("base64")) return Buffer.from(HOSTILE).toString("base64");
-  const longest = pipe.find(({ type }) => type === "max_length")?.requirement;
-  return typeof longest === "number" ? HOSTILE.slice(0, longest) : HOSTILE;
+/** The first, and thus the most hostile, of what a schema takes. */
+function first(shape: Shape, values: readonly unknown[]): unknown {
+  return values.find((value) => v.is(shape as unknown as v.GenericSchema, value)) ?? values[0];
 }
+
+const RECORDS = [{ [HOSTILE]: HOSTILE }, { x: HOSTILE }, { x: "x" }];
+const TEXTS = [
+  HOSTILE,
+  HOSTILE.slice(0, 64),
+  Buffer.from(HOSTILE).toString("base64"),
+  "01a22500-213c-7154-95cd-14a7f2900673",
+  "2026-01-31T12:00:00.000Z",
+  "x",
+];

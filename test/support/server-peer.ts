@@ -64,7 +64,7 @@ export class ServerPeer implements Transport {
 
   /** Says anything as it is. */
   sayBare(frame: ServerFrame | object): void {
-    this.ear?.receiveText(JSON.stringify(frame));
+    this.ear?.receiveText(toJson(frame));
   }
 
   welcome(changes: Partial<Welcome> = {}): void {
@@ -101,9 +101,19 @@ export class ServerPeer implements Transport {
   }
 }
 
+/** JSON in which a number may be infinite: `1e999` is read as that. */
+function toJson(value: object): string {
+  const text = JSON.stringify(value, (_, field: unknown) =>
+    field === Number.POSITIVE_INFINITY ? ENDLESS : field,
+  );
+  return text.replaceAll(`"${ENDLESS}"`, "1e999");
+}
+
+const ENDLESS = "a number without end";
+
 /** A record: text of a stream, or the JSON of what it says. */
 export function toRecord(kind: PacketKind, number: number, payload: string | object): Uint8Array {
-  const bytes = new TextEncoder().encode(typeof payload === "string" ? payload : JSON.stringify(payload));
+  const bytes = new TextEncoder().encode(typeof payload === "string" ? payload : toJson(payload));
   const record = new Uint8Array(RECORD_HEADER_BYTES + bytes.length);
   record.set(bytes, RECORD_HEADER_BYTES);
   writeRecordHeader(new DataView(record.buffer), kind, { number, at: number * 1_000 }, bytes);

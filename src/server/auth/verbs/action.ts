@@ -108,6 +108,6 @@ export const role: ArgsDef = {
   role: {
     type: "string",
     valueHint: "role",
-    description: "May be repeated: admin, operator, viewer, or one of the configuration",
+    description: `May be repeated: admin, operator, viewer, or one of the configuration (default of somebody new: ${DEFAULT_ROLE})`,
   },
 };

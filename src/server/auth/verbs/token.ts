@@ -1,7 +1,6 @@
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { align } from "../../../commands/table.ts";
 import { count } from "../../../lib/count.ts";
-import { escapeControls } from "../../../lib/escape.ts";
 import { AppError } from "../../../protocol/error.ts";
 import type { Flags } from "../../flags.ts";
 import { parseName } from "../name.ts";
@@ -175,5 +174,5 @@ function toTable(tokens: readonly StoredToken[]): string {
     used === null ? "" : `${toMoment(used)} from ${source ?? ""}`,
   ]);
   const heading = ["NAME", "ID", "USER", "ROLES", "CREATED", "EXPIRES", "LAST USED"];
-  return align([heading, ...rows.map((row) => row.map(escapeControls))]).join("\n");
+  return align([heading, ...rows]).join("\n");
 }

@@ -1,6 +1,5 @@
 import { align } from "../../../commands/table.ts";
 import { count } from "../../../lib/count.ts";
-import { escapeControls } from "../../../lib/escape.ts";
 import { AppError } from "../../../protocol/error.ts";
 import { parseName } from "../name.ts";
 import { checkPassword, hashPassword } from "../passwords.ts";
@@ -93,7 +92,7 @@ const list: Action = {
     if (flags["json"]) return print(JSON.stringify(users));
     if (users.length === 0) return print("No users");
     const rows = users.map(({ name, roles, created }) => [name, roles.join(","), toMoment(created)]);
-    print(align([["NAME", "ROLES", "CREATED"], ...rows.map((row) => row.map(escapeControls))]).join("\n"));
+    print(align([["NAME", "ROLES", "CREATED"], ...rows]).join("\n"));
   },
 };
 
