@@ -45,8 +45,11 @@ export class Runners implements AsyncDisposable {
     task: RunnerTask,
     signal: AbortSignal,
   ): AsyncGenerator<unknown, unknown, void> {
-    const crew = this.#crew(login, owner);
-    while (crew.working.size >= MAX_RUNNERS) await abortable(crew.bell.wait(), signal);
+    let crew = this.#crew(login, owner);
+    while (crew.working.size >= MAX_RUNNERS) {
+      await abortable(crew.bell.wait(), signal);
+      crew = this.#crew(login, owner); // it is another if all of that have ended meanwhile
+    }
     const runner = this.#claim(crew) ?? this.#start(login);
     crew.working.add(runner);
     try {
