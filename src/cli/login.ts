@@ -1,10 +1,11 @@
 import { trade } from "../client/admission.ts";
 import { type Environment, findTarget } from "../client/config.ts";
 import { HostBook } from "../client/host-book.ts";
+import { isExposed } from "../client/host.ts";
 import { retry } from "../client/retry.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
-import { type Context, print, toPlace } from "./context.ts";
+import { complain, type Context, print, toExposure, toPlace } from "./context.ts";
 import { getKnownHost } from "./known-host.ts";
 import { ask, readInput } from "./prompt.ts";
 import type { Verb } from "./verb.ts";
@@ -37,6 +38,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const { globals, env, signal } = context;
   const user = values.text("user") ?? kept.user ?? getUserName(env);
   const target = findTarget({ ...toPlace(context), host: name }, env);
+  if (isExposed(target.host)) complain(context, toExposure(target.host)); // before the password is typed
   const password = await readPassword(`Password of ${user} at ${name}: `, context);
   const admission = await retry(() => trade(target, { type: "login", user, password }, signal), {
     window: globals.connectTimeout ?? 0,

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { writeWholeFile } from "../lib/whole-file.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Pin } from "../protocol/pin.ts";
-import { type Hosts, readHosts, type StoredHost, toBookPath, toTokenPath } from "./hosts.ts";
+import { findHostToken, type Hosts, readHosts, type StoredHost, toBookPath, toTokenPath } from "./hosts.ts";
+import { checkOwnDirectory } from "./own-file.ts";
 
 /** Milliseconds that another client may be changing the hosts. */
 const BUSY_TIMEOUT = 5_000;
@@ -34,14 +35,12 @@ export class HostBook {
   ): void {
     this.#change((hosts) => {
       if (!replaces) checkFree(hosts, name);
-      const forget = () => rmSync(toTokenPath(this.#home, name), { force: true });
-      // Before its host, which makes it count.
-      if (token === undefined) forget();
-      else this.#writeToken(name, token);
+      const before = findHostToken(this.#home, name);
+      this.#setToken(name, token); // before its host, which makes it count
       try {
         this.#write(new Map(hosts).set(name, host));
       } catch (error) {
-        forget();
+        this.#setToken(name, before);
         throw error;
       }
     });
@@ -62,7 +61,7 @@ export class HostBook {
       const known = hosts.get(name);
       if (known === undefined)
         throw new AppError("not_found", `Cannot log in at host "${name}": it was removed meanwhile`);
-      this.#writeToken(name, token);
+      this.#setToken(name, token);
       if (known.user !== user) this.#write(new Map(hosts).set(name, { ...known, user }));
     });
   }
@@ -93,6 +92,7 @@ export class HostBook {
   #change<T>(work: (hosts: Hosts) => T): T {
     try {
       mkdirSync(join(this.#home, "tokens"), { recursive: true, mode: 0o700 });
+      checkOwnDirectory(this.#home); // before anything is put there that is of no use then
       using _lock = lock(join(this.#home, "hosts.lock"));
       return work(readHosts(this.#home));
     } catch (error) {
@@ -108,8 +108,10 @@ export class HostBook {
     writeWholeFile(toBookPath(this.#home), `${text}\n`);
   }
 
-  #writeToken(name: string, token: string): void {
-    writeWholeFile(toTokenPath(this.#home, name), `${token}\n`);
+  #setToken(name: string, token: string | undefined): void {
+    const path = toTokenPath(this.#home, name);
+    if (token === undefined) rmSync(path, { force: true });
+    else writeWholeFile(path, `${token}\n`);
   }
 }
 

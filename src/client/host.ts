@@ -1,7 +1,6 @@
 import { posix } from "node:path";
 import { AppError } from "../protocol/error.ts";
-
-export const DEFAULT_PORT = 9922;
+import { DEFAULT_PORT } from "../protocol/limits.ts";
 
 /** A server's address. */
 export interface Host {

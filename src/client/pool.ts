@@ -1,8 +1,9 @@
 import { defaultConfigHome } from "../lib/config-home.ts";
 import { AppError } from "../protocol/error.ts";
+import { DEFAULT_PORT } from "../protocol/limits.ts";
 import { parsePin } from "../protocol/pin.ts";
 import type { Environment } from "./config.ts";
-import { DEFAULT_PORT, parseHost } from "./host.ts";
+import { parseHost } from "./host.ts";
 import { findHost, readHosts } from "./hosts.ts";
 import type { Login } from "./logins.ts";
 import { Member, type MemberPlace } from "./member.ts";

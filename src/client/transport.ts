@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { delay } from "../lib/abort.ts";
 import { toErrorCode } from "../lib/error-code.ts";
 import { AppError, ErrorBody } from "../protocol/error.ts";
 import { SUBPROTOCOL } from "../protocol/hello.ts";
@@ -45,7 +46,10 @@ export async function openTransport(target: Target, signal: AbortSignal): Promis
   }
 }
 
-/** One that is reset before anything came over it is tried once more: a server that has just changed its certificate does that. */
+/** Milliseconds in which a server that changes its certificate has its address again; it takes less than one. */
+const CHANGE_TIME = 50;
+
+/** One that is reset or refused before anything came over it is tried once more: a server that changes its certificate does that. */
 async function openSocket(
   target: Target,
   tls: TlsOptions | undefined,
@@ -54,8 +58,9 @@ async function openSocket(
   try {
     return await attempt(target, tls, signal);
   } catch (error) {
-    if (toErrorCode(error) !== "ECONNRESET") throw error;
-    signal.throwIfAborted();
+    const code = toErrorCode(error);
+    if (code !== "ECONNRESET" && !(code === "ECONNREFUSED" && tls !== undefined)) throw error;
+    await delay(CHANGE_TIME, signal);
     return await attempt(target, tls, signal);
   }
 }

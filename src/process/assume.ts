@@ -8,6 +8,9 @@ import { errorCode } from "./program.ts";
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
 const PR_GET_NO_NEW_PRIVS = 39;
+const KEYCTL_GET_KEYRING_ID = 0;
+const KEYCTL_JOIN_SESSION_KEYRING = 1;
+const KEY_SPEC_SESSION_KEYRING = -3;
 const CAPABILITY_VERSION = 0x20080522;
 /** Three words for each of two halves of the sets: effective, permitted and inheritable ones. */
 const CAPABILITY_WORDS = 6;
@@ -36,7 +39,14 @@ function assumeOnLinux(credentials: Credentials): void {
     capset: { args: ["ptr", "ptr"], returns: "i32" },
     capget: { args: ["ptr", "ptr"], returns: "i32" },
     prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+    syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
   });
+  const keyctl = (operation: number, keyring: number) =>
+    symbols.syscall(process.arch === "x64" ? 250 : 219, operation, keyring, 0);
+  // Keys of ours are whoever's that has our session's keyring, whatever his user. It is empty from here on, where there is one.
+  const hasKeyring = () => keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING) >= 0;
+  if (keyctl(KEYCTL_JOIN_SESSION_KEYRING, 0) < 0 && hasKeyring())
+    throw new AssumeError("Cannot become another: our keys are left");
   // The library does these for all threads at once; the groups go first, since only root may change them.
   expect("setgroups", symbols.setgroups(BigInt(groups.length), ptr(toList(groups))));
   expect("setresgid", symbols.setresgid(gid, gid, gid));

@@ -1,6 +1,9 @@
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
+/** The port of an address that names none, for servers and clients alike. */
+export const DEFAULT_PORT = 9922;
+
 /** Bytes of payload in one ledger record, and of one read from a pipe that is appended at once. */
 export const MAX_PAYLOAD_BYTES = 64 * KiB;
 

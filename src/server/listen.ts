@@ -2,8 +2,7 @@ import { isIPv4, isIPv6 } from "node:net";
 import { join, resolve } from "node:path";
 import { MAX_SOCKET_PATH } from "../keeper/place.ts";
 import { AppError } from "../protocol/error.ts";
-
-export const DEFAULT_PORT = 9922;
+import { DEFAULT_PORT } from "../protocol/limits.ts";
 
 /** A TCP address to listen on; an IPv6 one without brackets. */
 export interface TcpAddress {

@@ -95,6 +95,26 @@ describe("HostBook", () => {
     expect([...readHosts(world.home).keys()]).toEqual(["web1"]);
     expect(readdirSync(join(world.home, "tokens"))).toEqual([]);
   });
+
+  test("leaves a host with its token where another cannot take its place", () => {
+    using world = setup();
+    world.book.add("web1", web1, { token: "fh_old" });
+    mkdirSync(join(world.home, "hosts.json.new"));
+    const other = { ...web1, url: "https://other:9922" };
+    expect(() => world.book.add("web1", other, { token: "fh_new", replaces: true })).toThrow();
+    const { host, token } = findTarget({ host: "web1" }, world.env);
+    expect([host.url, token]).toEqual([web1.url, "fh_old"]);
+  });
+
+  testModes("keeps nothing in a directory that others may enter, where it would be refused later", () => {
+    using world = setup();
+    mkdirSync(world.home);
+    chmodSync(world.home, 0o755);
+    expect(() => world.book.add("web1", web1)).toThrow(`run chmod 700 '${world.home}'`);
+    expect(() => world.book.check("web1", { replaces: true })).toThrow("run chmod 700");
+    chmodSync(world.home, 0o700);
+    world.book.add("web1", web1);
+  });
 });
 
 describe("Kept hosts are refused", () => {

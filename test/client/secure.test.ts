@@ -265,7 +265,20 @@ testTls("Whoever is not trusted is told neither the token nor anything else", as
   expect(heard).toStartWith("GET /last");
 });
 
-testTls("A connection that is reset before anything came over it is tried once more at once", async () => {
+testTls("A server that changes its certificate when somebody connects is connected to", async () => {
+  const before = openFakeServer({ tls: made.self.tls });
+  const { port } = before;
+  await before[Symbol.asyncDispose]();
+  const trust = { ...toPinned(made.self), certificate: made.self.tls.cert } as Trust;
+  const target = { host: parseHost(`https://127.0.0.1:${port}`), token: undefined, isLocal: false, trust };
+  const dialing = dial(() => target, { signal: never });
+  await Bun.sleep(10); // sooner than a second attempt, however late either is
+  await using _server = openFakeServer({ tls: made.self.tls, port });
+  await using session = await dialing;
+  expect(await session.call("ping", {})).toEqual({});
+});
+
+testTls("A connection that is reset before anything came over it is tried once more", async () => {
   await using server = openFakeServer({ tls: made.self.tls });
   let resets = 1;
   const front = createPlain((socket) => {

@@ -74,6 +74,17 @@ describe("An invitation", () => {
     expect(audit.stdout).toContain(whoami);
   });
 
+  test("says what the other machine must say, and whether there can be one", async () => {
+    await using world = await setup();
+    const invite = async (...urls: string[]) =>
+      (await world.farhandd(["invite", ...urls.flatMap((url) => ["--url", url])])).stderr;
+    expect(await invite("https://web1:9922", "http://127.0.0.1:9922")).toEndWith(": farhand join LINE\n");
+    expect(await invite("http://127.0.0.1:9922")).toContain("Only this machine can");
+    const exposed = await invite("http://127.0.0.1.example:9922");
+    expect(exposed).not.toContain("Only this machine can");
+    expect(exposed).toEndWith(": farhand join --insecure LINE\n");
+  });
+
   test("says by which key a server beyond loopback is known, whether it runs or not", async () => {
     await using world = openWorld();
     const listen = ["--listen", "0.0.0.0:0", "--name", "web1.lab"];

@@ -7,6 +7,7 @@ import { type Builtins, listCommands } from "../../src/commands/index.ts";
 import type { JobId, WriterId } from "../../src/protocol/id.ts";
 import { openCallers, refusalOf } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
+import { RawClient } from "../support/raw.ts";
 
 setDefaultTimeout(60_000);
 
@@ -296,6 +297,23 @@ test("A call that starts no job keeps nobody waiting for one, whatever id it car
   expect(await world.job("@last")).toMatchObject({ id: running });
   expect((await world.farhand(["kill", job])).stderr).toContain("Cannot find job");
   expect(await world.farhandd(["stop", "--jobs"])).toMatchObject({ code: 0 });
+});
+
+test("Who acknowledges nothing in many sessions loses some of them, before what is kept for him grows beyond measure", async () => {
+  await using callers = await openCallers("");
+  const target = { url: callers.world.local().url, token: await callers.createToken("bob", "viewer") };
+  const alice = await callers.open(await callers.createToken("alice", "viewer"));
+  const ended: string[] = [];
+  for (let opened = 0; ended.length === 0; opened++) {
+    expect(opened).toBeLessThan(40);
+    const client = await RawClient.open(target);
+    client.ended.then((end) => ended.push(JSON.stringify(end)));
+    // Less than one session may have.
+    for (let call = 1; call <= 120; call++) client.call(call, "commands");
+    for (let call = 1; call <= 120; call++) await client.control("result").catch(() => {});
+  }
+  expect(ended[0]).toContain("for one user");
+  expect(await alice.call("commands", {})).toBeDefined();
 });
 
 test("Who reads a job is taken down, also if he called something under its id before", async () => {

@@ -12,7 +12,7 @@ import {
 import { dirname, join } from "node:path";
 import { ACCOUNT, asRoot, openOtherWorld, type OtherWorld } from "../support/account.ts";
 import { eventually } from "../support/eventually.ts";
-import { RawClient } from "../support/raw.ts";
+import { RawClient, type Received } from "../support/raw.ts";
 import { isRunning, openWorld, readProcess } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
@@ -358,7 +358,7 @@ describe("The process that does a call for another user", () => {
 asRoot(
   "Who has all his calls done at once as another user keeps nobody else waiting for that user",
   async () => {
-    await using world = await openOtherWorld();
+    await using world = await openOtherWorld({ roots: ["/tmp"] });
     const front = await pidOf(world);
     const config = join(world.home, "farhandd.toml");
     const made = await world.farhandd(["token", "create", "second", "--role", "other", "--config", config]);
@@ -372,6 +372,14 @@ asRoot(
     const others = { env: { FARHAND_TOKEN: made.stdout.trim() } };
     expect(await world.farhand(["user-name"], others)).toMatchObject({ code: 0, stdout: `${name}\n` });
     expect(runners(front).length).toBe(17);
+    // Nor does what he has started wait for long, or anybody for that.
+    const job = `1${crypto.randomUUID().slice(1)}`;
+    greedy.call(21, "exec", { argv: ["true"], cwd: world.room }, { job });
+    for (const ref of ["@last", "1"])
+      expect((await world.farhand(["kill", ref])).stderr).toContain(`Cannot find job "${ref}"`);
+    const isRefusal = (got: Received) =>
+      got.type === "control" && got.frame.type === "failed" ? got.frame : undefined;
+    expect(await greedy.next(isRefusal, 60_000)).toMatchObject({ call: 21, error: { code: "unavailable" } });
   },
 );
 

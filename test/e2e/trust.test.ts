@@ -440,6 +440,8 @@ describe("Without TLS", () => {
     expect(added).toMatchObject({ code: 0, stderr: warning });
     const kept = await world.farhand(["-H", "dev", "--connect-timeout", "300ms", "ping", "--count", "1"]);
     expect(kept.stderr).toStartWith(warning);
+    const login = ["login", "dev", "--user", "ann", "--connect-timeout", "300ms"];
+    expect((await world.farhand(login, { stdin: PASSWORD })).stderr).toStartWith(warning);
     expect((await world.farhand(["join", world.invite({ urls: [away], pin: undefined })])).stderr).toContain(
       "--insecure",
     );

@@ -1,3 +1,4 @@
+import { ptr } from "bun:ffi";
 import { describe, expect, setDefaultTimeout } from "bun:test";
 import {
   chmodSync,
@@ -11,7 +12,7 @@ import {
 import { join, resolve } from "node:path";
 import type { Credentials } from "../../src/process/credentials.ts";
 import { confine, findMeans } from "../../src/process/confinement.ts";
-import { openLibc } from "../../src/process/libc.ts";
+import { openLibc, openLinuxLibrary } from "../../src/process/libc.ts";
 import type { OutputPipe } from "../../src/process/pipe.ts";
 import { signalGroup } from "../../src/process/signal.ts";
 import { type SpawnOptions, spawnProgram } from "../../src/process/spawn.ts";
@@ -106,6 +107,25 @@ describe("A program of another user", () => {
     using world = setup();
     const { stdout } = await world.run("id -G", { user: { ...user, groups: [] } });
     expect(stdout).toBe(`${gid}\n`);
+  });
+
+  asRoot("has none of the keys that the kernel keeps for our session", async () => {
+    using world = setup();
+    const syscall = openLinuxLibrary({
+      syscall: { args: ["i64", "ptr", "ptr", "ptr", "i64", "i64"], returns: "i64" },
+    }).symbols.syscall;
+    const [type, name] = ["user\0", `fh-${process.pid}\0`].map((text) => Buffer.from(text));
+    const addKey = process.arch === "x64" ? 248 : 217;
+    const SESSION = -3;
+    if (
+      type === undefined ||
+      name === undefined ||
+      syscall(addKey, ptr(type), ptr(name), ptr(name), 4, SESSION) < 0
+    )
+      return console.warn("skipped: this system keeps no keys, or lets us add none");
+    const show = `grep -c fh-${process.pid} /proc/keys`;
+    expect((await world.run(show, { user: undefined })).stdout).toBe("1\n");
+    expect((await world.run(show)).stdout).toBe("0\n");
   });
 
   asRoot("gets no rights of a program that has the set-user-id bit", async () => {

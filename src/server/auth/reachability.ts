@@ -1,9 +1,10 @@
 import { hostname } from "node:os";
 import { AppError } from "../../protocol/error.ts";
+import { DEFAULT_PORT } from "../../protocol/limits.ts";
 import type { Pin } from "../../protocol/pin.ts";
 import type { ServerStatus } from "../app.ts";
 import type { ServerConfig } from "../config.ts";
-import { DEFAULT_PORT, formatAddress, isExposed, isLoopback, type ListenAddress } from "../listen.ts";
+import { formatAddress, isExposed, isLoopback, type ListenAddress } from "../listen.ts";
 import { listMachineAddresses } from "../names.ts";
 import { findPin } from "../tls/fingerprint.ts";
 import { readPair } from "../tls/pair.ts";

@@ -71,7 +71,7 @@ export class Gate {
     return this.#regulars.enter(toNeighbour(address));
   }
 
-  /** `from`: undefined for a Unix socket. */
+  /** `from`: null for a Unix socket. */
   knock(request: Request, from: { readonly address: string; readonly port: number } | null): Visit {
     const address = from?.address ?? "unix";
     const peer = from === null ? undefined : `${toCanonicalAddress(address) ?? address} ${from.port}`;

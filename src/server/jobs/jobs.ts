@@ -20,7 +20,7 @@ import { listPage, type Shelf } from "./listing.ts";
 import { deliver } from "./delivery.ts";
 import { endLost, findLiving, type LostJob, signalLost } from "./lost.ts";
 import { Records } from "./records.ts";
-import { Register } from "./register.ts";
+import { mayMean, Register } from "./register.ts";
 import { type Answer, type JobRequest, Starter, type StarterOptions } from "./starter.ts";
 import { toSummary } from "./summary.ts";
 
@@ -76,7 +76,7 @@ export class Jobs {
 
   /** Jobs that keepers keep, those included that are just being started. */
   async listLive(): Promise<readonly Job[]> {
-    await this.#starter.waitFor(() => true, undefined);
+    await this.#starter.waitFor(() => true);
     return this.#register.live;
   }
 
@@ -275,7 +275,7 @@ export class Jobs {
 
   /** The job that a reference means, also one that is just being started. To whom may not see it, it is none. */
   async #resolve(ref: string, viewer: Identity): Promise<Job> {
-    await this.#starter.waitFor((id) => ref === "@last" || id.startsWith(ref.toLowerCase()), viewer);
+    await this.#starter.waitFor((id, whose) => mayMean(ref, { id, whose }, viewer));
     const [job, ...others] = this.#register.lookUp(ref, viewer);
     if (others.length > 0)
       throw new AppError("ambiguous", `Cannot tell which job "${ref}" is: more than one id begins so`);

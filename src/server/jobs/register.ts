@@ -3,10 +3,30 @@ import type { JobId } from "../../protocol/id.ts";
 import type { Exit } from "../../protocol/packet.ts";
 import type { StartRecord } from "../../ledger/start.ts";
 import type { KeeperLink } from "../keepers/keeper-link.ts";
-import { type Identity, isVisible, toScope } from "../auth/identity.ts";
+import { type Identity, isVisible, isWithin, type Scope, toScope } from "../auth/identity.ts";
 import { Changes } from "./changes.ts";
 import type { IndexedJob, JobIndex } from "./job-index.ts";
 import { Job } from "./job.ts";
+
+const LAST = "@last";
+const NUMBER = /^\d{1,9}$/;
+
+/** Whether a reference of somebody's may mean a job that has no number yet. He waits for none but what he may see, or started. */
+export function mayMean(ref: string, { id, whose }: Unnumbered, viewer: Identity): boolean {
+  if (ref === LAST) return isWithin(whose, toOwn(viewer));
+  return !NUMBER.test(ref) && id.startsWith(ref.toLowerCase()) && isVisible(whose, viewer);
+}
+
+/** A job that is just being started. */
+interface Unnumbered {
+  readonly id: JobId;
+  readonly whose: Pick<StartRecord, "owner" | "via">;
+}
+
+/** Those that were started with the very token that somebody presents. */
+function toOwn({ owner, chain }: Identity): Scope {
+  return { owner, link: chain.at(-1) };
+}
 
 /** Every job that is known: those that keepers keep, and through the index those that are over. */
 export class Register {
@@ -100,9 +120,8 @@ export class Register {
   }
 
   #search(ref: string, viewer: Identity): readonly IndexedJob[] {
-    const { owner, chain } = viewer;
-    if (ref === "@last") return [this.index.findLast({ owner, link: chain.at(-1) }) ?? []].flat();
-    if (/^\d{1,9}$/.test(ref)) return [this.index.findByNumber(Number(ref)) ?? []].flat();
+    if (ref === LAST) return [this.index.findLast(toOwn(viewer)) ?? []].flat();
+    if (NUMBER.test(ref)) return [this.index.findByNumber(Number(ref)) ?? []].flat();
     return /^[0-9a-f][0-9a-f-]{3,35}$/i.test(ref)
       ? this.index.findByPrefix(ref.toLowerCase(), toScope(viewer))
       : [];

@@ -127,12 +127,11 @@ export class Starter {
     return await starting.job.catch(() => undefined);
   }
 
-  /** Resolves once those that are just being started, and somebody may see, have been or will not be. Nobody: all. */
-  async waitFor(isMeant: (id: JobId) => boolean, viewer: Identity | undefined): Promise<void> {
-    const isOurs = ([id, { whose }]: readonly [JobId, Pick<Starting, "whose">]) =>
-      isMeant(id) && (viewer === undefined || isVisible(whose, viewer));
-    await Promise.allSettled([...this.#expected].filter(isOurs).map(([, { settled }]) => settled));
-    await Promise.allSettled([...this.#starting].filter(isOurs).map(([, { job }]) => job));
+  /** Resolves once those that are just being started have been or will not be. */
+  async waitFor(isMeant: (id: JobId, whose: Starting["whose"]) => boolean): Promise<void> {
+    const isOne = ([id, { whose }]: readonly [JobId, Pick<Starting, "whose">]) => isMeant(id, whose);
+    await Promise.allSettled([...this.#expected].filter(isOne).map(([, { settled }]) => settled));
+    await Promise.allSettled([...this.#starting].filter(isOne).map(([, { job }]) => job));
   }
 
   /** Whether a job is being started, and no keeper has begun it: it then goes to the next. */

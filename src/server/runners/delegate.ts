@@ -3,6 +3,7 @@ import { cd } from "../../commands/cd.ts";
 import type { JobAccess } from "../../commands/access/jobs.ts";
 import type { WorkspaceAccess } from "../../commands/access/workspace.ts";
 import { cwd } from "../../commands/cwd.ts";
+import { after } from "../../lib/abort.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { JobSummary } from "../../protocol/job.ts";
 import { FilePath, fromBytes, toBytes } from "../../protocol/path.ts";
@@ -22,6 +23,9 @@ import type { Directories } from "../workspaces/directory.ts";
 import { UNCHANGED, Workspace } from "../workspaces/workspace.ts";
 import type { RunnerCommand } from "./runner.ts";
 import type { Runners } from "./runners.ts";
+
+/** Milliseconds for which a program that is to be started may wait until somebody looks where. */
+const START_PATIENCE = 10_000;
 
 export interface DelegateOptions {
   readonly runners: Runners;
@@ -66,14 +70,21 @@ export class Delegate {
 
   /** What judges as him where a program may start: what he may not see, he is not told of. `signal`: of that call. */
   confine(login: Login, caller: Bounded, signal: AbortSignal): Pick<Confinement, "check"> {
-    const { ground, directories } = this.toFooting(login, caller, signal);
-    const start = new Workspace({ owner: login.name, name: DEFAULT_WORKSPACE }, UNCHANGED, ground);
-    const find = async (path: Uint8Array) => Buffer.from(await directories.find(start, path));
     return {
-      check: (path) =>
-        find(path).catch((error) => {
+      check: async (path) => {
+        const why = "too many of your other calls are under way as that user; try again later";
+        const late = new AppError("unavailable", `Cannot start anything as "${login.name}": ${why}`);
+        // Whoever looks for the job meanwhile, or stops the server, waits for what comes of this.
+        const over = new AbortController();
+        using _limit = after(START_PATIENCE, () => over.abort(late));
+        const { ground, directories } = this.toFooting(login, caller, AbortSignal.any([signal, over.signal]));
+        const start = new Workspace({ owner: login.name, name: DEFAULT_WORKSPACE }, UNCHANGED, ground);
+        try {
+          return Buffer.from(await directories.find(start, path));
+        } catch (error) {
           throw systemError(toFault(error));
-        }),
+        }
+      },
     };
   }
 

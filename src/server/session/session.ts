@@ -32,6 +32,10 @@ import type { Connection } from "./connection.ts";
 const MAX_WAITING = MAX_CALLS + 2 * MAX_CHANNELS;
 /** Bytes of messages that may be unacknowledged, sent or waiting: the least that has room for many of the largest. */
 const MAX_UNACKNOWLEDGED_BYTES = 16 * 1024 * 1024;
+/** The same of all sessions of one user. */
+export const MAX_USER_UNACKNOWLEDGED_BYTES = 128 * 1024 * 1024;
+/** Bytes of them that every session may have, however much others of its user have. */
+const FREE_UNACKNOWLEDGED_BYTES = 64 * 1024;
 
 export interface SessionOptions
   extends
@@ -43,6 +47,8 @@ export interface SessionOptions
   readonly boot: string;
   /** Milliseconds that it is kept without a connection. */
   readonly grace: number;
+  /** Whether all sessions of its user together have more unacknowledged than they may. */
+  readonly isOverdrawn: () => boolean;
   /** It has no connection any more, for the moment. */
   readonly onDeserted: () => void;
   readonly onEnd: () => void;
@@ -93,6 +99,11 @@ export class Session {
       send: (message) => this.#send(message),
       calls: this.#calls,
     });
+  }
+
+  /** Bytes that are kept until its client acknowledges them. */
+  get unacknowledged(): number {
+    return this.#unacknowledged;
   }
 
   /** Whose it is. */
@@ -298,9 +309,14 @@ export class Session {
     this.#sizes.push(bytes);
     this.#unacknowledged += bytes;
     this.#sendWaiting();
-    if (this.#waiting.length <= MAX_WAITING && this.#unacknowledged <= MAX_UNACKNOWLEDGED_BYTES) return;
-    // It acknowledges nothing but asks on: it is given up before what is kept for it grows without bound.
-    const limits = `${MAX_WAITING} unacknowledged answers, or ${MAX_UNACKNOWLEDGED_BYTES} bytes of them`;
+    // One that acknowledges nothing but asks on is given up before what is kept for it grows without bound.
+    if (this.#waiting.length > MAX_WAITING || this.#unacknowledged > MAX_UNACKNOWLEDGED_BYTES)
+      this.#giveUp(`${MAX_WAITING} unacknowledged answers, or ${MAX_UNACKNOWLEDGED_BYTES} bytes of them`);
+    else if (this.#unacknowledged > FREE_UNACKNOWLEDGED_BYTES && this.#options.isOverdrawn())
+      this.#giveUp(`${MAX_USER_UNACKNOWLEDGED_BYTES} bytes of unacknowledged answers for one user`);
+  }
+
+  #giveUp(limits: string): void {
     this.end(false, new AppError("too_many", `Cannot keep more than ${limits}`));
   }
 

@@ -5,9 +5,12 @@ import type { SessionId } from "../../protocol/id.ts";
 import { MAX_DESERTED_SESSIONS } from "../../protocol/limits.ts";
 import type { Identity } from "../auth/identity.ts";
 import { Deserted } from "./deserted.ts";
-import { Session, type SessionOptions } from "./session.ts";
+import { MAX_USER_UNACKNOWLEDGED_BYTES, Session, type SessionOptions } from "./session.ts";
 
-export interface SessionsOptions extends Omit<SessionOptions, "identity" | "onDeserted" | "onEnd"> {
+export interface SessionsOptions extends Omit<
+  SessionOptions,
+  "identity" | "isOverdrawn" | "onDeserted" | "onEnd"
+> {
   readonly log: Log;
 }
 
@@ -54,6 +57,7 @@ export class Sessions {
     const session = new Session({
       ...this.#options,
       identity,
+      isOverdrawn: () => this.#countUnacknowledged(identity.owner) > MAX_USER_UNACKNOWLEDGED_BYTES,
       onDeserted: () => this.#desert(session),
       onEnd: () => {
         this.#sessions.delete(session.id);
@@ -62,6 +66,14 @@ export class Sessions {
     });
     this.#sessions.set(session.id, session);
     return session;
+  }
+
+  /** Bytes that all sessions of a user keep for their clients. */
+  #countUnacknowledged(owner: string): number {
+    let bytes = 0;
+    for (const { identity, unacknowledged } of this.#sessions.values())
+      if (identity.owner === owner) bytes += unacknowledged;
+    return bytes;
   }
 
   #desert(session: Session): void {

@@ -2,7 +2,6 @@ import { generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypt
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeWholeFile } from "../../lib/whole-file.ts";
-import { AppError } from "../../protocol/error.ts";
 import { toPin } from "../../protocol/pin.ts";
 import { covers, isDue, makeCertificate } from "./certificate.ts";
 import { type Pair, readKey } from "./pair.ts";
@@ -37,22 +36,19 @@ function toPair(leaf: X509Certificate, key: string): Pair {
 }
 
 function openKey(path: string): { readonly object: KeyObject; readonly text: string } {
-  const file = { path, what: "the server's own key" };
+  const file = {
+    path,
+    what: "the server's own key",
+    remedy: "put back a copy; if there is none, remove it: clients must then be told the new fingerprint",
+  };
   if (!existsSync(path)) {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     writeWholeFile(path, String(privateKey.export({ type: "pkcs8", format: "pem" })));
   }
-  try {
-    const key = readKey(file);
-    // One that an operator has put here may be of another kind.
-    if (key.object.asymmetricKeyDetails?.namedCurve === "prime256v1") return key;
-    throw refuse(file, "it is no ECDSA key on P-256");
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    const advice =
-      "put back a copy; if there is none, remove it: clients must then be told the new fingerprint";
-    throw new AppError(error.code, `${error.message}; ${advice}`, { cause: error });
-  }
+  const key = readKey(file);
+  // One that an operator has put here may be of another kind.
+  if (key.object.asymmetricKeyDetails?.namedCurve === "prime256v1") return key;
+  throw refuse(file, "it is no ECDSA key on P-256");
 }
 
 /** A certificate that can be read and is of this key. Any other is worth nothing, and is made anew. */

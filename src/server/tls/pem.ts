@@ -9,6 +9,8 @@ const MAX_PEM_BYTES = 1024 * 1024;
 export interface PemFile {
   readonly path: string;
   readonly what: string;
+  /** What can be done where it holds nothing of use. */
+  readonly remedy?: string;
 }
 
 /** What a PEM file holds, by kind: `CERTIFICATE`, `PRIVATE KEY` and so on. */
@@ -27,11 +29,13 @@ export function readPem(file: PemFile, { isSecret }: { readonly isSecret: boolea
 }
 
 /** The refusal of a file, with the reason. */
-export function refuse({ path, what }: PemFile, why: string, cause?: unknown): AppError {
-  return new AppError("invalid_config", `Cannot use ${what} "${path}": ${why}`, { cause });
+export function refuse({ path, what, remedy }: PemFile, why: string, cause?: unknown): AppError {
+  const advice = remedy === undefined ? "" : `; ${remedy}`;
+  return new AppError("invalid_config", `Cannot use ${what} "${path}": ${why}${advice}`, { cause });
 }
 
-function readText(file: PemFile, isSecret: boolean): string {
+function readText({ path, what }: PemFile, isSecret: boolean): string {
+  const file = { path, what }; // what cannot be read may be of use
   try {
     const fd = openSync(file.path, "r");
     try {

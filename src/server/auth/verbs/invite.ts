@@ -3,6 +3,7 @@ import { formatInvite, type Invite } from "../../../protocol/invite.ts";
 import { AppError } from "../../../protocol/error.ts";
 import { formatDuration } from "../../../lib/duration.ts";
 import { findServer } from "../../control.ts";
+import { isLoopback } from "../../listen.ts";
 import { readAccount } from "../../machine/users.ts";
 import { INVITE_LIFE } from "../invites.ts";
 import { findReachability } from "../reachability.ts";
@@ -75,7 +76,7 @@ export const invite: Action = {
     note(
       `The server is reached at ${urls.join(" or ")}.${urls.every(isLocal) ? " Only this machine can: see --listen." : ""}`,
     );
-    note("On the other machine: farhand join LINE");
+    note(`On the other machine: farhand join ${urls.every(isProvable) ? "" : "--insecure "}LINE`);
     print(flags["json"] ? JSON.stringify({ invite: line, user, roles, urls, ...(pin && { pin }) }) : line);
   },
 };
@@ -86,8 +87,14 @@ function checkUrl(text: string): string {
   throw new AppError("invalid_input", `Cannot use --url "${text}": write it as https://host:port`);
 }
 
+/** Whether a client tells the secret there without being told that it may. */
+function isProvable(url: string): boolean {
+  return url.startsWith("https:") || isLocal(url);
+}
+
 function isLocal(url: string): boolean {
-  return /^http:\/\/(?:127\.|localhost|\[::1\])/.test(url);
+  const { protocol, hostname } = new URL(url);
+  return protocol === "http:" && isLoopback(hostname.replace(/^\[|\]$/g, ""));
 }
 
 function toHostName(given: string | undefined): Invite["name"] {
