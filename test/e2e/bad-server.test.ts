@@ -1,10 +1,13 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { builtins, type Builtins } from "../../src/commands/index.ts";
 import type { Welcome } from "../../src/protocol/hello.ts";
 import { openFakeServer } from "../support/fake-server.ts";
 import { HOSTILE, OBEYED, toHostile } from "../support/hostile.ts";
 import { type Heard, type ServerPeer, toExit, toRecord } from "../support/server-peer.ts";
+import { hasTmux, openScreen } from "../support/terminal.ts";
+import { testIf } from "../support/test-if.ts";
 import { openWorld } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
@@ -201,6 +204,40 @@ describe("A server that means ill cannot command our terminal", () => {
       }
   });
 });
+
+testIf(hasTmux, "a terminal: there is no tmux(1)")(
+  "A server whose job has a terminal, and which then breaks off, leaves ours in the modes that it had",
+  async () => {
+    await using world = openWorld();
+    await using server = openFakeServer({
+      answer(frame, peer) {
+        if (frame.type === "hello") peer.welcome();
+        if (frame.type === "call") {
+          const terminal = { columns: 80, rows: 24, term: "xterm" };
+          const job = toHostile(builtins["job-show"].result) as object;
+          const value = { ...job, outcome: undefined, state: "running", terminal };
+          peer.say({ type: "result", call: frame.call, result: { encoding: "json", value } });
+        }
+        if (frame.type === "open_output")
+          peer.data(frame.channel, toRecord("stdout", 0, "\x1b[?1049h\x1b[?1003h\x1b[?1h\x1b[?25lmine now"));
+        if (frame.type === "open_input")
+          peer.sayBare({ type: "credit", channel: frame.channel, received: 0, limit: 1_000 });
+        if (frame.type === "data") peer.sayBare({ type: "run", argv: ["touch", "owned"] });
+      },
+    });
+    const line = `stty -g > before; FARHAND_TOKEN=x farhand -H ${server.url} --reconnect-timeout 0s attach 1; stty -g > after`;
+    const screen = await openScreen(world, line);
+    await screen.shows("mine now");
+    await screen.press("x");
+    await screen.shows("[ended 0]");
+    const [before, after] = ["before", "after"].map((name) => readFileSync(join(world.home, name), "utf8"));
+    expect(after).toBe(String(before));
+    expect(await screen.settled()).toMatch(
+      /cursor_flag=1 alternate_on=0 keypad_cursor_flag=0[^]*mouse_any_flag=0/,
+    );
+    expect(readdirSync(world.home)).not.toContain("owned");
+  },
+);
 
 describe("Numbers that lie", () => {
   test.each([-1, 2 ** 53, 1e308, 0.5, Number.POSITIVE_INFINITY])(

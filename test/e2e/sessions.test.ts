@@ -149,13 +149,17 @@ testIf(process.platform === "linux", "only Linux shows what a process takes")(
     const { pid } = await world.start();
     const server = world.local();
     const job = await world.detach("sleep", "600");
+    const desert = async (sessions: number) => {
+      for (let round = 0; round < sessions; round++) {
+        using client = await RawClient.open(server);
+        client.sequenced(open(job, crypto.randomUUID(), 1));
+        client.call(1, "ping");
+        await client.control("result");
+      }
+    };
+    await desert(200); // what the first ones take is once and for all
     const before = privateBytes(pid);
-    for (let round = 0; round < 1_000; round++) {
-      using client = await RawClient.open(server);
-      client.sequenced(open(job, crypto.randomUUID(), 1));
-      client.call(1, "ping");
-      await client.control("result");
-    }
+    await desert(1_000);
     expect(privateBytes(pid) - before).toBeLessThan(64 * 1024 * 1024);
     expect((await world.job(job)).attached).toBe(false);
   },

@@ -2,9 +2,11 @@ import { randomBytes } from "node:crypto";
 import { SUBPROTOCOL } from "../../protocol/hello.ts";
 import type { Identity } from "./identity.ts";
 
-/** Milliseconds for which a ticket is good, and how many there may be at once: of more the oldest goes. */
+/** Milliseconds for which a ticket is good. */
 const LIFE = 30_000;
+/** How many there may be at once, in all and of one user: of more the oldest goes, so that nobody has others' forgotten. */
 const MAX_TICKETS = 1_024;
+const MAX_OWN_TICKETS = 32;
 
 /** How a browser shows one, which can set no header: behind the subprotocol that it wants. */
 const OFFER = /^farhand\.ticket\.([\w-]{43})$/;
@@ -30,9 +32,18 @@ export class Tickets {
     const ticket = randomBytes(32).toString("base64url");
     const expires = this.#now() + LIFE;
     this.#issued.set(ticket, { identity, expires });
-    const [oldest = ticket] = this.#issued.keys();
-    if (this.#issued.size > MAX_TICKETS) this.#issued.delete(oldest);
+    const own = [...this.#issued].filter(([, one]) => one.identity.owner === identity.owner);
+    this.#bound(
+      own.map(([ticket]) => ticket),
+      MAX_OWN_TICKETS,
+    );
+    this.#bound([...this.#issued.keys()], MAX_TICKETS);
     return { ticket, expires };
+  }
+
+  /** Forgets the oldest of some if there is one too many. */
+  #bound([oldest = "", ...others]: readonly string[], most: number): void {
+    if (others.length >= most) this.#issued.delete(oldest);
   }
 
   /** Whose ticket stands behind our subprotocol in what is offered, of which the first is what is answered; it is used up then. */

@@ -43,6 +43,14 @@ test("claim() takes none that is older than half a minute, or of a time to come"
   expect(claim(early)).toBeUndefined();
 });
 
+test("issue() keeps 32 of one user, and so none of others' is forgotten for his", () => {
+  const { claim, issue } = setup();
+  const other = issue("alice");
+  const tickets = Array.from({ length: 2_000 }, () => issue("bob"));
+  expect(tickets.filter((ticket) => claim(ticket) === "bob")).toEqual(tickets.slice(-32));
+  expect(claim(other)).toBe("alice");
+});
+
 test("issue() keeps 1,024 at most, and forgets the oldest", () => {
   const { claim, issue } = setup();
   const tickets = Array.from({ length: 1_025 }, (_, index) => issue(String(index)));
