@@ -184,6 +184,24 @@ describe("A server that means ill cannot command our terminal", () => {
     expectHarmless(await world.farhand(["exec", "--json", "--", "x"]), "exec --json");
   });
 
+  test("by commands that only it knows, in a console", async () => {
+    const input = { type: HOSTILE, properties: { field: { type: "string", description: HOSTILE } } };
+    const zap = { name: "zap", kind: "foreground", summary: HOSTILE, positional: ["field"], input };
+    const named = { ...zap, input: { properties: { [HOSTILE]: { type: "string" } } }, positional: [HOSTILE] };
+    for (const offered of [[zap], [{ ...zap, name: HOSTILE }], [named], {}, null]) {
+      await using world = setup(({ call, command }, peer) => {
+        const value = command === "commands" ? offered : { cwd: HOSTILE, [HOSTILE]: HOSTILE };
+        peer.say({ type: "result", call, result: { encoding: "json", value } });
+      });
+      await using _server = world.server;
+      for (const line of ["help", "help zap", "zap 1", "zap field=1", "zap --nonsense", "commands"]) {
+        const ran = await world.farhand(["console"], `${line}\n`);
+        expectHarmless(ran, line);
+        expect(ran.stderr, line).not.toContain("unexpectedly");
+      }
+    }
+  });
+
   test("by candidates of completion, which are words and nothing more", async () => {
     await using world = setup(answerHostile());
     await using _server = world.server;

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { escapeControls } from "../../lib/escape.ts";
 import { AppError } from "../../protocol/error.ts";
 
 /** What of a JSON Schema says how a value is written. Everything else in it is the server's to check. */
@@ -15,11 +16,20 @@ export interface Schema {
   readonly required?: readonly string[] | undefined;
 }
 
+/** What a server calls something that is typed: a word without controls. */
+export const PlainName = v.pipe(
+  v.string(),
+  v.check((name) => escapeControls(name) === name),
+);
+
+/** What a server says of something, harmless on a terminal, on one line. */
+export const ShownText = v.pipe(v.string(), v.transform(escapeControls));
+
 /** A schema as a server describes it: `true`, which allows everything, and other keywords are let through. */
 export const Schema: v.GenericSchema<unknown, Schema> = v.union([
   v.object({
-    type: v.optional(v.union([v.string(), v.array(v.string())])),
-    description: v.optional(v.string()),
+    type: v.optional(v.union([ShownText, v.array(ShownText)])),
+    description: v.optional(ShownText),
     enum: v.optional(v.array(v.unknown())),
     const: v.optional(v.unknown()),
     default: v.optional(v.unknown()),
@@ -28,7 +38,7 @@ export const Schema: v.GenericSchema<unknown, Schema> = v.union([
     oneOf: v.optional(v.array(v.lazy(() => Schema))),
     properties: v.optional(
       v.record(
-        v.string(),
+        PlainName,
         v.lazy(() => Schema),
       ),
     ),
