@@ -20,7 +20,7 @@ import { toKnownJobs } from "../machine/known-jobs.ts";
 import { inTurns } from "../machine/processes.ts";
 import type { Footing } from "../workspaces/access.ts";
 import type { Directories } from "../workspaces/directory.ts";
-import { UNCHANGED, Workspace } from "../workspaces/workspace.ts";
+import { type Ground, UNCHANGED, withHome, Workspace } from "../workspaces/workspace.ts";
 import type { RunnerCommand } from "./runner.ts";
 import type { Runners } from "./runners.ts";
 
@@ -64,8 +64,7 @@ export class Delegate {
 
   /** What the workspaces of a call are made on, and who looks at their directories. `signal`: of that call. */
   toFooting(login: Login, caller: Bounded, signal: AbortSignal): Footing {
-    const ground = toGround(login, this.#options.environment);
-    return { ground, directories: this.#toDirectories(login, caller, signal) };
+    return { ground: this.#toGround(login, caller), directories: this.#toDirectories(login, caller, signal) };
   }
 
   /** What judges as him where a program may start: what he may not see, he is not told of. `signal`: of that call. */
@@ -91,13 +90,13 @@ export class Delegate {
   /** Does a call: what that says on the way, and its result. */
   async *run(call: DelegatedCall, signal: AbortSignal): AsyncGenerator<unknown, unknown, void> {
     const { login, command, input, bytes, workspace } = call;
-    const { runners, environment } = this.#options;
+    const { runners } = this.#options;
     const jobs = command.asksJobs ? await this.#listJobs(call, signal) : undefined;
     const surroundings: Surroundings = {
       workspace: {
         name: workspace.name,
         cwd: workspace.cwd,
-        home: fromBytes(toGround(login, environment).home),
+        home: fromBytes(this.#toGround(login, call).home),
         environment: workspace.environment,
       },
       umask: this.#options.umask,
@@ -106,6 +105,11 @@ export class Delegate {
     };
     const task = { command, call: { command: command.name, input, surroundings }, input: bytes };
     return yield* runners.run(login, call.identity.owner, task, signal);
+  }
+
+  /** He begins at home, or in the one directory to which he is kept. */
+  #toGround(login: Login, { identity, role }: Bounded): Ground {
+    return withHome(toGround(login, this.#options.environment), identity.grants.homeOf(role));
   }
 
   #toBounds({ identity: { grants }, role }: Bounded): Pick<Surroundings, "bounds"> {

@@ -1,3 +1,4 @@
+import { isAbsolute, resolve } from "node:path";
 import type { VariableChange } from "../../commands/access/workspace.ts";
 import { AppError } from "../../protocol/error.ts";
 import { MAX_WORKSPACE_BYTES, MAX_WORKSPACE_VARIABLES } from "../../protocol/limits.ts";
@@ -10,6 +11,11 @@ export interface Ground {
   readonly home: Uint8Array;
   /** What jobs inherit: the server's own environment, or that of another user's login. */
   readonly environment: Readonly<Record<string, string>>;
+}
+
+/** The same for somebody who begins in another directory, if one is named that can be one. */
+export function withHome(ground: Ground, home: string | undefined): Ground {
+  return home === undefined || !isAbsolute(home) ? ground : { ...ground, home: Buffer.from(resolve(home)) };
 }
 
 export const UNCHANGED: Contents = { set: {}, unset: [] };

@@ -1,6 +1,5 @@
 import { realpathSync } from "node:fs";
 import { homedir } from "node:os";
-import { isAbsolute, resolve } from "node:path";
 import type { WorkspaceAccess, WorkspacesAccess } from "../../commands/access/workspace.ts";
 import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
@@ -10,6 +9,7 @@ import { type Footing, toAccess } from "./access.ts";
 import { toDirectories } from "./directory.ts";
 import { Shelf, type ShelfOptions } from "./shelf.ts";
 import { WorkspaceStore } from "./store.ts";
+import { withHome } from "./workspace.ts";
 
 /** Milliseconds between two sweeps. */
 const SWEEP_INTERVAL = 3_600_000;
@@ -49,12 +49,7 @@ export class Workspaces {
 
   /** What workspaces are made on and looked at as by ourselves. `confinement`: where their directories may be, if not everywhere. `home`: where they begin, if not at ours. */
   footing(confinement?: Confinement, home?: string): Footing {
-    const { ground } = this.#options;
-    return {
-      ground:
-        home === undefined || !isAbsolute(home) ? ground : { ...ground, home: Buffer.from(resolve(home)) },
-      directories: toDirectories(confinement),
-    };
+    return { ground: withHome(this.#options.ground, home), directories: toDirectories(confinement) };
   }
 
   /** The workspace of this name, made on its first use. `footing`: of the user as whom its calls are done, if not as ours. */
