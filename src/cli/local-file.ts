@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { AppError } from "../protocol/error.ts";
+import { toMessage } from "../lib/message.ts";
 
 /** Bytes that are read at once. */
 const CHUNK = 256 * 1024;
@@ -20,6 +21,6 @@ export async function* readLocalFile(path: string): AsyncGenerator<Uint8Array, v
 
 /** Of `ENOENT: no such file or directory, open 'x'` what a person wants to know. */
 function describe(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = toMessage(error);
   return message.replace(/^(E[A-Z0-9]+): ([^,]*).*$/s, "$2 ($1)");
 }

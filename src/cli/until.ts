@@ -1,6 +1,7 @@
 import { AppError } from "../protocol/error.ts";
 import type { Packet } from "../protocol/packet.ts";
 import { LineSplitter, toText } from "./lines.ts";
+import { toMessage } from "../lib/message.ts";
 
 /** Looks for a line that matches, in both streams of a job. */
 export class Until {
@@ -46,7 +47,7 @@ export function parsePattern(option: string, text: string): RegExp {
   try {
     return new RegExp(text);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = toMessage(error);
     throw new AppError("invalid_input", `Cannot use ${option} "${text.slice(0, 200)}": ${why}`);
   }
 }

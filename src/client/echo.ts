@@ -1,4 +1,5 @@
 import { ClientError } from "./client-error.ts";
+import { toMessage } from "../lib/message.ts";
 
 /** Copies of what a job writes, on our own stdout and stderr. */
 export class Echo {
@@ -28,7 +29,7 @@ export class Echo {
 }
 
 function toFailure(stream: string, error: unknown): ClientError {
-  const why = error instanceof Error ? error.message : String(error);
+  const why = toMessage(error);
   const os = codeOf(error);
   return new ClientError("os_error", `Cannot copy to our ${stream}: ${why}`, {
     cause: error,

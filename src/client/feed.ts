@@ -1,4 +1,5 @@
 import { abortable } from "../lib/abort.ts";
+import { toMessage } from "../lib/message.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Input } from "./input.ts";
 
@@ -19,7 +20,7 @@ export async function feed(input: Input, source: Source): Promise<void> {
     input.end();
   } catch (error) {
     if (error instanceof AppError) throw error;
-    const why = error instanceof Error ? error.message : String(error);
+    const why = toMessage(error);
     throw new AppError("invalid_input", `Cannot read stdin: ${why}`, { cause: error });
   }
 }

@@ -4,6 +4,7 @@ import { AppError } from "../protocol/error.ts";
 import { parseHost } from "./host.ts";
 import { findOwn, checkOwnDirectory } from "./own-file.ts";
 import { ClientCertificate, Trust } from "./trust.ts";
+import { toMessage } from "../lib/message.ts";
 
 /** What a host is called: also the name of a file. */
 export const HostName = v.pipe(
@@ -53,7 +54,7 @@ export function readHosts(home: string): Hosts {
     const { hosts } = v.parse(Book, JSON.parse(text));
     return new Map(Object.entries(hosts));
   } catch (error) {
-    const why = isNewer(text) ? "a newer farhand wrote it" : describe(error);
+    const why = isNewer(text) ? "a newer farhand wrote it" : toMessage(error);
     const advice = "put back a copy of it, or remove it and add the hosts again";
     throw new AppError("state_unusable", `Cannot read "${path}": ${why}; ${advice}`, { cause: error });
   }
@@ -83,8 +84,4 @@ function findUrl(text: string): string | undefined {
 
 function isNewer(text: string): boolean {
   return Number(/"version": ?(\d+)/.exec(text)?.[1] ?? 0) > VERSION;
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

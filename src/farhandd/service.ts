@@ -6,6 +6,7 @@ import { readAccount } from "../server/machine/users.ts";
 import { changeService } from "../server/service/change.ts";
 import type { Flags } from "../server/flags.ts";
 import { isCompiled, toPath } from "./self.ts";
+import { toMessage } from "../lib/message.ts";
 
 /** `farhandd service`: what there is to say, and the exit code. */
 export async function runService(
@@ -40,6 +41,6 @@ function run(argv: readonly string[]): { code: number; output: string } {
     const { exitCode, stdout, stderr } = Bun.spawnSync([...argv], { stdin: "ignore" });
     return { code: exitCode, output: `${stdout}${stderr}` };
   } catch (error) {
-    return { code: 127, output: error instanceof Error ? error.message : String(error) };
+    return { code: 127, output: toMessage(error) };
   }
 }

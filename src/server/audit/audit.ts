@@ -1,6 +1,7 @@
 import { after } from "../../lib/abort.ts";
 import { isDiskFull } from "../../lib/disk.ts";
 import { describeError, type Log } from "../../lib/log.ts";
+import { toMessage } from "../../lib/message.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { AuditFailure } from "./audit-config.ts";
 import type { Actor, AuditEvent } from "./event.ts";
@@ -193,8 +194,4 @@ function openJournal({ directory, now, fileBytes }: AuditOptions): Journal {
       cause: error,
     });
   }
-}
-
-function toMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { abortable, after } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { quote } from "../../lib/quote.ts";
+import { toMessage } from "../../lib/message.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Admitted, Backend, Claim } from "./backend.ts";
 import { AccountName } from "./name.ts";
@@ -120,7 +121,7 @@ function find(path: string): string {
 
 function toSentence(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return toSentence(error.errors[0]);
-  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
+  return toMessage(error).split("\n", 1)[0] ?? "";
 }
 
 function refuse(path: string, why: string, cause?: unknown): AppError {

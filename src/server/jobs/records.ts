@@ -16,6 +16,7 @@ import { toPredicate } from "./job-filter.ts";
 import type { JobIndex } from "./job-index.ts";
 import type { Job } from "./job.ts";
 import { PAGE_BYTES } from "./listing.ts";
+import { toMessage } from "../../lib/message.ts";
 
 /** Characters of argv, and of the names of variables, that are shown of one job alone. */
 const DETAIL_CHARACTERS = 64 * 1024;
@@ -80,7 +81,7 @@ export class Records {
     try {
       writeLabels(this.#toDirectory(id), changed.output);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = toMessage(error);
       throw new AppError("unavailable", `Cannot label job ${number}: ${why}`, { cause: error });
     }
     job.relabel(changed.output);

@@ -5,6 +5,7 @@ import { findEnding } from "../../ledger/ending.ts";
 import { inspectLedger } from "../../ledger/inspection.ts";
 import { findStart, findStartFault } from "../../ledger/start.ts";
 import type { Log } from "../../lib/log.ts";
+import { toMessage } from "../../lib/message.ts";
 import { AppError } from "../../protocol/error.ts";
 import { JobId } from "../../protocol/id.ts";
 import { lockState, prepareState } from "../state.ts";
@@ -120,7 +121,7 @@ function readLedgers(state: string): Found {
       ];
       if (faults.length > 0) damaged.push({ job: name, ...(start && { number: start.number }), faults });
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = toMessage(error);
       damaged.push({ job: name, faults: [`it cannot be read (${why})`] });
     }
   }

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { dirname } from "node:path";
 import { AppError } from "../../protocol/error.ts";
 import { MARK, type ServiceCommand, type ServiceDefinition, type ServiceQuery } from "./definition.ts";
+import { toMessage } from "../../lib/message.ts";
 
 /** How a command of a service manager went. */
 export interface CommandRun {
@@ -43,7 +44,7 @@ export function install(definition: ServiceDefinition, system: ServiceSystem): S
     writeFileSync(`${path}.new`, encoding === "utf16le" ? `\uFEFF${text}` : text, { encoding, mode: 0o644 });
     renameSync(`${path}.new`, path);
   } catch (error) {
-    throw new AppError("unavailable", `Cannot install the service: ${explain(error)}`, { cause: error });
+    throw new AppError("unavailable", `Cannot install the service: ${toMessage(error)}`, { cause: error });
   }
   return { manager, path, byHand: runAll(definition.enable, system, "install") };
 }
@@ -58,7 +59,7 @@ export function uninstall(definition: ServiceDefinition, system: ServiceSystem):
   try {
     rmSync(path, { force: true });
   } catch (error) {
-    throw new AppError("unavailable", `Cannot uninstall the service: ${explain(error)}`, { cause: error });
+    throw new AppError("unavailable", `Cannot uninstall the service: ${toMessage(error)}`, { cause: error });
   }
   return { manager, path, byHand: [...before, ...runAll(forget, system, "uninstall")] };
 }
@@ -105,8 +106,4 @@ function runAll(commands: readonly ServiceCommand[], system: ServiceSystem, verb
     );
   }
   return [];
-}
-
-function explain(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

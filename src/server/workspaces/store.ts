@@ -6,6 +6,7 @@ import * as v from "valibot";
 import { isDiskFull } from "../../lib/disk.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { quote } from "../../lib/quote.ts";
+import { toMessage } from "../../lib/message.ts";
 import { Environment } from "../../protocol/environment.ts";
 import { AppError } from "../../protocol/error.ts";
 import { FilePath } from "../../protocol/path.ts";
@@ -87,7 +88,7 @@ export class WorkspaceStore {
       this.#faulty.delete(toFile(id));
       return kept;
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = toMessage(error);
       const remedy = `mend that, or give it up with farhand workspace remove ${id.name}`;
       throw new AppError(
         "state_unusable",
