@@ -293,10 +293,13 @@ describe("farhandd audit", () => {
     await using world = setup();
     for (let round = 0; round < 5; round++) {
       const { pid } = await world.start();
+      const before = (await world.show()).length;
       const calls = world.shell(
         "for i in 1 2 3 4 5; do farhand --reconnect-timeout 0s cwd; done > /dev/null 2>&1",
       );
-      await Bun.sleep(20 * round); // at any moment; the chain must hold at each
+      const said = () =>
+        readFileSync(join(world.directory, "000000000001.ndjson"), "utf8").split("\n").length - 1;
+      await eventually(() => said() >= before + 2 * round); // each time amid another of its calls
       process.kill(pid, "SIGKILL");
       await calls;
     }

@@ -7,19 +7,13 @@ import { JobId } from "../../src/protocol/id.ts";
 import { FARHANDD } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
 import { testIf } from "../support/test-if.ts";
+import { findTraceFault } from "../support/trace.ts";
 import { openWorld, type Ran, type World } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
 
 const fault = findTraceFault();
 const testTraced = testIf(fault === undefined, `a server under strace: ${fault}`);
-
-/** Why system calls cannot be tampered with here, or undefined when they can. */
-function findTraceFault(): string | undefined {
-  if (Bun.which("strace") === null) return "there is no strace";
-  const { success, stderr } = Bun.spawnSync(["strace", "-f", "-qq", "-e", "trace=none", "true"]);
-  return success ? undefined : stderr.toString().trim();
-}
 
 const SYNCS = "fsync,fdatasync";
 

@@ -9,3 +9,15 @@ export async function eventually(
     await Bun.sleep(5);
   }
 }
+
+/** Resolves with a figure once it stands still: ten looks one after another find the same. */
+export async function settled(read: () => number, within = 10_000): Promise<number> {
+  let [last, looks] = [Number.NaN, 0];
+  await eventually(() => {
+    const now = read();
+    looks = now === last ? looks + 1 : 0;
+    last = now;
+    return looks >= 10;
+  }, within);
+  return last;
+}
