@@ -77,6 +77,9 @@ export const globalArgs = {
   version: { type: "boolean", alias: "V", description: "Show the versions of this client and of the server" },
 } as const satisfies ArgSpecs;
 
+/** Options that say where a token comes from. There is none that is the token: others can read the words of a command line. */
+export const TOKEN_OPTIONS = ["token-file", "token-fd", "token-stdin"] as const;
+
 export interface Globals {
   readonly host: string | undefined;
   readonly workspace: string | undefined;

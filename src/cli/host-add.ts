@@ -1,7 +1,7 @@
-import { resolve } from "node:path";
 import { HostBook } from "../client/host-book.ts";
 import { isExposed, isSecure, parseHost } from "../client/host.ts";
 import type { StoredHost } from "../client/hosts.ts";
+import { limited } from "../client/limited.ts";
 import { ask } from "../client/request.ts";
 import type { Trust } from "../client/trust.ts";
 import { abortable } from "../lib/abort.ts";
@@ -10,7 +10,7 @@ import { parsePin } from "../protocol/pin.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
 import { confirmKey } from "./confirm-key.ts";
 import { complain, type Context, print, toExposure } from "./context.ts";
-import { checkName, describeTrust, openHosts, toClientCertificate } from "./known-host.ts";
+import { checkName, describeTrust, findCa, openHosts, toClientCertificate } from "./known-host.ts";
 import type { Verb } from "./verb.ts";
 
 /** Milliseconds in which a host has to show its certificate. */
@@ -75,7 +75,7 @@ async function findTrust(
   context: Context,
 ): Promise<Trust> {
   const pin = values.text("pin");
-  const { ca = context.env["FARHAND_CA"] || undefined } = context.globals;
+  const ca = findCa(context);
   if (pin !== undefined && ca !== undefined)
     throw new AppError("invalid_input", "Cannot use --pin with --ca: give one of them");
   const host = parseHost(draft.url, undefined, draft);
@@ -85,19 +85,15 @@ async function findTrust(
       `Cannot know ${host.url} by ${pin === undefined ? "an authority" : "a key"}: it has no TLS; write the address as https://…`,
     );
   if (pin !== undefined) return { type: "pin", pin: parsePin(pin, "--pin") };
-  if (ca !== undefined) return { type: "ca", file: resolve(ca) };
+  if (ca !== undefined) return { type: "ca", file: ca };
   if (!isSecure(host)) return { type: "system" };
-  const limit = AbortSignal.timeout(LOOK_TIMEOUT);
-  const signal = AbortSignal.any([context.signal, limit]);
+  const target = { host, token: undefined, isLocal: false, client: draft.client };
   try {
-    const target = { host, token: undefined, isLocal: false, client: draft.client };
-    await abortable(ask(target, "/healthz", { signal }), signal);
+    await limited(target, LOOK_TIMEOUT, context.signal, (stop) =>
+      abortable(ask(target, "/healthz", { signal: stop }), stop),
+    );
     return { type: "system" };
   } catch (error) {
-    if (limit.aborted && !context.signal.aborted)
-      throw new AppError("timed_out", `Cannot connect to ${host.url}: no answer within 10 s`, {
-        cause: error,
-      });
     return await confirmKey(error, host.url, context);
   }
 }

@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { HostBook } from "../client/host-book.ts";
 import { isExposed, parseHost } from "../client/host.ts";
 import { join as joinServer } from "../client/join.ts";
@@ -7,7 +6,7 @@ import { defaultConfigHome } from "../lib/config-home.ts";
 import { parseInvite } from "../protocol/invite.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
 import { complain, type Context, print, toExposure } from "./context.ts";
-import { checkName, describeTrust, toClientCertificate } from "./known-host.ts";
+import { checkName, describeTrust, findCa, toClientCertificate } from "./known-host.ts";
 import { readInput } from "./prompt.ts";
 import type { Verb } from "./verb.ts";
 
@@ -51,11 +50,10 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const book = new HostBook(defaultConfigHome(context.env));
   // While the line is still good: what cannot be kept must not be asked for.
   book.check(name, { replaces });
-  const { globals, env, signal } = context;
-  const ca = globals.ca ?? (env["FARHAND_CA"] || undefined);
+  const { globals, signal } = context;
   const options = {
     insecure: globals.insecure,
-    ca: ca && resolve(ca),
+    ca: findCa(context),
     client: toClientCertificate(globals),
     signal,
   };

@@ -49,6 +49,12 @@ export function toClientCertificate(globals: Globals): ClientCertificate | undef
   return client && { certificate: resolve(client.certificate), key: resolve(client.key) };
 }
 
+/** The file of authorities that options or the environment name, wherever one is called from later. */
+export function findCa({ globals, env }: Pick<Context, "globals" | "env">): string | undefined {
+  const ca = globals.ca ?? (env["FARHAND_CA"] || undefined);
+  return ca && resolve(ca);
+}
+
 /** By what a host is known, in words. */
 export function describeTrust({ url, trust }: { readonly url: string; readonly trust: Trust }): string {
   if (!url.startsWith("https:")) return url.startsWith("unix:") ? "its socket" : "nothing: it has no TLS";

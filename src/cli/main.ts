@@ -5,7 +5,7 @@ import { AppError } from "../protocol/error.ts";
 import { Arguments, parseArguments, type Syntax } from "./arguments.ts";
 import { complain, type Context, type Surroundings } from "./context.ts";
 import { FAILURE, toSignalCode, WRITE_FAILURE } from "./exit.ts";
-import { globalArgs, toGlobals, withGlobals } from "./globals.ts";
+import { globalArgs, toGlobals, TOKEN_OPTIONS, withGlobals } from "./globals.ts";
 import type { Interrupt } from "./interrupts.ts";
 import { WriteFailure } from "./sink.ts";
 import { type Group, isGroup, type Verb } from "./verb.ts";
@@ -45,8 +45,7 @@ export async function act(asked: Asked, context: Context): Promise<number> {
 
 /** Loaded where a token is named, which a cold start need not pay for. */
 async function withToken({ globals }: Asked, context: Context): Promise<Context> {
-  const names = ["token-file", "token-fd", "token-stdin"];
-  if (!names.some((name) => globals.flag(name) || globals.text(name) !== undefined)) return context;
+  if (!TOKEN_OPTIONS.some((name) => globals.flag(name) || globals.text(name) !== undefined)) return context;
   return await (await import("./token-source.ts")).withToken(globals, context);
 }
 

@@ -1,3 +1,5 @@
+import { toErrorCode } from "../lib/error-code.ts";
+
 /** What a sink needs of `Bun.stdout.writer()`: either call may throw, or answer a promise that rejects. */
 export interface Writer {
   write(bytes: Uint8Array | string): number | Promise<number>;
@@ -7,7 +9,7 @@ export interface Writer {
 /** Our own stdout or stderr cannot be written, for another reason than that nobody reads it. */
 export class WriteFailure extends Error {
   constructor(name: string, cause: Error) {
-    super(`Cannot write to ${name}: ${REASONS[codeOf(cause)] ?? cause.message}`, { cause });
+    super(`Cannot write to ${name}: ${REASONS[toErrorCode(cause) ?? ""] ?? cause.message}`, { cause });
     this.name = "WriteFailure";
   }
 }
@@ -49,7 +51,7 @@ export class Sink {
 
   /** Whether its reader is gone: what is written now goes nowhere, without complaint. */
   get isUnread(): boolean {
-    return this.#failure !== undefined && codeOf(this.#failure) === "EPIPE";
+    return toErrorCode(this.#failure) === "EPIPE";
   }
 
   /** Why it can no longer be written, apart from a reader that is gone. */
@@ -107,8 +109,4 @@ export class Sink {
       this.#failure = error instanceof Error ? error : new Error(String(error));
     }
   }
-}
-
-function codeOf(error: Error): string {
-  return "code" in error && typeof error.code === "string" ? error.code : "";
 }

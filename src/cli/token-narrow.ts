@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { findCommand, listCommands } from "../commands/index.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Restriction } from "../protocol/restriction.ts";
@@ -144,7 +145,7 @@ async function writeNew(path: string, text: string): Promise<void> {
       await file.close();
     }
   } catch (error) {
-    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    const why = toErrorCode(error) ?? String(error);
     throw new AppError(
       "invalid_input",
       `Cannot write "${path}": ${why === "EEXIST" ? "it is there already" : why}`,

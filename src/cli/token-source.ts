@@ -1,13 +1,12 @@
 import { readFileSync } from "node:fs";
 import { readOwn } from "../client/own-file.ts";
+import { toBareMessage } from "../lib/message.ts";
 import { AppError } from "../protocol/error.ts";
 import { MAX_TOKEN_CHARACTERS } from "../protocol/limits.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Context } from "./context.ts";
+import { TOKEN_OPTIONS } from "./globals.ts";
 import { ask, readInput } from "./prompt.ts";
-
-/** Options that say where a token comes from. There is none that is the token: others can read the words of a command line. */
-export const TOKEN_OPTIONS = ["token-file", "token-fd", "token-stdin"] as const;
 
 /**
  * What a verb works with, with the token that the options name. One that is read from stdin leaves nothing there for a job.
@@ -60,7 +59,7 @@ function readDescriptor(fd: number): string {
 
 function toUnreadable(where: string, error: unknown): AppError {
   if (error instanceof AppError) return error;
-  const why = error instanceof Error ? error.message.replace(/, \w+( '.*)?$/s, "") : String(error);
+  const why = toBareMessage(error);
   return new AppError("invalid_input", `Cannot read a token from ${where}: ${why}`, { cause: error });
 }
 

@@ -5,6 +5,7 @@ import { AppError } from "../protocol/error.ts";
 import { Admission } from "../protocol/invite.ts";
 import { MAX_TOKEN_CHARACTERS } from "../protocol/limits.ts";
 import type { Target } from "./config.ts";
+import { limited } from "./limited.ts";
 import { toRefusal } from "./refusal.ts";
 import { type Answer, ask } from "./request.ts";
 
@@ -23,17 +24,10 @@ export type Secret =
 export async function trade(target: Target, secret: Secret, signal: AbortSignal): Promise<Admission> {
   const { type, ...body } = secret;
   const stranger = { ...target, token: undefined };
-  const limit = AbortSignal.timeout(TRADE_TIMEOUT);
-  try {
-    const answer = await ask(stranger, `/v1/${type}`, {
-      body: { ...body, client: hostname().slice(0, 64) },
-      signal: AbortSignal.any([signal, limit]),
-    });
-    return toAdmission(stranger, secret, answer);
-  } catch (error) {
-    if (signal.aborted || !limit.aborted) throw error;
-    throw new AppError("timed_out", `Cannot connect to ${target.host.url}: no answer within 30 s`);
-  }
+  const asked = { ...body, client: hostname().slice(0, 64) };
+  return await limited(stranger, TRADE_TIMEOUT, signal, async (stop) =>
+    toAdmission(stranger, secret, await ask(stranger, `/v1/${type}`, { body: asked, signal: stop })),
+  );
 }
 
 function toAdmission(target: Target, { type }: Secret, answer: Answer): Admission {

@@ -1,9 +1,9 @@
 import { abortable } from "../lib/abort.ts";
-import { formatDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import { HEARTBEAT_INTERVAL, RECONNECT_WINDOW } from "../protocol/limits.ts";
 import { DEFAULT_WORKSPACE } from "../protocol/workspace.ts";
 import type { Target } from "./config.ts";
+import { limited } from "./limited.ts";
 import { retry } from "./retry.ts";
 import { Session } from "./session.ts";
 import { openTransport, type Transport } from "./transport.ts";
@@ -68,22 +68,6 @@ async function reopen(find: Find, ms: number, signal: AbortSignal): Promise<Tran
 
 function isNamed(workspace: Workspace | undefined): boolean {
   return workspace !== undefined && !workspace.isOwn && workspace.name !== DEFAULT_WORKSPACE;
-}
-
-/** Works towards a server within so many milliseconds. Throws `timed_out`, naming it. */
-async function limited<T>(
-  { host }: Target,
-  ms: number,
-  signal: AbortSignal,
-  work: (stop: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const limit = AbortSignal.timeout(Math.max(1, Math.round(ms)));
-  try {
-    return await work(AbortSignal.any([signal, limit]));
-  } catch (error) {
-    if (signal.aborted || !limit.aborted) throw error;
-    throw new AppError("timed_out", `Cannot connect to ${host.url}: no answer within ${formatDuration(ms)}`);
-  }
 }
 
 /** Resolves with the welcome; without it, nothing is left of the session. */

@@ -1,4 +1,5 @@
 import { ClientError } from "./client-error.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 import { toMessage } from "../lib/message.ts";
 
 /** Copies of what a job writes, on our own stdout and stderr. */
@@ -22,7 +23,7 @@ export class Echo {
       await writer.write(bytes);
       await writer.flush();
     } catch (error) {
-      if (codeOf(error) !== "EPIPE") throw toFailure(stream, error);
+      if (toErrorCode(error) !== "EPIPE") throw toFailure(stream, error);
       this.#unread.add(stream);
     }
   }
@@ -30,13 +31,9 @@ export class Echo {
 
 function toFailure(stream: string, error: unknown): ClientError {
   const why = toMessage(error);
-  const os = codeOf(error);
+  const os = toErrorCode(error);
   return new ClientError("os_error", `Cannot copy to our ${stream}: ${why}`, {
     cause: error,
     ...(os !== undefined && { details: { os } }),
   });
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }

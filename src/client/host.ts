@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import { AppError } from "../protocol/error.ts";
-import { DEFAULT_PORT } from "../protocol/limits.ts";
+import { DEFAULT_PORT, MAX_SOCKET_PATH } from "../protocol/limits.ts";
 
 /** A server's address. */
 export interface Host {
@@ -72,17 +72,14 @@ export function isSameLocal(host: Host, local: Host): boolean {
   return host.url === local.url || host.url === local.url.replace("//127.0.0.1:", "//localhost:");
 }
 
-/** Bytes that a socket's path may have, on the system where it may have fewest. */
-const MAX_SOCKET_BYTES = 103;
-
 function parseSocket(text: string): Host {
   const [, given = ""] = /^unix:(?:\/\/)?(\/.*)$/is.exec(text) ?? [];
   const socket = given && posix.normalize(given);
   // Bun can reach no other, since what it takes is a URL.
   if (!/^\/[\w./@+,=~-]+$/.test(socket))
     throw refused(text, "write unix: and an absolute path of letters, digits and ./@+,=~_-");
-  if (Buffer.byteLength(socket) > MAX_SOCKET_BYTES)
-    throw refused(text, `the path of a socket has at most ${MAX_SOCKET_BYTES} bytes`);
+  if (Buffer.byteLength(socket) > MAX_SOCKET_PATH)
+    throw refused(text, `the path of a socket has at most ${MAX_SOCKET_PATH} bytes`);
   return { url: `unix:${socket}`, channel: `ws+unix://${socket}:/v1/channel`, socket };
 }
 

@@ -4,6 +4,7 @@ import { trade } from "./admission.ts";
 import type { Target } from "./config.ts";
 import { parseHost } from "./host.ts";
 import type { StoredHost } from "./hosts.ts";
+import { limited } from "./limited.ts";
 import { toRefusal } from "./refusal.ts";
 import { ask } from "./request.ts";
 import type { Trust } from "./trust.ts";
@@ -83,12 +84,8 @@ async function joinAt(url: string, { pin, secret }: Invite, options: JoinOptions
 
 /** Finds out whether the server is there, before the secret is risked on somebody else's time. */
 async function look(target: Target, signal: AbortSignal): Promise<void> {
-  const limit = AbortSignal.timeout(LOOK_TIMEOUT);
-  try {
-    const answer = await ask(target, "/healthz", { signal: AbortSignal.any([signal, limit]) });
+  await limited(target, LOOK_TIMEOUT, signal, async (stop) => {
+    const answer = await ask(target, "/healthz", { signal: stop });
     if (answer.status !== 200) throw toRefusal(target, answer);
-  } catch (error) {
-    if (signal.aborted || !limit.aborted) throw error;
-    throw new AppError("timed_out", `Cannot connect to ${target.host.url}: no answer within 5 s`);
-  }
+  });
 }

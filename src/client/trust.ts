@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import * as v from "valibot";
+import { toBareMessage } from "../lib/message.ts";
 import { AppError } from "../protocol/error.ts";
 import { Pin } from "../protocol/pin.ts";
 import { findAuthorities } from "./authorities.ts";
@@ -96,7 +97,7 @@ function readPem(
     text = read(path);
   } catch (error) {
     if (error instanceof AppError) throw error;
-    const why = error instanceof Error ? error.message.replace(/, \w+( '.*)?$/s, "") : String(error);
+    const why = toBareMessage(error);
     throw new AppError("invalid_input", `Cannot read the ${what} in "${path}": ${why}`, { cause: error });
   }
   if (text.includes(`${kind}-----`)) return text;

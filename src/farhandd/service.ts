@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import type { ServerConfig } from "../server/config.ts";
+import { findExecutable } from "../process/again.ts";
 import { findServer, waitForServer } from "../server/control.ts";
 import { readAccount } from "../server/machine/users.ts";
 import { changeService } from "../server/service/change.ts";
 import type { Flags } from "../server/flags.ts";
-import { isCompiled, toPath } from "./self.ts";
+import { isCompiled } from "./self.ts";
 import { toMessage } from "../lib/message.ts";
 
 /** `farhandd service`: what there is to say, and the exit code. */
@@ -18,7 +19,7 @@ export async function runService(
   return await changeService(
     flags,
     {
-      executable: isCompiled() ? toPath(process.execPath) : undefined,
+      executable: isCompiled() ? findExecutable() : undefined,
       state: config.state,
       env: process.env,
       platform: process.platform,

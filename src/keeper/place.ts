@@ -5,9 +5,7 @@ import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { AppError } from "../protocol/error.ts";
 import { KeeperId } from "../protocol/id.ts";
-
-/** Bytes that a Unix socket's path may have on every system: 104 with its end on macOS, 108 on Linux. */
-export const MAX_SOCKET_PATH = 103;
+import { MAX_SOCKET_PATH } from "../protocol/limits.ts";
 
 /** Where a keeper's lock and socket are. */
 export interface KeeperPlace {

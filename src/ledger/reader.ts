@@ -11,6 +11,7 @@ import {
   type SegmentStart,
   segmentPath,
 } from "./segment.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 
 interface OpenSegment extends SegmentStart {
   readonly fd: number;
@@ -226,7 +227,7 @@ export class LedgerReader implements Disposable {
     try {
       return openSync(segmentPath(this.#directory, first), "r");
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+      if (toErrorCode(error) === "ENOENT") return undefined;
       throw this.#damaged(error);
     }
   }

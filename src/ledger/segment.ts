@@ -13,6 +13,7 @@ import {
 } from "../protocol/packet.ts";
 
 import { findBehind, findRun } from "./intact.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 
 /**
  * A segment's header, big-endian: "FHLEDGER" · format u16 · zero u16 u32 · job id (16 bytes) · first packet u64 ·
@@ -130,7 +131,7 @@ function list(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch (cause) {
-    if (!(cause instanceof Error && "code" in cause && cause.code === "ENOENT")) throw cause;
+    if (toErrorCode(cause) !== "ENOENT") throw cause;
     throw new AppError("not_found", `Cannot read job ${basename(directory)}: its record was removed`, {
       cause,
     });

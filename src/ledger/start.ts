@@ -16,6 +16,7 @@ import { JobId, KeeperId } from "../protocol/id.ts";
 import { ProcessIdentity } from "../protocol/job.ts";
 import { Terms } from "../protocol/terms.ts";
 import { findLabels } from "./labels.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 
 /** What a job was asked to be. It stands apart from the segments and is never dropped. */
 export const StartRecord = v.object({
@@ -79,7 +80,7 @@ export function claimLedger(directory: string, start: StartRecord): Claim | unde
   try {
     mkdirSync(directory);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return undefined;
+    if (toErrorCode(error) === "EEXIST") return undefined;
     throw error;
   }
   try {

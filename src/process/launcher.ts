@@ -1,15 +1,13 @@
 import { closeSync, readSync } from "node:fs";
 import * as v from "valibot";
+import type { Again } from "./again.ts";
 import { type LaunchOrder, LaunchReport } from "./launch.ts";
 import type { Libc } from "./libc.ts";
 import { openInput } from "./pipe.ts";
 import { explainRefusal, quote, StartError } from "./program.ts";
 
 /** How to run this executable so that it calls `launch()`. */
-export interface Launcher {
-  readonly argv: readonly string[];
-  readonly argv0: string;
-}
+export type Launcher = Again;
 
 /** What a launcher used itself, and why there never was a program if that is so. */
 export interface Launched extends Omit<LaunchReport, "failure"> {

@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { closeSync, openSync } from "node:fs";
+import { toErrorCode } from "../lib/error-code.ts";
 
 /**
  * Takes the lock that a file stands for, or answers undefined when another process holds it. It is a kernel lock (an
@@ -13,7 +14,7 @@ export function claimLock(path: string): Disposable | undefined {
     database.run("BEGIN EXCLUSIVE");
   } catch (error) {
     database.close();
-    if (error instanceof Error && "code" in error && error.code === "SQLITE_BUSY") return undefined;
+    if (toErrorCode(error) === "SQLITE_BUSY") return undefined;
     throw error;
   }
   return { [Symbol.dispose]: () => database.close() };

@@ -3,6 +3,7 @@ import { access, stat } from "node:fs/promises";
 import { delimiter, extname, isAbsolute, join, resolve } from "node:path";
 import { AppError } from "../protocol/error.ts";
 import type { StartFailure } from "../protocol/outcome.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 
 /** Where programs are looked for when the environment has no PATH, as execvp(3) does. */
 const DEFAULT_PATH = process.platform === "win32" ? "" : "/usr/local/bin:/bin:/usr/bin";
@@ -182,5 +183,5 @@ function toStartError(name: string, file: string, code: string): StartError {
 
 /** The system's code of an error that it gave. */
 export function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+  return toErrorCode(error) ?? "unknown error";
 }

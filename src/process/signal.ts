@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { toErrorCode } from "../lib/error-code.ts";
 import { toSignalName, toSignalNumber } from "../lib/signal.ts";
 import { AppError } from "../protocol/error.ts";
 
@@ -51,7 +52,7 @@ function send(target: number, signal: NodeJS.Signals, who: string): boolean {
     process.kill(target, toSignalNumber(signal) ?? signal);
     return true;
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = toErrorCode(error);
     if (code === "ESRCH") return false;
     if (code !== "EPERM") throw error;
     throw new AppError("forbidden", `Cannot signal ${who} to another user (EPERM)`, {

@@ -161,6 +161,9 @@ export const MAX_TOKEN_CHARACTERS = 8 * KiB;
 /** Links of narrowed tokens, of those that were made from one, whose uses a server counts. */
 export const MAX_COUNTED_LINKS = 10_000;
 
+/** Bytes that a Unix socket's path may have on every system: 104 with its end on macOS, 108 on Linux. */
+export const MAX_SOCKET_PATH = 103;
+
 /** Bytes of a path that a caller writes: what Linux takes at most. */
 export const MAX_PATH_BYTES = 4 * KiB;
 

@@ -1,4 +1,5 @@
 import { AppError } from "../protocol/error.ts";
+import { parseForeignJson } from "../protocol/json.ts";
 import { MAX_CONTROL_FRAME_BYTES } from "../protocol/limits.ts";
 
 /** What a front and a runner say to each other. Of these `input` and `bytes` are bytes, `end` is nothing, and the others JSON. */
@@ -38,13 +39,9 @@ export function encodeJson(kind: RecordKind, value: unknown): Uint8Array {
   return encodeRecord(kind, new TextEncoder().encode(JSON.stringify(value)));
 }
 
-/** What a record holds. Throws `protocol_error` where that is no JSON. */
+/** What a record holds. Throws `protocol_error` where that is no JSON, or none that a caller could have sent or be sent. */
 export function parseJson({ payload }: RunnerRecord): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(payload));
-  } catch {
-    throw broken("what should be JSON is none");
-  }
+  return parseForeignJson(new TextDecoder().decode(payload), () => broken("what should be JSON is none"));
 }
 
 /** Cuts what arrives into records, whoever asks for the next. */

@@ -11,7 +11,7 @@ import { type Authenticate, toBearer } from "./auth/local.ts";
 import type { Ticket } from "./auth/tickets.ts";
 import { readBody, readJson } from "./gate/body.ts";
 import type { Visit } from "./gate/gate.ts";
-import { greet, refusePenalized, trade } from "./gate/gateway.ts";
+import { type GateVariables, greet, refusePenalized, trade } from "./gate/gateway.ts";
 import type { KeeperState } from "./keepers/keeper-link.ts";
 import { isOwnHost, isOwnOrigin } from "./host.ts";
 import type { ReloadReport } from "./reload.ts";
@@ -62,17 +62,7 @@ export interface AppOptions {
   readonly onError: (error: Error) => void;
 }
 
-type Variables = {
-  identity: Identity;
-  visit: Visit;
-  refused: { readonly code: ErrorCode; readonly message: string };
-};
-
-/** What the gate answers by itself. */
-const PENALIZED = {
-  code: "too_many",
-  message: "Cannot let you in: too much that was wrong came from your address",
-} as const;
+type Variables = GateVariables & { identity: Identity };
 
 /** Codes that say that somebody may not, rather than that something cannot be. */
 const REFUSALS: readonly ErrorCode[] = ["unauthenticated", "forbidden", "too_many"];
@@ -103,7 +93,7 @@ export function createApp({
   app.use("*", async (context, next) => {
     for (const [name, value] of Object.entries(GUARDS)) context.header(name, value);
     await next();
-    const refused = context.get("refused") ?? (context.res.status === 429 ? PENALIZED : undefined);
+    const refused = context.get("refused");
     if (refused === undefined || !REFUSALS.includes(refused.code)) return;
     const { code: outcome, message } = refused;
     const { source } = context.get("visit");

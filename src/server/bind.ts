@@ -4,6 +4,7 @@ import { MAX_BODY_BYTES } from "../protocol/limits.ts";
 import { formatAddress, type ListenAddress } from "./listen.ts";
 import { checkPrivate, openPrivately } from "./socket.ts";
 import type { Credentials } from "./tls/tls.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 
 /** What is done with what comes; `Data` is what each WebSocket carries along. */
 export type Handlers<Data> = Pick<Bun.Serve.Options<Data>, "error" | "fetch" | "websocket">;
@@ -49,9 +50,8 @@ function toTlsOptions({ cert, key, clientCa }: Credentials): Bun.TLSOptions {
 }
 
 function explain(error: Error, address: ListenAddress): string {
-  const code = "code" in error ? String(error.code) : "";
   const advice = "choose another with --listen";
-  switch (code) {
+  switch (toErrorCode(error)) {
     case "EADDRINUSE": {
       const owner = address.type === "tcp" ? findPortOwner(address.port) : undefined;
       const who = owner === undefined ? "" : ` by ${owner.name} with pid ${owner.pid}`;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { delay } from "../lib/abort.ts";
 import { isDiskFull } from "../lib/disk.ts";
+import type { Again } from "../process/again.ts";
 import { MARK } from "../process/census.ts";
 import { AppError } from "../protocol/error.ts";
 import type { LocalServer } from "../protocol/local.ts";
@@ -74,19 +75,13 @@ async function isStopping(local: LocalServer, signal: AbortSignal): Promise<bool
   }
 }
 
-/** What runs this executable as a server in the background. */
-export interface ServerCommand {
-  readonly argv: readonly string[];
-  readonly argv0: string;
-}
-
 /**
  * Starts a server in the background and resolves when it answers. Throws the reason when it does not within `patience`
  * milliseconds; then none is left.
  */
 export async function start(
   state: string,
-  { argv, argv0 }: ServerCommand,
+  { argv, argv0 }: Again,
   signal: AbortSignal,
   patience: number = PATIENCE,
 ): Promise<ServerStatus> {

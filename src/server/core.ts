@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "../lib/log.ts";
+import type { Again } from "../process/again.ts";
 import { openLibc } from "../process/libc.ts";
 import { reap, Reaper } from "../process/reaper.ts";
 import { AppError } from "../protocol/error.ts";
@@ -30,12 +31,6 @@ export interface Core {
   readonly workspaces: Workspaces;
   /** Processes of other users, as whom roles have things done. */
   readonly runners: Runners;
-}
-
-/** How this executable is run again, as something else. */
-export interface Again {
-  readonly argv: readonly string[];
-  readonly argv0: string;
 }
 
 export interface CoreOptions {

@@ -1,8 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { join, resolve } from "node:path";
-import { MAX_SOCKET_PATH } from "../keeper/place.ts";
 import { AppError } from "../protocol/error.ts";
-import { DEFAULT_PORT } from "../protocol/limits.ts";
+import { DEFAULT_PORT, MAX_SOCKET_PATH } from "../protocol/limits.ts";
 
 /** A TCP address to listen on; an IPv6 one without brackets. */
 export interface TcpAddress {

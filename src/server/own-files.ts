@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { listPlaces } from "../keeper/place.ts";
+import { findExecutable } from "../process/again.ts";
 import type { ServerConfig } from "./config.ts";
 import type { OwnFiles } from "./files/marks.ts";
 
@@ -11,7 +12,7 @@ export function toOwnFiles({ state, file, tls, auth }: Lived): OwnFiles {
   return {
     sealed: toPaths([state, ...sockets, file, tls.key, auth.module]),
     // Where it was replaced while it runs, what will run at the next start has the same path.
-    fixed: toPaths([process.execPath.replace(/ \(deleted\)$/, ""), tls.cert, tls.clientCa]),
+    fixed: toPaths([findExecutable(), tls.cert, tls.clientCa]),
   };
 }
 

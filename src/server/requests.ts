@@ -5,7 +5,7 @@ import type { Identity } from "./auth/identity.ts";
 import type { Uses } from "./auth/uses.ts";
 import type { Core } from "./core.ts";
 import type { Reloading } from "./reload.ts";
-import type { Pair } from "./tls/pair.ts";
+import { isSelfSigned, type Pair } from "./tls/pair.ts";
 import type { Tls } from "./tls/tls.ts";
 
 export interface RequestsOptions {
@@ -60,5 +60,5 @@ export function createRequests({
 }
 
 function toTlsStatus({ pin, leaf }: Pair): NonNullable<ServerStatus["tls"]> {
-  return { pin, expires: leaf.validToDate.toISOString(), isSelfSigned: leaf.subject === leaf.issuer };
+  return { pin, expires: leaf.validToDate.toISOString(), isSelfSigned: isSelfSigned(leaf) };
 }

@@ -1,5 +1,6 @@
 import { lstatSync, rmSync } from "node:fs";
 import { AppError } from "../protocol/error.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 
 /** The mode of a socket that only its owner may connect to. */
 const PRIVATE = 0o600;
@@ -40,7 +41,7 @@ async function isAnswered(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     // Whatever else keeps us from it does not tell that nobody is there.
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = toErrorCode(error);
     return code !== "ECONNREFUSED" && code !== "ENOENT";
   }
 }

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
+import { toErrorCode } from "../lib/error-code.ts";
 import { isDiskFull } from "../lib/disk.ts";
 import { quote } from "../lib/quote.ts";
 import { claimLock } from "../process/lock.ts";
@@ -61,7 +62,7 @@ function removeIfEmpty(path: string): void {
 }
 
 function explain(error: Error): string {
-  switch ("code" in error && error.code) {
+  switch (toErrorCode(error)) {
     case "EEXIST":
       return "it, or one of its rooms, is a file; name a directory, or one that is still to be made";
     case "ENOTDIR":

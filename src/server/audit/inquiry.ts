@@ -2,13 +2,11 @@ import { existsSync } from "node:fs";
 import { parseDuration } from "../../lib/duration.ts";
 import { toJsonLine } from "../../lib/escape.ts";
 import { AppError } from "../../protocol/error.ts";
+import type { Flags } from "../flags.ts";
 import { AUDIT_ACTIONS, AUDIT_EVENTS } from "./event.ts";
 import { describeLine, describeProof } from "./report.ts";
 import { type AuditFilter, selectLines } from "./selection.ts";
 import { verifyAudit } from "./verification.ts";
-
-/** Options as they were typed, by name. */
-type Flags = Readonly<Record<string, string | boolean | string[] | undefined>>;
 
 export interface InquiryOptions {
   /** Where the log is. */

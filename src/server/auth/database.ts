@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { chmodSync, linkSync, rmSync, type Stats, statSync } from "node:fs";
 import * as v from "valibot";
+import { toErrorCode } from "../../lib/error-code.ts";
 import { isDiskFull } from "../../lib/disk.ts";
 import { quote } from "../../lib/quote.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -39,7 +40,7 @@ export function openAuthDatabase(path: string): Database {
 
 /** What can be done about it. A database that is whole must not be given up for its disk's sake. */
 function toAdvice(error: Error): string {
-  const code = "code" in error ? String(error.code) : "";
+  const code = toErrorCode(error) ?? "";
   if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return ADVICE;
   return code.startsWith("SQLITE_IOERR") ? "; see whether its disk is full, or broken" : "";
 }
@@ -61,7 +62,7 @@ function makeDatabase(path: string): void {
     linkSync(draft, path);
   } catch (error) {
     // Somebody else has made it in the meantime.
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (toErrorCode(error) !== "EEXIST") throw error;
   } finally {
     for (const end of ["", "-wal", "-shm"]) rmSync(`${draft}${end}`, { force: true });
   }
@@ -76,7 +77,7 @@ function checkPrivate(path: string, { uid, mode }: Stats): void {
 /** What an error in the use of it means to whoever wanted something written or read. */
 export function toStoreError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof AppError) return error;
-  const code = "code" in error ? String(error.code) : "";
+  const code = toErrorCode(error) ?? "";
   if (isDiskFull(error)) return unusable("the disk of the state directory is full; make room", error);
   if (code === "SQLITE_BUSY") return unusable("another process writes to it for too long; try again", error);
   const isOurs = error instanceof SyntaxError || error instanceof v.ValiError;

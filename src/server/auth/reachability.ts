@@ -7,7 +7,7 @@ import type { ServerConfig } from "../config.ts";
 import { formatAddress, isExposed, isLoopback, type ListenAddress } from "../listen.ts";
 import { listMachineAddresses } from "../names.ts";
 import { findPin } from "../tls/fingerprint.ts";
-import { readPair } from "../tls/pair.ts";
+import { isSelfSigned, readPair } from "../tls/pair.ts";
 
 /** Addresses of one server that an invitation names at most. */
 const MAX_URLS = 16;
@@ -51,8 +51,7 @@ export async function findReachability(
 
 function isUnvouchedFor({ tls: { cert, key } }: ServerConfig): boolean {
   if (cert === undefined || key === undefined) return true;
-  const { leaf } = readPair(cert, key, new Date());
-  return leaf.subject === leaf.issuer;
+  return isSelfSigned(readPair(cert, key, new Date()).leaf);
 }
 
 /** As the status of a server would say it that runs by this configuration. */

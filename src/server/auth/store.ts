@@ -11,6 +11,7 @@ import { Users } from "./users.ts";
 import { Uses } from "./uses.ts";
 
 const FILE = "auth.db";
+const DataVersion = v.object({ data_version: v.number() });
 
 /** Everything that lets somebody in, as it is kept in `auth.db`. */
 export class Store implements Disposable {
@@ -46,10 +47,8 @@ export class Store implements Disposable {
         "state_unusable",
         `Cannot read "${this.#path}": it was removed or replaced; restart farhandd`,
       );
-    const { data_version: version } = v.parse(
-      v.object({ data_version: v.number() }),
-      this.#database.query("PRAGMA data_version").get(),
-    );
+    const row = this.#database.query("PRAGMA data_version").get();
+    const { data_version: version } = v.parse(DataVersion, row);
     const hasChanged = version !== this.#version;
     this.#version = version;
     return hasChanged;

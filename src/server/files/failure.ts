@@ -1,3 +1,4 @@
+import { toErrorCode } from "../../lib/error-code.ts";
 import { escapeBytes } from "../../lib/escape.ts";
 import { AppError } from "../../protocol/error.ts";
 import { toFileName } from "../../protocol/path.ts";
@@ -64,9 +65,8 @@ export function describeCode(os: string): string {
 
 /** The code of an error that the system raised, such as `ENOENT`; undefined for any other error. */
 export function toSystemCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || error instanceof AppError || !("code" in error)) return undefined;
-  const { code } = error;
-  return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+  const code = error instanceof AppError ? undefined : toErrorCode(error);
+  return code !== undefined && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
 
 /** A path in an error's details: `path`, and `pathBytes` where it is no UTF-8. */

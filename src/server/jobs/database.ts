@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { accessSync, constants, existsSync, rmSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import * as v from "valibot";
+import { toErrorCode } from "../../lib/error-code.ts";
 import { isDiskFull } from "../../lib/disk.ts";
 import { AppError } from "../../protocol/error.ts";
 
@@ -50,7 +51,7 @@ export function toReadingError(error: unknown): unknown {
       cause: error,
     });
   const isOurs = error instanceof SyntaxError || error instanceof v.ValiError;
-  if (!isOurs && !/^SQLITE_(CORRUPT|NOTADB)/.test(codeOf(error))) return error;
+  if (!isOurs && !/^SQLITE_(CORRUPT|NOTADB)/.test(toErrorCode(error) ?? "")) return error;
   const advice = "stop the server and run farhandd repair, which rebuilds it from the ledgers";
   return new AppError("state_unusable", `Cannot read the index of jobs: it is damaged; ${advice}`, {
     cause: error,
@@ -90,7 +91,7 @@ function toRefusal(path: string, error: unknown): unknown {
   const full = refused(path, "unusable", "its disk is full; make room", error);
   if (isDiskFull(error)) return full;
   const { message } = error;
-  switch (/^(SQLITE_)?[A-Z]+/.exec(codeOf(error))?.[0]) {
+  switch (/^(SQLITE_)?[A-Z]+/.exec(toErrorCode(error) ?? "")?.[0]) {
     case "EACCES":
     case "EPERM":
     case "EROFS":
@@ -108,10 +109,6 @@ function toRefusal(path: string, error: unknown): unknown {
     default:
       return refused(path, "damaged", `${message}; ${HINT}`, error);
   }
-}
-
-function codeOf(error: Error): string {
-  return "code" in error ? String(error.code) : "";
 }
 
 /** In one transaction with the version, so that no half of it is ever found. */

@@ -20,6 +20,7 @@ import { KeeperId } from "../../protocol/id.ts";
 import { LINK_BEAT, LINK_PATIENCE } from "../../protocol/limits.ts";
 import { timeLimit } from "../time-limit.ts";
 import { KeeperLink, type KnownKeeper, type LinkBeat } from "./keeper-link.ts";
+import type { Again } from "../../process/again.ts";
 
 /** Milliseconds that a new keeper may take to answer. */
 const START_TIMEOUT = 10_000;
@@ -38,7 +39,7 @@ export interface KeepersOptions {
   readonly grace: number;
   readonly log: Log;
   /** The argv that runs this executable as the keeper of this id. */
-  readonly toCommand: (id: KeeperId) => { readonly argv: readonly string[]; readonly argv0: string };
+  readonly toCommand: (id: KeeperId) => Again;
   readonly env: Readonly<Record<string, string>>;
   /** How long a keeper may give no sign of life (`LINK_BEAT`, `LINK_PATIENCE`). */
   readonly beat?: LinkBeat;

@@ -29,8 +29,6 @@ export interface RunnerOptions {
   /** The argv that runs this executable as a runner of somebody. */
   readonly argv: readonly string[];
   readonly argv0: string;
-  /** Of whom, for people. */
-  readonly user: string;
   /** A child was started, which nobody else is to wait for. */
   readonly onSpawn: (pid: number, exited: Promise<unknown>) => void;
   /** Something went wrong there that nobody expected. */

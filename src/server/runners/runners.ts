@@ -1,6 +1,7 @@
 import { abortable, after } from "../../lib/abort.ts";
 import { Bell } from "../../lib/bell.ts";
-import type { Log } from "../../lib/log.ts";
+import { describeError, type Log } from "../../lib/log.ts";
+import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
 import type { Login } from "../logins/login.ts";
 import { Runner, type RunnerTask } from "./runner.ts";
@@ -14,7 +15,7 @@ const MAX_IDLE = 2;
 export interface RunnersOptions {
   readonly libc: Libc | undefined;
   /** The argv that runs this executable as a runner of such a user. */
-  readonly toCommand: (login: Login) => { readonly argv: readonly string[]; readonly argv0: string };
+  readonly toCommand: (login: Login) => Again;
   readonly onSpawn: (pid: number, exited: Promise<unknown>) => void;
   readonly log: Log;
 }
@@ -93,7 +94,6 @@ export class Runners implements AsyncDisposable {
       libc,
       argv,
       argv0,
-      user,
       onSpawn,
       onFault: (cause) => log.error("call failed in a runner", { user, error: cause }),
     });
@@ -102,7 +102,7 @@ export class Runners implements AsyncDisposable {
   /** Runs by itself: it may still have to be told what its last call did not take. */
   #startReleasing(crew: Crew, runner: Runner): void {
     this.#release(crew, runner).catch((error) =>
-      this.#options.log.error("runner not released", { error: String(error) }),
+      this.#options.log.error("runner not released", { error: describeError(error) }),
     );
   }
 
@@ -128,6 +128,8 @@ export class Runners implements AsyncDisposable {
   }
 
   #startEnding(runner: Runner): void {
-    runner.end().catch((error) => this.#options.log.error("runner not ended", { error: String(error) }));
+    runner
+      .end()
+      .catch((error) => this.#options.log.error("runner not ended", { error: describeError(error) }));
   }
 }

@@ -31,6 +31,11 @@ export function readPair(certPath: string, keyPath: string, now: Date): Pair {
   };
 }
 
+/** Whether nobody but itself vouches for a certificate. */
+export function isSelfSigned({ subject, issuer }: X509Certificate): boolean {
+  return subject === issuer;
+}
+
 /** Reads certificates of which each is good now. */
 export function readCertificates(file: PemFile, now: Date): [X509Certificate, ...X509Certificate[]] {
   const blocks = readPem(file, { isSecret: false });

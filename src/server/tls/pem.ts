@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { AppError } from "../../protocol/error.ts";
+import { toErrorCode } from "../../lib/error-code.ts";
 import { quote } from "../../lib/quote.ts";
 
 /** Larger than any chain of certificates. */
@@ -55,7 +56,7 @@ function readText({ path, what }: PemFile, isSecret: boolean): string {
 }
 
 function explain(error: Error): string {
-  switch ("code" in error && error.code) {
+  switch (toErrorCode(error)) {
     case "ENOENT":
       return "there is no such file";
     case "EACCES":

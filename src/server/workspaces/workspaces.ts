@@ -82,14 +82,14 @@ export class Workspaces {
   }
 
   #shelf(owner: string): Shelf {
-    const shelf = this.#shelves.get(owner) ?? new Shelf(owner, this.#options);
-    const isNew = !this.#shelves.has(owner);
+    const known = this.#shelves.get(owner);
     const [, maker] = /^(.+?\/.+?\/)/.exec(owner) ?? [];
-    if (!isNew && maker === undefined) return shelf;
+    if (known !== undefined && maker === undefined) return known;
+    const shelf = known ?? new Shelf(owner, this.#options);
     // The one that was used last comes last.
     this.#shelves.delete(owner);
     this.#shelves.set(owner, shelf);
-    if (isNew && maker !== undefined) this.#bound(maker);
+    if (known === undefined && maker !== undefined) this.#bound(maker);
     return shelf;
   }
 

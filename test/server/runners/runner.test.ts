@@ -1,10 +1,11 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { defineForeground, defineStream } from "../../../src/commands/define.ts";
 import { openLibc } from "../../../src/process/libc.ts";
 import { AppError } from "../../../src/protocol/error.ts";
 import { Runner, type RunnerCommand } from "../../../src/server/runners/runner.ts";
+import { settled } from "../../support/eventually.ts";
 import { isRunning } from "../../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -44,6 +45,11 @@ function answer(...records: readonly (readonly [kind: number, payload: string])[
 }
 const [EVENT, BYTES, RESULT, FAILURE] = [3, 4, 5, 6];
 
+/** Bytes that a process has written by now. */
+function countWritten(pid: number): number {
+  return Number(/^wchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"))?.[1]);
+}
+
 /** A process that does what a script does instead of calls. */
 function start(script: string) {
   const faults: string[] = [];
@@ -51,7 +57,6 @@ function start(script: string) {
     libc: openLibc(),
     argv: ["/usr/bin/env", "python3", "-c", script],
     argv0: "env",
-    user: "somebody",
     onSpawn: () => {},
     onFault: (cause) => faults.push(cause),
   });
@@ -130,7 +135,7 @@ describe("A runner", () => {
     const input: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
     const stream = runner.run({ command: tell, call, input }, over.signal);
     await stream.next();
-    await Bun.sleep(300);
+    await settled(() => countWritten(runner.pid));
     expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024);
     await stream.return(undefined);
     expect(isRunning(runner.pid)).toBe(false);

@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { align } from "../../../commands/table.ts";
+import { toErrorCode } from "../../../lib/error-code.ts";
 import { count } from "../../../lib/count.ts";
 import { AppError } from "../../../protocol/error.ts";
 import type { Flags } from "../../flags.ts";
@@ -140,7 +141,7 @@ function openNew(path: string): number {
     return openSync(path, "wx", 0o600);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    const isThere = "code" in error && error.code === "EEXIST";
+    const isThere = toErrorCode(error) === "EEXIST";
     const why = isThere ? "there is a file of that name; remove it, or choose another" : error.message;
     throw new AppError("invalid_input", `Cannot write the token to "${path}": ${why}`, { cause: error });
   }
