@@ -13,14 +13,15 @@ const rooms: Record<string, readonly string[]> = {
   ledger: ["protocol", "lib"],
   commands: ["protocol", "lib"],
   keeper: ["process", "ledger", "protocol", "lib"],
-  runner: ["commands", "protocol", "lib"],
-  server: ["keeper", "runner", "process", "ledger", "commands", "protocol", "lib"],
-  client: ["commands", "protocol", "lib"],
-  cli: ["client", "commands", "protocol", "lib"],
-  farhandd: ["server", "keeper", "runner", "process", "ledger", "commands", "protocol", "lib"],
+  module: ["commands", "protocol", "lib"],
+  runner: ["module", "commands", "protocol", "lib"],
+  server: ["keeper", "runner", "module", "process", "ledger", "commands", "protocol", "lib"],
+  client: ["module", "commands", "protocol", "lib"],
+  cli: ["client", "module", "commands", "protocol", "lib"],
+  farhandd: ["server", "keeper", "runner", "module", "process", "ledger", "commands", "protocol", "lib"],
   "server.ts": ["farhandd", "process", "protocol", "lib"],
   "client.ts": ["cli", "client", "commands", "protocol", "lib"],
-  "sdk.ts": ["client", "commands", "protocol", "lib"],
+  "sdk.ts": ["client", "module", "commands", "protocol", "lib"],
 };
 
 const executables = ["client.ts", "server.ts", "farhandd"];
@@ -31,7 +32,7 @@ const confined: Record<string, readonly string[]> = {
   hono: ["server"],
   "@peculiar/x509": ["server"],
   "reflect-metadata": ["server"],
-  "@valibot/to-json-schema": ["server"],
+  "@valibot/to-json-schema": ["server", "module"],
   "@xterm/headless": ["cli"],
 };
 

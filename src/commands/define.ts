@@ -29,6 +29,8 @@ export interface Program {
   readonly merge: boolean;
   /** Bytes of output to keep; undefined for all. */
   readonly keepBytes: number | undefined;
+  /** It is one of our own runners: this is the first that its stdin gives it, and it says values and an outcome. */
+  readonly order?: Uint8Array;
   readonly terms: Terms;
 }
 

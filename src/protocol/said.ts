@@ -1,0 +1,54 @@
+import { AppError } from "./error.ts";
+import { MAX_PAYLOAD_BYTES } from "./limits.ts";
+
+/**
+ * What a runner that is a job tells its keeper on descriptor 3, big-endian: length of the payload u32 · kind u8 · payload of at
+ * most 64 KiB. `value` and `part` become packets of the job's ledger as they are, `part` being the beginning of a value that
+ * takes more than one, which a `value` ends. `end` is how it ends, as JSON, and the last that counts.
+ */
+export const SAID_FD = 3;
+const HEADER_BYTES = 5;
+const KINDS = ["value", "part", "end"] as const;
+export type SaidKind = (typeof KINDS)[number];
+
+export interface Said {
+  readonly kind: SaidKind;
+  readonly payload: Uint8Array;
+}
+
+/** One record. Its payload is not copied: both are to be written one after the other. */
+export function encodeSaid(kind: SaidKind, payload: Uint8Array): readonly [Uint8Array, Uint8Array] {
+  const header = new Uint8Array(HEADER_BYTES);
+  new DataView(header.buffer).setUint32(0, payload.length);
+  header[4] = KINDS.indexOf(kind);
+  return [header, payload];
+}
+
+/** A value of any length, as records. */
+export function* splitSaid(payload: Uint8Array): Generator<readonly [Uint8Array, Uint8Array], void, void> {
+  let start = 0;
+  for (; payload.length - start > MAX_PAYLOAD_BYTES; start += MAX_PAYLOAD_BYTES)
+    yield encodeSaid("part", payload.subarray(start, start + MAX_PAYLOAD_BYTES));
+  yield encodeSaid("value", payload.subarray(start));
+}
+
+/** Cuts what arrives into records; it never holds more than one and what came with it. */
+export class SaidDecoder {
+  #pending: Uint8Array = new Uint8Array(0);
+
+  /** The records that are whole now. Throws `protocol_error` for what is none. */
+  *push(chunk: Uint8Array): Generator<Said, void, void> {
+    this.#pending =
+      this.#pending.length === 0 ? new Uint8Array(chunk) : Buffer.concat([this.#pending, chunk]);
+    while (this.#pending.length >= HEADER_BYTES) {
+      const length = new DataView(this.#pending.buffer, this.#pending.byteOffset).getUint32(0);
+      const kind = KINDS[this.#pending[4] ?? KINDS.length];
+      if (kind === undefined || length > MAX_PAYLOAD_BYTES)
+        throw new AppError("protocol_error", "Cannot read what a runner says: a record is none");
+      if (this.#pending.length < HEADER_BYTES + length) return;
+      const payload = this.#pending.subarray(HEADER_BYTES, HEADER_BYTES + length);
+      this.#pending = this.#pending.subarray(HEADER_BYTES + length);
+      yield { kind, payload };
+    }
+  }
+}
