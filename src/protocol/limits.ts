@@ -172,3 +172,16 @@ export const CALL_WINDOW_BYTES = 1 * MiB;
 /** Bytes that the events of all calls of a session share as their windows, and the least that each of many gets. */
 export const SESSION_EVENT_BYTES = 16 * MiB;
 export const MIN_CALL_WINDOW_BYTES = 64 * KiB;
+
+/** Bytes of the bundle of a task or an extension, of what a task's function is given, of its state, and of its answer. */
+export const MAX_MODULE_BYTES = 24 * MiB;
+export const MAX_TASK_VALUE_BYTES = 24 * MiB;
+
+/** Of one task: executions that may wait, and bytes of arguments that the server holds for them. */
+export const MAX_WAITING_EXECUTIONS = 1_024;
+export const MAX_WAITING_BYTES = 8 * MiB;
+
+/** Tasks of a server, those included that have ended; of these the oldest are forgotten first. */
+export const MAX_TASKS = 1_024;
+/** Bytes of bundles that no task uses; the oldest are removed first. */
+export const MAX_UNUSED_MODULE_BYTES = 256 * MiB;

@@ -4,6 +4,7 @@ import { describeError, type Log } from "../../lib/log.ts";
 import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
 import type { Login } from "../logins/login.ts";
+import type { ModuleCall, ModuleSaid } from "./module-call.ts";
 import { Runner, type RunnerTask } from "./runner.ts";
 
 /** Runners that do calls of one caller's as one user of the machine at once; of whom there are more, they wait for one. */
@@ -59,6 +60,22 @@ export class Runners implements AsyncDisposable {
       this.#startReleasing(crew, runner);
     }
   }
+
+  /**
+   * Does a call of a custom command: what that says on the way, and its result as `encodeValue` writes it, or undefined where that
+   * takes more than 64 KiB: it is then all that was said as `part`s since the last value. Throws what the command throws (`threw`,
+   * or an `AppError` of its own), `invalid_input`, `timed_out`, `crashed` for a process that ends or says what it must not, and the
+   * signal's reason.
+   */
+  runModule(
+    _call: ModuleCall,
+    _signal: AbortSignal,
+  ): AsyncGenerator<ModuleSaid, Uint8Array | undefined, void> {
+    throw new Error("Not yet");
+  }
+
+  /** Packs of other modules than these end once their calls are done: a server that was told of newer ones has no use for them. */
+  retain(_hashes: ReadonlySet<string>): void {}
 
   /** Ends all of them. */
   async [Symbol.asyncDispose](): Promise<void> {

@@ -147,6 +147,11 @@ export class Calls implements CallStreams {
     const { identity, jobs, catalogue, logins } = this.#options;
     const command = catalogue.get(frame.command);
     const role = demandCommand(identity, command);
+    if (frame.terms !== undefined)
+      throw new AppError(
+        "invalid_input",
+        `Cannot call "${command.name}": it takes no terms beside its input`,
+      );
     // At once: what is sent along may come before anything else is known.
     if (command.kind === "foreground" && command.takesInput)
       running.input = new CallInput(running.controller.signal);
