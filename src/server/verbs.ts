@@ -18,7 +18,7 @@ const state: ArgsDef = {
     type: "string",
     valueHint: "file",
     description:
-      "Configuration in TOML: listen, name, tls, state, session.grace, log, retention, audit, auth, roles",
+      "Configuration in TOML: listen, name, tls, state, session.grace, log, retention, audit, auth, roles, commands, extensions",
   },
 };
 const serving: ArgsDef = {
@@ -50,6 +50,12 @@ const serving: ArgsDef = {
     description: "What clients call this server besides the machine's own name; may be repeated",
   },
   ...state,
+  extension: {
+    type: "string",
+    valueHint: "file",
+    description: "Offer the commands of this module too; may be repeated (all of commands/ in the state are)",
+  },
+  watch: { type: "boolean", description: "Reload modules of commands by itself as their files change" },
   "log-level": { type: "enum", options: [...LOG_LEVELS], description: "How much to log (default info)" },
   "log-format": {
     type: "enum",
@@ -76,6 +82,7 @@ const serving: ArgsDef = {
 export const repeatable: readonly unknown[] = [
   serving["listen"],
   serving["name"],
+  serving["extension"],
   role["role"],
   invite.args["url"],
 ];
