@@ -57,7 +57,12 @@ const bundle: Action = {
 const init: Action = {
   description: "Write a module to begin with, a task, and the types by which an editor checks them",
   args: {
-    directory: { type: "positional", valueHint: "dir", description: "Where (default: here)" },
+    directory: {
+      type: "positional",
+      required: false,
+      valueHint: "dir",
+      description: "Where (default: here)",
+    },
     force: { type: "boolean", description: "Replace what is there of them: how farhand.d.ts is renewed" },
   },
   examples: [["farhandd extension init ~/commands", "then farhandd serve --extension ~/commands/hello.ts"]],
