@@ -237,7 +237,8 @@ async function findOutcome(
   return outcome;
 }
 
-function explainMissing({ packets, stdoutBytes, stderrBytes }: Missing, job: number): string {
+function explainMissing({ packets, values, stdoutBytes, stderrBytes }: Missing, job: number): string {
+  if (packets === 0) return `Output of job ${job} is incomplete: ${values} values are gone`;
   const bytes =
     stdoutBytes === undefined
       ? "how many bytes is unknown, since reading began later"
