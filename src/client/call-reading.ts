@@ -1,6 +1,7 @@
 import type * as v from "valibot";
 import { AppError, type ErrorBody, toErrorBody } from "../protocol/error.ts";
 import type { Packet } from "../protocol/packet.ts";
+import { toValue } from "../protocol/value.ts";
 import { ClientError, isAnswer, toClientError } from "./client-error.ts";
 import { feed, type Source } from "./feed.ts";
 import type { Input } from "./input.ts";
@@ -27,6 +28,8 @@ export interface Callable<Event, Result> {
   readonly name: string;
   readonly idempotent: boolean;
   readonly takesInput?: boolean;
+  /** Whether it is somebody's own, whose input may be what JSON has not. */
+  readonly isCustom?: boolean;
   readonly event?: v.GenericSchema<unknown, Event> | undefined;
   readonly result: v.GenericSchema<unknown, Result>;
 }
@@ -54,7 +57,7 @@ export class CallReading<Event, Result> implements Reading<
     command: Callable<Event, Result>,
     { input, stdin }: { readonly input: unknown; readonly stdin?: Source | true | undefined },
   ) {
-    const { name, idempotent, takesInput = false, event } = command;
+    const { name, idempotent, takesInput = false, isCustom = false, event } = command;
     this.#session = session;
     this.#command = command;
     this.name = `"${name}"`;
@@ -63,6 +66,7 @@ export class CallReading<Event, Result> implements Reading<
       isIdempotent: idempotent && !takesInput, // what a source gave cannot be asked for again
       says: event !== undefined,
       takes: takesInput,
+      ...(isCustom && { encode: toValue }),
     });
     if (this.#call.input !== undefined && stdin !== true) this.#startFeeding(this.#call.input, stdin ?? "");
     this.packets = this.#read();

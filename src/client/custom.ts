@@ -38,6 +38,7 @@ export function toCustom(
   return {
     kind: described?.kind ?? "foreground",
     name: described?.name ?? name,
+    isCustom: true,
     idempotent: described?.idempotent ?? false,
     takesInput: described?.takesInput ?? stdin !== undefined,
     event: described !== undefined && described.event === undefined ? undefined : v.unknown(),

@@ -1,6 +1,7 @@
 import type * as v from "valibot";
 import { exec } from "../commands/exec.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
+import { toJsonValue, toValue } from "../protocol/value.ts";
 import type { Input } from "./input.ts";
 import type { Output, Readable } from "./output.ts";
 import { type Accepted, type Session, toStdin } from "./session.ts";
@@ -39,7 +40,8 @@ export function launchAttached(
   { feeds = true }: LaunchOptions = {},
 ): Attached<Output> {
   const [job, holder] = [createJobId(), createHolderId()];
-  const { accepted, output } = session.startHeld({ command, input, job }, holder);
+  const encode = command === exec.name ? toJsonValue : toValue;
+  const { accepted, output } = session.startHeld({ command, input, job, encode }, holder);
   return { job, accepted, output, input: feeds ? openStdin(session, { job, accepted }, input) : undefined };
 }
 

@@ -7,7 +7,7 @@ import { type Hello, PROTOCOL_VERSION, STREAMS_SINCE, type Welcome } from "../pr
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
-import { toValue } from "../protocol/value.ts";
+import { fromValue, toJsonValue, type Value } from "../protocol/value.ts";
 import { DEFAULT_WORKSPACE, WORKSPACES_SINCE } from "../protocol/workspace.ts";
 import { Attachment, toAppError } from "./attachment.ts";
 import { type Answer, Calls } from "./calls.ts";
@@ -63,7 +63,12 @@ export interface CallOptions {
   readonly says?: boolean;
   /** Whether it is sent bytes. */
   readonly takes?: boolean;
+  /** How its input is said: by default as JSON, as those of all commands are that are built in. */
+  readonly encode?: Encode;
 }
+
+/** `toValue` for a command of somebody's own, which may be given what JSON has not. */
+type Encode = (input: unknown) => Value;
 
 /** A foreground call under way. */
 export interface OpenCall {
@@ -79,6 +84,7 @@ export interface Start {
   readonly command: string;
   readonly input: unknown;
   readonly job: JobId;
+  readonly encode?: Encode;
 }
 
 /**
@@ -158,12 +164,12 @@ export class Session implements AsyncDisposable {
    * whether or not all that it said is read by then; what it said before it failed can be read.
    */
   open(command: string, input: unknown, options: CallOptions): OpenCall {
-    const { signal, isIdempotent = false, says = false, takes = false } = options;
+    const { signal, isIdempotent = false, says = false, takes = false, encode = toJsonValue } = options;
     signal?.throwIfAborted();
     this.ended.throwIfAborted();
     const source = { type: "call", call: this.#calls.next } as const;
     const output = says ? this.#channels.createOutput(source, FROM_START, signal) : undefined;
-    const asked = this.#askForeground(command, input, { isIdempotent, output });
+    const asked = this.#askForeground(command, () => encode(input), { isIdempotent, output });
     const call: OpenCall = {
       output,
       input: takes ? this.#channels.createInput() : undefined,
@@ -229,7 +235,7 @@ export class Session implements AsyncDisposable {
   }
 
   async #start(
-    { command, input, job }: Start,
+    { command, input, job, encode = toJsonValue }: Start,
     held?: { output: Output; holder: HolderId },
   ): Promise<Accepted> {
     const first = held && {
@@ -237,7 +243,7 @@ export class Session implements AsyncDisposable {
       holder: held.holder,
       limit: held.output.takeFirstLimit(),
     };
-    const call = { command, input: toValue(input), job, ...(first && { output: first }) };
+    const call = { command, input: encode(input), job, ...(first && { output: first }) };
     const frame = await this.#ask(call, true, held?.output).answer;
     if (frame.type === "accepted") return frame;
     throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started no job`);
@@ -245,12 +251,12 @@ export class Session implements AsyncDisposable {
 
   #askForeground(
     command: string,
-    input: unknown,
+    toInput: () => Value,
     { isIdempotent, output }: { isIdempotent: boolean; output: Output | undefined },
   ): ReturnType<Calls["ask"]> {
     const events = output && { channel: output.channel, limit: output.takeFirstLimit() };
     try {
-      return this.#ask({ command, input: toValue(input), ...(events && { events }) }, isIdempotent, output);
+      return this.#ask({ command, input: toInput(), ...(events && { events }) }, isIdempotent, output);
     } catch (error) {
       output?.failed(toAppError(error));
       throw error;
@@ -270,7 +276,7 @@ export class Session implements AsyncDisposable {
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       const frame = await answer;
-      if (frame.type === "result") return frame.result.value;
+      if (frame.type === "result") return fromValue(frame.result);
       throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started a job`);
     } finally {
       signal?.removeEventListener("abort", cancel);

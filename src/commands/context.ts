@@ -2,6 +2,7 @@ import type { FileAccess } from "./access/files.ts";
 import type { JobAccess } from "./access/jobs.ts";
 import type { MachineAccess } from "./access/machine.ts";
 import type { ServerAccess } from "./access/server.ts";
+import type { TaskAccess } from "./access/tasks.ts";
 import type { WorkspaceAccess, WorkspacesAccess } from "./access/workspace.ts";
 
 /** What the server gives to a command. A command takes nothing from anywhere else. */
@@ -12,6 +13,7 @@ export interface CommandContext {
   readonly workspaces: WorkspacesAccess;
   readonly files: FileAccess;
   readonly jobs: JobAccess;
+  readonly tasks: TaskAccess;
   readonly machine: MachineAccess;
   readonly server: ServerAccess;
   /** The bytes that the caller sends along, if the command takes any; at its pace. */

@@ -17,6 +17,8 @@ export type Ability = "suspend";
 /** What a job is asked to run. */
 export interface Program {
   readonly argv: readonly string[];
+  /** What records show instead, of what is no program of its caller's. */
+  readonly recorded?: readonly string[];
   /** What is run, where its argv[0] does not name it. */
   readonly file?: string;
   readonly cwd: string;

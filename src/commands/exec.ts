@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { parseSize } from "../lib/size.ts";
 import { AppError } from "../protocol/error.ts";
 import { DEFAULT_KEEP_BYTES, MAX_ARGV, MIN_KEEP_BYTES } from "../protocol/limits.ts";
-import { Terms } from "../protocol/terms.ts";
+import { KeepOutput, Terms } from "../protocol/terms.ts";
 import { type CliValues, defineBackground } from "./define.ts";
 import { termsArgs, toTerms } from "./terms.ts";
 import { parseAssignment, Text, Variables } from "./variables.ts";
@@ -34,10 +34,7 @@ export const exec = defineBackground({
       /** One pipe for stdout and stderr, so that their order is exact. */
       merge: v.optional(v.boolean(), false),
       /** Bytes of output to keep. */
-      keepOutput: v.optional(
-        v.union([v.literal("all"), v.pipe(v.number(), v.safeInteger(), v.minValue(MIN_KEEP_BYTES))]),
-        DEFAULT_KEEP_BYTES,
-      ),
+      keepOutput: v.optional(KeepOutput, DEFAULT_KEEP_BYTES),
       ...Terms.entries,
     }),
     v.check(

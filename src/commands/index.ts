@@ -17,6 +17,7 @@ import { jobs } from "./jobs.ts";
 import { kill } from "./kill.ts";
 import { ls } from "./ls.ts";
 import { mkdir, mkdirs } from "./mkdir.ts";
+import { modulePut } from "./module-put.ts";
 import { mv } from "./mv.ts";
 import { osInfo } from "./os-info.ts";
 import { ping } from "./ping.ts";
@@ -29,6 +30,13 @@ import { sendInput } from "./send-input.ts";
 import { shutdown } from "./shutdown.ts";
 import { sleep } from "./sleep.ts";
 import { stat } from "./stat.ts";
+import { taskAwait } from "./task-await.ts";
+import { taskExec } from "./task-exec.ts";
+import { taskList } from "./task-list.ts";
+import { taskRestart } from "./task-restart.ts";
+import { taskShow } from "./task-show.ts";
+import { taskStart } from "./task-start.ts";
+import { taskStop } from "./task-stop.ts";
 import { touch } from "./touch.ts";
 import { userName } from "./user-name.ts";
 import { wait } from "./wait.ts";
@@ -51,6 +59,14 @@ export const builtins = {
   "job-remove": jobRemove,
   "job-prune": jobPrune,
   "job-changes": jobChanges,
+  "module-put": modulePut,
+  "task-start": taskStart,
+  "task-exec": taskExec,
+  "task-await": taskAwait,
+  "task-stop": taskStop,
+  "task-list": taskList,
+  "task-show": taskShow,
+  "task-restart": taskRestart,
   cd,
   cwd,
   env,

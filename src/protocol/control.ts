@@ -35,6 +35,8 @@ const Call = v.object({
   output: v.optional(v.object({ channel: channelId, holder: HolderId, limit: count })),
   /** Of a foreground command that says something on the way: opens that from packet 0, as `open_events` would. */
   events: v.optional(v.object({ channel: channelId, limit: count })),
+  /** Of a background command that says nothing of them in its input: `CallTerms`, which are judged as its input is. */
+  terms: v.optional(v.unknown()),
   /** What it counts paths from, and whose environment it has. */
   workspace: v.optional(WorkspaceName),
 });

@@ -19,7 +19,9 @@ export const CommandDescription = v.object({
   input: Schema,
   /** Of one that says something on the way. */
   event: v.optional(Schema),
-  /** Of a foreground command. */
+  /** What it answers; of a background command, what its job returns, if that is known. */
   result: v.optional(Schema),
+  /** Whether it is no built-in one, but the operator's of this server. */
+  custom: v.optional(v.boolean()),
 });
 export type CommandDescription = v.InferOutput<typeof CommandDescription>;

@@ -6,11 +6,13 @@ import { WorkspaceName } from "./workspace.ts";
 /** The WebSocket subprotocol; its number is the protocol's major version. */
 export const SUBPROTOCOL = "farhand.v1";
 /** The minor version: raised with each addition that an older peer may ignore. */
-export const PROTOCOL_VERSION = { major: 1, minor: 3 } as const;
+export const PROTOCOL_VERSION = { major: 1, minor: 4 } as const;
 /** The minor version from which on foreground calls say and take something on the way. */
 export const STREAMS_SINCE = 2;
 /** The minor version from which on `exec` knows secrets. */
 export const SECRETS_SINCE = 3;
+/** The minor version from which on there are commands of the server's own: a call's `terms` are obeyed, and values may be CBOR. */
+export const CUSTOM_SINCE = 4;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });

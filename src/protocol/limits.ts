@@ -21,6 +21,17 @@ export const MAX_JSON_DEPTH = 64;
 /** Keys that JSON may have, over all its objects: many times what any command takes. */
 export const MAX_JSON_KEYS = 65_536;
 
+/** Bytes of one value, which travels in several packets or over a channel where it takes more than one has room for. */
+export const MAX_VALUE_BYTES = 24 * MiB;
+/** Containers within one another in a value, and items in all: more takes the memory of whoever reads it. */
+export const MAX_VALUE_DEPTH = 256;
+export const MAX_VALUE_ITEMS = 1_048_576;
+/** The same, and keys, of what is written as JSON: less than that may have, as it stands within something else. */
+export const MAX_PLAIN_DEPTH = 48;
+export const MAX_PLAIN_KEYS = 32_768;
+/** Bytes of a BigInt: 2^20 bits are the most that the language has. */
+export const MAX_BIGINT_BYTES = 128 * KiB;
+
 /** Sequenced control frames that may be unacknowledged in one direction; a full window stops the sender. */
 export const CONTROL_WINDOW_FRAMES = 256;
 
@@ -172,3 +183,16 @@ export const CALL_WINDOW_BYTES = 1 * MiB;
 /** Bytes that the events of all calls of a session share as their windows, and the least that each of many gets. */
 export const SESSION_EVENT_BYTES = 16 * MiB;
 export const MIN_CALL_WINDOW_BYTES = 64 * KiB;
+
+/** Bytes of the bundle of a task or an extension, of what a task's function is given, of its state, and of its answer. */
+export const MAX_MODULE_BYTES = 24 * MiB;
+export const MAX_TASK_VALUE_BYTES = 24 * MiB;
+
+/** Of one task: executions that may wait, and bytes of arguments that the server holds for them. */
+export const MAX_WAITING_EXECUTIONS = 1_024;
+export const MAX_WAITING_BYTES = 8 * MiB;
+
+/** Tasks of a server, those included that have ended; of these the oldest are forgotten first. */
+export const MAX_TASKS = 1_024;
+/** Bytes of bundles that no task uses; the oldest are removed first. */
+export const MAX_UNUSED_MODULE_BYTES = 256 * MiB;

@@ -1,6 +1,15 @@
 import * as v from "valibot";
 import { Environment } from "./environment.ts";
-import { MAX_GRACE, MAX_INFO_BYTES, MAX_KEY, MAX_LABEL_NAME, MAX_LABEL_VALUE, MAX_LABELS } from "./limits.ts";
+import {
+  DEFAULT_KEEP_BYTES,
+  MAX_GRACE,
+  MAX_INFO_BYTES,
+  MAX_KEY,
+  MAX_LABEL_NAME,
+  MAX_LABEL_VALUE,
+  MAX_LABELS,
+  MIN_KEEP_BYTES,
+} from "./limits.ts";
 import { Terminal } from "./terminal.ts";
 
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
@@ -72,3 +81,20 @@ export const Terms = v.object({
   terminal: v.optional(Terminal),
 });
 export type Terms = v.InferOutput<typeof Terms>;
+
+/** Bytes of a job's output to keep. */
+export const KeepOutput = v.union([
+  v.literal("all"),
+  v.pipe(v.number(), v.safeInteger(), v.minValue(MIN_KEEP_BYTES)),
+]);
+
+const { terminal: _none, ...termsOfCalls } = Terms.entries;
+
+/** What a call says of the job that it becomes, where its command's input has no place for that: of every one but `exec`. */
+export const CallTerms = v.strictObject({
+  ...termsOfCalls,
+  keepOutput: v.optional(KeepOutput, DEFAULT_KEEP_BYTES),
+  /** Whether its input stays open, for what is sent to it later. */
+  stdin: v.optional(v.boolean(), true),
+});
+export type CallTerms = v.InferOutput<typeof CallTerms>;

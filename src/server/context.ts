@@ -1,6 +1,7 @@
 import type { FileAccess } from "../commands/access/files.ts";
 import type { VariableChange, WorkspaceAccess } from "../commands/access/workspace.ts";
 import type { CommandContext } from "../commands/context.ts";
+import { AppError } from "../protocol/error.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
 import type { Recorder } from "./audit/audit.ts";
@@ -76,6 +77,9 @@ export function createContexts({
         return (room = auditFiles(files.access(directory, signal, confinement), directory, recorder));
       },
       jobs: jobs.access(identity),
+      get tasks(): never {
+        throw new AppError("unavailable", "Cannot use tasks: this server has none yet");
+      },
       get machine() {
         if (login !== undefined) throw notHere("the machine");
         // Whoever may run what he likes can look for it wherever he likes.

@@ -15,6 +15,7 @@ function toContext(environment: Readonly<Record<string, string>>): CommandContex
     toShell: (line) => ["sh", "-c", line],
     toLoginShell: () => ({ file: "/bin/bash", argv: ["-bash"] }),
     jobs: undefined as never,
+    tasks: undefined as never,
     files: undefined as never,
     machine: undefined as never,
     server: undefined as never,

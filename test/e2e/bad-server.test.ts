@@ -69,6 +69,14 @@ const TYPED: Readonly<Record<keyof Builtins, readonly string[] | undefined>> = {
   "job-remove": ["job", "remove", "1"],
   "job-prune": ["job", "prune", "--dry-run"],
   "job-changes": undefined, // `jobs --watch` asks for it
+  "module-put": undefined, // of each of these `task` asks for what it needs
+  "task-start": undefined,
+  "task-exec": undefined,
+  "task-await": undefined,
+  "task-stop": undefined,
+  "task-list": undefined,
+  "task-show": undefined,
+  "task-restart": undefined,
   cd: ["cd", "/"],
   cwd: ["cwd"],
   env: ["env"],

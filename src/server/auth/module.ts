@@ -1,11 +1,9 @@
-import { realpathSync, statSync } from "node:fs";
-import { dirname } from "node:path";
 import * as v from "valibot";
 import { abortable, after } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
-import { quote } from "../../lib/quote.ts";
 import { toMessage } from "../../lib/message.ts";
 import { AppError } from "../../protocol/error.ts";
+import { findTrusted } from "../trusted.ts";
 import type { Admitted, Backend, Claim } from "./backend.ts";
 import { AccountName } from "./name.ts";
 import type { Roles } from "./roles.ts";
@@ -46,7 +44,7 @@ export class Module implements Backend {
 
   /** Loads it, again if it was loaded before. Throws `invalid_config` for one that others may write, or that is of no use. */
   static async open(options: ModuleOptions): Promise<Module> {
-    const file = findSafe(options.path);
+    const file = findTrusted(options.path, "file", (why, cause) => refuse(options.path, why, cause));
     try {
       // The runtime keeps what it has loaded by a name; what it imports by itself it keeps.
       const name = `${file}?${crypto.randomUUID()}`;
@@ -93,30 +91,6 @@ export class Module implements Backend {
     const shown = password === "" ? error : error.replaceAll(password, "***");
     this.#options.log.error("auth.module failed: nobody is let in", { error: shown, source });
   }
-}
-
-/** The file itself, which nobody but its user and root may write, nor put another in its place. */
-function findSafe(path: string): string {
-  const file = find(path);
-  for (let above = file; ; above = dirname(above)) {
-    const { uid, mode } = statSync(above);
-    const isSticky = above !== file && (mode & 0o1000) !== 0;
-    if (uid !== 0 && uid !== process.getuid?.() && process.platform !== "win32")
-      throw refuse(path, `"${above}" belongs to user ${uid}`);
-    if ((mode & 0o022) !== 0 && !isSticky && process.platform !== "win32")
-      throw refuse(path, `others may write "${above}"; run chmod go-w ${quote(above)}`);
-    if (above === dirname(above)) return file;
-  }
-}
-
-function find(path: string): string {
-  try {
-    const file = realpathSync(path);
-    if (statSync(file).isFile()) return file;
-  } catch (error) {
-    throw refuse(path, toSentence(error), error);
-  }
-  throw refuse(path, "it is no file");
 }
 
 function toSentence(error: unknown): string {

@@ -5,6 +5,7 @@ import type { Permission } from "../../commands/define.ts";
 import { parseDuration } from "../../lib/duration.ts";
 import { parseSize } from "../../lib/size.ts";
 import type { AppError } from "../../protocol/error.ts";
+import { findRunAsFault } from "../logins/run-as.ts";
 import { toQuantity } from "../quantity.ts";
 import { matchesAny } from "./pattern.ts";
 import { ADMIN, BUILTIN_ROLES, PERMISSIONS, type Role } from "./role.ts";
@@ -52,7 +53,6 @@ export interface Place {
 }
 
 const NAME = /^[A-Za-z0-9][\w.@-]{0,63}$/;
-const RUN_AS = /^[\w][\w.-]*(?::[\w][\w.-]*)?$/;
 
 /**
  * The built-in roles, and those of a configuration over them: what it does not say of a built-in one stays. Throws what
@@ -128,9 +128,8 @@ function checkRole(
       'who may "write" without "exec" needs roots to write in',
     );
   if (runAs === undefined) return;
-  if (!RUN_AS.test(runAs)) throw refuse("run_as", "write user or user:group");
-  if (/^(root|0+)(:|$)/.test(runAs))
-    throw refuse("run_as", "nobody becomes root by it; leave it out for that");
+  const fault = findRunAsFault(runAs);
+  if (fault !== undefined) throw refuse("run_as", fault);
 }
 
 function quoteAll(permissions: readonly Permission[]): string {

@@ -225,7 +225,7 @@ export class Starter {
         ...(holder && { holder }),
         ...(file && { file }),
         ...(exact && { exact }),
-        ...(program.secrets?.length && { argv: [...program.argv] }),
+        ...((program.secrets?.length || program.recorded) && { argv: [...program.argv] }),
         ...(user && { user }),
       };
       const reply = await link.request(spawn);

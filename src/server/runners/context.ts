@@ -47,6 +47,9 @@ export function createRunnerContexts(): (surroundings: Surroundings, share: Call
       get workspaces() {
         return refuse("workspaces");
       },
+      get tasks() {
+        return refuse("tasks");
+      },
       get server() {
         return refuse("server");
       },

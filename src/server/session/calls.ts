@@ -13,7 +13,7 @@ import {
   SESSION_EVENT_BYTES,
 } from "../../protocol/limits.ts";
 import type { JobId } from "../../protocol/id.ts";
-import { toValue } from "../../protocol/value.ts";
+import { fromValue, toJsonValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
 import type { Recorder } from "../audit/audit.ts";
 import { describeAnswer, describeInput, describeProgram } from "../audit/call-record.ts";
@@ -147,6 +147,11 @@ export class Calls implements CallStreams {
     const { identity, jobs, catalogue, logins } = this.#options;
     const command = catalogue.get(frame.command);
     const role = demandCommand(identity, command);
+    if (frame.terms !== undefined)
+      throw new AppError(
+        "invalid_input",
+        `Cannot call "${command.name}": it takes no terms beside its input`,
+      );
     // At once: what is sent along may come before anything else is known.
     if (command.kind === "foreground" && command.takesInput)
       running.input = new CallInput(running.controller.signal);
@@ -180,19 +185,19 @@ export class Calls implements CallStreams {
     const as = { role: role.name, ...(role.runAs && { run_as: role.runAs }) };
     const where = { ...as, ...(workspace !== DEFAULT_WORKSPACE && { workspace }) };
     if (command.kind === "foreground") {
-      const parsed = parseInput(command.name, command.input, input.value);
+      const parsed = parseInput(command.name, command.input, fromValue(input));
       this.#spend(command.name, undefined);
       this.#record(call, name, { ...where, input: describeInput(command, parsed) });
-      const work = this.#begin({ command, parsed, input: input.value, context, role, login, bytes });
+      const work = this.#begin({ command, parsed, input: fromValue(input), context, role, login, bytes });
       const result = await finish(work, this.#outputs.get(call), signal);
       // What another process did is told in its own words.
       if (login !== undefined && command.asUser && command.permission === "write")
         recorder.note("file", { ...as, action: command.name, cwd: context.workspace.cwd, result });
-      return { type: "result", call, result: toValue(result) };
+      return { type: "result", call, result: toJsonValue(result) };
     }
     if (job === undefined)
       throw new AppError("invalid_input", `Cannot call "${name}": the call carries no job id`);
-    const parsed = parseInput(command.name, command.input, input.value);
+    const parsed = parseInput(command.name, command.input, fromValue(input));
     const program = command.toProgram(parsed, context);
     const what = describeProgram(describeInput(command, parsed), program);
     this.#record(call, name, { ...where, job, ...what });

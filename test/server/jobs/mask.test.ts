@@ -16,4 +16,9 @@ describe("toRecorded()", () => {
   ])("%j with the secrets %j is %j", (argv, secrets, shown) => {
     expect(toRecorded({ argv, secrets })).toEqual(shown);
   });
+
+  test("shows what a program says of itself", () => {
+    const argv = ["farhandd", "runner", "job"];
+    expect(toRecorded({ argv, recorded: ["deploy", "{}"] })).toEqual(["deploy", "{}"]);
+  });
 });

@@ -42,7 +42,7 @@ function setup(identity: Identity, failure?: Error) {
     onAnswer: (answer) => answers.push(answer),
   });
   let last = 0;
-  const call = async (command: string, input: unknown, job?: string) => {
+  const call = async (command: string, input: unknown, job?: string, terms?: object) => {
     calls.start({
       type: "call",
       seq: ++last,
@@ -50,6 +50,7 @@ function setup(identity: Identity, failure?: Error) {
       command,
       input: toValue(input),
       ...(job !== undefined && { job: job as JobId }),
+      ...(terms && { terms }),
     });
     await eventually(() => answers.length === last);
     return answers.at(-1);
@@ -99,6 +100,21 @@ test("An admin may do everything", async () => {
   const { call } = setup(createIdentity());
   expect(await call("ping", {})).toMatchObject({ type: "result" });
   for (const { permission } of listCommands()) expect(ADMIN.permissions.has(permission)).toBe(true);
+});
+
+test("Terms beside an input that has a place for them, or of what is no job, are refused", async () => {
+  const { call, reached } = setup(createIdentity());
+  for (const [command, input] of [
+    ["exec", { argv: ["true"] }],
+    ["ping", {}],
+  ] as const)
+    expect(await call(command, input, crypto.randomUUID(), { labels: { a: "b" } })).toMatchObject({
+      error: {
+        code: "invalid_input",
+        message: `Cannot call "${command}": it takes no terms beside its input`,
+      },
+    });
+  expect(reached).toEqual([]);
 });
 
 test("A name that no command has is unknown, whatever the caller may do", async () => {

@@ -1,0 +1,55 @@
+import * as v from "valibot";
+import { count } from "../lib/count.ts";
+import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
+import { TaskArgs, TaskEnd, TaskName } from "../protocol/task.ts";
+import { defineForeground } from "./define.ts";
+import { parseGrace } from "./terms.ts";
+
+/** Milliseconds from being asked to end to KILL. */
+export const TaskGrace = v.optional(
+  v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_GRACE)),
+  DEFAULT_GRACE,
+);
+
+export const taskStop = defineForeground({
+  name: "task-stop",
+  summary: "End a task: its exit runs, what waits is refused",
+  permission: "exec",
+  idempotent: false,
+  takesInput: true,
+  confidential: ["args"],
+  input: v.object({
+    task: TaskName,
+    /** What `exit` is given. */
+    ...TaskArgs.entries,
+    /** What runs is told to end; when that takes longer, the process is killed. */
+    grace: TaskGrace,
+  }),
+  positional: ["task"],
+  result: TaskEnd,
+
+  run: ({ task, args, argBytes, grace }, { tasks, input, signal }) =>
+    tasks.stop(task, { args, argBytes, input }, grace, signal),
+
+  cli: {
+    args: {
+      task: { type: "positional", required: true, description: "Which task" },
+      grace: {
+        type: "string",
+        valueHint: "duration",
+        description: "Time that it has to end (default 5s, at most 1h)",
+      },
+    },
+    examples: [],
+    toInput(values) {
+      const grace = values.text("grace");
+      return { task: values.text("task") ?? "", ...(grace !== undefined && { grace: parseGrace(grace) }) };
+    },
+    show: describeEnd,
+  },
+});
+
+function describeEnd({ name, end, dropped }: TaskEnd): string {
+  const how = { exited: "has ended", killed: "was killed", down: "was not running" }[end];
+  return `Task ${name} ${how}${dropped > 0 ? `; ${count(dropped, "execution")} not started` : ""}`;
+}
