@@ -13,6 +13,11 @@ if (verb === "runner") {
   // Where it fails, whoever we did it for has gone.
   endAs(await runRunner(rest).catch(() => ({ type: "exited", code: 0 }) as const));
 }
+if (verb === "build-module") {
+  const { runBuild } = await import("./farhandd/module.ts");
+  await runBuild(rest);
+  process.exit(0); // whatever the module has left running
+}
 /** Aborted when whoever read us has gone. */
 const reader = new AbortController();
 process.stdout.on("error", () => reader.abort(new AppError("cancelled", "Nobody reads this any more")));

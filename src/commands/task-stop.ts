@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { count } from "../lib/count.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
 import { TaskArgs, TaskEnd, TaskName } from "../protocol/task.ts";
-import { defineForeground } from "./define.ts";
+import { defineStream } from "./define.ts";
 import { parseGrace } from "./terms.ts";
 
 /** Milliseconds from being asked to end to KILL. */
@@ -11,7 +11,7 @@ export const TaskGrace = v.optional(
   DEFAULT_GRACE,
 );
 
-export const taskStop = defineForeground({
+export const taskStop = defineStream({
   name: "task-stop",
   summary: "End a task: its exit runs, what waits is refused",
   permission: "exec",
@@ -26,6 +26,8 @@ export const taskStop = defineForeground({
     grace: TaskGrace,
   }),
   positional: ["task"],
+  /** It says bytes only: what `exit` answered, where that takes more than 64 KiB. */
+  event: v.never(),
   result: TaskEnd,
 
   run: ({ task, args, argBytes, grace }, { tasks, input, signal }) =>
@@ -45,7 +47,8 @@ export const taskStop = defineForeground({
       const grace = values.text("grace");
       return { task: values.text("task") ?? "", ...(grace !== undefined && { grace: parseGrace(grace) }) };
     },
-    show: describeEnd,
+    show: String,
+    conclude: describeEnd,
   },
 });
 

@@ -19,6 +19,13 @@ interface Writer {
   limit: number;
 }
 
+/** What the program finds before anything that writers send. */
+export interface Preamble {
+  readonly bytes: Uint8Array;
+  /** Whether nobody may write anything after it. */
+  readonly isAll: boolean;
+}
+
 export interface JobInputOptions {
   /** Input up to `held` is accepted from this writer, which may send up to `limit`. */
   readonly onTaken: (writer: WriterId, held: number, limit: number) => void;
@@ -48,9 +55,12 @@ export class JobInput {
   /** Whether what was written last does not end a line. */
   #isMidLine = false;
 
-  constructor(pipe: InputPipe | undefined, options: JobInputOptions) {
+  constructor(pipe: InputPipe | undefined, options: JobInputOptions, preamble?: Preamble) {
     this.#pipe = pipe;
     this.#options = options;
+    if (pipe === undefined || preamble === undefined) return;
+    this.#enqueue({ from: undefined, bytes: preamble.bytes });
+    this.#ending = preamble.isAll;
   }
 
   /** Tells the writer where it stands. */

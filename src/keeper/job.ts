@@ -8,6 +8,7 @@ import type { OutputPipe } from "../process/pipe.ts";
 import { quote, StartError } from "../process/program.ts";
 import type { Child, ChildTerminal, ProcessExit } from "../process/spawn.ts";
 import type { Order } from "../process/termination.ts";
+import { AppError } from "../protocol/error.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
 import {
@@ -18,11 +19,13 @@ import {
 } from "../protocol/limits.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 import type { Exit } from "../protocol/packet.ts";
+import type { SaidValue } from "../protocol/said.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
 import { Holds } from "./holds.ts";
 import { JobInput, type JobInputOptions } from "./input.ts";
 import { Limits, type ReachedLimit } from "./limits.ts";
 import type { JobProgress } from "./link.ts";
+import { Speech } from "./speech.ts";
 import { type JobProcess, type ProcessOptions, startProcess } from "./process.ts";
 
 type Stream = "stdout" | "stderr";
@@ -69,6 +72,7 @@ export class Job {
   /** Rings when the job may have become free to read on. */
   readonly #bell = new Bell();
   readonly #controller = new AbortController();
+  readonly #speech: Speech;
   readonly #runAhead: number;
   /** The first cause wins. */
   #cause: Cause | undefined;
@@ -84,9 +88,10 @@ export class Job {
   #failing = false;
 
   constructor(options: JobOptions) {
-    const { start, directory, holder } = options;
+    const { start, directory, holder, order, stdin } = options;
     const began = performance.now();
     this.#options = options;
+    this.#speech = new Speech(options.log);
     this.#holds = new Holds({
       onChange: () => this.#takeHolds(),
       onAbandoned: () => this.#abandon(),
@@ -101,7 +106,8 @@ export class Job {
     const spawned = this.#spawn();
     this.#process = spawned instanceof StartError ? undefined : spawned;
     this.#runAhead = toRunAhead(start.keepBytes, this.#process?.child.terminal);
-    this.#input = new JobInput(this.#process?.child.stdin, options.input);
+    const preamble = order && { bytes: order, isAll: !stdin };
+    this.#input = new JobInput(this.#process?.child.stdin, options.input, preamble);
     this.#limits = new Limits({
       limits: start.limits ?? {},
       isHeldBack: () => this.#heldBack > 0,
@@ -268,15 +274,19 @@ export class Job {
     };
   }
 
-  async #keep({ stdout, stderr, exited }: Child): Promise<void> {
-    const pumped = Promise.all([this.#pump("stdout", stdout), stderr && this.#pump("stderr", stderr)]);
+  async #keep({ stdout, stderr, said, exited }: Child): Promise<void> {
+    const pumped = Promise.all([
+      this.#pump("stdout", stdout),
+      stderr && this.#pump("stderr", stderr),
+      said && this.#pumpSaid(said),
+    ]);
     pumped.catch(() => {}); // awaited below, after the exit
     const { end, usage } = await exited;
     this.#limits[Symbol.dispose]();
     this.#input.close();
     this.#draining = true;
     this.#bell.ring();
-    await Promise.all([stdout, stderr].map((pipe) => pipe?.caughtUp(this.#controller.signal)));
+    await Promise.all([stdout, stderr, said].map((pipe) => pipe?.caughtUp(this.#controller.signal)));
     this.#draining = false;
     const exit = await this.#recordExit(this.#toOutcome(end), usage);
     await pumped;
@@ -295,6 +305,31 @@ export class Job {
         if (pipe.pending() === 0 || this.#ledger.position - this.#told >= PROGRESS_BYTES) this.#tell();
         await turn();
       }
+    }
+  }
+
+  /** One that says what is no record is not listened to any more: its next write fails. */
+  async #pumpSaid(pipe: OutputPipe): Promise<void> {
+    try {
+      for (;;) {
+        await this.#mayRunOn();
+        const chunk = await pipe.read();
+        if (chunk === undefined) return this.#tell();
+        for (const pieces of this.#speech.hear(chunk)) {
+          await this.#mayRunOn();
+          await this.#admitSaid(pieces);
+          if (pipe.pending() === 0 || this.#ledger.position - this.#told >= PROGRESS_BYTES) this.#tell();
+          await turn();
+        }
+        await turn(); // there may have been nothing for the ledger
+      }
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      this.#options.log.warn("runner not understood", {
+        job: this.#options.start.job,
+        error: describeError(error),
+      });
+      await pipe.close();
     }
   }
 
@@ -333,16 +368,41 @@ export class Job {
       this.#ledger.skip(stream, bytes.subarray(admitted));
   }
 
+  /** The same of values, each of which is taken whole or not at all. */
+  async #admitSaid(pieces: readonly SaidValue[]): Promise<void> {
+    const isOver = (piece: SaidValue) => !this.#limits.admitWhole(piece.payload.length);
+    const end = pieces.findIndex(isOver);
+    const admitted = end < 0 ? pieces : pieces.slice(0, end);
+    const noting = (append: (pieces: readonly SaidValue[]) => void) => () => {
+      const { packets } = this.#ledger.totals;
+      append(admitted);
+      this.#speech.note(admitted, packets);
+    };
+    if (admitted.length > 0)
+      await this.#insert(
+        noting((pieces) => this.#ledger.say(pieces)),
+        noting((pieces) => this.#ledger.skipSaid(pieces)),
+      );
+    if (end >= 0 && this.#exit !== undefined) this.#ledger.skipSaid(pieces.slice(end));
+  }
+
+  #append(stream: Stream, bytes: Uint8Array): Promise<void> {
+    return this.#insert(
+      () => this.#ledger.append(stream, bytes),
+      () => this.#ledger.skip(stream, bytes),
+    );
+  }
+
   /** Appends, or waits for room on a full disk while somebody holds the job, or leaves a gap when nobody does. */
-  async #append(stream: Stream, bytes: Uint8Array): Promise<void> {
+  async #insert(append: () => void, skip: () => void): Promise<void> {
     for (;;) {
       try {
-        this.#ledger.append(stream, bytes);
+        append();
         this.#failing = false;
         return;
       } catch (error) {
         this.#noteFailure(error);
-        if (this.#holds.isEmpty || !isDiskFull(error)) return this.#ledger.skip(stream, bytes);
+        if (this.#holds.isEmpty || !isDiskFull(error)) return skip();
         this.#tell();
         using _held = this.#holdBack();
         await this.#retryDelay();
@@ -361,7 +421,8 @@ export class Job {
 
   #toOutcome(end: ProcessExit["end"]): Outcome {
     if (end instanceof StartError) return this.#toRefusal(end);
-    return this.#cause === undefined ? end : { ...this.#cause, end };
+    if (this.#cause !== undefined) return { ...this.#cause, end };
+    return (end.type === "exited" && end.code === 0 ? this.#speech.outcome : undefined) ?? end;
   }
 
   async #recordExit(outcome: Outcome, usage: ProcessExit["usage"]): Promise<Exit> {

@@ -191,7 +191,7 @@ class Keeper {
         this.#grace = message.grace ?? HOLD_GRACE;
         return this.#greet();
       case "spawn":
-        return this.#spawn(message);
+        return this.#spawn(message, bytes);
       case "attach":
         return this.#jobs.get(message.job)?.holds.attach(message.holder, message.position);
       case "hold":
@@ -255,19 +255,14 @@ class Keeper {
     });
   }
 
-  #spawn({
-    request,
-    start,
-    env,
-    umask,
-    stdin,
-    holder,
-    file,
-    exact,
-    argv,
-    user,
-  }: FrontMessage & { type: "spawn" }): void {
+  #spawn(message: FrontMessage & { type: "spawn" }, bytes: Uint8Array): void {
+    const { request, start, env, umask, stdin, holder, file, exact, argv, user, speaks } = message;
     const { state, libc, launcher, log } = this.#options;
+    if (speaks && start.terminal !== undefined)
+      throw new AppError(
+        "invalid_input",
+        "Cannot start the job on a terminal: it is a command that has none",
+      );
     if (this.#retired) throw new AppError("shutting_down", "Cannot start a job: this keeper is retired");
     if (libc?.hasRoom(this.#jobs.size) === false)
       throw new AppError(
@@ -289,6 +284,8 @@ class Keeper {
       exact,
       argv: argv ?? start.argv,
       user,
+      // What is behind a message is a view of all that came over the link.
+      order: speaks ? new Uint8Array(bytes) : undefined,
       holder,
       grace: () => this.#grace,
       libc,

@@ -42,6 +42,18 @@ export class Limits implements Disposable {
     return admitted;
   }
 
+  /** The same of what is recorded whole or not at all. */
+  admitWhole(bytes: number): boolean {
+    this.#wrote = performance.now();
+    if (bytes > this.#room) {
+      this.#room = 0; // what follows is not to stand where this is missing
+      this.#fill();
+      return false;
+    }
+    this.#room -= bytes;
+    return true;
+  }
+
   /** The job was held back and is free to write now. */
   resume(): void {
     this.#wrote = performance.now();

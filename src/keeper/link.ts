@@ -9,7 +9,7 @@ import { Exit } from "../protocol/packet.ts";
 import { TerminalSize } from "../protocol/terminal.ts";
 
 /** The link's version. Within a major version it only grows: unknown verbs are answered, unknown fields ignored. */
-export const LINK_VERSION = { major: 1, minor: 4 } as const;
+export const LINK_VERSION = { major: 1, minor: 5 } as const;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const version = v.object({ major: count, minor: count });
@@ -44,6 +44,11 @@ export const FrontMessage = v.variant("type", [
     argv: v.optional(v.array(v.string())),
     /** As whom it runs, if not as the keeper itself (since 1.4: never sent to an older one, which would run it as that). */
     user: v.optional(Credentials),
+    /**
+     * It is a runner, and the bytes behind the message are its order: what its stdin gives it before anything else. On a descriptor
+     * of its own (protocol/said.ts) it says values and how it ends (since 1.5: never sent to an older one).
+     */
+    speaks: v.optional(v.boolean()),
   }),
   /** Holds the job at `position` of its ledger; a hold of the same id is replaced. */
   v.object({ type: v.literal("attach"), ...held, position: count }),
@@ -149,18 +154,28 @@ export function encodeLinkFrame(
 /** Cuts what arrives on the link into frames. */
 export class LinkDecoder {
   #pending: Uint8Array = NO_BYTES;
+  /** What came behind that, which is joined to it once a frame is whole. */
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+  /** Bytes without which nothing more can be told. */
+  #wanted = FRAME_HEADER_BYTES;
 
   /** The frames that are whole now. Throws `protocol_error` on a frame beyond all bounds. */
   *push(chunk: Uint8Array): Generator<LinkFrame, void, void> {
-    this.#pending =
-      this.#pending.length === 0 ? new Uint8Array(chunk) : Buffer.concat([this.#pending, chunk]);
+    this.#chunks.push(new Uint8Array(chunk));
+    this.#bytes += chunk.length;
+    if (this.#bytes < this.#wanted) return;
+    this.#pending = Buffer.concat([this.#pending, ...this.#chunks.splice(0)]);
     for (;;) {
+      this.#bytes = this.#pending.length;
+      this.#wanted = FRAME_HEADER_BYTES;
       if (this.#pending.length < FRAME_HEADER_BYTES) return;
       const view = new DataView(this.#pending.buffer, this.#pending.byteOffset);
       const end = 4 + view.getUint32(0);
       const json = FRAME_HEADER_BYTES + view.getUint32(4);
       if (end > MAX_FRAME_BYTES || json > end)
         throw new AppError("protocol_error", "Cannot read the link: a frame is too long");
+      this.#wanted = end;
       if (this.#pending.length < end) return;
       const frame = this.#pending.subarray(0, end);
       this.#pending = this.#pending.subarray(end);

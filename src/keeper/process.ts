@@ -28,6 +28,8 @@ export interface ProcessOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
   readonly stdin: boolean;
+  /** It is a runner, to be given this first, which says values and how it ends. */
+  readonly order?: Uint8Array | undefined;
   /** What is run, where its argv[0] does not name it. */
   readonly file?: string | undefined;
   /** Whether its directory has no links, and nothing that one leads to by now is it. */
@@ -45,12 +47,14 @@ export interface ProcessOptions {
 
 /** Starts a job's program, under its limits and with its id in the environment. Throws a `StartError`. */
 export function startProcess(options: ProcessOptions): JobProcess {
-  const { start, argv, reaper, table, user } = options;
+  const { start, argv, order, reaper, table, user } = options;
   const { cwd, job, merge, limits = {}, terminal } = start;
   const confinement = confine(limits, job, () => findMeans(user));
   try {
     const env = { ...options.env, [MARK]: job };
-    const child = spawnProgram({ ...options, argv, cwd, merge, env, confinement, terminal });
+    const speaks = order !== undefined;
+    const stdin = options.stdin || speaks;
+    const child = spawnProgram({ ...options, argv, cwd, merge, env, stdin, speaks, confinement, terminal });
     reaper?.leave(child.pid, child.exited);
     return new JobProcess(child, job, { group: confinement?.group, table, hangsUp: terminal !== undefined });
   } catch (error) {

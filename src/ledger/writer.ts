@@ -19,6 +19,7 @@ import {
   type Totals,
   writeRecordHeader,
 } from "../protocol/packet.ts";
+import type { SaidValue } from "../protocol/said.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
 import {
   encodeSegmentHeader,
@@ -142,6 +143,28 @@ export class LedgerWriter implements Disposable {
     this.#totals = said(this.#totals, stream, bytes.length);
   }
 
+  /** Appends values, or parts of them, one packet each: all, or where that throws none. They are at most 64 KiB of records. */
+  say(pieces: readonly SaidValue[]): void {
+    this.#markGap();
+    const length = pieces.reduce((sum, { payload }) => sum + RECORD_HEADER_BYTES + payload.length, 0);
+    this.#makeRoom(length);
+    const records = new Uint8Array(length);
+    let [start, { number, at }] = [0, this.#stamp()];
+    for (const { kind, payload } of pieces) {
+      writeRecordHeader(new DataView(records.buffer, start), kind, { number: number++, at }, payload);
+      records.set(payload, start + RECORD_HEADER_BYTES);
+      start += RECORD_HEADER_BYTES + payload.length;
+    }
+    this.#write([records]);
+    this.#totals = afterSaying(this.#totals, pieces);
+  }
+
+  /** Counts values that the disk had no room for; a gap will stand in their place. */
+  skipSaid(pieces: readonly SaidValue[]): void {
+    this.#missing ??= this.#totals;
+    this.#totals = afterSaying(this.#totals, pieces);
+  }
+
   /** Counts a packet of output that the disk had no room for; a gap will stand in its place. */
   skip(stream: "stdout" | "stderr", bytes: Uint8Array): void {
     this.#missing ??= this.#totals;
@@ -262,6 +285,14 @@ function said(totals: Totals, stream: "stdout" | "stderr", bytes: number): Total
     values: totals.values,
     stdoutBytes: totals.stdoutBytes + (stream === "stdout" ? bytes : 0),
     stderrBytes: totals.stderrBytes + (stream === "stderr" ? bytes : 0),
+  };
+}
+
+function afterSaying(totals: Totals, pieces: readonly SaidValue[]): Totals {
+  return {
+    ...totals,
+    packets: totals.packets + pieces.length,
+    values: totals.values + pieces.filter(({ kind }) => kind === "value").length,
   };
 }
 

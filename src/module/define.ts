@@ -81,7 +81,7 @@ export interface PackDefinition<C extends Schema = Schema, S = unknown> {
   readonly commands: readonly CommandDefinition<any, any, any, any>[];
 }
 
-/** What a task is given. */
+/** What a task is given. Its `caller` is who started it. */
 export interface TaskContext extends ModuleContext {
   /** The name of the task, and the id of the execution, if one is under way. */
   readonly task: string;

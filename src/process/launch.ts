@@ -4,15 +4,16 @@ import { constants } from "node:os";
 import * as v from "valibot";
 import { Environment } from "../protocol/environment.ts";
 import { StartFailure } from "../protocol/outcome.ts";
+import { SAID_FD } from "../protocol/said.ts";
 import { assume } from "./assume.ts";
 import { Credentials } from "./credentials.ts";
 import { toSwapped } from "./held-directory.ts";
 import { openLinuxLibrary } from "./libc.ts";
 import { checkDirectory, errorCode, explainRefusal, findProgram, StartError } from "./program.ts";
 
-/** The descriptors of a launcher besides the program's own: what it is told, and what it tells. */
-const ORDER_FD = 3;
-const REPORT_FD = 4;
+/** The descriptors of a launcher behind the program's own: what it is told, and what it tells. */
+const ORDER_FD = SAID_FD + 1;
+const REPORT_FD = SAID_FD + 2;
 
 /** What a launcher does to itself, and which program it becomes then. */
 export const LaunchOrder = v.object({
@@ -28,6 +29,8 @@ export const LaunchOrder = v.object({
   processes: v.optional(v.number()),
   /** Files of control groups to join by writing to them. */
   doors: v.array(v.string()),
+  /** It keeps the descriptor on which runners say values. */
+  speaks: v.optional(v.boolean()),
   /** Its stdin is a terminal, which it is to control. */
   hasTerminal: v.optional(v.boolean()),
   /**
@@ -93,7 +96,7 @@ export function launch(): void {
   // Whoever opened them decides what may be written, on every Linux that matters here.
   if (!attempt("groups", () => (doors = order.doors.map((door) => openSync(door, files.O_WRONLY))))) return;
   if (!attempt("terminal", () => order.hasTerminal && libc.takeTerminal())) return;
-  libc.closeOnExecution();
+  libc.closeOnExecution(order.speaks ? SAID_FD : 2);
   libc.resetSignals();
   if (user !== undefined) {
     if (!attempt("user", () => assume(user))) return;
@@ -172,8 +175,8 @@ interface Calls {
   lowerLimit(resource: number, soft: number): void;
   /** Makes stdin the terminal of this session. */
   takeTerminal(): void;
-  /** Leaves the program nothing but its stdin, stdout and stderr. */
-  closeOnExecution(): void;
+  /** Leaves the program no descriptor behind this one. */
+  closeOnExecution(last: number): void;
   /** Bun ignores SIGPIPE for one, and a program that is executed keeps that. */
   resetSignals(): void;
   /** Makes everything ready, and answers what executes the program. */
@@ -223,9 +226,9 @@ function openCalls(): Calls {
       for (let signal = 1; signal <= LAST_SIGNAL; signal++) symbols.signal(signal, null);
       symbols.pthread_sigmask(SIG_SETMASK, ptr(new Uint8Array(128)), null);
     },
-    closeOnExecution() {
+    closeOnExecution(last) {
       for (const fd of readdirSync("/proc/self/fd").map(Number))
-        if (fd > 2) symbols.fcntl(fd, F_SETFD, FD_CLOEXEC);
+        if (fd > last) symbols.fcntl(fd, F_SETFD, FD_CLOEXEC);
     },
     prepare({ file, argv, env }) {
       const path = toCString(file);

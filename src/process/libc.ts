@@ -8,8 +8,8 @@ const PIPE_BYTES = 256 * 1024;
 /** Descriptors that no pipe takes, so that whoever has to look at processes or write a record still can. */
 const RESERVED_DESCRIPTORS = 16;
 
-/** Descriptors that a program takes at most: five pipes, of which four ends stay, its ledger, and Bun's own for it. */
-const PROGRAM_DESCRIPTORS = 14;
+/** Descriptors that a program takes at most: six pipes, of which five ends stay, its ledger, and Bun's own for it. */
+const PROGRAM_DESCRIPTORS = 16;
 
 /** The few calls of the C library that Bun does not offer. Linux and macOS only. */
 export interface Libc {

@@ -32,6 +32,8 @@ export interface SpawnOptions {
   readonly merge: boolean;
   /** Whether stdin is a pipe; otherwise it is empty. */
   readonly stdin: boolean;
+  /** It is a runner of ours, which says values on a descriptor of its own (protocol/said.ts). */
+  readonly speaks?: boolean | undefined;
   /** Absent on Windows, where Bun's own pipes are used. */
   readonly libc: Libc | undefined;
   /** What is run, where its argv[0] does not name it. */
@@ -72,6 +74,8 @@ export interface Child {
   readonly stdin: InputPipe | undefined;
   readonly stdout: OutputPipe;
   readonly stderr: OutputPipe | undefined;
+  /** What a runner says values on. */
+  readonly said?: OutputPipe | undefined;
   /** Inodes of these pipes, where they have any. */
   readonly pipes: readonly number[];
   /** Of a program that runs on one; its output is all `stdout`. */
@@ -118,21 +122,23 @@ function spawnOnPipes(file: string, options: SpawnOptions, libc: Libc): Child {
     const input = options.stdin ? pipe() : undefined;
     const stdout = pipe();
     const stderr = options.merge ? undefined : pipe();
-    const stdio: Stdio = [input?.read ?? "ignore", stdout.write, stderr?.write ?? stdout.write];
-    own(options, [input?.read, stdout.write, stderr?.write]);
+    const said = options.speaks ? pipe() : undefined;
+    const streams: Stdio = [input?.read ?? "ignore", stdout.write, stderr?.write ?? stdout.write];
+    const stdio: Stdio = said === undefined ? streams : [...streams, said.write];
+    own(options, [input?.read, stdout.write, stderr?.write, said?.write]);
     const { child, keep, conclude } = startOnPipes(file, options, stdio, { libc, pipe });
     const inherited = findInheritedRss();
     libc.limitDescriptors(child.pid, SOFT_DESCRIPTORS);
-    const ours = [input?.write, stdout.read, stderr?.read, ...keep];
-    const pipes = [input?.write, stdout.read, stderr?.read].flatMap((fd) =>
-      fd === undefined ? [] : [fstatSync(fd).ino],
-    );
+    const ends = [input?.write, stdout.read, stderr?.read];
+    const ours = [...ends, said?.read, ...keep];
+    const pipes = ends.flatMap((fd) => (fd === undefined ? [] : [fstatSync(fd).ino]));
     for (const fd of opened.splice(0)) if (!ours.includes(fd)) closeSync(fd);
     return {
       pid: child.pid,
       stdin: input && openInput(input.write),
       stdout: output(stdout.read),
       stderr: stderr && output(stderr.read),
+      said: said && output(said.read),
       pipes,
       exited: exitOf(child, inherited, conclude),
     };
@@ -151,13 +157,15 @@ function own({ user, launcher }: SpawnOptions, ends: readonly (number | undefine
 /** Windows has no pipe2; Bun's own pipes are real ones there. Both streams of `merge` cannot share one, so they interleave. */
 function spawnOnStreams(file: string, options: SpawnOptions): Child {
   if (options.user !== undefined) throw refuseUser(options.argv);
-  const child = start(file, options, [options.stdin ? "pipe" : "ignore", "pipe", "pipe"]);
+  const stdio: Stdio = [options.stdin ? "pipe" : "ignore", "pipe", "pipe"];
+  const child = start(file, options, options.speaks ? [...stdio, "pipe"] : stdio);
   const nice = options.confinement?.nice;
   if (nice !== undefined) setPriority(child.pid, nice); // Windows has a few classes, which Bun maps this to
   // Bun infers these from literal stdio; here they are known from the line above.
   const sink = child.stdin as unknown as Bun.FileSink | undefined;
   const stdout = child.stdout as unknown as ReadableStream<Uint8Array>;
   const stderr = child.stderr as unknown as ReadableStream<Uint8Array>;
+  const [, , , said] = child.stdio;
   return {
     pid: child.pid,
     stdin: sink && {
@@ -169,6 +177,7 @@ function spawnOnStreams(file: string, options: SpawnOptions): Child {
     },
     stdout: openOutput(stdout),
     stderr: openOutput(stderr),
+    said: typeof said === "number" ? openOutput(Bun.file(said).stream()) : undefined,
     pipes: [],
     exited: exitOf(child, 0),
   };

@@ -37,12 +37,13 @@ export function startLauncher(
   stdio: Stdio,
   { libc, pipe }: Pipes,
 ): Started {
-  const { confinement, launcher, argv, cwd, env, terminal, user } = options;
+  const { confinement, launcher, argv, cwd, env, speaks, terminal, user } = options;
   const [order, report] = [pipe(), pipe()];
   const [self = "", ...flags] = launcher.argv;
   // Where somebody else is to be, he goes himself.
   const itself = { ...options, argv: [launcher.argv0, ...flags], env: {}, ...(user && { cwd: "/" }) };
-  const child = start(self, itself, [...stdio, order.read, report.write]);
+  const [input, output, errors, said = "ignore"] = stdio;
+  const child = start(self, itself, [input, output, errors, said, order.read, report.write]);
   const pipes = openLauncherPipes(libc, order.write, report.read);
   const { nice, memoryBytes, processes, group } = confinement ?? {};
   pipes.send({
@@ -54,6 +55,7 @@ export function startLauncher(
     ...(memoryBytes !== undefined && { memoryBytes }),
     ...(processes !== undefined && { processes }),
     doors: group?.doors ?? [],
+    speaks: speaks === true,
     hasTerminal: terminal !== undefined,
     ...(user && { user: { ...user, cwd, exact: options.exact ?? false } }),
   });
@@ -104,8 +106,10 @@ function toEntry(file: string, { cwd, argv: [name = file, ...rest] }: SpawnOptio
   return ["/bin/bash", "-c", script, cwd, name, file, ...rest];
 }
 
-/** The standard streams of a program, and further descriptors. */
-export type Stdio = ["ignore" | "pipe" | number, "pipe" | number, "pipe" | number, ...number[]];
+type Output = "pipe" | number;
+
+/** The standard streams of a program, and further descriptors, of which the first is what a runner says values on. */
+export type Stdio = ["ignore" | Output, Output, Output, ...("ignore" | Output)[]];
 
 /** Starts a process as the leader of a session of its own. Throws a `StartError`. */
 export function start(

@@ -13,7 +13,7 @@ import { TerminalSize } from "./terminal.ts";
 export const RECORD_HEADER_BYTES = 28;
 const CRC_START = 8;
 
-const KINDS = { stdout: 1, stderr: 2, value: 3, resize: 4, gap: 7, exit: 8, closed: 9 } as const;
+const KINDS = { stdout: 1, stderr: 2, value: 3, resize: 4, part: 5, gap: 7, exit: 8, closed: 9 } as const;
 export type PacketKind = keyof typeof KINDS;
 const KIND_NAMES = new Map<number, PacketKind>(
   Object.entries(KINDS).map(([name, kind]) => [kind, name as PacketKind]),
@@ -62,6 +62,8 @@ export type Packet = Stamp &
   (
     | { readonly type: "stdout" | "stderr"; readonly bytes: Uint8Array }
     | { readonly type: "value"; readonly value: unknown }
+    /** The beginning of a value that takes more than one packet. */
+    | { readonly type: "part"; readonly bytes: Uint8Array }
     | ({ readonly type: "resize" } & TerminalSize)
     | ({ readonly type: "gap" } & Gap)
     | ({ readonly type: "exit" } & Exit)
@@ -176,6 +178,7 @@ export function toPacket({ kind, number, at, payload }: RawRecord): Packet | und
       return undefined;
     case "stdout":
     case "stderr":
+    case "part":
       return { type: kind, number, at, bytes: payload };
     case "value":
       return { type: kind, number, at, value: parseJson(payload) };

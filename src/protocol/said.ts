@@ -1,5 +1,8 @@
-import { AppError } from "./error.ts";
+import * as v from "valibot";
+import { AppError, ErrorBody } from "./error.ts";
+import { parseForeignJson } from "./json.ts";
 import { MAX_PAYLOAD_BYTES } from "./limits.ts";
+import { Value } from "./value.ts";
 
 /**
  * What a runner that is a job tells its keeper on descriptor 3, big-endian: length of the payload u32 · kind u8 · payload of at
@@ -7,6 +10,8 @@ import { MAX_PAYLOAD_BYTES } from "./limits.ts";
  * takes more than one, which a `value` ends. `end` is how it ends, as JSON, and the last that counts.
  */
 export const SAID_FD = 3;
+/** Bytes of an `end`: an exit's record has room for it, and for what else that tells. */
+export const MAX_END_BYTES: number = MAX_PAYLOAD_BYTES - 1024;
 const HEADER_BYTES = 5;
 const KINDS = ["value", "part", "end"] as const;
 export type SaidKind = (typeof KINDS)[number];
@@ -15,6 +20,31 @@ export interface Said {
   readonly kind: SaidKind;
   readonly payload: Uint8Array;
 }
+
+/**
+ * How a runner says that it ends. A value that is too large for the record of an exit is `parts`: those that were said since the
+ * last value hold it.
+ */
+export const SaidEnd = v.variant("type", [
+  v.object({
+    type: v.literal("returned"),
+    value: v.union([v.object({ encoding: v.literal("parts") }), Value]),
+  }),
+  v.object({ type: v.literal("threw"), error: ErrorBody }),
+]);
+export type SaidEnd = v.InferOutput<typeof SaidEnd>;
+
+/** What an `end` says. Throws `protocol_error`. */
+export function parseEnd(payload: Uint8Array): SaidEnd {
+  const broken = (why: string) =>
+    new AppError("protocol_error", `Cannot read how a runner ends: what it says ${why}`);
+  const parsed = v.safeParse(SaidEnd, parseForeignJson(new TextDecoder().decode(payload), broken));
+  if (!parsed.success) throw broken(`is not valid (${parsed.issues[0].message})`);
+  return parsed.output;
+}
+
+/** What becomes a packet. */
+export type SaidValue = Said & { readonly kind: "value" | "part" };
 
 /** One record. Its payload is not copied: both are to be written one after the other. */
 export function encodeSaid(kind: SaidKind, payload: Uint8Array): readonly [Uint8Array, Uint8Array] {

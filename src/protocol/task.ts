@@ -119,5 +119,9 @@ export const TaskEnd = v.object({
   end: v.picklist(["exited", "killed", "down"]),
   /** Executions that waited, and are not done. */
   dropped: count,
+  /** Whether `exit` has answered, and what, as an execution's report tells it. */
+  responded: v.boolean(),
+  value: v.optional(Value),
+  valueBytes: v.optional(count),
 });
 export type TaskEnd = v.InferOutput<typeof TaskEnd>;

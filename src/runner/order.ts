@@ -14,8 +14,17 @@ export const JobOrder = v.variant("type", [
   }),
   /** A program that the configuration calls a command. The payload is its input, as JSON. */
   v.object({ type: v.literal("program"), command: v.string(), argv: v.array(v.string()) }),
-  /** A task. The payload is the state that was saved last, if `isRestored`, and what `init` is given otherwise. */
-  v.object({ type: v.literal("task"), task: v.string(), isRestored: v.boolean(), savesAlways: v.boolean() }),
+  /**
+   * A task, and who started it. The payload is the state that was saved last, if `isRestored`, and what `init` is given
+   * otherwise; either as `encodeValue` writes it.
+   */
+  v.object({
+    type: v.literal("task"),
+    task: v.string(),
+    caller: Caller,
+    isRestored: v.boolean(),
+    savesAlways: v.boolean(),
+  }),
 ]);
 export type JobOrder = v.InferOutput<typeof JobOrder>;
 

@@ -18,7 +18,12 @@ import {
 import { anyCount, anyExit, anyGap, anyTotals } from "../support/arbitrary.ts";
 import { SOME_EXIT } from "../support/packets.ts";
 
-function encodeOutput(type: "stdout" | "stderr", number: number, at: number, bytes: Uint8Array): Uint8Array {
+function encodeOutput(
+  type: "stdout" | "stderr" | "part",
+  number: number,
+  at: number,
+  bytes: Uint8Array,
+): Uint8Array {
   const record = new Uint8Array(RECORD_HEADER_BYTES + bytes.length);
   record.set(bytes, RECORD_HEADER_BYTES);
   writeRecordHeader(new DataView(record.buffer), type, { number, at }, bytes);
@@ -30,6 +35,7 @@ function encode(packet: Packet): Uint8Array {
   switch (packet.type) {
     case "stdout":
     case "stderr":
+    case "part":
       return encodeOutput(packet.type, number, at, packet.bytes);
     case "value":
       return encodeRecord("value", { number, at }, packet.value);
@@ -52,7 +58,7 @@ const packets = fc.array(
   fc.oneof<fc.Arbitrary<Packet>[]>(
     fc.record({
       ...stamp,
-      type: fc.constantFrom("stdout" as const, "stderr" as const),
+      type: fc.constantFrom("stdout" as const, "stderr" as const, "part" as const),
       bytes: fc.uint8Array({ maxLength: 200 }),
     }),
     fc.record({ ...stamp, type: fc.constant("value" as const), value: fc.jsonValue() }),

@@ -12,6 +12,7 @@ import { eventually } from "./eventually.ts";
 import { Front } from "./front.ts";
 import { killSession } from "./kill.ts";
 import { readLedger } from "./packets.ts";
+import { speaker, type Step } from "./speaker.ts";
 import { createStart } from "./start.ts";
 
 const fixture = resolve(import.meta.dir, "../fixtures/keeper.ts");
@@ -26,6 +27,8 @@ export interface JobRequest {
   readonly env?: Record<string, string>;
   readonly umask?: number;
   readonly terms?: Terms;
+  /** It is a runner, which is given this. */
+  readonly order?: Uint8Array;
 }
 
 /** A real keeper in a process of its own, on a fresh state directory. Disposing kills it and its jobs. */
@@ -98,6 +101,7 @@ export class KeeperProcess implements AsyncDisposable {
       env = { PATH: process.env["PATH"] ?? "" },
       umask = 0o022,
       terms = {},
+      order,
     } = options;
     const request = ++this.#lastRequest;
     const start = createStart({
@@ -113,7 +117,11 @@ export class KeeperProcess implements AsyncDisposable {
       ...terms,
     });
     this.#jobs.push(job);
-    front.send({ type: "spawn", request, start, env, umask, stdin, ...(holder && { holder }) });
+    const speaks = order !== undefined;
+    front.send(
+      { type: "spawn", request, start, env, umask, stdin, speaks, ...(holder && { holder }) },
+      order,
+    );
     return { job, request };
   }
 
@@ -124,6 +132,14 @@ export class KeeperProcess implements AsyncDisposable {
   /** Runs a shell script as a job, to its very end. */
   async run(front: Front, script: string, options: JobRequest = {}): Promise<Packet[]> {
     const job = await this.spawn(front, ["sh", "-c", script], options);
+    await front.hear("closed", (message) => message.job === job);
+    return this.ledger(job);
+  }
+
+  /** Runs a runner as a job, to its very end. */
+  async runSpeaker(front: Front, steps: readonly Step[], options: JobRequest = {}): Promise<Packet[]> {
+    const { argv, order } = speaker(...steps);
+    const job = await this.spawn(front, argv, { ...options, order });
     await front.hear("closed", (message) => message.job === job);
     return this.ledger(job);
   }

@@ -1,7 +1,25 @@
 import { LedgerReader } from "../../src/ledger/reader.ts";
 import type { JobId } from "../../src/protocol/id.ts";
 import { MAX_DATA_BYTES } from "../../src/protocol/limits.ts";
-import { decodeRecords, type Exit, type Packet, toPacket } from "../../src/protocol/packet.ts";
+import {
+  decodeRecords,
+  type Exit,
+  type Packet,
+  type RawRecord,
+  toPacket,
+} from "../../src/protocol/packet.ts";
+
+/** All records of a ledger, as they are. */
+export function readRecords(directory: string, job: JobId): RawRecord[] {
+  using reader = new LedgerReader(directory, job, 0);
+  const records: RawRecord[] = [];
+  for (;;) {
+    const target = new Uint8Array(MAX_DATA_BYTES);
+    const length = reader.read(target, Number.POSITIVE_INFINITY);
+    if (length === 0) return records;
+    records.push(...decodeRecords(target.subarray(0, length)));
+  }
+}
 
 /** Everything that a reader gives now, up to a position. Checksums are checked on the way. */
 export function readPackets(

@@ -51,6 +51,9 @@ export interface TaskInquiry {
 /** What an execution comes to; what it answered, where no frame has room for that, on the way. */
 export type ExecutionStream = AsyncGenerator<Uint8Array, ExecutionReport, void>;
 
+/** What came of stopping a task; what its `exit` answered, where no frame has room for that, on the way. */
+export type EndStream = AsyncGenerator<Uint8Array, TaskEnd, void>;
+
 /** The tasks that a caller may see. To whom may not see one it is none (`not_found`). */
 export interface TaskAccess {
   /** Keeps a bundle, and answers whether it was there already; then it is not read. Throws `invalid_input` where the hash is not its own. */
@@ -64,8 +67,11 @@ export interface TaskAccess {
   execute(execution: TaskExecution, signal: AbortSignal): ExecutionStream;
   /** What came of an execution. Throws as that does, and `not_started` for one that was never begun, and is not going to be. */
   inquire(inquiry: TaskInquiry, signal: AbortSignal): ExecutionStream;
-  /** Ends it: what runs has `grace` ms, what waits is refused. Throws what its `exit` throws; it has ended all the same. */
-  stop(name: TaskName, args: SentArgs, grace: number, signal: AbortSignal): Promise<TaskEnd>;
+  /**
+   * Ends it: what runs has `grace` ms, what waits is refused. What `exit` answers is told as an execution's answer is. Throws
+   * what its `exit` throws; it has ended all the same.
+   */
+  stop(name: TaskName, args: SentArgs, grace: number, signal: AbortSignal): EndStream;
   /** Ends its process as `stop` does, and starts it anew with the state that was saved last. */
   restart(name: TaskName, grace: number, signal: AbortSignal): Promise<TaskSummary>;
   list(): readonly TaskSummary[];

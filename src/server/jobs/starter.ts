@@ -212,7 +212,7 @@ export class Starter {
   async #spawn(job: Job, link: KeeperLink, { holder, program, user }: JobRequest): Promise<boolean> {
     const { register, umask } = this.#options;
     const { start } = job;
-    const { env, stdin, file, exact } = program;
+    const { env, stdin, file, exact, order } = program;
     job.startedFor = holder;
     register.admit(job);
     try {
@@ -227,8 +227,9 @@ export class Starter {
         ...(exact && { exact }),
         ...((program.secrets?.length || program.recorded) && { argv: [...program.argv] }),
         ...(user && { user }),
+        ...(order && { speaks: true }),
       };
-      const reply = await link.request(spawn);
+      const reply = await link.request(spawn, order);
       const isCreated = reply.type === "spawned" && reply.created;
       if (isCreated) register.note(job);
       else register.dismiss(start.job);

@@ -59,6 +59,7 @@ export type LinkBeat = Pick<HeartbeatOptions, "every" | "patience">;
 
 interface Pending {
   readonly message: Request;
+  readonly bytes: Uint8Array | undefined;
   readonly answer: PromiseWithResolvers<KeeperMessage>;
   /** Whether it was sent before, over a connection that was lost since. */
   isAgain: boolean;
@@ -103,6 +104,11 @@ export class KeeperLink {
   /** Whether it runs programs as other users (since 1.4); one that does not would run them as itself. */
   get knowsUsers(): boolean {
     return this.#minor >= 4;
+  }
+
+  /** Whether it runs runners (since 1.5). */
+  get knowsRunners(): boolean {
+    return this.#minor >= 5;
   }
 
   /**
@@ -169,8 +175,13 @@ export class KeeperLink {
    * a spawn goes on over the next connection, because it can be repeated. Throws `outcome_unknown` when the keeper has
    * given no sign of life since.
    */
-  async request(message: Unnumbered<Request>): Promise<KeeperMessage> {
+  async request(message: Unnumbered<Request>, bytes?: Uint8Array): Promise<KeeperMessage> {
     if (this.#state.state !== "reached") throw this.#toRefusal();
+    if (message.type === "spawn" && message.speaks && !this.knowsRunners)
+      throw new AppError(
+        "unavailable",
+        "Cannot start the job: its keeper is of a version before such commands",
+      );
     if (message.type === "spawn" && message.user !== undefined && !this.knowsUsers)
       throw new AppError(
         "unavailable",
@@ -179,11 +190,12 @@ export class KeeperLink {
     const request = ++this.#lastRequest;
     const pending = {
       message: { ...message, request },
+      bytes,
       answer: Promise.withResolvers<KeeperMessage>(),
       isAgain: false,
     };
     this.#requests.set(request, pending);
-    this.send(pending.message);
+    this.send(pending.message, bytes);
     try {
       const reply = await pending.answer.promise;
       if (reply.type !== "reply" || reply.error === undefined) return reply;
@@ -266,11 +278,11 @@ export class KeeperLink {
   }
 
   #tellAgain(wire: KeeperWire, kept: ReadonlySet<JobId>): void {
-    for (const { message } of this.#requests.values()) {
+    for (const { message, bytes } of this.#requests.values()) {
       const { request } = message;
       if (message.type === "spawn" && kept.has(message.start.job)) {
         this.#answer({ type: "spawned", request, created: true });
-      } else wire.send({ message });
+      } else wire.send({ message, bytes });
     }
     for (const told of this.#reminder.list()) wire.send(told);
     for (const { job, writer } of this.#inputs.values())

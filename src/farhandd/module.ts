@@ -1,0 +1,20 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildModule } from "../module/build.ts";
+import { toErrorBody } from "../protocol/error.ts";
+import { ANSWER_FILE, SOURCE_FILE, type BuildAnswer } from "../module/answer.ts";
+
+/** Builds a module for the process that started us, which finds what comes of it in a directory of its own. */
+export async function runBuild([file = "", directory = ""]: readonly string[]): Promise<void> {
+  writeFileSync(join(directory, ANSWER_FILE), JSON.stringify(await answer(file, directory)));
+}
+
+async function answer(file: string, directory: string): Promise<BuildAnswer> {
+  try {
+    const { source, description, warnings, inputs } = await buildModule(file);
+    writeFileSync(join(directory, SOURCE_FILE), source);
+    return { type: "built", description, warnings: [...warnings], inputs: [...inputs] };
+  } catch (error) {
+    return { type: "failed", error: toErrorBody(error) };
+  }
+}

@@ -1,0 +1,73 @@
+import { describeError, type Log } from "../lib/log.ts";
+import { MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
+import type { Outcome } from "../protocol/outcome.ts";
+import { RECORD_HEADER_BYTES } from "../protocol/packet.ts";
+import { MAX_END_BYTES, parseEnd, SaidDecoder, type SaidEnd, type SaidValue } from "../protocol/said.ts";
+
+/** What a runner says on its own descriptor: values for the ledger, a turn's worth at a time, and how it ends. */
+export class Speech {
+  readonly #log: Log;
+  readonly #decoder = new SaidDecoder();
+  #end: SaidEnd | undefined;
+  /** The packet in which a value begins that is not ended yet. */
+  #firstPart: number | undefined;
+  /** Whether it said an end that is none, which is logged once. */
+  #isNoted = false;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** What is whole now, in pieces of at most 64 KiB of records each. Throws `protocol_error` for what is no record. */
+  *hear(chunk: Uint8Array): Generator<readonly SaidValue[], void, void> {
+    let pieces: SaidValue[] = [];
+    let bytes = 0;
+    try {
+      for (const { kind, payload } of this.#decoder.push(chunk)) {
+        if (kind === "end") {
+          this.#takeEnd(payload);
+          continue;
+        }
+        const size = RECORD_HEADER_BYTES + payload.length;
+        if (bytes > 0 && bytes + size > MAX_PAYLOAD_BYTES) {
+          yield pieces;
+          [pieces, bytes] = [[], 0];
+        }
+        pieces.push({ kind, payload });
+        bytes += size;
+      }
+    } finally {
+      if (bytes > 0) yield pieces; // also what came before what is no record
+    }
+  }
+
+  /** These become packets, of which this is the number of the first. */
+  note(pieces: readonly SaidValue[], number: number): void {
+    for (const [index, { kind }] of pieces.entries()) {
+      if (kind === "value") this.#firstPart = undefined;
+      else this.#firstPart ??= number + index;
+    }
+  }
+
+  /** How it ended by its own account, if it said so. */
+  get outcome(): Outcome | undefined {
+    const end = this.#end;
+    if (end?.type !== "returned" || end.value.encoding !== "parts") return end;
+    // Without any there is nothing that it could mean.
+    if (this.#firstPart === undefined) return undefined;
+    return { type: "returned", value: { encoding: "parts", first: this.#firstPart } };
+  }
+
+  #takeEnd(payload: Uint8Array): void {
+    try {
+      const end = parseEnd(payload);
+      // Written anew it may take more than what was read.
+      if (Buffer.byteLength(JSON.stringify(end)) > MAX_END_BYTES)
+        throw new RangeError(`It takes more than ${MAX_END_BYTES} bytes`);
+      this.#end = end;
+    } catch (error) {
+      if (!this.#isNoted) this.#log.warn("end of a runner not understood", { error: describeError(error) });
+      this.#isNoted = true;
+    }
+  }
+}

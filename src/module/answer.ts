@@ -1,0 +1,19 @@
+import * as v from "valibot";
+import { ErrorBody } from "../protocol/error.ts";
+import { ModuleDescription } from "./description.ts";
+
+/** What a process that builds a module leaves behind: the bundle, and at last this. */
+export const SOURCE_FILE = "module.js";
+export const ANSWER_FILE = "answer.json";
+
+/** What came of it. */
+export const BuildAnswer = v.variant("type", [
+  v.object({
+    type: v.literal("built"),
+    description: ModuleDescription,
+    warnings: v.array(v.string()),
+    inputs: v.array(v.string()),
+  }),
+  v.object({ type: v.literal("failed"), error: ErrorBody }),
+]);
+export type BuildAnswer = v.InferOutput<typeof BuildAnswer>;

@@ -1,0 +1,142 @@
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, extname, relative, resolve } from "node:path";
+import * as v from "valibot";
+import { toMessage } from "../lib/message.ts";
+import { type Problem, toModuleError } from "./problem.ts";
+
+/** A module as one file of JavaScript that needs nothing beside it but `farhand`. */
+export interface Bundle {
+  /** UTF-8. */
+  readonly source: Uint8Array;
+  /** Of the source: SHA-256 as hex. */
+  readonly hash: string;
+  readonly warnings: readonly string[];
+  /** The files that it was made of, absolute. */
+  readonly inputs: readonly string[];
+}
+
+/** What a module may be as source. */
+export const MAX_BUNDLE_BYTES = 24 * 1024 * 1024;
+
+/** What Bun tells of the files that it has read, by their paths from the working directory. */
+const Metafile = v.object({
+  inputs: v.record(
+    v.string(),
+    v.object({ imports: v.array(v.object({ path: v.string(), original: v.optional(v.string()) })) }),
+  ),
+});
+type Inputs = v.InferOutput<typeof Metafile>["inputs"];
+
+const SourceMap = v.object({
+  sources: v.array(v.string()),
+  sourcesContent: v.array(v.string()),
+  mappings: v.string(),
+  names: v.array(v.string()),
+});
+
+/**
+ * Bundles a module with all that it imports, npm's packages from a `node_modules` beside it or above included. Nothing of it
+ * is run, nor of what lies in the working directory. Throws `invalid_module`, which names file, line and column.
+ */
+export async function bundle(file: string): Promise<Bundle> {
+  const path = resolve(file);
+  const refuse = (...problems: Problem[]) => toModuleError(file, problems);
+  if (!existsSync(path)) throw refuse({ message: "there is no such file" });
+  const result = await build(path).catch((error: unknown) => {
+    throw refuse({ message: toMessage(error) });
+  });
+  const told = result.logs.map((log) => ({ level: log.level, problem: toProblem(log) }));
+  const errors = told.filter(({ level }) => level === "error").map(({ problem }) => problem);
+  if (!result.success) throw refuse(...errors);
+  const { inputs } = v.parse(Metafile, result.metafile);
+  const [main, ...others] = result.outputs.filter(({ kind }) => kind !== "sourcemap");
+  const apart = others.map((output) => findApart(output.path, inputs)).filter((found) => found !== undefined);
+  if (main === undefined || others.length > 0)
+    throw refuse(...(apart.length > 0 ? apart : [{ message: "it does not become one file" }]));
+  const source = await finish(main, dirname(path));
+  if (source.length > MAX_BUNDLE_BYTES)
+    throw refuse({ message: `it takes ${source.length} bytes bundled, of at most ${MAX_BUNDLE_BYTES}` });
+  return {
+    source,
+    hash: digest(source),
+    warnings: told.filter(({ level }) => level === "warning").map(({ problem }) => problem.message),
+    inputs: Object.keys(inputs).map((name) => resolve(name)),
+  };
+}
+
+/** The name of a bundle that is its content. */
+export function digest(source: Uint8Array): string {
+  return new Bun.CryptoHasher("sha256").update(source).digest("hex");
+}
+
+async function build(path: string): Promise<Bun.BuildOutput> {
+  const options = {
+    entrypoints: [path],
+    target: "bun" as const,
+    format: "esm" as const,
+    external: ["farhand"],
+    sourcemap: "external" as const,
+    // Comments would tell where each file lies.
+    minify: { whitespace: true },
+    metafile: true,
+    throw: false,
+    // Its types do not know this one: a macro would run while we bundle, as whoever does.
+    macros: false,
+  };
+  return await Bun.build(options);
+}
+
+/** With its map in it, of names as from the module itself: so it is the same bundle from wherever it is bundled. */
+async function finish(output: Bun.BuildArtifact, directory: string): Promise<Uint8Array> {
+  const code = (await output.text()).replace(/\s*\/\/# debugId=\w+\s*$/, "");
+  const { sources, sourcesContent, mappings, names } = v.parse(SourceMap, await output.sourcemap?.json());
+  const map = {
+    version: 3,
+    sources: sources.map((name) => relative(directory, resolve(name)).replaceAll("\\", "/")),
+    sourcesContent,
+    mappings,
+    names,
+  };
+  const encoded = Buffer.from(JSON.stringify(map)).toString("base64");
+  return new TextEncoder().encode(`${code}\n//# sourceMappingURL=data:application/json;base64,${encoded}\n`);
+}
+
+function toProblem(log: Bun.BuildOutput["logs"][number]): Problem {
+  const { message, position } = log;
+  const plain = message.replace(
+    / Maybe you need to "bun install"\?$/,
+    " Is it in a node_modules beside the module?",
+  );
+  if (position === null || position.line === 0)
+    return { message: plain, ...(position?.file && { file: position.file }) };
+  const { file, line, column, lineText } = position;
+  return { message: plain, file, line, column, text: lineText };
+}
+
+/** Who imports something that cannot become part of one file of JavaScript. */
+function findApart(output: string, inputs: Inputs): Problem | undefined {
+  const kind = extname(output);
+  const name = kind === ".css" ? "" : output.replace(/^.*\/|-\w{8}(?=\.\w+$)/g, "").slice(0, -kind.length);
+  for (const [file, { imports }] of Object.entries(inputs)) {
+    const found = imports.find(({ path }) => path.endsWith(`${name}${kind}`));
+    if (found !== undefined) return toApart(resolve(file), found);
+  }
+  return undefined;
+}
+
+function toApart(
+  file: string,
+  { path, original = path }: { path: string; original?: string | undefined },
+): Problem {
+  const lines = readFileSync(file, "utf8").split("\n");
+  const index = lines.findIndex((line) => line.includes(`"${original}"`) || line.includes(`'${original}'`));
+  const text = lines[index];
+  const message = path.endsWith(".node")
+    ? `the native addon "${resolve(path)}" cannot be part of a bundle`
+    : `"${resolve(path)}" cannot be part of a bundle: import it with { type: "text" }, or read it where the module runs`;
+  return {
+    message,
+    file,
+    ...(text !== undefined && { line: index + 1, column: text.indexOf(original), text }),
+  };
+}

@@ -1,0 +1,162 @@
+import * as v from "valibot";
+import { parseDuration } from "../lib/duration.ts";
+import { AppError } from "../protocol/error.ts";
+import type { CommandDefinition, PackDefinition, TaskDefinition } from "./define.ts";
+
+/** What a module defines. */
+export type Definitions =
+  | {
+      readonly type: "commands";
+      /** That they are all of, if they are of one. */
+      readonly pack?: PackDefinition;
+      readonly commands: readonly CommandDefinition[];
+    }
+  | { readonly type: "task"; readonly task: TaskDefinition };
+
+/** What is wrong with a definition: the object itself, and the field that is wrong, by which they are found in the source. */
+export interface Fault {
+  readonly message: string;
+  readonly subject?: object;
+  readonly field?: string;
+}
+
+const MAX_NAME = 63;
+const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
+
+const Name = v.pipe(
+  v.string(),
+  v.maxLength(MAX_NAME, `takes more than ${MAX_NAME} characters`),
+  v.regex(NAME, "is not in kebab-case: lower-case letters, digits and single hyphens, such as disk-usage"),
+);
+const Callable = v.custom<Function>((value) => typeof value === "function", "is no function");
+const Schema = v.custom<v.GenericSchema>(
+  isSchema,
+  'is no schema of v, such as v.object({ … }) from "farhand"',
+);
+const FieldNames = v.array(v.string());
+
+const Command = v.strictObject({
+  name: Name,
+  kind: v.optional(v.picklist(["foreground", "background"])),
+  summary: v.pipe(v.string(), v.regex(/^\S[^\n]{0,199}$/, "is not one line of at most 200 characters")),
+  permission: v.optional(v.picklist(["read", "write", "exec", "control", "power"])),
+  idempotent: v.optional(v.boolean()),
+  input: v.optional(Schema),
+  event: v.optional(Schema),
+  result: v.optional(Schema),
+  positional: v.optional(FieldNames),
+  confidential: v.optional(FieldNames),
+  takesInput: v.optional(v.boolean()),
+  timeout: v.optional(
+    v.custom<number | string>(isTimeout, "is neither milliseconds nor a duration such as 30s"),
+  ),
+  runAs: v.optional(v.pipe(v.string(), v.regex(/^[\w@.-]+$/, "is no name of a user"))),
+  run: Callable,
+});
+
+const Pack = v.strictObject({
+  name: Name,
+  config: v.optional(Schema),
+  init: v.optional(Callable),
+  dispose: v.optional(Callable),
+  commands: v.pipe(v.array(v.unknown()), v.nonEmpty("has no command in it")),
+});
+
+const Task = v.strictObject({ init: v.optional(Callable), exec: Callable, exit: v.optional(Callable) });
+
+/** What a module has that exports this. Throws `invalid_module`, which names what is wrong. */
+export function readDefinitions(exports: unknown): Definitions {
+  const read = inspect(exports);
+  if (!("faults" in read)) return read;
+  throw new AppError("invalid_module", `Cannot use the module: ${read.faults[0]?.message}`);
+}
+
+/** The same, or all that is wrong with it. */
+export function inspect(exports: unknown): Definitions | { readonly faults: readonly Fault[] } {
+  const main = findMain(exports);
+  if (main === undefined)
+    return { faults: [{ message: "it has no default export: write export default defineCommand({ … })" }] };
+  if ("exec" in main) {
+    const faults = check(Task, main, "the task");
+    // Checked in the line above.
+    return faults.length > 0 ? { faults } : { type: "task", task: main as TaskDefinition };
+  }
+  return inspectCommands(main);
+}
+
+/** Milliseconds, if it has a time limit of its own. */
+export function toTimeout({ timeout }: Pick<CommandDefinition, "timeout">): number | undefined {
+  return typeof timeout === "string" ? parseDuration(timeout) : timeout;
+}
+
+function inspectCommands(main: object): Definitions | { readonly faults: readonly Fault[] } {
+  const pack = "commands" in main ? main : undefined;
+  const of = pack === undefined ? [] : check(Pack, pack, "the pack");
+  if (of.length > 0) return { faults: of };
+  const listed: unknown = pack === undefined ? main : pack.commands;
+  const commands: readonly unknown[] = Array.isArray(listed) ? listed : [listed];
+  const faults = commands.flatMap((command, index) => check(Command, command, toTitle(command, index)));
+  const names = commands.map(findName);
+  const twice = names.find((name, index) => name !== undefined && names.indexOf(name) !== index);
+  if (twice !== undefined) faults.push({ message: `two of its commands are called "${twice}"` });
+  if (commands.length === 0) faults.push({ message: "it exports an empty list" });
+  if (faults.length > 0) return { faults };
+  // Both were checked above.
+  const checked = commands as readonly CommandDefinition[];
+  return { type: "commands", ...(pack && { pack: pack as PackDefinition }), commands: checked };
+}
+
+/** The default export; of a task also the functions themselves. */
+function findMain(exports: unknown): object | undefined {
+  if (!isObject(exports)) return undefined;
+  if ("default" in exports) return isObject(exports.default) ? exports.default : undefined;
+  const functions = ["init", "exec", "exit"].flatMap((name) => (name in exports ? [name] : []));
+  return functions.includes("exec")
+    ? Object.fromEntries(functions.map((name) => [name, Reflect.get(exports, name)]))
+    : undefined;
+}
+
+function check(schema: v.GenericSchema, subject: unknown, title: string): Fault[] {
+  const { success, issues } = v.safeParse(schema, subject);
+  if (success) return [];
+  return issues.map((issue) => {
+    const field = v.getDotPath(issue) ?? undefined;
+    const message = `${title}: ${field === undefined ? "it" : `"${field}"`} ${toClause(issue)}`;
+    return { message, ...(isObject(subject) && { subject }), ...(field !== undefined && { field }) };
+  });
+}
+
+function toClause({ type, kind, expected, received, message }: v.BaseIssue<unknown>): string {
+  if (type === "strict_object" && expected === "never") return "is no field of it";
+  if (received === "undefined") return "is missing";
+  if (kind === "schema" && type !== "custom") return `is ${received}, which should be ${expected}`;
+  return message;
+}
+
+function toTitle(command: unknown, index: number): string {
+  const name = findName(command);
+  return name === undefined ? `command ${index + 1}` : `command "${name}"`;
+}
+
+function findName(command: unknown): string | undefined {
+  return isObject(command) && "name" in command && typeof command.name === "string"
+    ? command.name
+    : undefined;
+}
+
+function isSchema(value: unknown): boolean {
+  return isObject(value) && "kind" in value && value.kind === "schema" && "async" in value && !value.async;
+}
+
+function isTimeout(value: unknown): boolean {
+  try {
+    const ms = typeof value === "string" ? parseDuration(value) : value;
+    return typeof ms === "number" && Number.isFinite(ms) && ms > 0;
+  } catch {
+    return false; // it is no duration
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,188 @@
+import { describe, expect, test } from "bun:test";
+import type { Packet } from "../../src/protocol/packet.ts";
+import { MAX_PAYLOAD_BYTES, MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
+import { eventually } from "../support/eventually.ts";
+import { KeeperProcess } from "../support/keeper.ts";
+import { readRecords, textOf } from "../support/packets.ts";
+import { speaker, type Step } from "../support/speaker.ts";
+
+async function setup() {
+  const keeper = await KeeperProcess.start();
+  const front = await keeper.front();
+  return { keeper, front, [Symbol.asyncDispose]: () => keeper[Symbol.asyncDispose]() };
+}
+
+const valuesOf = (packets: readonly Packet[]) =>
+  packets.flatMap((packet) => (packet.type === "value" ? [packet.value] : []));
+const exitOf = (packets: readonly Packet[]) => packets.find((packet) => packet.type === "exit");
+const returned = (value: unknown) => ({ type: "returned", value: { encoding: "json", value } }) as const;
+
+describe("a job that is a runner", () => {
+  test("finds its order before anything else, and what it says becomes packets in order", async () => {
+    await using world = await setup();
+    const packets = await world.keeper.runSpeaker(world.front, [
+      { type: "value", value: { one: 1 } },
+      { type: "stdout", text: "text" },
+      { type: "value", value: [2] },
+      { type: "line" },
+      { type: "end", end: returned("all") },
+    ]);
+    expect(valuesOf(packets)).toEqual([{ one: 1 }, [2], ""]);
+    expect(textOf(packets)).toBe("text");
+    expect(exitOf(packets)).toMatchObject({
+      outcome: returned("all"),
+      totals: { values: 3, stdoutBytes: 4 },
+    });
+    expect(packets.map(({ number }) => number)).toEqual(packets.map((_, index) => index));
+  });
+
+  test("is given what writers send behind its order, which may be larger than any pipe", async () => {
+    await using world = await setup();
+    const { argv, order } = speaker({ type: "line" }, { type: "line" });
+    const padded = Buffer.concat([Buffer.alloc(20 * 1024 * 1024, " "), order]);
+    const job = await world.keeper.spawn(world.front, argv, { stdin: true, order: padded });
+    const writer = crypto.randomUUID() as never; // any will do
+    world.front.send({ type: "writer", job, writer });
+    await world.front.hear("taken", ({ limit }) => limit > 0);
+    world.front.send({ type: "input", job, writer, offset: 0, whole: true }, Buffer.from("a\nb\n"));
+    await world.front.hear("closed", (message) => message.job === job);
+    expect(valuesOf(world.keeper.ledger(job))).toEqual(["a", "b"]);
+  });
+
+  test("says values of any length in parts, each of which counts once", async () => {
+    await using world = await setup();
+    const { argv, order } = speaker(
+      { type: "large", length: MAX_PAYLOAD_BYTES * 3 },
+      { type: "value", value: "small" },
+    );
+    const job = await world.keeper.spawn(world.front, argv, { order });
+    const { totals } = await world.keeper.exitOf(world.front, job);
+    expect(totals).toEqual({ packets: 5, values: 2, stdoutBytes: 0, stderrBytes: 0 });
+    const records = readRecords(world.keeper.directory(job), job).slice(0, 5);
+    expect(records.map(({ kind }) => kind)).toEqual(["part", "part", "part", "value", "value"]);
+    const large = Buffer.concat(records.slice(0, 4).map(({ payload }) => payload));
+    expect(JSON.parse(large.toString())).toBe("x".repeat(MAX_PAYLOAD_BYTES * 3));
+  });
+
+  test("ends as it says, if it exits with 0 and nothing else ended it", async () => {
+    await using world = await setup();
+    const { keeper, front } = world;
+    const threw = { type: "threw" as const, error: { code: "threw" as const, message: "boom" } };
+    const outcome = async (...steps: Step[]) => exitOf(await keeper.runSpeaker(front, steps))?.outcome;
+    expect(await outcome({ type: "end", end: threw })).toEqual(threw);
+    expect(await outcome({ type: "end", end: threw }, { type: "exit", code: 3 })).toEqual({
+      type: "exited",
+      code: 3,
+    });
+    expect(await outcome({ type: "end", end: threw }, { type: "kill", signal: "SIGKILL" })).toEqual({
+      type: "signaled",
+      signal: "SIGKILL",
+    });
+    expect(await outcome({ type: "end", end: threw }, { type: "end", end: returned(1) })).toEqual(
+      returned(1),
+    );
+    expect(await outcome({ type: "value", value: 1 })).toEqual({ type: "exited", code: 0 });
+    for (const end of [{ type: "lost" }, 7, returned("x".repeat(MAX_PAYLOAD_BYTES - 200))])
+      expect(await outcome({ type: "end", end })).toEqual({ type: "exited", code: 0 });
+  });
+
+  test("returns parts that were said since its last value", async () => {
+    await using world = await setup();
+    const packets = await world.keeper.runSpeaker(world.front, [
+      { type: "part", value: "of" },
+      { type: "value", value: "one" },
+      { type: "stdout", text: "text" },
+      { type: "part", value: "this" },
+      { type: "part", value: "that" },
+      { type: "end", end: { type: "returned", value: { encoding: "parts" } } },
+    ]);
+    const first = packets.findIndex(({ type }, index) => type === "part" && index > 0);
+    expect(exitOf(packets)?.outcome).toEqual({
+      type: "returned",
+      value: { encoding: "parts", first },
+    });
+  });
+
+  test("that says what is no record is not listened to any more, and others are", async () => {
+    await using world = await setup();
+    const packets = await world.keeper.runSpeaker(world.front, [
+      { type: "value", value: "before" },
+      { type: "raw", bytes: [255, 255, 255, 255, 0] },
+    ]);
+    expect(valuesOf(packets)).toEqual(["before"]);
+    const other = await world.keeper.runSpeaker(world.front, [{ type: "value", value: "other" }]);
+    expect(valuesOf(other)).toEqual(["other"]);
+  });
+
+  test("that dies within a record leaves those before it", async () => {
+    await using world = await setup();
+    const packets = await world.keeper.runSpeaker(world.front, [
+      { type: "value", value: "before" },
+      { type: "part", value: "begun" },
+      { type: "raw", bytes: [0, 0, 0, 9, 0, 1] },
+      { type: "kill", signal: "SIGKILL" },
+    ]);
+    expect(valuesOf(packets)).toEqual(["before"]);
+    expect(exitOf(packets)).toMatchObject({
+      outcome: { type: "signaled", signal: "SIGKILL" },
+      totals: { packets: 2, values: 1 },
+    });
+  });
+
+  test("waits for its slowest holder", async () => {
+    await using world = await setup();
+    const { argv, order } = speaker(
+      { type: "values", count: 200_000 },
+      { type: "end", end: returned("done") },
+    );
+    const holder = crypto.randomUUID() as never; // any will do
+    const job = await world.keeper.spawn(world.front, argv, { order, holder });
+    const halfBudget = MIN_KEEP_BYTES / 2;
+    await eventually(() => world.front.standing(job).position >= halfBudget);
+    expect(world.front.standing(job).position).toBeLessThan(halfBudget + 2 * MAX_PAYLOAD_BYTES);
+    world.front.send({ type: "release", job, holder });
+    expect((await world.keeper.exitOf(world.front, job)).totals.values).toBe(200_000);
+  });
+
+  test("is ended by its limit of output, which records whole values only", async () => {
+    await using world = await setup();
+    const packets = await world.keeper.runSpeaker(world.front, [{ type: "values", count: 1_000_000 }], {
+      terms: { limits: { outputBytes: 10_000 } },
+    });
+    const values = valuesOf(packets);
+    expect(values).toEqual(values.map((_, index) => index));
+    expect(values.length).toBeGreaterThan(2_000);
+    expect(exitOf(packets)?.outcome).toMatchObject({ type: "output_limited", limit: 10_000 });
+  });
+
+  test("has no terminal", async () => {
+    await using world = await setup();
+    const { argv, order } = speaker();
+    const terms = { terminal: { columns: 80, rows: 24, term: "xterm" } };
+    const { request } = world.keeper.requestSpawn(world.front, argv, { order, terms });
+    const reply = await world.front.hear("reply", (message) => message.request === request);
+    expect(reply.error).toMatchObject({ code: "invalid_input" });
+  });
+
+  test("speaks also under limits of its own, through a launcher, and has no other descriptor of it", async () => {
+    await using world = await setup();
+    const packets = await world.keeper.runSpeaker(
+      world.front,
+      [
+        { type: "value", value: 1 },
+        { type: "end", end: returned(2) },
+      ],
+      { terms: { limits: { nice: 3 } } },
+    );
+    expect(valuesOf(packets)).toEqual([1]);
+    expect(exitOf(packets)?.outcome).toEqual(returned(2));
+    const argv = ["sh", "-c", "ls -l /proc/self/fd | grep -c pipe"];
+    const job = await world.keeper.spawn(world.front, argv, {
+      order: new Uint8Array(0),
+      terms: { limits: { nice: 3 } },
+    });
+    await world.front.hear("closed", (message) => message.job === job);
+    // Its stdin, what ls writes to, its stderr, and what a runner says values on.
+    expect(textOf(world.keeper.ledger(job))).toBe("4\n");
+  });
+});
