@@ -9,6 +9,7 @@ import { dieWithParent, volunteer } from "../process/dependence.ts";
 import { type Libc, openLibc } from "../process/libc.ts";
 import { nameProcess } from "../process/name.ts";
 import { openInput, openOutput } from "../process/pipe.ts";
+import { StartError } from "../process/program.ts";
 import { inheritEnvironment, surround } from "../process/surroundings.ts";
 import { openWire, WIRE_ANSWERS } from "../process/wire.ts";
 import { AppError } from "../protocol/error.ts";
@@ -16,16 +17,14 @@ import type { ProcessEnd } from "../protocol/outcome.ts";
 import { SAID_FD } from "../protocol/said.ts";
 import { CustomWork } from "../runner/custom-work.ts";
 import { runJob } from "../runner/job.ts";
+import type { StartedProgram } from "../runner/program.ts";
 import { encodeJson } from "../runner/record.ts";
 import { describeThrown } from "../runner/thrown.ts";
 import { Uncaught } from "../runner/uncaught.ts";
 import type { Log } from "../runner/unit.ts";
 import { work } from "../runner/work.ts";
 import { createRunnerContexts } from "../server/runners/context.ts";
-
-/** The word for a runner that is a job, and for one that does calls as whom it was started. */
-export const JOB = "job";
-export const OWN = "own";
+import { JOB_RUNNER, OWN_RUNNER } from "./self.ts";
 
 /**
  * Runs modules: as a job, which stdin says; or call after call for the front that started it, as the server's own user or another,
@@ -34,10 +33,10 @@ export const OWN = "own";
 export async function runRunner([word = ""]: readonly string[]): Promise<ProcessEnd> {
   const parent = process.ppid;
   nameProcess("farhandd");
-  if (word === JOB) return await runAsJob();
+  if (word === JOB_RUNNER) return await runAsJob();
   volunteer();
   try {
-    if (word !== OWN) assume(v.parse(Credentials, JSON.parse(word)));
+    if (word !== OWN_RUNNER) assume(v.parse(Credentials, JSON.parse(word)));
   } catch (error) {
     const why = error instanceof AssumeError ? error.message : "Cannot become another";
     const failure = { code: "forbidden", message: `${why}: run the server as root` };
@@ -64,7 +63,7 @@ async function doCalls(): Promise<void> {
   const custom = new CustomWork({
     load: loadModule,
     surround,
-    startProgram: (argv) => startAttached(argv, libc),
+    startProgram: (argv) => startProgram(argv, libc),
     uncaught: catchAll(log),
     log,
     signal: stopped.signal,
@@ -86,7 +85,7 @@ async function runAsJob(): Promise<ProcessEnd> {
         write: async (bytes) => void (await Bun.write(Bun.stdout, bytes)),
       },
       load: loadModule,
-      startProgram: (argv) => startAttached(argv, libc),
+      startProgram: (argv) => startProgram(argv, libc),
       uncaught: catchAll(log),
       log,
       cwd: process.cwd(),
@@ -113,15 +112,27 @@ function listenForSignals(): AbortSignal {
 /** Ends this process, now. What a module changed of the process does not matter: this was taken before. */
 export const endAs: (end: ProcessEnd) => never = (({ exit, kill, pid, removeAllListeners }) => {
   return (end: ProcessEnd): never => {
-    if (end.type === "exited") exit.call(process, end.code);
-    removeAllListeners.call(process, end.signal);
-    kill.call(process, pid, end.signal);
+    if (end.type === "exited") return exit.call(process, end.code);
+    const { signal } = end;
+    removeAllListeners.call(process, signal);
+    kill.call(process, pid, signal);
     return exit.call(process, 1); // that signal ends nobody
   };
 })(process);
 
 function findLibc(): Libc | undefined {
   return process.platform === "win32" ? undefined : openLibc();
+}
+
+/** Throws `not_found` for a program that there is not, `os_error` for one that cannot run. */
+function startProgram(argv: readonly string[], libc: Libc | undefined): StartedProgram {
+  try {
+    return startAttached(argv, libc);
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    const { code, message } = error.reason;
+    throw new AppError(code === "program_not_found" ? "not_found" : "os_error", message);
+  }
 }
 
 /** Writes for people. */

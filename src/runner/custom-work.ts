@@ -7,7 +7,7 @@ import { MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
 import { fromBytes, toBytes } from "../protocol/path.ts";
 import { type Failure, Invocation, ModuleOrder } from "./call.ts";
-import { decodeValue, encodeValue } from "./encoding.ts";
+import { decodeValue, encodeValue } from "../protocol/cbor/payload.ts";
 import { invoke, type Said } from "./invocation.ts";
 import { toLines } from "./lines.ts";
 import type { Outbox } from "./outbox.ts";

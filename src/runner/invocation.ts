@@ -1,8 +1,7 @@
 import * as v from "valibot";
-import type { CommandContext } from "../module/define.ts";
+import type { CommandContext, CommandDefinition } from "../module/define.ts";
 import { AppError } from "../protocol/error.ts";
-import type { AnyCommand } from "./definition.ts";
-import { decodeValue, encodeValue } from "./encoding.ts";
+import { decodeValue, encodeValue } from "../protocol/cbor/payload.ts";
 
 /** What a custom command says on the way: bytes, or a value as `encodeValue` writes it. */
 export interface Said {
@@ -12,7 +11,7 @@ export interface Said {
 
 /** Does a call of a custom command: what that says, and its result, as `encodeValue` writes it. Throws what it throws, `invalid_input`, and `threw`. */
 export async function* invoke(
-  command: AnyCommand,
+  command: CommandDefinition,
   input: Uint8Array,
   context: CommandContext,
 ): AsyncGenerator<Said, Uint8Array, void> {
@@ -38,26 +37,26 @@ function isGenerator(running: unknown): running is AsyncIterator<unknown, unknow
   return typeof running === "object" && running !== null && "next" in running;
 }
 
-function toSaid(command: AnyCommand, value: unknown): Said {
+function toSaid(command: CommandDefinition, value: unknown): Said {
   if (value instanceof Uint8Array) return { type: "bytes", payload: value };
   return { type: "value", payload: encodeValue(check(command, "yields", command.event, value)) };
 }
 
 /** What returns nothing, and has not said that it returns something, returns null. */
-function toResult(command: AnyCommand, value: unknown): Uint8Array {
+function toResult(command: CommandDefinition, value: unknown): Uint8Array {
   const hasNone = command.result === undefined;
   return encodeValue(hasNone ? (value ?? null) : check(command, "returns", command.result, value));
 }
 
 /** Throws `invalid_input` as a built-in's does. */
-function parseInput({ name, input = v.object({}) }: AnyCommand, value: unknown): unknown {
+function parseInput({ name, input = v.object({}) }: CommandDefinition, value: unknown): unknown {
   const parsed = v.safeParse(input, value ?? {});
   if (parsed.success) return parsed.output;
   throw new AppError("invalid_input", `Cannot call "${name}": the input${describeIssue(parsed.issues[0])}`);
 }
 
 function check(
-  { name }: AnyCommand,
+  { name }: CommandDefinition,
   verb: "yields" | "returns",
   schema: v.GenericSchema | undefined,
   value: unknown,

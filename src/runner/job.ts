@@ -3,7 +3,7 @@ import { AppError } from "../protocol/error.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
 import { encodeSaid, splitSaid } from "../protocol/said.ts";
 import { toValue } from "../protocol/value.ts";
-import { decodeValue } from "./encoding.ts";
+import { decodeValue } from "../protocol/cbor/payload.ts";
 import { invoke } from "./invocation.ts";
 import { toLines } from "./lines.ts";
 import { type JobOrder, type Ordered, readOrder } from "./order.ts";
@@ -115,8 +115,19 @@ async function callCommand({ order, module, payload }: Of<"command">, job: Job):
   }
 }
 
-/** How the program ends is how the job does. */
-async function runAdapter({ order, payload }: Of<"program">, job: Job): Promise<ProcessEnd> {
+/** How the program ends is how the job does; one that does not even begin, as a shell has it. */
+async function runAdapter(ordered: Of<"program">, job: Job): Promise<ProcessEnd> {
+  try {
+    return await callProgram(ordered, job);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    job.log(error.message);
+    const codes: Partial<Record<string, number>> = { not_found: 127, os_error: 126 };
+    return { type: "exited", code: codes[error.code] ?? 1 };
+  }
+}
+
+async function callProgram({ order, payload }: Of<"program">, job: Job): Promise<ProcessEnd> {
   const { command, argv } = order;
   const call = { command, argv, input: decodeValue(payload), more: job.input };
   const stream = runProgram(call, job.startProgram, job.signal);

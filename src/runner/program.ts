@@ -1,6 +1,6 @@
 import { AppError } from "../protocol/error.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
-import { encodeValue } from "./encoding.ts";
+import { encodeValue } from "../protocol/cbor/payload.ts";
 import type { Said } from "./invocation.ts";
 
 /** Bytes that a line of a program's may take. */
@@ -18,7 +18,7 @@ export interface StartedProgram {
   kill(signal: NodeJS.Signals): void;
 }
 
-/** Starts a program in our directory, with our environment and stderr. Throws if it cannot. */
+/** Starts a program in our directory, with our environment and stderr. Throws `not_found` where there is none, `os_error` where it cannot run. */
 export type StartProgram = (argv: readonly string[]) => StartedProgram;
 
 export interface ProgramCall {

@@ -20,6 +20,9 @@ import { Runners } from "./runners/runners.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 
+/** Bytes of memory that a custom command in the foreground may take: what leaks is ended before it takes the machine's. */
+const MAX_RUNNER_MEMORY = 2 * 1024 ** 3;
+
 /** What a server is made of, besides those who talk to it. */
 export interface Core {
   readonly environment: Readonly<Record<string, string>>;
@@ -29,7 +32,7 @@ export interface Core {
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
   readonly workspaces: Workspaces;
-  /** Processes of other users, as whom roles have things done. */
+  /** Processes that do custom commands, and whatever is done as another user. */
   readonly runners: Runners;
 }
 
@@ -39,8 +42,8 @@ export interface CoreOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Runs this executable as a keeper. */
   readonly toKeeperCommand: (state: string, id: KeeperId) => Again;
-  /** Runs this executable as another user's runner. */
-  readonly toRunnerCommand: (login: Login) => Again;
+  /** Runs this executable as a runner of another user, or of our own. */
+  readonly toRunnerCommand: (login: Login | undefined) => Again;
   readonly log: Log;
   readonly audit: Audit;
   /** That of our start, which is the user's; our own is 0077. */
@@ -124,12 +127,14 @@ function openKeepers(
   );
 }
 
-function openRunners({ log, toRunnerCommand }: CoreOptions, reaper: Reaper | undefined): Runners {
+function openRunners({ log, umask, toRunnerCommand }: CoreOptions, reaper: Reaper | undefined): Runners {
   return new Runners({
     libc: process.platform === "win32" ? undefined : openLibc(),
     toCommand: toRunnerCommand,
     onSpawn: (pid, exited) => reaper?.leave(pid, exited),
     log,
+    umask,
+    maxMemory: MAX_RUNNER_MEMORY,
   });
 }
 
