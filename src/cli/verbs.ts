@@ -11,6 +11,7 @@ export const verbs = {
   wait: async () => (await import("./wait.ts")).wait,
   result: async () => (await import("./result.ts")).result,
   kill: async () => (await import("./kill.ts")).kill,
+  task: async () => (await import("./task.ts")).task,
   cd: async () => (await import("./workspace.ts")).cd,
   cwd: async () => (await import("./workspace.ts")).cwd,
   env: async () => (await import("./env.ts")).env,

@@ -7,7 +7,7 @@ import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
 import { AuthTable, type AuthSettings, toAuthSettings } from "./auth/settings.ts";
-import { type Roles, RolesTable, toRoles } from "./auth/roles.ts";
+import { type Place, type Roles, RolesTable, toRoles } from "./auth/roles.ts";
 import {
   type RetentionFlags,
   type RetentionLimits,
@@ -15,6 +15,14 @@ import {
   toRetention,
 } from "./jobs/retention-limits.ts";
 import { type AuditConfig, AuditTable, toAuditConfig } from "./audit/audit-config.ts";
+import {
+  CommandsTable,
+  type ExtensionFlags,
+  type ExtensionSettings,
+  PacksTable,
+  toExtensionSettings,
+} from "./extensions/settings.ts";
+import { listSources } from "./extensions/sources.ts";
 import { type ListenAddress, parseListen } from "./listen.ts";
 import { listMachineNames, parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
@@ -40,6 +48,8 @@ const ConfigFile = v.strictObject({
   audit: v.optional(AuditTable),
   auth: v.optional(AuthTable),
   roles: v.optional(RolesTable),
+  commands: v.optional(CommandsTable),
+  extensions: v.optional(PacksTable),
 });
 
 /** What the command line may say; it comes before the file. */
@@ -52,6 +62,7 @@ export interface ConfigFlags {
   readonly logLevel: string | undefined;
   readonly logFormat: string | undefined;
   readonly retention?: RetentionFlags;
+  readonly extensions?: ExtensionFlags;
 }
 
 export interface ServerConfig {
@@ -71,6 +82,7 @@ export interface ServerConfig {
   readonly audit: AuditConfig;
   readonly auth: AuthSettings;
   readonly roles: Roles;
+  readonly extensions: ExtensionSettings;
 }
 
 /** Puts flags, environment (where empty means unset) and file together. Throws `invalid_config`, naming the key. */
@@ -85,27 +97,39 @@ export function readConfig(
   if (flags.state === "") throw new AppError("invalid_config", 'Cannot use --state "": name a directory');
   const state = flags.state ?? (env["FARHAND_STATE"] || file.state);
   const names = (flags.names?.length ? flags.names : [file.name ?? []].flat()).map(parseName);
+  const from = dirname(path ?? "");
+  const place = state === undefined ? defaultState(env) : resolve(state);
+  const refuse = (key: string, why: string) => refused(path ?? "", `at "${key}": ${why}`);
+  const { commands, extensions: packs } = file;
+  const said = { commands, packs, from, state: place };
+  const extensions = toExtensionSettings(flags.extensions ?? NO_EXTENSIONS, said, refuse);
   return {
     listen: listen?.map(parseListen),
     names,
     tls: toTls(flags.tls ?? {}, file.tls),
-    state: state === undefined ? defaultState(env) : resolve(state),
+    state: place,
     file: path && resolve(path),
     grace: file.session?.grace ?? HOLD_GRACE,
     logLevel: pick("--log-level", LOG_LEVELS, flags.logLevel) ?? file.log?.level ?? "info",
     logFormat: pick("--log-format", LOG_FORMATS, flags.logFormat) ?? file.log?.format ?? "text",
     retention: toRetention(flags.retention ?? {}, file.retention),
     audit: toAuditConfig(file.audit),
-    auth: toAuthSettings(dirname(path ?? ""), file.auth),
-    roles: toRoles(file.roles ?? {}, toPlace(names), (key, why) =>
-      refused(path ?? "", `at "${key}": ${why}`),
-    ),
+    auth: toAuthSettings(from, file.auth),
+    roles: toRoles(file.roles ?? {}, toPlace(names, extensions), refuse),
+    extensions,
   };
 }
 
-/** This server by its names, and what its user may do on the machine. */
-function toPlace(names: readonly string[]) {
-  return { names: [...listMachineNames(), ...names], canRunAs: process.getuid?.() === 0 };
+const NO_EXTENSIONS: ExtensionFlags = { files: [], watch: false };
+
+/** This server by its names, what its user may do on the machine, and which commands there are besides the built-in ones. */
+function toPlace(names: readonly string[], extensions: ExtensionSettings): Place {
+  return {
+    names: [...listMachineNames(), ...names],
+    canRunAs: process.getuid?.() === 0,
+    programs: Object.keys(extensions.programs),
+    hasModules: listSources(extensions).files.length > 0,
+  };
 }
 
 function readFile(path: string): v.InferOutput<typeof ConfigFile> {

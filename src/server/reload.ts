@@ -8,8 +8,14 @@ import type { ServerConfig } from "./config.ts";
 export interface Reloadable {
   /** As a sentence calls it: `certificate`. */
   readonly name: string;
-  /** Reads it anew, by what the configuration says now. Answers what it is from now on, or undefined where nothing is different; throws why it stays as it was. */
-  readonly reload: (config: ServerConfig) => Promise<string | undefined>;
+  /**
+   * Reads it anew, by what the configuration says now. Answers what it is from now on, or undefined where nothing is different; throws
+   * why it stays as it was. `onFault`: told of each part of it that is not as it should be, while the rest is.
+   */
+  readonly reload: (
+    config: ServerConfig,
+    onFault: (fault: ReloadReport["failed"][number]) => void,
+  ) => Promise<string | undefined>;
 }
 
 /** What a reload has changed, and what it could not. */
@@ -77,9 +83,10 @@ export class Reloading {
     for (const part of [read, ...parts]) {
       const { name } = part;
       try {
-        const now = await part.reload(this.#config);
-        if (now === undefined) report.unchanged.push(name);
-        else report.changed.push({ name, now });
+        const before = report.failed.length;
+        const now = await part.reload(this.#config, (fault) => report.failed.push(fault));
+        if (now !== undefined) report.changed.push({ name, now });
+        else if (report.failed.length === before) report.unchanged.push(name);
       } catch (error) {
         report.failed.push({
           name,

@@ -7,6 +7,7 @@ import { type Action, role } from "./auth/verbs/action.ts";
 import { roleActions } from "./auth/verbs/role.ts";
 import { tokenActions } from "./auth/verbs/token.ts";
 import { userActions } from "./auth/verbs/user.ts";
+import { extensionActions, files } from "./extensions/verbs.ts";
 
 const state: ArgsDef = {
   state: {
@@ -18,7 +19,7 @@ const state: ArgsDef = {
     type: "string",
     valueHint: "file",
     description:
-      "Configuration in TOML: listen, name, tls, state, session.grace, log, retention, audit, auth, roles",
+      "Configuration in TOML: listen, name, tls, state, session.grace, log, retention, audit, auth, roles, commands, extensions",
   },
 };
 const serving: ArgsDef = {
@@ -50,6 +51,12 @@ const serving: ArgsDef = {
     description: "What clients call this server besides the machine's own name; may be repeated",
   },
   ...state,
+  extension: {
+    type: "string",
+    valueHint: "file",
+    description: "Offer the commands of this module too; may be repeated (all of commands/ in the state are)",
+  },
+  watch: { type: "boolean", description: "Reload modules of commands by itself as their files change" },
   "log-level": { type: "enum", options: [...LOG_LEVELS], description: "How much to log (default info)" },
   "log-format": {
     type: "enum",
@@ -76,8 +83,10 @@ const serving: ArgsDef = {
 export const repeatable: readonly unknown[] = [
   serving["listen"],
   serving["name"],
+  serving["extension"],
   role["role"],
   invite.args["url"],
+  files["files"],
 ];
 const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
 /** For ourselves: `start` reads what a server says on stderr until that listens, and nobody does afterwards. */
@@ -145,6 +154,11 @@ export const verbs = {
     actions: roleActions,
   },
   invite: { description: invite.description, args: { ...invite.args, ...state }, examples: invite.examples },
+  extension: {
+    description: "Begin, check and bundle commands of your own",
+    args: {},
+    actions: extensionActions,
+  },
   reload: {
     description:
       "Have the running server read configuration and certificate anew, as SIGHUP does; connections and jobs go on",

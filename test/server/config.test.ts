@@ -56,6 +56,15 @@ describe("readConfig()", () => {
       audit: { keep: Number.POSITIVE_INFINITY, onFailure: "hold" },
       auth: { tokenLifetime: 90 * 86_400_000, loginLifetime: 30 * 86_400_000, module: undefined },
       roles: DEFAULT_ROLES,
+      extensions: {
+        directory: "/state/commands",
+        isNamed: false,
+        files: [],
+        watch: false,
+        commands: {},
+        programs: {},
+        packs: {},
+      },
     });
   });
 
@@ -64,7 +73,8 @@ describe("readConfig()", () => {
     const text =
       'listen = "127.0.0.1:1"\nname = "web1.lab"\nstate = "/elsewhere"\n[tls]\ncert = "/c"\nkey = "/k"\nclient_ca = "/a"\n[session]\ngrace = "5s"\n[log]\nlevel = "debug"\nformat = "json"\n' +
       '[retention]\nage = "30d"\njobs = 500\nbytes = "2GiB"\n[auth]\ntoken_expires = "never"\nlogin_expires = "12h"\nmodule = "auth.ts"\n[roles.looker]\npermissions = ["read"]\nroots = []\n' +
-      '[audit]\nkeep = "365d"\non_failure = "refuse"\n';
+      '[audit]\nkeep = "365d"\non_failure = "refuse"\n' +
+      '[commands]\ndirectory = "mine"\nfiles = ["a.ts"]\n[commands.deploy]\ntimeout = "5s"\n[extensions.shots]\nscreen = ":1"\n';
     expect(world.read(text, {}, { FARHAND_STATE: undefined })).toEqual({
       listen: [{ type: "tcp", host: "127.0.0.1", port: 1 }],
       names: ["web1.lab"],
@@ -88,6 +98,17 @@ describe("readConfig()", () => {
           createRole({ name: "looker", permissions: new Set(["read"]), roots: [], seesAllJobs: false }),
         ],
       ]),
+      extensions: {
+        directory: join(world.path, "../mine"),
+        isNamed: true,
+        files: [join(world.path, "../a.ts")],
+        watch: false,
+        commands: {
+          deploy: { permission: undefined, timeoutMs: 5_000, runAs: undefined, isInline: false },
+        },
+        programs: {},
+        packs: { shots: { screen: ":1" } },
+      },
     });
   });
 

@@ -50,6 +50,9 @@ export interface Place {
   readonly names: readonly string[];
   /** Whether the server could start programs as another user. */
   readonly canRunAs: boolean;
+  /** Commands that the configuration makes of programs, and whether there are modules, which may have any others. */
+  readonly programs?: readonly string[];
+  readonly hasModules?: boolean;
 }
 
 const NAME = /^[A-Za-z0-9][\w.@-]{0,63}$/;
@@ -68,7 +71,7 @@ export function toRoles(
     if (!NAME.test(name))
       throw refuse(`roles.${name}`, "a role's name has letters, digits and ._@- and at most 64 of them");
     const role = toRole(name, said, roles.get(name));
-    checkRole(role, said, (key, why) => refuse(`roles.${name}.${key}`, why));
+    checkRole(role, said, place, (key, why) => refuse(`roles.${name}.${key}`, why));
     const isHere = role.hosts === undefined || place.names.some((one) => matchesAny(role.hosts ?? [], one));
     if (isHere && role.runAs !== undefined && !place.canRunAs)
       throw refuse(`roles.${name}.run_as`, "only a server that runs as root can start programs as others");
@@ -107,14 +110,17 @@ function toRole(name: string, said: RoleTable, base: Role | undefined): Role {
 function checkRole(
   { permissions, commands, roots, runAs }: Role,
   said: RoleTable,
+  { programs = [], hasModules = false }: Place,
   refuse: (key: string, why: string) => AppError,
 ): void {
   if (permissions.size === 0) throw refuse("permissions", `say which: ${PERMISSIONS.join(", ")}`);
   for (const [index, glob] of (commands ?? []).entries()) {
     const meant = listCommands().filter(({ name }) => matchesAny([glob], name));
+    const isOfOnesOwn = hasModules || programs.some((name) => matchesAny([glob], name));
+    if (meant.length === 0 && isOfOnesOwn) continue;
     if (meant.length === 0)
       throw refuse(`commands.${index}`, "it matches no command; farhand commands lists them");
-    if (!meant.some(({ permission }) => permissions.has(permission)))
+    if (!isOfOnesOwn && !meant.some(({ permission }) => permissions.has(permission)))
       throw refuse(
         `commands.${index}`,
         `what it matches takes the permission ${quoteAll(meant.map(({ permission }) => permission))}`,

@@ -35,7 +35,7 @@ export function withDefaults(schema: Readonly<Record<string, unknown>>, value: u
   const missing = Object.entries(properties).filter(
     ([name, field]) => field.default !== undefined && value[name] === undefined,
   );
-  return { ...Object.fromEntries(missing.map(([name, field]) => [name, field.default])), ...value };
+  return { ...value, ...Object.fromEntries(missing.map(([name, field]) => [name, field.default])) };
 }
 
 function look(schema: Schema, value: unknown, path: readonly string[]): SchemaFault | undefined {

@@ -85,7 +85,7 @@ export interface ExtensionFlags {
 
 interface Said {
   readonly commands: CommandsTable | undefined;
-  readonly extensions: PacksTable | undefined;
+  readonly packs: PacksTable | undefined;
   /** The directory of the configuration file, from which its paths count. */
   readonly from: string;
   /** The state directory, which has one for modules. */
@@ -106,7 +106,7 @@ export function findNameFault(name: string): string | undefined {
 /** Puts flags and file together. Throws what `refuse` makes of a key, and of why it makes no sense. */
 export function toExtensionSettings(
   flags: ExtensionFlags,
-  { commands = {}, extensions: packs = {}, from, state }: Said,
+  { commands = {}, packs = {}, from, state }: Said,
   refuse: (key: string, why: string) => AppError,
 ): ExtensionSettings {
   const { directory, files = [], ...tables } = commands;

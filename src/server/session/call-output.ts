@@ -39,9 +39,9 @@ export class CallOutput {
    * event that no packet has room for, and the signal's reason.
    */
   async put(said: unknown, signal: AbortSignal): Promise<void> {
-    if (!(said instanceof Uint8Array)) return await this.#append("value", toJson(said), signal);
+    if (!(said instanceof Uint8Array)) return await this.append("value", toJson(said), signal);
     for (let start = 0; start < said.length; start += MAX_PAYLOAD_BYTES)
-      await this.#append("stdout", said.subarray(start, start + MAX_PAYLOAD_BYTES), signal);
+      await this.append("stdout", said.subarray(start, start + MAX_PAYLOAD_BYTES), signal);
   }
 
   /** All was said. */
@@ -84,7 +84,8 @@ export class CallOutput {
     return { bytes, next };
   }
 
-  async #append(kind: PacketKind, payload: Uint8Array, signal: AbortSignal): Promise<void> {
+  /** Says what is a packet's payload as it is, and resolves when there is room for more. Throws the signal's reason. */
+  async append(kind: PacketKind, payload: Uint8Array, signal: AbortSignal): Promise<void> {
     if (this.#state === "unread") return;
     const at = Math.round((performance.now() - this.#start) * 1_000);
     const record = encodePayload(kind, { number: this.next, at }, payload);

@@ -1,0 +1,49 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { toErrorCode } from "../../lib/error-code.ts";
+import { toMessage } from "../../lib/message.ts";
+import { AppError } from "../../protocol/error.ts";
+import { findTrusted } from "../trusted.ts";
+import type { ExtensionSettings } from "./settings.ts";
+
+const MODULE = /^[^.].*\.m?[tj]s$/;
+const DECLARATIONS = /\.d\.m?ts$/;
+
+/** Something that is not what it should be, and what a report calls it. */
+export interface Fault {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** The modules that there are by name, in the order in which they come first; and what is in the way of knowing. */
+export function listSources({
+  directory,
+  isNamed,
+  files,
+}: Pick<ExtensionSettings, "directory" | "isNamed" | "files">): {
+  readonly files: readonly string[];
+  readonly faults: readonly Fault[];
+} {
+  try {
+    const found = listModules(directory);
+    return { files: [...new Set([...files, ...found])], faults: [] };
+  } catch (error) {
+    const isMissing = toErrorCode(error) === "ENOENT" && !isNamed;
+    const faults = isMissing ? [] : [{ name: directory, reason: toMessage(error) }];
+    return { files: [...new Set(files)], faults };
+  }
+}
+
+/** Where a module is that may be run. Throws `invalid_module`. */
+export function findSource(file: string): string {
+  return findTrusted(file, "file", (why, cause) => refuse(file, why, cause));
+}
+
+function listModules(directory: string): readonly string[] {
+  const names = readdirSync(directory).filter((name) => MODULE.test(name) && !DECLARATIONS.test(name));
+  return names.sort().map((name) => join(directory, name));
+}
+
+function refuse(file: string, why: string, cause: unknown): AppError {
+  return new AppError("invalid_module", `Cannot use module "${file}": ${why}`, { cause });
+}
