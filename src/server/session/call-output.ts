@@ -35,13 +35,31 @@ export class CallOutput {
   }
 
   /**
-   * Says an event or bytes, and resolves when there is room for more; at once where nobody reads. Throws `too_many` for an
-   * event that no packet has room for, and the signal's reason.
+   * Says an event of a built-in command, or bytes, and resolves when there is room for more; at once where nobody reads. Throws
+   * `too_many` for an event that no packet has room for, and the signal's reason.
    */
   async put(said: unknown, signal: AbortSignal): Promise<void> {
-    if (!(said instanceof Uint8Array)) return await this.#append("value", toJson(said), signal);
+    if (!(said instanceof Uint8Array)) return await this.append("value", toJson(said), signal);
     for (let start = 0; start < said.length; start += MAX_PAYLOAD_BYTES)
-      await this.#append("stdout", said.subarray(start, start + MAX_PAYLOAD_BYTES), signal);
+      await this.append("stdout", said.subarray(start, start + MAX_PAYLOAD_BYTES), signal);
+  }
+
+  /**
+   * Says one packet of at most 64 KiB as it is: bytes, or a value as `encodeValue` writes one, in parts that a value ends. Resolves
+   * as `put` does.
+   */
+  async append(
+    kind: Extract<PacketKind, "stdout" | "part" | "value">,
+    payload: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.#state === "unread") return;
+    const at = Math.round((performance.now() - this.#start) * 1_000);
+    const record = encodePayload(kind, { number: this.next, at }, payload);
+    this.#records.push(record);
+    this.#bytes += record.length;
+    this.#announce();
+    while (this.#bytes >= this.#window()) await abortable(this.#bell.wait(), signal);
   }
 
   /** All was said. */
@@ -82,16 +100,6 @@ export class CallOutput {
       next++;
     }
     return { bytes, next };
-  }
-
-  async #append(kind: PacketKind, payload: Uint8Array, signal: AbortSignal): Promise<void> {
-    if (this.#state === "unread") return;
-    const at = Math.round((performance.now() - this.#start) * 1_000);
-    const record = encodePayload(kind, { number: this.next, at }, payload);
-    this.#records.push(record);
-    this.#bytes += record.length;
-    this.#announce();
-    while (this.#bytes >= this.#window()) await abortable(this.#bell.wait(), signal);
   }
 
   /** What is said in one turn goes in one frame: a frame for each of 200,000 events takes three times as long. */
