@@ -58,6 +58,8 @@ export class Output implements AsyncIterable<Packet> {
   #source: OutputSource;
   #channel: number;
   #next: number | undefined;
+  /** The first packet wanted, where that is known beforehand. */
+  readonly #first: number | undefined;
   #isOpen = true;
   /** The channel that it has is gone with its connection. */
   #isLost = false;
@@ -71,8 +73,8 @@ export class Output implements AsyncIterable<Packet> {
     this.#options = options;
     this.#channel = channel;
     this.#source = source;
-    this.#next = from.type === "since" ? from.number : undefined;
-    this.#tally = new Tally(this.#next);
+    this.#tally = new Tally(from);
+    this.#next = this.#first = this.#tally.next;
     this.#assembly = new Assembly(this.#next === 0);
     signal?.addEventListener("abort", this.#stop, { once: true });
   }
@@ -159,8 +161,7 @@ export class Output implements AsyncIterable<Packet> {
 
   /** Whether anything of it has come. */
   get hasBegun(): boolean {
-    const { from } = this.#options;
-    return this.#tally.next !== (from.type === "since" ? from.number : undefined);
+    return this.#tally.next !== this.#first;
   }
 
   /** Goes on over another channel: what follows is to be read there. */
@@ -245,12 +246,18 @@ export class Output implements AsyncIterable<Packet> {
   #deliver(record: RawRecord): boolean {
     const packet = this.#tryRead(record);
     if (packet instanceof AppError) return this.#giveUp(packet);
+    const bytes = RECORD_HEADER_BYTES + record.payload.length;
     this.#isWhole = packet?.type === "closed";
-    if (packet === undefined) this.#tally.skip(record.number);
+    if (packet === undefined) this.#tally.skip(record.number, record.kind === "value" ? 1 : 0);
     else this.#tally.add(packet);
     this.#next ??= record.number;
+    // It says only what there was before the first packet.
+    if (packet?.type === "gap" && packet.next === packet.number) {
+      this.#credit.consume(bytes);
+      return true;
+    }
     this.#deliveries.set(record.number, {
-      bytes: RECORD_HEADER_BYTES + record.payload.length,
+      bytes,
       next: this.#tally.next ?? record.number + 1,
       consumed: false,
     });
@@ -287,6 +294,10 @@ export class Output implements AsyncIterable<Packet> {
         return { ...packet, outcome: this.#toSeen(packet.outcome) };
       case "closed":
         return { ...packet, exit: { ...packet.exit, outcome: this.#toSeen(packet.exit.outcome) } };
+      case "value": {
+        const index = this.#tally.values;
+        return index === undefined ? packet : { ...packet, index };
+      }
       default:
         return packet;
     }

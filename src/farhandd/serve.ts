@@ -37,6 +37,8 @@ export async function runServer(flags: Flags, config: ServerConfig): Promise<voi
           config.logFormat,
         ),
       toRunnerCommand: ({ credentials }) => toSelf("runner", JSON.stringify(credentials)),
+      toBuildCommand: (file, directory) => toSelf("build-module", file, directory),
+      jobRunner: toSelf("runner", "job"),
       openLog: (state) => {
         const log = openLog(join(state, "logs", "server.log"), config, () => isEchoing);
         surviveErrors(log);

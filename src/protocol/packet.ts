@@ -61,7 +61,8 @@ interface Stamp {
 /** What all see alike. */
 type Common =
   | { readonly type: "stdout" | "stderr"; readonly bytes: Uint8Array }
-  | { readonly type: "value"; readonly value: unknown }
+  /** `index`: how many values the job had said before it, where the reader knows that. */
+  | { readonly type: "value"; readonly value: unknown; readonly index?: number }
   | ({ readonly type: "resize" } & TerminalSize)
   | ({ readonly type: "gap" } & Gap);
 

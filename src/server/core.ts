@@ -11,6 +11,8 @@ import { describeEnd } from "./audit/call-record.ts";
 import { keepPruning } from "./audit/upkeep.ts";
 import type { ServerConfig } from "./config.ts";
 import { toJobEnvironment } from "./environment.ts";
+import { Builder } from "./extensions/builder.ts";
+import { Extensions } from "./extensions/extensions.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -29,8 +31,9 @@ export interface Core {
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
   readonly workspaces: Workspaces;
-  /** Processes of other users, as whom roles have things done. */
+  /** Processes of other users, as whom roles have things done, and those of commands of the operator's own. */
   readonly runners: Runners;
+  readonly extensions: Extensions;
 }
 
 export interface CoreOptions {
@@ -41,6 +44,8 @@ export interface CoreOptions {
   readonly toKeeperCommand: (state: string, id: KeeperId) => Again;
   /** Runs this executable as another user's runner. */
   readonly toRunnerCommand: (login: Login) => Again;
+  /** Runs this executable to build a module into a directory. */
+  readonly toBuildCommand: (file: string, directory: string) => Again;
   readonly log: Log;
   readonly audit: Audit;
   /** That of our start, which is the user's; our own is 0077. */
@@ -77,6 +82,7 @@ export async function openCore(
     },
     signal: stopped.signal,
   });
+  const extensions = openExtensions(options, runners, stopped.signal);
   const shutdown: Shutdown = new Shutdown({
     log,
     listLive: () => jobs.listLive(),
@@ -89,7 +95,8 @@ export async function openCore(
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
-  return { environment, workspaces, umask, jobs, keepers, runners, shutdown };
+  extensions.start(config.extensions);
+  return { environment, workspaces, umask, jobs, keepers, runners, extensions, shutdown };
 }
 
 interface KeepersShare {
@@ -130,6 +137,21 @@ function openRunners({ log, toRunnerCommand }: CoreOptions, reaper: Reaper | und
     toCommand: toRunnerCommand,
     onSpawn: (pid, exited) => reaper?.leave(pid, exited),
     log,
+  });
+}
+
+/** None of its modules is run here: each is built, and then called, in a process of its own. */
+function openExtensions(
+  { log, toBuildCommand }: CoreOptions,
+  runners: Runners,
+  signal: AbortSignal,
+): Extensions {
+  const builder = new Builder({ toCommand: toBuildCommand });
+  return new Extensions({
+    build: (file, signal) => builder.build(file, signal),
+    retain: (hashes) => runners.retain(hashes),
+    log,
+    signal,
   });
 }
 

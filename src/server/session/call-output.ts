@@ -44,24 +44,6 @@ export class CallOutput {
       await this.append("stdout", said.subarray(start, start + MAX_PAYLOAD_BYTES), signal);
   }
 
-  /**
-   * Says one packet of at most 64 KiB as it is: bytes, or a value as `encodeValue` writes one, in parts that a value ends. Resolves
-   * as `put` does.
-   */
-  async append(
-    kind: Extract<PacketKind, "stdout" | "part" | "value">,
-    payload: Uint8Array,
-    signal: AbortSignal,
-  ): Promise<void> {
-    if (this.#state === "unread") return;
-    const at = Math.round((performance.now() - this.#start) * 1_000);
-    const record = encodePayload(kind, { number: this.next, at }, payload);
-    this.#records.push(record);
-    this.#bytes += record.length;
-    this.#announce();
-    while (this.#bytes >= this.#window()) await abortable(this.#bell.wait(), signal);
-  }
-
   /** All was said. */
   end(): void {
     if (this.#state === "open") this.#state = "ended";
@@ -100,6 +82,24 @@ export class CallOutput {
       next++;
     }
     return { bytes, next };
+  }
+
+  /**
+   * Says one packet of at most 64 KiB as it is: bytes, or a value as `encodeValue` writes one, in parts that a value ends. Resolves
+   * as `put` does.
+   */
+  async append(
+    kind: Extract<PacketKind, "stdout" | "part" | "value">,
+    payload: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.#state === "unread") return;
+    const at = Math.round((performance.now() - this.#start) * 1_000);
+    const record = encodePayload(kind, { number: this.next, at }, payload);
+    this.#records.push(record);
+    this.#bytes += record.length;
+    this.#announce();
+    while (this.#bytes >= this.#window()) await abortable(this.#bell.wait(), signal);
   }
 
   /** What is said in one turn goes in one frame: a frame for each of 200,000 events takes three times as long. */
