@@ -6,6 +6,7 @@ import { readConfig, type ServerConfig } from "../server/config.ts";
 import { serve } from "../server/serve.ts";
 import { type Flags, toConfigFlags } from "../server/flags.ts";
 import { openLog, surviveErrors } from "./log.ts";
+import { TRUSTED } from "../module/answer.ts";
 import { toSelf } from "./self.ts";
 import { ENDING, stopSignal } from "./signals.ts";
 
@@ -37,7 +38,7 @@ export async function runServer(flags: Flags, config: ServerConfig): Promise<voi
           config.logFormat,
         ),
       toRunnerCommand: ({ credentials }) => toSelf("runner", JSON.stringify(credentials)),
-      toBuildCommand: (file, directory) => toSelf("build-module", file, directory),
+      toBuildCommand: (file, directory) => toSelf("build-module", file, directory, TRUSTED),
       jobRunner: toSelf("runner", "job"),
       openLog: (state) => {
         const log = openLog(join(state, "logs", "server.log"), config, () => isEchoing);

@@ -16,11 +16,16 @@ export interface BuiltModule extends Bundle {
 
 /**
  * Bundles a module, runs it, and finds out what it defines: for a process of its own, which it may end or hold up. Throws
- * `invalid_module`, which names the lines that are wrong.
+ * `invalid_module`, which names the lines that are wrong. `admit` is told, before anything is run, of what it is made of, and throws
+ * where that must not be.
  */
-export async function buildModule(file: string): Promise<BuiltModule> {
+export async function buildModule(
+  file: string,
+  admit: (inputs: Bundle["inputs"]) => void = () => {},
+): Promise<BuiltModule> {
   const path = resolve(file);
   const made = await bundle(file);
+  admit(made.inputs);
   const places = new Places(path, made.inputs);
   const exports = await loadModule(made, places.given).catch((error: unknown) => {
     throw toModuleError(file, [places.trace(error instanceof AppError ? error.cause : error)]);

@@ -1,3 +1,4 @@
+import { basename, dirname } from "node:path";
 import { after } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -101,7 +102,8 @@ export class Extensions implements Reloadable {
     const before = this.#offer;
     const renewed: Renewed[] = [];
     await eachOf(files.entries(), BUILT_AT_ONCE, async ([index, file]) => {
-      renewed[index] = await this.#renew(file);
+      const name = dirname(file) === settings.directory ? basename(file) : file;
+      renewed[index] = await this.#renew(file, name);
       // At first one that takes long keeps none of the others waiting.
       if (before === NONE) this.#offerAll(Object.values(renewed), settings);
     });
@@ -119,7 +121,7 @@ export class Extensions implements Reloadable {
   }
 
   /** The module as it is now; as it was before, if it is broken. */
-  async #renew(file: string): Promise<Renewed> {
+  async #renew(file: string, name: string): Promise<Renewed> {
     const { build, signal } = this.#options;
     const before = this.#extensions.find((extension) => extension.file === file);
     try {
@@ -127,13 +129,13 @@ export class Extensions implements Reloadable {
       if (description.task !== undefined)
         throw new AppError("invalid_module", "it is a task, which farhand task start runs");
       const isSame = before !== undefined && Bun.deepEquals(before.description, description);
-      return { extension: isSame ? { ...before, inputs } : { file, source, description, inputs } };
+      return { extension: isSame ? { ...before, inputs } : { file, name, source, description, inputs } };
     } catch (error) {
       if (signal.aborted) throw error;
       const known = error instanceof AppError;
       if (!known) this.#options.log.error("module not built", { file, error: describeError(error) });
       const why = known ? error.message : "the server's log says why";
-      return { ...(before && { extension: before }), fault: { name: file, reason: why } };
+      return { ...(before && { extension: before }), fault: { name, reason: why } };
     }
   }
 }
