@@ -27,7 +27,15 @@ export type {
   Tasks,
 } from "./client/tasks/tasks.ts";
 export type { JobEvent } from "./client/watch.ts";
-export { defineCommand, definePack, defineTask, v } from "./module/authoring.ts";
+export {
+  type CommandContext,
+  defineCommand,
+  definePack,
+  defineTask,
+  type ModuleContext,
+  type TaskContext,
+  v,
+} from "./module/authoring.ts";
 export { AppError, type ErrorCode } from "./protocol/error.ts";
 export type { HolderId, JobId } from "./protocol/id.ts";
 export type { JobFilter } from "./protocol/filter.ts";

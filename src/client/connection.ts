@@ -111,7 +111,7 @@ export class Connection implements AsyncDisposable {
   exec(command: Command, options?: ExecOptions): Promise<JobListener | JobReply>;
   async exec(command: Command, { stdin, ...options }: ExecOptions = {}): Promise<JobListener | JobReply> {
     const { input, options: how } = parseArguments(exec, [{ ...options, ...toProgram(command) }]);
-    return await this.#caller.run(exec.name, { input, options: { ...how, stdin } });
+    return await this.#caller.exec({ input, options: { ...how, stdin } });
   }
 
   /** Starts a program that nobody waits for, and answers which job it is. */

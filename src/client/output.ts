@@ -52,6 +52,8 @@ export class Output implements AsyncIterable<Packet> {
   #source: OutputSource;
   #channel: number;
   #next: number | undefined;
+  /** The first packet wanted, where that is known beforehand. */
+  readonly #first: number | undefined;
   #isOpen = true;
   /** The channel that it has is gone with its connection. */
   #isLost = false;
@@ -65,8 +67,8 @@ export class Output implements AsyncIterable<Packet> {
     this.#options = options;
     this.#channel = channel;
     this.#source = source;
-    this.#next = from.type === "since" ? from.number : undefined;
-    this.#tally = new Tally(this.#next);
+    this.#tally = new Tally(from);
+    this.#next = this.#first = this.#tally.next;
     signal?.addEventListener("abort", this.#stop, { once: true });
   }
 
@@ -147,8 +149,7 @@ export class Output implements AsyncIterable<Packet> {
 
   /** Whether anything of it has come. */
   get hasBegun(): boolean {
-    const { from } = this.#options;
-    return this.#tally.next !== (from.type === "since" ? from.number : undefined);
+    return this.#tally.next !== this.#first;
   }
 
   /** Goes on over another channel: what follows is to be read there. */
@@ -230,18 +231,27 @@ export class Output implements AsyncIterable<Packet> {
   }
 
   #deliver(record: RawRecord): void {
-    const packet = toPacket(record);
+    const packet = this.#toPacket(record);
+    const bytes = RECORD_HEADER_BYTES + record.payload.length;
     this.#isWhole = packet?.type === "closed";
     if (packet === undefined) this.#tally.skip(record.number);
     else this.#tally.add(packet);
     this.#next ??= record.number;
+    // It says only what there was before the first packet.
+    if (packet?.type === "gap" && packet.next === packet.number) return this.#credit.consume(bytes);
     this.#deliveries.set(record.number, {
-      bytes: RECORD_HEADER_BYTES + record.payload.length,
+      bytes,
       next: this.#tally.next ?? record.number + 1,
       consumed: false,
     });
     if (packet === undefined) this.#consume(record.number);
     else this.#packets.push(packet);
+  }
+
+  #toPacket(record: RawRecord): Packet | undefined {
+    const packet = toPacket(record);
+    const index = this.#tally.values;
+    return packet?.type === "value" && index !== undefined ? { ...packet, index } : packet;
   }
 
   #consume(number: number): void {

@@ -61,7 +61,8 @@ interface Stamp {
 export type Packet = Stamp &
   (
     | { readonly type: "stdout" | "stderr"; readonly bytes: Uint8Array }
-    | { readonly type: "value"; readonly value: unknown }
+    /** `index`: how many values the job had said before it, where the reader knows that. */
+    | { readonly type: "value"; readonly value: unknown; readonly index?: number }
     /** The beginning of a value that takes more than one packet. */
     | { readonly type: "part"; readonly bytes: Uint8Array }
     | ({ readonly type: "resize" } & TerminalSize)

@@ -22,6 +22,8 @@ export interface Extension {
   readonly description: ModuleDescription;
   /** Files that it was made of, absolute. */
   readonly inputs: readonly string[];
+  /** Of a pack: its configuration, which fits it. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 /** Which commands of one's own there are, by their names, and which there are not though somebody wants them. */
@@ -83,11 +85,10 @@ function findFault({ name, kind, runAs, isInline }: CustomCommand): string | und
 function toModuleCommand(
   described: Described,
   extension: Extension,
-  { commands, packs }: Stated,
+  { commands }: Pick<Stated, "commands">,
 ): CustomCommand {
   const { timeoutMs, runAs, confidential, doing: _, ...description } = described;
-  const { source, description: module } = extension;
-  const config = module.pack && (packs[module.pack.name] ?? {});
+  const { source, description: module, config } = extension;
   const stated = commands[described.name];
   return toCommand(
     { ...description, custom: true },

@@ -19,7 +19,8 @@ async function setup(files: Readonly<Record<string, string>>, patience?: number,
     argv0: "farhandd",
   });
   const builder = new Builder({ toCommand, ...(patience !== undefined && { patience }) });
-  const build = (name: string) => builder.build(at(name), new AbortController().signal);
+  const build = (name: string, packs: Readonly<Record<string, unknown>> = {}) =>
+    builder.build(at(name), new AbortController().signal, packs);
   const refuse = async (name: string): Promise<AppError> => {
     try {
       await build(name);
@@ -89,7 +90,7 @@ describe("A builder", () => {
       "task.ts":
         'import { defineTask } from "farhand";\nexport default defineTask({ init: () => 0, exec: (_, n) => n });',
     });
-    expect((await files.build("pack.ts")).description).toMatchObject({
+    expect((await files.build("pack.ts", { tools: { display: ":0" } })).description).toMatchObject({
       pack: { name: "tools", hasInit: true, config: { required: ["display"] } },
       commands: [{ name: "look", kind: "foreground", permission: "exec", doing: "plain" }],
     });
@@ -97,6 +98,30 @@ describe("A builder", () => {
       task: { hasInit: true, hasExit: false },
       commands: [],
     });
+  });
+
+  test("refuses a pack whose configuration does not fit it, and names the key", async () => {
+    using files = await setup({
+      "pack.ts": `
+        import { definePack, v } from "farhand";
+        const commands = [{ name: "look", summary: "Looks", run: () => 1 }];
+        export default definePack({ name: "tools", config: v.object({ at: v.object({ port: v.number() }) }), commands });`,
+      "bare.ts":
+        'export default { name: "bare", commands: [{ name: "look", summary: "Looks", run: () => 1 }] };',
+    });
+    const told = (name: string, table: unknown) =>
+      files.build(name, { tools: table, bare: table }).then(
+        () => "fits",
+        ({ code, message }: AppError) => `${code}: ${message}`,
+      );
+    expect(await told("pack.ts", { at: { port: 1 } })).toBe("fits");
+    expect(await told("pack.ts", {})).toBe(
+      'invalid_config: Cannot set up the pack "tools": extensions.tools.at: it is missing',
+    );
+    expect(await told("pack.ts", { at: { port: "one" } })).toBe(
+      'invalid_config: Cannot set up the pack "tools": extensions.tools.at.port: Invalid type: Expected number but received "one"',
+    );
+    expect(await told("bare.ts", { at: 1 })).toContain("extensions.bare.at: the pack has no such key");
   });
 
   test("names the line of what is wrong with a definition, and of what throws as it is loaded", async () => {
@@ -142,7 +167,9 @@ export default [good, bad];`,
       },
       2_000,
     );
-    const told = await Promise.all(["exits.ts", "crashes.ts", "loops.ts", "forks.ts"].map(files.refuse));
+    const told = await Promise.all(
+      ["exits.ts", "crashes.ts", "loops.ts", "forks.ts"].map((name) => files.refuse(name)),
+    );
     expect(told.map(({ code, message }) => [code, message])).toEqual([
       [
         "invalid_module",
