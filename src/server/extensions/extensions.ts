@@ -3,6 +3,7 @@ import { after } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Reloadable } from "../reload.ts";
+import type { ModuleUnit } from "../runners/module-call.ts";
 import type { Built } from "./builder.ts";
 import type { CustomCommand } from "./custom.ts";
 import { type Extension, type Offer, toOffer } from "./offer.ts";
@@ -30,8 +31,8 @@ interface Renewed {
 export interface ExtensionsOptions {
   /** Bundles and describes a module in a process of its own. Throws `invalid_module`, and `invalid_config` of its pack. */
   readonly build: (file: string, signal: AbortSignal, packs: PacksTable) => Promise<Built>;
-  /** Only modules with one of these hashes are called from now on. */
-  readonly retain: (hashes: ReadonlySet<string>) => void;
+  /** Only these modules are called from now on, so configured. */
+  readonly retain: (units: readonly ModuleUnit[]) => void;
   readonly log: Log;
   /** Aborted when the server stops. */
   readonly signal: AbortSignal;
@@ -116,7 +117,8 @@ export class Extensions implements Reloadable {
     });
     const unfit = this.#offerAll(renewed, settings);
     this.#faults = [...faults, ...renewed.flatMap(({ fault }) => fault ?? []), ...unfit];
-    this.#options.retain(new Set(this.#extensions.map(({ description }) => description.hash)));
+    const units = this.list().flatMap(({ unit }) => (unit.type === "module" ? unit : []));
+    this.#options.retain(units);
     const changes = listChanges(before, this.#offer);
     return changes.length === 0 ? undefined : changes.join("; ");
   }

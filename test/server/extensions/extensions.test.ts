@@ -36,7 +36,7 @@ function setup(more: Partial<ExtensionSettings> = {}) {
         inputs: [file],
       };
     },
-    retain: (hashes) => retained.push([...hashes]),
+    retain: (units) => retained.push([...new Set(units.map(({ hash }) => hash))]),
     log,
     signal: controller.signal,
   });
