@@ -17,7 +17,25 @@ export type { CallReply, CallSuccess, JobReply, JobSuccess, Said } from "./clien
 export { narrowText as narrowToken } from "./client/narrow.ts";
 export type { ConnectOptions, Member } from "./client/member.ts";
 export { type AddOptions, Pool } from "./client/pool.ts";
+export { type StartedServer, startServer, type StartServerOptions } from "./client/start-server.ts";
+export type { Execution } from "./client/tasks/execution.ts";
+export type { Stopped } from "./client/tasks/lifecycle.ts";
+export type {
+  ExecOptions as TaskExecOptions,
+  StartTaskOptions,
+  StopTaskOptions,
+  Tasks,
+} from "./client/tasks/tasks.ts";
 export type { JobEvent } from "./client/watch.ts";
+export {
+  type CommandContext,
+  defineCommand,
+  definePack,
+  defineTask,
+  type ModuleContext,
+  type TaskContext,
+  v,
+} from "./module/authoring.ts";
 export { AppError, type ErrorCode } from "./protocol/error.ts";
 export type { HolderId, JobId } from "./protocol/id.ts";
 export type { JobFilter } from "./protocol/filter.ts";

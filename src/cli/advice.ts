@@ -25,9 +25,14 @@ export function adviseReadingOn(error: unknown, { job, next }: Bookmark, globals
 /** The failure of a call that was not answered: where only the link failed, the job may run all the same. */
 export function adviseLookingUp(error: unknown, job: JobId, globals: Globals): unknown {
   if (!(error instanceof AppError)) return error;
-  if (!LINK_FAILURES.includes(error.code) && error.details?.["lost"] === undefined) return error;
+  if (!isLinkFailure(error)) return error;
   const message = `${error.message} before the server answered; whether the job runs tells ${toFarhand(globals)} jobs ${job}`;
   return new AppError("outcome_unknown", message, { details: { job }, cause: error });
+}
+
+/** Whether only the link to the server has failed, also where it could not be restored for another reason. */
+export function isLinkFailure({ code, details }: AppError): boolean {
+  return LINK_FAILURES.includes(code) || details?.["lost"] !== undefined;
 }
 
 /** How the same server is reached again. */

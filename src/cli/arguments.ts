@@ -1,4 +1,5 @@
 import type { CliArg, CliValues } from "../commands/define.ts";
+import { toKebab } from "../lib/kebab.ts";
 import { AppError } from "../protocol/error.ts";
 
 export type ArgSpecs = Readonly<Record<string, CliArg>>;
@@ -88,7 +89,8 @@ function parseLong(word: string, args: ArgSpecs): Option {
   const equals = word.indexOf("=");
   const written = equals < 0 ? word : word.slice(0, equals);
   const value = equals < 0 ? undefined : word.slice(equals + 1);
-  const name = written.slice(2);
+  const typed = written.slice(2);
+  const name = Object.hasOwn(args, typed) ? typed : toKebab(typed);
   const known = findOption(args, name);
   if (known?.type === "string") return { name, written, value };
   if (value !== undefined && known !== undefined) throw refused(`"${written}" takes no value`);

@@ -103,7 +103,11 @@ function createRenderer(show: Show, isJson: boolean): Renderer {
   };
 }
 
-async function openSource(source: ByteSource | undefined, { stdin }: Context): Promise<Source | undefined> {
+/** The bytes that a command is given, where it takes any. */
+export async function openSource(
+  source: ByteSource | undefined,
+  { stdin }: Context,
+): Promise<Source | undefined> {
   if (source === undefined) return undefined;
   if (source.type === "stdin") return stdin();
   const { readLocalFile } = await import("./local-file.ts");

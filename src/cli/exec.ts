@@ -15,7 +15,7 @@ import { abortable } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
-import type { Exit } from "../protocol/packet.ts";
+import type { SeenExit } from "../protocol/packet.ts";
 import { adviseLookingUp, adviseReadingOn } from "./advice.ts";
 import type { Arguments } from "./arguments.ts";
 import { complain, type Context, openSession, print } from "./context.ts";
@@ -23,7 +23,7 @@ import { explainOutcome, toExitCode } from "./exit.ts";
 import { play, type Played } from "./play.ts";
 import { Relay } from "./relay.ts";
 import type { Secrets } from "./secrets.ts";
-import { type Renderer, renderJson, renderPlain } from "./render.ts";
+import { type Renderer, toRenderer } from "./render.ts";
 import type { TerminalOptions } from "./terminal.ts";
 import type { Verb } from "./verb.ts";
 
@@ -42,7 +42,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
   await checkSecrets(session, input);
   const asked = { input, feeds: !isOpen };
   if (isDetached) return await startDetached(session, asked, context);
-  return await attend(session, launchAttached(session, input, undefined, asked), context);
+  return await attend(session, launchAttached(session, input, asked), context);
 }
 
 async function runOnTerminal(values: Arguments, context: Context): Promise<number> {
@@ -63,7 +63,7 @@ async function runOnTerminal(values: Arguments, context: Context): Promise<numbe
   await checkSecrets(session, input);
   const asked = { input, feeds: !isOpen };
   if (isDetached) return await startDetached(session, asked, context);
-  const attached = launchAttached(session, input, undefined, asked);
+  const attached = launchAttached(session, input, asked);
   return await attendOnTerminal(session, attached, context, { ...input, escape });
 }
 
@@ -88,7 +88,11 @@ interface Asked {
 }
 
 async function startDetached(session: Session, { input, feeds }: Asked, context: Context): Promise<number> {
-  const launched = launchDetached(session, input, { feeds });
+  return await leave(session, launchDetached(session, input, { feeds }), context);
+}
+
+/** Tells which job it is that nobody waits for, and gives it our stdin if it takes that. */
+export async function leave(session: Session, launched: Launched, context: Context): Promise<number> {
   const { job, number } = await abortable(launched.accepted, context.signal).catch((error: unknown) => {
     throw adviseLookingUp(error, launched.job, context.globals);
   });
@@ -134,12 +138,17 @@ export async function attendOnTerminal(
 }
 
 /** Shows what a job writes that waits for us, passes on our stdin and signals, and answers the code that says how it ended. */
-export async function attend(session: Session, attached: Attached, context: Context): Promise<number> {
+export async function attend(
+  session: Session,
+  attached: Attached,
+  context: Context,
+  render?: Renderer,
+): Promise<number> {
   const relay = new Relay(session, attached, context.globals);
   using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
   const broken = startFeeding(attached, relay, context);
   try {
-    const { job, exit } = await Promise.race([playToExit(attached, context), relay.freed]);
+    const { job, exit } = await Promise.race([playToExit(attached, context, render), relay.freed]);
     broken.throwIfAborted();
     return conclude(exit, job, context);
   } finally {
@@ -160,9 +169,10 @@ function startFeeding({ input }: Attached, relay: Relay, { stdin }: Context): Ab
 
 async function playToExit(
   { job: asked, accepted, output }: Attached,
-  { globals, sinks }: Context,
-  render: Renderer = globals.json ? renderJson : renderPlain,
-): Promise<{ job: JobId; exit: Exit }> {
+  context: Context,
+  render: Renderer = toRenderer(context),
+): Promise<{ job: JobId; exit: SeenExit }> {
+  const { globals, sinks } = context;
   const { job, number } = await accepted.catch((error: unknown) => {
     throw adviseLookingUp(error, asked, globals);
   });
@@ -175,7 +185,7 @@ async function playToExit(
   }
 }
 
-function checkComplete({ exit, missing }: Played): Exit {
+function checkComplete({ exit, missing }: Played): SeenExit {
   if (missing !== undefined) {
     throw new AppError("incomplete_output", `Output is incomplete: ${missing.packets} packets are gone`);
   }
@@ -183,7 +193,7 @@ function checkComplete({ exit, missing }: Played): Exit {
   return exit;
 }
 
-function conclude({ outcome }: Exit, job: JobId, context: Context): number {
+function conclude({ outcome }: SeenExit, job: JobId, context: Context): number {
   const sentence = explainOutcome(outcome, job);
   if (sentence !== undefined && !context.globals.json) complain(context, sentence);
   return toExitCode(outcome);

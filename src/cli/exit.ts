@@ -1,5 +1,6 @@
 import { formatDuration } from "../lib/duration.ts";
 import { toSignalNumber } from "../lib/signal.ts";
+import type { ErrorBody } from "../protocol/error.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 
 /** No line matches what was looked for, as grep has it. */
@@ -56,7 +57,7 @@ export function explainOutcome(outcome: Outcome, job: string): string | undefine
     case "cancelled":
       return undefined;
     case "threw":
-      return outcome.error.message;
+      return describeThrown(outcome.error);
     case "timed_out":
       return `Job ${job} was ended: it ran longer than ${formatDuration(outcome.limit)}`;
     case "idle_timed_out":
@@ -68,6 +69,20 @@ export function explainOutcome(outcome: Outcome, job: string): string | undefine
     case "lost":
       return `Job ${job} is lost since ${outcome.since}: nobody watched it, so how it ended is unknown`;
   }
+}
+
+/** The exit code that says how a call failed: a command of somebody's own that threw or crashed is none of Farhand's failures. */
+export function toFailureCode({ code, details = {} }: Pick<ErrorBody, "code" | "details">): number {
+  const { code: own, signal } = details;
+  if (code === "threw") return 1;
+  if (code !== "crashed") return FAILURE;
+  if (typeof signal === "string") return toSignalCode(signal);
+  return typeof own === "number" && own !== 0 ? toByte(own) : 1;
+}
+
+/** What was thrown, with the class that it had where that says something. */
+export function describeThrown({ name, message }: Pick<ErrorBody, "name" | "message">): string {
+  return name === undefined || message.startsWith(`${name}: `) ? message : `${name}: ${message}`;
 }
 
 /** A process has one byte for its code; one that is not zero must not become zero there. */

@@ -12,7 +12,8 @@ import type { Verb } from "./verb.ts";
 /** Jobs that are followed at once: each takes a channel. */
 const MAX_JOBS = 500;
 
-const args = {
+/** How it is followed. */
+export const followArgs = {
   since: { type: "string", valueHint: "n", description: "Start at packet n (default 0, the first)" },
   recent: { type: "string", valueHint: "n", description: "Start at the last n packets" },
   tail: { type: "string", alias: "n", valueHint: "lines", description: "Start at the last lines" },
@@ -43,7 +44,7 @@ const args = {
 /** Shows what jobs said and say, until nobody can add to it; the exit code is that of their outcomes. */
 export const follow: Verb = {
   summary: "Show what jobs said, then what they say, and exit with their code",
-  args,
+  args: followArgs,
   rest: "JOB ...",
   examples: [
     ["farhand follow 3", "everything it said, then live"],
@@ -80,7 +81,8 @@ async function run(values: Arguments, context: Context): Promise<number> {
   return following.some(({ matched }) => matched) ? 0 : toCommonCode(all);
 }
 
-function toWanted(values: Arguments): Omit<Wanted, "isOneOfMany"> {
+/** Reads those options. Throws `invalid_input`. */
+export function toWanted(values: Arguments): Omit<Wanted, "isOneOfMany"> {
   const until = values.text("until");
   return {
     begin: toBegin(values),

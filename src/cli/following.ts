@@ -28,6 +28,7 @@ import {
 } from "./render.ts";
 import { findTail } from "./tail.ts";
 import { Until } from "./until.ts";
+import { forPeople, toTexts } from "./value-text.ts";
 
 /** Of prefixes, one job after another; red comes last, as it looks like an error. */
 const COLORS = [36, 32, 33, 35, 34, 31] as const;
@@ -100,13 +101,15 @@ export class Following {
 
   async #play(context: Context): Promise<Heard> {
     const { signal, globals, sinks } = context;
-    const { from, trim, last } = await this.#plan(signal);
+    const words = forPeople(context);
+    const toTextsOf = (packet: Packet) => toTexts(packet, words);
+    const { from, trim, last } = await this.#plan(toTextsOf, signal);
     if (this.#isStopped || (last !== undefined && from.type === "since" && from.number > last))
       return { exit: undefined, missing: undefined, outcome: undefined };
     const lines = this.#wanted.isOneOfMany && !globals.json ? this.#createPrefixRenderer(context) : undefined;
     const onlooker = await this.#openOnlooker(context);
     const plain = lines?.render ?? onlooker?.render ?? this.#toRenderer(globals.json);
-    const render = this.#compose(trim, plain, globals.json);
+    const render = this.#compose((packet) => toTextsOf(packet).map(trim), plain, globals.json);
     const output = (this.#output = this.#session.openOutput(this.#job.id, from));
     const isLast = (packet: Packet) => this.matched || (last !== undefined && toLastNumber(packet) >= last);
     const { pace } = this.#wanted;
@@ -152,7 +155,10 @@ export class Following {
   }
 
   /** Where to begin, what not to show there, and the last packet if only those are wanted that there are now. */
-  async #plan(signal: AbortSignal): Promise<{ from: From; trim: Trim; last: number | undefined }> {
+  async #plan(
+    toTexts: ToTexts,
+    signal: AbortSignal,
+  ): Promise<{ from: From; trim: Trim; last: number | undefined }> {
     const { begin, isLive } = this.#wanted;
     const trim: Trim = (packet) => packet;
     if (isLive && begin.type !== "tail") return { from: begin, trim, last: undefined };
@@ -161,18 +167,18 @@ export class Following {
     if (begin.type === "since") return { from: begin, trim, last };
     if (begin.type === "recent")
       return { from: { type: "since", number: Math.max(0, next - begin.count) }, trim, last };
-    const tail = await findTail(this.#session, { job: this.#job.id, next }, begin.lines, signal);
+    const tail = await findTail(this.#session, { job: this.#job.id, next, toTexts }, begin.lines, signal);
     return { from: { type: "since", number: tail.since }, trim: tail.trim, last };
   }
 
   /** Shows of each packet what belongs to the last lines, up to the line that was looked for. JSON keeps packets whole. */
-  #compose(trim: Trim, render: Renderer, isJson: boolean): Renderer {
+  #compose(toTexts: ToTexts, render: Renderer, isJson: boolean): Renderer {
     return (packet) => {
-      const trimmed = trim(packet);
-      const isEmpty = "bytes" in trimmed && trimmed.bytes.length === 0;
-      if (isEmpty) return [];
-      const cut = this.#until?.look(trimmed) ?? trimmed;
-      return render(isJson ? trimmed : cut);
+      const texts = toTexts(packet).filter((text) => !("bytes" in text) || text.bytes.length > 0);
+      const cut = texts.map((text) => this.#until?.look(text) ?? text);
+      if (!isJson) return cut.flatMap(render);
+      const [whole = packet] = texts;
+      return texts.length === 0 ? [] : render("bytes" in packet ? whole : packet);
     };
   }
 
@@ -206,6 +212,7 @@ export class Following {
 }
 
 type Trim = (packet: Packet) => Packet;
+type ToTexts = (packet: Packet) => readonly Packet[];
 
 /** The number of the last packet that one stands for: a gap stands for many. */
 function toLastNumber(packet: Packet): number {
@@ -230,7 +237,8 @@ async function findOutcome(
   return outcome;
 }
 
-function explainMissing({ packets, stdoutBytes, stderrBytes }: Missing, job: number): string {
+function explainMissing({ packets, values, stdoutBytes, stderrBytes }: Missing, job: number): string {
+  if (packets === 0) return `Output of job ${job} is incomplete: ${values} values are gone`;
   const bytes =
     stdoutBytes === undefined
       ? "how many bytes is unknown, since reading began later"

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { toJsonLine } from "../lib/escape.ts";
 import { createLog } from "../lib/log.ts";
-import { AppError } from "../protocol/error.ts";
+import { AppError, type ErrorBody, toErrorBody } from "../protocol/error.ts";
 import { Arguments, parseArguments, type Syntax } from "./arguments.ts";
 import { complain, type Context, type Surroundings } from "./context.ts";
-import { FAILURE, toSignalCode, WRITE_FAILURE } from "./exit.ts";
+import { describeThrown, toFailureCode, toSignalCode, WRITE_FAILURE } from "./exit.ts";
 import { globalArgs, toGlobals, TOKEN_OPTIONS, withGlobals } from "./globals.ts";
 import type { Interrupt } from "./interrupts.ts";
 import { WriteFailure } from "./sink.ts";
@@ -26,11 +26,26 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   const stop = new AbortController();
   using _route = surroundings.interrupts.route((interrupt) => stop.abort(new Interrupted(interrupt)));
   let isJson = isJsonAsked(words);
+  await using owned = new AsyncDisposableStack();
+  /** What is found out about a command that only the server knows: the connection to it, and what was read for that. */
+  let found: Partial<Pick<Context, "standing" | "token" | "stdin">> = {};
+  const find: Find = async (path, given) => {
+    const topic = await findTopic(path);
+    const [word = "", ...others] = path;
+    if (topic !== undefined || others.length > 0) return topic;
+    const { findCustom, scanGlobals } = await import("./custom/lookup.ts"); // which a cold start need not pay for
+    const globals = scanGlobals(given.words).after(given.earlier);
+    const context = await withToken({ globals }, toContext(globals, surroundings, stop.signal));
+    const { verb, standing } = await findCustom(word, context);
+    owned.use(standing);
+    found = { standing, token: context.token, stdin: context.stdin };
+    return verb;
+  };
   try {
     checkUtf8(words);
-    const asked = await parse(words);
+    const asked = await parse(words, find);
     isJson = asked.values.flag("json");
-    return await act(asked, toContext(asked.globals, surroundings, stop.signal));
+    return await act(asked, { ...toContext(asked.globals, surroundings, stop.signal), ...found });
   } catch (error) {
     return fail(error, isJson, surroundings);
   }
@@ -40,11 +55,13 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
 export async function act(asked: Asked, context: Context): Promise<number> {
   if (asked.values.flag("help")) return await showHelp(asked, context);
   if (asked.values.flag("version")) return await (await import("./version.ts")).runVersion(context);
-  return await expectVerb(asked).run(asked.values, await withToken(asked, context));
+  // What has a connection already needs no token.
+  const own = context.standing === undefined ? await withToken(asked, context) : context;
+  return await expectVerb(asked).run(asked.values, own);
 }
 
 /** Loaded where a token is named, which a cold start need not pay for. */
-async function withToken({ globals }: Asked, context: Context): Promise<Context> {
+async function withToken({ globals }: Pick<Asked, "globals">, context: Context): Promise<Context> {
   if (!TOKEN_OPTIONS.some((name) => globals.flag(name) || globals.text(name) !== undefined)) return context;
   return await (await import("./token-source.ts")).withToken(globals, context);
 }
@@ -61,7 +78,11 @@ export interface Asked {
 
 const GLOBAL_SYNTAX: Syntax = { args: globalArgs, rest: true, takesRest: true };
 
-type Find = typeof findTopic;
+/** What words mean. `given`: the options before them, and the words behind them, among which there may be others. */
+type Find = (
+  path: readonly string[],
+  given: { readonly earlier: Arguments; readonly words: readonly string[] },
+) => Promise<Verb | Group | undefined>;
 
 /** Reads a command line. `find`: what its first words mean. Throws `invalid_input`, `unknown_command`. */
 export async function parse(words: readonly string[], find: Find = findTopic): Promise<Asked> {
@@ -69,9 +90,11 @@ export async function parse(words: readonly string[], find: Find = findTopic): P
   const [first, ...rest] = root.rest;
   if (first === undefined) return { name: undefined, topic: undefined, values: root, globals: root };
   if (first !== "help") return await descend([first], rest, { earlier: root, find });
-  const topic = rest.length === 0 ? undefined : await getTopic(rest, find);
-  const values = new Arguments(new Map([["help", true]]), []);
-  return { name: rest.length === 0 ? undefined : rest.join(" "), topic, values, globals: values };
+  const given = parseArguments(rest, { ...GLOBAL_SYNTAX, takesRest: false }).after(root);
+  const path = given.rest;
+  const topic = path.length === 0 ? undefined : await getTopic(path, find, { earlier: given, words: [] });
+  const values = new Arguments(new Map([["help", true]]), []).after(given);
+  return { name: path.length === 0 ? undefined : path.join(" "), topic, values, globals: values };
 }
 
 /** Reads what follows the words that name a topic, which in a group is the word for the verb. */
@@ -80,12 +103,12 @@ async function descend(
   words: readonly string[],
   { earlier, find }: { readonly earlier: Arguments; readonly find: Find },
 ): Promise<Asked> {
-  const topic = await getTopic(path, find);
+  const topic = await getTopic(path, find, { earlier, words });
   const name = path.join(" ");
   if (!isGroup(topic)) {
-    const { args, rest, takesRest = false } = topic;
+    const { args, rest, takesRest = false, spell } = topic;
     const syntax = { args: withGlobals(args), rest: rest !== undefined, takesRest };
-    const own = parseArguments(words, syntax);
+    const own = parseArguments(spell?.(words) ?? words, syntax);
     const hidden = Object.keys(args).filter((name) => Object.hasOwn(globalArgs, name));
     return {
       name,
@@ -101,8 +124,12 @@ async function descend(
     : await descend([...path, first], rest, { earlier: values, find });
 }
 
-async function getTopic(words: readonly string[], find: Find): Promise<Verb | Group> {
-  const topic = await find(words);
+async function getTopic(
+  words: readonly string[],
+  find: Find,
+  given: Parameters<Find>[1],
+): Promise<Verb | Group> {
+  const topic = await find(words, given);
   if (topic !== undefined) return topic;
   throw new AppError(
     "unknown_command",
@@ -149,22 +176,22 @@ export function fail(error: unknown, isJson: boolean, surroundings: Surroundings
     complain(surroundings, error.message);
     return WRITE_FAILURE;
   }
-  const { code, message, details } = toReport(error);
+  const report = toReport(error);
+  const { code, message } = report;
   if (isJson) {
-    surroundings.sinks.stdout.writeLine(toJsonLine({ type: "error", code, message, details }));
+    surroundings.sinks.stdout.writeLine(toJsonLine({ type: "error", ...report }));
   } else if (code === "untrusted") {
     // Of a key that has changed there is more to say than a line.
     for (const line of message.split("\n")) complain(surroundings, line);
-  } else complain(surroundings, message);
-  return FAILURE;
+  } else complain(surroundings, code === "threw" ? describeThrown(report) : message);
+  return toFailureCode(report);
 }
 
-function toReport(error: unknown): Pick<AppError, "code" | "message" | "details"> {
-  if (error instanceof AppError) return error;
-  if (error instanceof RangeError)
-    return { code: "invalid_input", message: error.message, details: undefined };
+function toReport(error: unknown): ErrorBody {
+  if (error instanceof AppError) return toErrorBody(error);
+  if (error instanceof RangeError) return { code: "invalid_input", message: error.message };
   const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { code: "internal", message: `The client failed unexpectedly: ${what}`, details: undefined };
+  return { code: "internal", message: `The client failed unexpectedly: ${what}` };
 }
 
 /** Guessed from the words, for a command line that cannot be read. */

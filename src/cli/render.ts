@@ -1,6 +1,9 @@
 import { toJsonLine } from "../lib/escape.ts";
 import type { JobId } from "../protocol/id.ts";
+import type { Outcome } from "../protocol/outcome.ts";
 import type { Packet } from "../protocol/packet.ts";
+import type { Context } from "./context.ts";
+import { forPeople, toTagged, toTexts, type Wording } from "./value-text.ts";
 
 /** What is written to our own stdout or stderr. */
 export interface Shown {
@@ -10,6 +13,16 @@ export interface Shown {
 
 /** How one packet looks there; nothing for one that is not shown. */
 export type Renderer = (packet: Packet) => readonly Shown[];
+
+/** As the options say. */
+export function toRenderer(context: Pick<Context, "globals" | "screen">): Renderer {
+  return context.globals.json ? renderJson : toTextRenderer(forPeople(context));
+}
+
+/** Everything as text. */
+export function toTextRenderer(wording: Wording): Renderer {
+  return (packet) => toTexts(packet, wording).flatMap(renderPlain);
+}
 
 /** Bytes as they are. */
 export function renderPlain(packet: Packet): ReturnType<Renderer> {
@@ -66,18 +79,22 @@ function toJson(packet: Packet): object {
   switch (packet.type) {
     case "stdout":
     case "stderr":
-    case "part":
       return { type: packet.type, number: packet.number, at: packet.at, ...toText(packet.bytes) };
     case "exit": {
       const { type, number, at, outcome, totals, usage, endedAt } = packet;
-      return { type, number, at, outcome, totals, usage, endedAt };
+      return { type, number, at, outcome: toShownOutcome(outcome), totals, usage, endedAt };
     }
     case "value":
+      return { ...packet, value: toTagged(packet.value) };
     case "resize":
     case "gap":
     case "closed":
       return packet;
   }
+}
+
+function toShownOutcome(outcome: Outcome): object {
+  return outcome.type === "returned" ? { ...outcome, value: toTagged(outcome.value) } : outcome;
 }
 
 /** Bytes for JSON: text where they are UTF-8, otherwise base64. */

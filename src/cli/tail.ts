@@ -33,6 +33,8 @@ export interface Source {
 export interface Recorded {
   readonly job: JobId;
   readonly next: number;
+  /** The packets as which one is shown (default: as it is). */
+  readonly toTexts?: (packet: Packet) => readonly Packet[];
 }
 
 /**
@@ -57,11 +59,16 @@ export async function findTail(
   }
 }
 
-async function read(source: Source, { job, next }: Recorded, since: number, look: Look): Promise<void> {
+async function read(
+  source: Source,
+  { job, next, toTexts = (packet) => [packet] }: Recorded,
+  since: number,
+  look: Look,
+): Promise<void> {
   const output = source.openOutput(job, { type: "since", number: since });
   try {
     for await (const packet of output) {
-      if (packet.number < next) look.take(packet);
+      if (packet.number < next) toTexts(packet).forEach((text) => look.take(text));
       output.consumed(packet);
       if (packet.number >= next - 1 || (packet.type === "gap" && packet.next >= next)) return;
     }

@@ -1,3 +1,4 @@
+import type { CliArg } from "../commands/define.ts";
 import type { ArgSpecs, Arguments } from "./arguments.ts";
 import type { Context } from "./context.ts";
 
@@ -9,6 +10,10 @@ export interface Verb {
   readonly rest?: string;
   /** The rest begins at the first word that is no option, and is not searched for options. */
   readonly takesRest?: boolean;
+  /** What each word of the rest is, where that is known; the last says it of all that follow. */
+  readonly words?: readonly CliArg[];
+  /** What its words are read as, where they may be written in other ways too. */
+  readonly spell?: (words: readonly string[]) => readonly string[];
   readonly examples: readonly (readonly [line: string, what: string])[];
   /** Answers the exit code. */
   readonly run: (values: Arguments, context: Context) => Promise<number>;

@@ -11,6 +11,7 @@ export const verbs = {
   wait: async () => (await import("./wait.ts")).wait,
   result: async () => (await import("./result.ts")).result,
   kill: async () => (await import("./kill.ts")).kill,
+  task: async () => (await import("./task.ts")).task,
   cd: async () => (await import("./workspace.ts")).cd,
   cwd: async () => (await import("./workspace.ts")).cwd,
   env: async () => (await import("./env.ts")).env,
@@ -36,6 +37,7 @@ export const verbs = {
   reboot: async () => (await import("./reboot.ts")).reboot,
   shutdown: async () => (await import("./shutdown.ts")).shutdown,
   sleep: async () => (await import("./sleep.ts")).sleep,
+  call: async () => (await import("./custom/call.ts")).callVerb,
   commands: async () => (await import("./commands.ts")).commands,
   "close-server": async () => (await import("./close-server.ts")).closeServer,
   ping: async () => (await import("./ping.ts")).ping,
@@ -48,11 +50,15 @@ export const verbs = {
   completion: async () => (await import("./completion.ts")).completion,
 } as const satisfies Record<string, () => Promise<Verb | Group>>;
 
-/** What one word, or a group's and one of its verbs', mean, in any of their spellings (`send-input`, `send_input`). */
+/** What one word, or a group's and one of its verbs', mean, in any of their spellings (`send-input`, `send_input`; `job show`, `job-show`). */
 export async function findTopic(words: readonly string[]): Promise<Verb | Group | undefined> {
   const [first = "", second] = words.map((word) => word.replaceAll("_", "-"));
   const known: Readonly<Record<string, () => Promise<Verb | Group>>> = verbs;
   const topic = Object.hasOwn(known, first) ? await known[first]?.() : undefined;
+  if (topic === undefined && second === undefined) {
+    const [, group, verb] = /^(\w+)-(.+)$/.exec(first) ?? [];
+    return group === undefined || verb === undefined ? undefined : await findTopic([group, verb]);
+  }
   if (topic === undefined || second === undefined) return topic;
   return isGroup(topic) && Object.hasOwn(topic.verbs, second) ? topic.verbs[second]?.() : undefined;
 }

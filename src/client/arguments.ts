@@ -1,6 +1,7 @@
 import * as v from "valibot";
+import { CallTerms } from "../protocol/terms.ts";
 import { ClientError } from "./client-error.ts";
-import { CallOptions } from "./options.ts";
+import { CallOptions, type JobTerms } from "./options.ts";
 
 /** What a method was called with: the command's input, and how to call it. */
 export interface Asked {
@@ -42,6 +43,35 @@ export function parseOptions(name: string, options: unknown): CallOptions {
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   throw refused(name, `option "${v.getDotPath(issue) ?? ""}" is not valid: ${issue.message}`);
+}
+
+/** How a command of the server's own is called, and on what terms its job runs, if it was told. */
+export interface AskedOfCustom {
+  readonly options: CallOptions;
+  readonly terms: JobTerms | undefined;
+}
+
+/** Tells the terms of a job from the call's options. Throws `invalid_input`. */
+export function parseCustomOptions(name: string, how: unknown): AskedOfCustom {
+  if (!isRecord(how)) return { options: parseOptions(name, how), terms: undefined };
+  const { terms, others } = splitTerms(how);
+  const options = parseOptions(name, others);
+  if (Object.keys(terms).length === 0) return { options, terms: undefined };
+  const parsed = v.safeParse(CallTerms, terms);
+  // As it was given: what is not said is for the server to decide.
+  if (parsed.success) return { options, terms };
+  const [issue] = parsed.issues;
+  throw refused(name, `option "${v.getDotPath(issue) ?? ""}" ${issue.message}`);
+}
+
+function splitTerms(how: Entries) {
+  const isTerm = ([key, value]: readonly [string, unknown]) =>
+    key !== "stdin" && Object.hasOwn(CallTerms.entries, key) && value !== undefined;
+  const entries = Object.entries(how);
+  return {
+    terms: Object.fromEntries(entries.filter(isTerm)),
+    others: Object.fromEntries(entries.filter((entry) => !isTerm(entry))),
+  };
 }
 
 type Entries = Readonly<Record<string, unknown>>;

@@ -1,19 +1,27 @@
 import * as v from "valibot";
 import { commands } from "../commands/commands.ts";
 import { type Builtin, findCommand } from "../commands/index.ts";
+import { result } from "../commands/result.ts";
 import type { CommandDescription } from "../protocol/description.ts";
-import { type Asked, parseArguments, parseOptions } from "./arguments.ts";
+import {
+  type Asked,
+  type AskedOfCustom,
+  parseArguments,
+  parseCustomOptions,
+  parseOptions,
+} from "./arguments.ts";
 import type { Callable } from "./call-reading.ts";
-import { createLimit, openCall, openJob } from "./calling.ts";
+import { createLimit, openCall, openExec, openOrder } from "./calling.ts";
 import { ClientError } from "./client-error.ts";
 import { toCustom } from "./custom.ts";
 import { invoke } from "./invoke.ts";
 import type { JobListener } from "./listener.ts";
 import type { CallOptions } from "./options.ts";
 import { collectCall, collectJob, type JobReply } from "./reply.ts";
+import { readResult } from "./returned.ts";
 import type { Session } from "./session.ts";
 
-/** The input of any command that becomes a job. */
+/** The input of `exec`. */
 const Fields = v.record(v.string(), v.unknown());
 
 /** Calls commands over a session, and answers a listener or everything, as the options say. */
@@ -35,20 +43,35 @@ export class Caller {
 
   /** Calls any command with an input and options. */
   async any(name: string, [input = {}, how = {}]: readonly unknown[]): Promise<unknown> {
-    const asked = parseOptions(name, how);
-    const known = findCommand(name);
-    const options = known === undefined ? await this.#learn(name, asked) : asked;
-    const command = known ?? toCustom(name, this.#described.get(name), options);
+    const command = findCommand(name);
+    if (command === undefined) return await this.#custom(name, input, parseCustomOptions(name, how));
+    const options = parseOptions(name, how);
     if (command.kind === "foreground") return await this.#ask(command, input, options);
     if (!v.is(Fields, input))
       throw new ClientError("invalid_input", `Cannot call "${name}": its input is no object`);
-    return await this.run(command.name, { input, options });
+    return await this.exec({ input, options });
   }
 
-  /** Calls a command that becomes a job. */
-  async run(command: string, { input, options }: Asked): Promise<JobListener | JobReply> {
-    const listener = await openJob(this.#session, command, input, options);
-    return options.complete === false ? listener : await collectJob(listener);
+  /** Runs a program. */
+  async exec({ input, options }: Asked): Promise<JobListener | JobReply> {
+    return await this.#run(openExec(this.#session, input, options), options);
+  }
+
+  async #custom(name: string, input: unknown, { options: asked, terms }: AskedOfCustom): Promise<unknown> {
+    const options = await this.#learn(name, asked);
+    const command = toCustom(name, this.#described.get(name), options);
+    if (command.kind === "background") {
+      const order = { command: command.name, input, terms: terms ?? {} };
+      return await this.#run(openOrder(this.#session, order, options), options);
+    }
+    if (terms === undefined) return await this.#ask(command, input, options);
+    const why = `it starts no job that could have ${Object.keys(terms).join(", ")}`;
+    throw new ClientError("invalid_input", `Cannot call "${name}" so: ${why}`);
+  }
+
+  async #run(opening: Promise<JobListener>, { complete }: CallOptions): Promise<JobListener | JobReply> {
+    const listener = await opening;
+    return complete === false ? listener : await collectJob(listener);
   }
 
   /** Has the server describe a custom command, once; answers the options with the time that is left of them. */
@@ -65,13 +88,19 @@ export class Caller {
   }
 
   #invoke(command: Builtin, { input, options }: Asked): Promise<unknown> {
-    return command.kind === "foreground"
-      ? this.#ask(command, input, options)
-      : this.run(command.name, { input, options });
+    return command.kind === "foreground" ? this.#ask(command, input, options) : this.exec({ input, options });
   }
 
   async #ask(command: Callable<unknown, unknown>, input: unknown, options: CallOptions): Promise<unknown> {
-    const listener = openCall(this.#session, command, input, options);
+    const listener = this.#open(command, input, options);
     return options.complete === false ? listener : await collectCall(listener);
+  }
+
+  /** What a job returned may have to be read besides. */
+  #open(command: Callable<unknown, unknown>, input: unknown, options: CallOptions) {
+    if (command.name !== result.name) return openCall(this.#session, command, input, options);
+    const complete = async (session: Session, answer: unknown, signal: AbortSignal) =>
+      await readResult(session, v.parse(result.result, answer), signal);
+    return openCall(this.#session, { ...command, complete }, input, options);
   }
 }

@@ -12,7 +12,7 @@ import { Echo } from "./echo.ts";
 import { feed, type Source } from "./feed.ts";
 import { invoke } from "./invoke.ts";
 import { JobReading } from "./job-reading.ts";
-import { type Attached, type JobInput, launchAttached } from "./launch.ts";
+import { type Attached, type JobInput, launchAttached, type Order, orderAttached } from "./launch.ts";
 import type { Output } from "./output.ts";
 import { checkSecrets } from "./secrets.ts";
 import { Limit } from "./limit.ts";
@@ -39,18 +39,33 @@ export function openCall<Event, Result>(
   return new Listener(reading, toListening(options, limit));
 }
 
-/** Starts a job that waits for us, and answers the listener to it once the server has said what it is. */
-export async function openJob(
+/** Runs a program in a job that waits for us. */
+export async function openExec(
   session: Session,
-  command: string,
   input: JobInput,
   options: CallOptions,
 ): Promise<JobListener> {
-  const { stdin } = options;
   options.signal?.throwIfAborted();
-  const hasInput = stdin !== undefined || input.stdin === true;
+  const hasInput = options.stdin !== undefined || input.stdin === true;
   await checkSecrets(session, input);
-  const attached = launchOrThrow(session, { ...input, stdin: hasInput }, command);
+  return await openJob(session, () => launchAttached(session, { ...input, stdin: hasInput }), options);
+}
+
+/** Calls a command of the server's own that becomes a job, which waits for us. What it takes is left open where none is given. */
+export async function openOrder(session: Session, order: Order, options: CallOptions): Promise<JobListener> {
+  options.signal?.throwIfAborted();
+  const feeds = options.stdin !== undefined;
+  return await openJob(session, () => orderAttached(session, order, { feeds }), options);
+}
+
+/** Answers the listener to a job once the server has said what it is. */
+async function openJob(
+  session: Session,
+  launch: () => Attached<Output>,
+  options: CallOptions,
+): Promise<JobListener> {
+  const { stdin } = options;
+  const attached = launchOrThrow(launch);
   const limit = createLimit(options, `job ${attached.job}`, attached.job);
   try {
     const { job, number } = await abortable(attached.accepted, limit.signal);
@@ -103,9 +118,9 @@ function readCall<Event, Result>(
   }
 }
 
-function launchOrThrow(session: Session, input: JobInput, command: string): Attached<Output> {
+function launchOrThrow(launch: () => Attached<Output>): Attached<Output> {
   try {
-    return launchAttached(session, input, command);
+    return launch();
   } catch (error) {
     throw toClientError(error);
   }

@@ -21,6 +21,7 @@ import type { AnyName, CallArguments, CalledAnswer, CommandMethods, Commands } f
 import type { CallOptions } from "./options.ts";
 import type { JobReply, JobSuccess } from "./reply.ts";
 import type { Accepted, ConnectionState, Session } from "./session.ts";
+import { Tasks } from "./tasks/tasks.ts";
 import { type JobEvent, watchJobs } from "./watch.ts";
 
 /** A program with its arguments, or a line for the server's shell, as it is or named. */
@@ -57,6 +58,9 @@ export class Connection implements AsyncDisposable {
     name === "commands" ? this.#caller.method(name, args) : this.#caller.any(name, args),
   );
 
+  /** What a client's own modules do there. */
+  readonly tasks: Tasks;
+
   static {
     for (const command of Object.values(builtins)) {
       const method = toCamelCase(command.name);
@@ -73,6 +77,7 @@ export class Connection implements AsyncDisposable {
     this.#session = session;
     this.#caller = new Caller(session);
     this.welcome = welcome;
+    this.tasks = new Tasks(session, (job, options) => this.follow(job, options));
   }
 
   /** Whether the server can be reached at the moment. What is asked meanwhile is answered when it can be again. */
@@ -106,7 +111,7 @@ export class Connection implements AsyncDisposable {
   exec(command: Command, options?: ExecOptions): Promise<JobListener | JobReply>;
   async exec(command: Command, { stdin, ...options }: ExecOptions = {}): Promise<JobListener | JobReply> {
     const { input, options: how } = parseArguments(exec, [{ ...options, ...toProgram(command) }]);
-    return await this.#caller.run(exec.name, { input, options: { ...how, stdin } });
+    return await this.#caller.exec({ input, options: { ...how, stdin } });
   }
 
   /** Starts a program that nobody waits for, and answers which job it is. */

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { toKebab } from "../lib/kebab.ts";
 import type { CommandDescription } from "../protocol/description.ts";
 import type { Callable } from "./call-reading.ts";
 import type { Commands } from "./methods.ts";
@@ -20,7 +21,7 @@ export function createCommands(call: (name: string, args: readonly unknown[]) =>
   const itself: Method = (...args) => call("commands", args);
   const proxy = new Proxy(itself, {
     // Whoever awaits it must not take it for a promise.
-    get: (_, name) => (typeof name === "symbol" || name === "then" ? undefined : find(toKebabCase(name))),
+    get: (_, name) => (typeof name === "symbol" || name === "then" ? undefined : find(toKebab(name))),
   });
   // The one place where the methods' types cannot be derived: what the server offers is known only there.
   return proxy as unknown as Commands;
@@ -41,15 +42,16 @@ export function toCustom(
     isCustom: true,
     idempotent: described?.idempotent ?? false,
     takesInput: described?.takesInput ?? stdin !== undefined,
-    event: described !== undefined && described.event === undefined ? undefined : v.unknown(),
+    event: isSilent(described) ? undefined : v.unknown(),
     result: v.unknown(),
   };
 }
 
-export function toCamelCase(name: string): string {
-  return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+/** Whether it says nothing on the way. One of the server's own that yields only bytes has no events, and says something all the same. */
+function isSilent(described: CommandDescription | undefined): boolean {
+  return described !== undefined && described.event === undefined && described.custom !== true;
 }
 
-function toKebabCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+export function toCamelCase(name: string): string {
+  return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 }

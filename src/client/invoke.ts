@@ -2,6 +2,7 @@ import * as v from "valibot";
 import type { ForegroundCommand, StreamCommand } from "../commands/define.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Packet } from "../protocol/packet.ts";
+import { toValue } from "../protocol/value.ts";
 import { feed, type Source } from "./feed.ts";
 import type { Output } from "./output.ts";
 import type { OpenCall, Session } from "./session.ts";
@@ -20,10 +21,27 @@ export interface Invocation<Result> {
   readonly result: Promise<Result>;
 }
 
+/** What is to be known of a foreground command to call it. */
+type Plain<S extends v.GenericSchema, R extends v.GenericSchema> = Omit<
+  ForegroundCommand<S, R>,
+  "run" | "permission" | "cli"
+> &
+  Customary;
+type Streaming<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema> = Omit<
+  StreamCommand<S, E, R>,
+  "run" | "permission" | "cli"
+> &
+  Customary;
+
+interface Customary {
+  /** Whether it is somebody's own, whose input may be what JSON has not. */
+  readonly isCustom?: boolean;
+}
+
 /** Calls a foreground command and checks what comes back. Throws as the command fails, or the signal's reason. */
 export async function invoke<S extends v.GenericSchema, R extends v.GenericSchema>(
   session: Session,
-  command: Omit<ForegroundCommand<S, R>, "run" | "permission" | "cli">,
+  command: Plain<S, R>,
   input: v.InferInput<S>,
   signal?: AbortSignal,
   source?: Source,
@@ -35,7 +53,7 @@ export async function invoke<S extends v.GenericSchema, R extends v.GenericSchem
 /** Calls a foreground command that says something on the way. */
 export function invokeStream<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema>(
   session: Session,
-  command: Omit<StreamCommand<S, E, R>, "run" | "permission" | "cli">,
+  command: Streaming<S, E, R>,
   input: v.InferInput<S>,
   options: InvokeOptions = {},
 ): Invocation<v.InferOutput<R>> {
@@ -55,21 +73,22 @@ export function toEvent<E extends v.GenericSchema>(
 }
 
 type Known = Pick<
-  ForegroundCommand<v.GenericSchema, v.GenericSchema>,
-  "name" | "idempotent" | "takesInput" | "result"
+  Plain<v.GenericSchema, v.GenericSchema>,
+  "name" | "idempotent" | "takesInput" | "result" | "isCustom"
 >;
 
 function open(
   session: Session,
-  { name, idempotent, takesInput = false }: Known,
+  { name, idempotent, takesInput = false, isCustom = false }: Known,
   input: unknown,
   { signal, source, says }: InvokeOptions & { readonly says: boolean },
 ): OpenCall {
-  if (!takesInput) return session.open(name, input, { signal, isIdempotent: idempotent, says });
+  const how = { says, ...(isCustom && { encode: toValue }) };
+  if (!takesInput) return session.open(name, input, { ...how, signal, isIdempotent: idempotent });
   // A source that fails must not pass for one that ended; and what one gave cannot be asked for again.
   const failed = new AbortController();
   const either = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
-  const call = session.open(name, input, { signal: either, isIdempotent: false, says, takes: true });
+  const call = session.open(name, input, { ...how, signal: either, isIdempotent: false, takes: true });
   if (call.input !== undefined) feed(call.input, source ?? "").catch((error) => failed.abort(error));
   return call;
 }

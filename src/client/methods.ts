@@ -1,6 +1,6 @@
 import type * as v from "valibot";
 import type { Builtins } from "../commands/index.ts";
-import type { CallFlags, InputFlags } from "./options.ts";
+import type { CallFlags, InputFlags, JobTerms } from "./options.ts";
 import type { CallListener, JobListener } from "./listener.ts";
 import type { CallReply, CallSuccess, JobReply, JobSuccess, Said } from "./reply.ts";
 
@@ -94,7 +94,10 @@ export type CallArguments<N extends string, C extends boolean, T extends boolean
   ? {} extends InputOf<Builtins[N]>
     ? [input?: InputOf<Builtins[N]>, options?: FlagsOf<Builtins[N], C, T>]
     : [input: InputOf<Builtins[N]>, options?: FlagsOf<Builtins[N], C, T>]
-  : [input?: unknown, options?: InputFlags<C, T>];
+  : [input?: unknown, options?: CustomFlags<C, T>];
+
+/** How a command of the server's own is called, which may become a job. */
+export type CustomFlags<C extends boolean, T extends boolean> = InputFlags<C, T> & JobTerms;
 
 export type CalledAnswer<N extends string, C extends boolean, T extends boolean> = N extends CommandName
   ? AnswerOf<Builtins[N], C, T>
@@ -108,7 +111,7 @@ export type CustomAnswer<C extends boolean, T extends boolean> =
 export type CustomMethods = {
   readonly [name: string]: <C extends boolean = true, T extends boolean = false>(
     input?: unknown,
-    options?: InputFlags<C, T>,
+    options?: CustomFlags<C, T>,
   ) => Promise<CustomAnswer<C, T>>;
 };
 

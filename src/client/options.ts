@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { CallTerms } from "../protocol/terms.ts";
 import type { Source } from "./feed.ts";
 
 const milliseconds = v.pipe(v.number(), v.finite(), v.minValue(0));
@@ -24,6 +25,9 @@ export const CallOptions = v.strictObject({
   stdin: v.optional(v.custom<Source | true>((value) => value !== null && value !== false)),
 });
 export type CallOptions = v.InferOutput<typeof CallOptions>;
+
+/** The terms on which a job of a command of the server's own runs. */
+export type JobTerms = Omit<v.InferInput<typeof CallTerms>, "stdin">;
 
 /** The options by which the type of the answer is known. */
 export interface CallFlags<Complete extends boolean, Raise extends boolean> extends Omit<

@@ -85,6 +85,8 @@ export interface Start {
   readonly input: unknown;
   readonly job: JobId;
   readonly encode?: Encode;
+  /** On what terms it runs, of a command whose input has no place for them. */
+  readonly terms?: unknown;
 }
 
 /**
@@ -235,7 +237,7 @@ export class Session implements AsyncDisposable {
   }
 
   async #start(
-    { command, input, job, encode = toJsonValue }: Start,
+    { command, input, job, terms, encode = toJsonValue }: Start,
     held?: { output: Output; holder: HolderId },
   ): Promise<Accepted> {
     const first = held && {
@@ -243,7 +245,8 @@ export class Session implements AsyncDisposable {
       holder: held.holder,
       limit: held.output.takeFirstLimit(),
     };
-    const call = { command, input: encode(input), job, ...(first && { output: first }) };
+    const asked = { command, input: encode(input), job, ...(terms !== undefined && { terms }) };
+    const call = { ...asked, ...(first && { output: first }) };
     const frame = await this.#ask(call, true, held?.output).answer;
     if (frame.type === "accepted") return frame;
     throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started no job`);

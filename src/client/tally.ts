@@ -1,9 +1,14 @@
+import type { From } from "../protocol/control.ts";
 import { AppError } from "../protocol/error.ts";
 import { NO_TOTALS, type Packet, type Totals } from "../protocol/packet.ts";
 
-/** What a reader can never get: packets, and bytes of each stream where it is known what came before. */
+/**
+ * What a reader can never get: packets, and values and bytes of each stream where it is known what came before. Where reading began
+ * at a value that was gone, only how many of them.
+ */
 export interface Missing {
   readonly packets: number;
+  readonly values: number | undefined;
   readonly stdoutBytes: number | undefined;
   readonly stderrBytes: number | undefined;
 }
@@ -18,15 +23,23 @@ export class Tally {
   /** What the job had said before `next`; undefined where reading began in the middle. */
   #totals: Totals | undefined;
   #missing: Missing | undefined;
+  /** The value at which reading begins, or how many of the last; the server says what was before it. */
+  #counting: ValueFrom | undefined;
 
-  /** `since`: the first packet wanted; undefined for the last few, whose numbers only the server knows. */
-  constructor(since: number | undefined) {
-    this.#next = since;
-    this.#totals = since === 0 ? NO_TOTALS : undefined;
+  constructor(from: From) {
+    if (isOfValues(from)) this.#counting = from;
+    // Of the last few only the server knows the numbers.
+    else if (from.type === "since") this.#next = from.number;
+    this.#totals = this.#next === 0 ? NO_TOTALS : undefined;
   }
 
   get next(): number | undefined {
     return this.#next;
+  }
+
+  /** How many values the job had said before `next`; undefined as `totals`. */
+  get values(): number | undefined {
+    return this.#totals?.values;
   }
 
   /** What gaps have swallowed so far. */
@@ -34,15 +47,16 @@ export class Tally {
     return this.#missing;
   }
 
-  /** Takes the next packet. Throws `protocol_error` when it is another, `incomplete_output` when bytes are missing. */
+  /**
+   * Takes the next packet. Throws `protocol_error` when it is another, `incomplete_output` when bytes or values are missing, and
+   * `unsupported_version` where values are to be counted by a server that cannot.
+   */
   add(packet: Packet): void {
-    if (packet.number !== (this.#next ?? packet.number)) {
-      throw new AppError(
-        "protocol_error",
-        `Cannot read a job's output: packet ${packet.number} came instead of ${this.#next}`,
-      );
-    }
+    this.#expect(packet.number);
+    if (this.#counting !== undefined) return this.#begin(packet, this.#counting);
     switch (packet.type) {
+      case "value":
+        return this.skip(packet.number, 1);
       case "stdout":
       case "stderr":
         this.#count(packet.type, packet.bytes.length);
@@ -59,10 +73,34 @@ export class Tally {
     this.skip(packet.number);
   }
 
-  /** A packet of a kind that this version does not know. */
-  skip(number: number): void {
+  /** A packet that nobody is told of; `values`: how many values end with it. Throws `protocol_error` as `add` does. */
+  skip(number: number, values = 0): void {
+    this.#expect(number);
     this.#next = number + 1;
-    if (this.#totals !== undefined) this.#totals = { ...this.#totals, packets: number + 1 };
+    const before = this.#totals;
+    if (before !== undefined)
+      this.#totals = { ...before, packets: number + 1, values: before.values + values };
+  }
+
+  #expect(number: number): void {
+    if (number === (this.#next ?? number)) return;
+    throw new AppError(
+      "protocol_error",
+      `Cannot read a job's output: packet ${number} came instead of ${this.#next}`,
+    );
+  }
+
+  #begin(packet: Packet, from: ValueFrom): void {
+    if (packet.type !== "gap" || packet.next !== packet.number)
+      throw new AppError(
+        "unsupported_version",
+        "Cannot count values: the server is of a version that cannot",
+      );
+    this.#counting = undefined;
+    this.#next = packet.next;
+    this.#totals = packet.totals;
+    const values = from.type === "since" ? packet.totals.values - from.number : 0;
+    if (values > 0) this.#missing = { packets: 0, values, stdoutBytes: undefined, stderrBytes: undefined };
   }
 
   #count(stream: "stdout" | "stderr", bytes: number): void {
@@ -72,12 +110,13 @@ export class Tally {
   }
 
   #skip(from: number, to: number, totals: Totals): void {
-    const lost = (key: "stdoutBytes" | "stderrBytes") => {
+    const lost = (key: "values" | "stdoutBytes" | "stderrBytes") => {
       const before = this.#missing === undefined ? 0 : this.#missing[key];
       return this.#totals && before !== undefined ? before + totals[key] - this.#totals[key] : undefined;
     };
     this.#missing = {
       packets: (this.#missing?.packets ?? 0) + to - from,
+      values: lost("values"),
       stdoutBytes: lost("stdoutBytes"),
       stderrBytes: lost("stderrBytes"),
     };
@@ -88,11 +127,22 @@ export class Tally {
   #compare(said: Totals): void {
     const held = this.#totals;
     if (held === undefined) return;
-    if (held.stdoutBytes === said.stdoutBytes && held.stderrBytes === said.stderrBytes) return;
+    const isWhole =
+      held.stdoutBytes === said.stdoutBytes &&
+      held.stderrBytes === said.stderrBytes &&
+      held.values === said.values;
+    if (isWhole) return;
+    const { stdoutBytes, stderrBytes, values } = held;
     throw new AppError(
       "incomplete_output",
-      `Output is incomplete: ${held.stdoutBytes} bytes of stdout and ${held.stderrBytes} of stderr came, ` +
-        `of ${said.stdoutBytes} and ${said.stderrBytes}`,
+      `Output is incomplete: ${stdoutBytes} bytes of stdout, ${stderrBytes} of stderr and ${values} values came, ` +
+        `of ${said.stdoutBytes}, ${said.stderrBytes} and ${said.values}`,
     );
   }
+}
+
+type ValueFrom = From & { readonly unit?: "values" | undefined };
+
+function isOfValues(from: From): from is ValueFrom {
+  return from.unit === "values";
 }

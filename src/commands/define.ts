@@ -45,6 +45,8 @@ export interface CliArg {
   /** May be given several times. */
   readonly multiple?: boolean;
   readonly required?: boolean;
+  /** The values that it may have, where they are few. */
+  readonly choices?: readonly string[];
 }
 
 /** Arguments as they were typed: flags, values, and positionals by name; `rest` holds what no name takes. */

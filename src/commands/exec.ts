@@ -1,10 +1,9 @@
 import * as v from "valibot";
-import { parseSize } from "../lib/size.ts";
 import { AppError } from "../protocol/error.ts";
-import { DEFAULT_KEEP_BYTES, MAX_ARGV, MIN_KEEP_BYTES } from "../protocol/limits.ts";
+import { DEFAULT_KEEP_BYTES, MAX_ARGV } from "../protocol/limits.ts";
 import { KeepOutput, Terms } from "../protocol/terms.ts";
 import { type CliValues, defineBackground } from "./define.ts";
-import { termsArgs, toTerms } from "./terms.ts";
+import { keepArg, termsArgs, toKeepOutput, toTerms } from "./terms.ts";
 import { parseAssignment, Text, Variables } from "./variables.ts";
 
 export const exec = defineBackground({
@@ -111,11 +110,7 @@ export const exec = defineBackground({
         description: "Leave its input open for send-input, and do not read ours",
       },
       merge: { type: "boolean", description: "One pipe for stdout and stderr: exact order, all on stdout" },
-      "keep-output": {
-        type: "string",
-        valueHint: "size|all",
-        description: "Output kept on the server (default 64MiB, at least 1MiB)",
-      },
+      "keep-output": keepArg,
       ...termsArgs,
     },
     rest: "PROGRAM [ARGUMENT ...]",
@@ -139,7 +134,6 @@ export const exec = defineBackground({
       ["tar c . | farhand -H web1 exec -- tar x -C /srv", "binary-clean stdin, end of input and exit code"],
     ],
     toInput(values) {
-      const keep = values.text("keep-output");
       return {
         ...toProgramInput(values),
         ...(values.text("cwd") !== undefined && { cwd: values.text("cwd") }),
@@ -147,7 +141,7 @@ export const exec = defineBackground({
         clearEnv: values.flag("clear-env"),
         merge: values.flag("merge"),
         ...toTerms(values),
-        ...(keep !== undefined && { keepOutput: keep === "all" ? ("all" as const) : parseKeep(keep) }),
+        ...toKeepOutput(values),
       };
     },
   },
@@ -162,10 +156,4 @@ function toProgramInput(values: CliValues): { argv?: string[]; shell?: string } 
     throw new AppError("invalid_input", "Cannot run both --shell and a program: give one of them");
   }
   return shell === undefined ? { argv: [...values.rest] } : { shell };
-}
-
-function parseKeep(size: string): number {
-  const bytes = parseSize(size);
-  if (bytes < MIN_KEEP_BYTES) throw new RangeError(`Cannot keep only "${size}" of output: the least is 1MiB`);
-  return bytes;
 }

@@ -36,7 +36,12 @@ export const taskExec = defineStream({
 });
 
 /** Where an execution is, in a few words. */
-export function describeReport({ execution, state, restarts, restored }: ExecutionReport): string {
+export function describeReport({
+  execution,
+  state,
+  restarts,
+  restored,
+}: Pick<ExecutionReport, "execution" | "state" | "restarts" | "restored">): string {
   const again = restarts === 0 ? "" : `; its state ${restored ? "was restored" : "began anew"}`;
   return `Execution ${execution} ${state === "responded" ? "has answered" : `is ${state}`}${again}`;
 }

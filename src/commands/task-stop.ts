@@ -52,7 +52,8 @@ export const taskStop = defineStream({
   },
 });
 
-function describeEnd({ name, end, dropped }: TaskEnd): string {
+/** How a task has ended, in a sentence. */
+export function describeEnd({ name, end, dropped }: Pick<TaskEnd, "name" | "end" | "dropped">): string {
   const how = { exited: "has ended", killed: "was killed", down: "was not running" }[end];
   return `Task ${name} ${how}${dropped > 0 ? `; ${count(dropped, "execution")} not started` : ""}`;
 }

@@ -1,7 +1,7 @@
 import { parseDuration } from "../lib/duration.ts";
 import { parseSize } from "../lib/size.ts";
 import { AppError } from "../protocol/error.ts";
-import { MAX_GRACE } from "../protocol/limits.ts";
+import { MAX_GRACE, MIN_KEEP_BYTES } from "../protocol/limits.ts";
 import type { JobLimits, Terms } from "../protocol/terms.ts";
 import type { CliArg, CliValues } from "./define.ts";
 
@@ -53,6 +53,23 @@ export const termsArgs = {
     description: "Time from TERM to KILL when a limit ends the job (default 5s, at most 1h)",
   },
 } as const satisfies Readonly<Record<string, CliArg>>;
+
+/** How much of a job's output is kept. */
+export const keepArg = {
+  type: "string",
+  valueHint: "size|all",
+  description: "Output kept on the server (default 64MiB, at least 1MiB)",
+} as const satisfies CliArg;
+
+/** Reads that option. Throws a `RangeError`. */
+export function toKeepOutput(values: CliValues): { readonly keepOutput?: number | "all" } {
+  const text = values.text("keep-output");
+  if (text === undefined) return {};
+  if (text === "all") return { keepOutput: text };
+  const bytes = parseSize(text);
+  if (bytes < MIN_KEEP_BYTES) throw new RangeError(`Cannot keep only "${text}" of output: the least is 1MiB`);
+  return { keepOutput: bytes };
+}
 
 /** Reads those options. Throws a `RangeError` or `invalid_input`, naming the option. */
 export function toTerms(values: CliValues): Terms {

@@ -5,6 +5,7 @@ import { administer } from "../server/audit/administration.ts";
 import { act, type Console } from "../server/auth/verbs/action.ts";
 import { invite } from "../server/auth/verbs/invite.ts";
 import { readConfig } from "../server/config.ts";
+import { Builder } from "../server/extensions/builder.ts";
 import { findServer, reload, start, stop } from "../server/control.ts";
 import { describeRepair, repair } from "../server/jobs/repair.ts";
 import { readAccount } from "../server/machine/users.ts";
@@ -60,6 +61,10 @@ export async function main(argv: readonly string[], reader: AbortSignal): Promis
       const options = { words, flags, state: config.state, account };
       return await administer(options, () => action && act(action, flags, config, toConsole(signal)));
     }
+    case "extension": {
+      const action = findAction(verb, rest[0]);
+      return await action?.run(flags, config, toConsole(stopSignal(1)));
+    }
     case "reload": {
       const report = await reload(config.state, stopSignal(1));
       if (report.failed.length > 0) process.exitCode = 1;
@@ -101,6 +106,7 @@ function toConsole(signal: AbortSignal): Console {
     print,
     note: (text) => process.stderr.write(`${text}\n`),
     readPassword: (fromStdin) => readPassword(fromStdin, process, signal),
+    builder: new Builder({ toCommand: (file, directory) => toSelf("build-module", file, directory) }),
     signal,
   };
 }

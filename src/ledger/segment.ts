@@ -1,4 +1,4 @@
-import { readdirSync, readSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
@@ -67,6 +67,21 @@ export function readSegmentHeader(fd: number, job: JobId): SegmentStart | undefi
     },
     position: getUint64(view, 40),
   };
+}
+
+/** The same of one that is not open; undefined also for one that is gone. */
+export function findSegmentStart(directory: string, job: JobId, first: number): SegmentStart | undefined {
+  let fd: number;
+  try {
+    fd = openSync(segmentPath(directory, first), "r");
+  } catch {
+    return undefined; // unlinked since the listing
+  }
+  try {
+    return readSegmentHeader(fd, job);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** What a segment says, as far as it can be read. */

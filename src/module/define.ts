@@ -27,14 +27,23 @@ export interface CommandContext<Config = unknown, Shared = unknown> extends Modu
   readonly shared: Shared;
 }
 
-/** What a command says on the way and returns; a plain value or promise where it says nothing. */
+/** What says events, or bytes, on the way. */
+type Stream<E extends Schema, R extends Schema> = AsyncGenerator<
+  v.InferInput<E> | Uint8Array,
+  v.InferInput<R>,
+  void
+>;
+type Plain<R extends Schema> = Promise<v.InferInput<R>> | v.InferInput<R>;
+
+/** What a command says on the way and returns; a plain value or promise where it says nothing. One with events says some. */
 type Run<I extends Schema, E extends Schema, R extends Schema, C> = (
   input: v.InferOutput<I>,
   context: C,
-) =>
-  | AsyncGenerator<v.InferInput<E> | Uint8Array, v.InferInput<R>, void>
-  | Promise<v.InferInput<R>>
-  | v.InferInput<R>;
+) => Schema extends E
+  ? Stream<E, R> | Plain<R>
+  : [E] extends [v.NeverSchema<undefined>]
+    ? Stream<E, R> | Plain<R>
+    : Stream<E, R>;
 
 /** A command of one's own. */
 export interface CommandDefinition<
@@ -77,8 +86,8 @@ export interface PackDefinition<C extends Schema = Schema, S = unknown> {
   /** Runs once in each process that does its commands: one for all in the foreground, and one for each job. */
   init?(config: v.InferOutput<C>, context: Pick<ModuleContext, "signal" | "log">): Promise<S> | S;
   dispose?(shared: S): Promise<void> | void;
-  // The commands' own types are checked where each is defined.
-  readonly commands: readonly CommandDefinition<any, any, any, any>[];
+  // Their other types are checked where each is defined.
+  readonly commands: readonly CommandDefinition<any, any, any, CommandContext<v.InferOutput<C>, S>>[];
 }
 
 /** What a task is given. Its `caller` is who started it. */
@@ -97,21 +106,4 @@ export interface TaskDefinition<S = any, A = any> {
   init?(context: TaskContext, args: unknown): Promise<S> | S;
   exec(context: TaskContext, state: S, args: A): Promise<S> | S;
   exit?(context: TaskContext, state: S, args: unknown): Promise<void> | void;
-}
-
-/** Adds only types. */
-export function defineCommand<I extends Schema, E extends Schema, R extends Schema>(
-  command: CommandDefinition<I, E, R>,
-): CommandDefinition<I, E, R> {
-  return command;
-}
-
-/** Adds only types. */
-export function definePack<C extends Schema, S>(pack: PackDefinition<C, S>): PackDefinition<C, S> {
-  return pack;
-}
-
-/** Adds only types. */
-export function defineTask<S, A>(task: TaskDefinition<S, A>): TaskDefinition<S, A> {
-  return task;
 }

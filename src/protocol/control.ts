@@ -13,10 +13,22 @@ const name = v.pipe(v.string(), v.minLength(1), v.maxLength(64));
 const callId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const channelId = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(0xffff_ffff));
 
-/** Where reading of a ledger starts: at a packet, or at the last few, of which there are so many or so many bytes. */
+/**
+ * Where reading of a ledger starts: at a packet, or at the last few, of which there are so many or so many bytes. It may be at a
+ * value instead, counted from 0, or at the last few of them; then a gap of no packets comes first, which tells what there was before
+ * (since 1.4: to an older server a value is a packet, or a mistake).
+ */
 export const From = v.variant("type", [
-  v.object({ type: v.literal("since"), number: count }),
-  v.object({ type: v.literal("recent"), count, unit: v.optional(v.picklist(["packets", "bytes"])) }),
+  v.object({
+    type: v.literal("since"),
+    number: count,
+    unit: v.optional(v.picklist(["packets", "values"])),
+  }),
+  v.object({
+    type: v.literal("recent"),
+    count,
+    unit: v.optional(v.picklist(["packets", "bytes", "values"])),
+  }),
 ]);
 export type From = v.InferOutput<typeof From>;
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { System } from "../commands/define.ts";
 import { describeError, type Log } from "../lib/log.ts";
+import type { Again } from "../process/again.ts";
 import { readBootId } from "../process/boot.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Hello } from "../protocol/hello.ts";
@@ -34,6 +35,8 @@ export interface ClientsOptions {
   readonly config: ServerConfig;
   /** Reads it anew, by the same flags. */
   readonly readConfig: () => ServerConfig;
+  /** Runs this executable as the runner of a job. */
+  readonly jobRunner: Again;
   readonly version: string;
   readonly log: Log;
   readonly audit: Audit;
@@ -71,7 +74,7 @@ export async function admitClients(
   const refusals = stack.use(new Refusals({ note: (fields) => audit.note("refused", fields) }));
   const now = () => Date.now();
   const door = stack.use(await openDoor({ state, config: () => reloading.config, log, now }));
-  parts.push(...door.parts);
+  parts.push(...door.parts, core.extensions);
   const watch = new AbortController();
   stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
   const sessions = createSessions(options, core, door, () => reloading.config);
@@ -148,8 +151,8 @@ export async function admitClients(
 
 /** `config`: as it is by now. */
 function createSessions(
-  { config: { state, grace }, version, log, audit }: ClientsOptions,
-  { environment, workspaces, umask, jobs, runners, shutdown }: Core,
+  { config: { state, grace }, version, log, audit, jobRunner }: ClientsOptions,
+  { environment, workspaces, umask, jobs, runners, extensions, shutdown }: Core,
   { uses }: Door,
   config: () => ServerConfig,
 ): Sessions {
@@ -160,12 +163,15 @@ function createSessions(
   const catalogue = new Catalogue({
     system: process.platform as System, // it runs on no other
     isAble: (ability) => machine.isAble(ability),
+    extensions,
   });
   return new Sessions({
     jobs,
     files,
     logins: new Logins({ directory, uid: process.getuid?.(), now: () => performance.now() }),
     delegate,
+    runners,
+    jobRunner,
     state,
     version,
     audit,

@@ -11,6 +11,8 @@ import { describeEnd } from "./audit/call-record.ts";
 import { keepPruning } from "./audit/upkeep.ts";
 import type { ServerConfig } from "./config.ts";
 import { toJobEnvironment } from "./environment.ts";
+import { Builder } from "./extensions/builder.ts";
+import { Extensions } from "./extensions/extensions.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -19,6 +21,9 @@ import type { Login } from "./logins/login.ts";
 import { Runners } from "./runners/runners.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
+
+/** Bytes of memory that a custom command in the foreground may take: what leaks is ended before it takes the machine's. */
+const MAX_RUNNER_MEMORY = 2 * 1024 ** 3;
 
 /** What a server is made of, besides those who talk to it. */
 export interface Core {
@@ -29,8 +34,9 @@ export interface Core {
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
   readonly workspaces: Workspaces;
-  /** Processes of other users, as whom roles have things done. */
+  /** Processes that do custom commands, and whatever is done as another user. */
   readonly runners: Runners;
+  readonly extensions: Extensions;
 }
 
 export interface CoreOptions {
@@ -39,8 +45,10 @@ export interface CoreOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Runs this executable as a keeper. */
   readonly toKeeperCommand: (state: string, id: KeeperId) => Again;
-  /** Runs this executable as another user's runner. */
-  readonly toRunnerCommand: (login: Login) => Again;
+  /** Runs this executable as a runner of another user, or of our own. */
+  readonly toRunnerCommand: (login: Login | undefined) => Again;
+  /** Runs this executable to build a module into a directory. */
+  readonly toBuildCommand: (file: string, directory: string) => Again;
   readonly log: Log;
   readonly audit: Audit;
   /** That of our start, which is the user's; our own is 0077. */
@@ -77,6 +85,7 @@ export async function openCore(
     },
     signal: stopped.signal,
   });
+  const extensions = openExtensions(options, runners, stopped.signal);
   const shutdown: Shutdown = new Shutdown({
     log,
     listLive: () => jobs.listLive(),
@@ -89,7 +98,8 @@ export async function openCore(
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
-  return { environment, workspaces, umask, jobs, keepers, runners, shutdown };
+  extensions.start(config.extensions);
+  return { environment, workspaces, umask, jobs, keepers, runners, extensions, shutdown };
 }
 
 interface KeepersShare {
@@ -124,12 +134,29 @@ function openKeepers(
   );
 }
 
-function openRunners({ log, toRunnerCommand }: CoreOptions, reaper: Reaper | undefined): Runners {
+function openRunners({ log, umask, toRunnerCommand }: CoreOptions, reaper: Reaper | undefined): Runners {
   return new Runners({
     libc: process.platform === "win32" ? undefined : openLibc(),
     toCommand: toRunnerCommand,
     onSpawn: (pid, exited) => reaper?.leave(pid, exited),
     log,
+    umask,
+    maxMemory: MAX_RUNNER_MEMORY,
+  });
+}
+
+/** None of its modules is run here: each is built, and then called, in a process of its own. */
+function openExtensions(
+  { log, toBuildCommand }: CoreOptions,
+  runners: Runners,
+  signal: AbortSignal,
+): Extensions {
+  const builder = new Builder({ toCommand: toBuildCommand });
+  return new Extensions({
+    build: (file, signal, packs) => builder.build(file, signal, packs),
+    retain: (units) => runners.retain(units),
+    log,
+    signal,
   });
 }
 

@@ -13,6 +13,14 @@ export function toJobEnvironment(env: Readonly<Record<string, string | undefined
   );
 }
 
+/** What decides how an executable is loaded, or what Bun in it does, before it does anything. */
+const STEERING = /^(?:BUN_|LD_|DYLD_|GLIBC_TUNABLES$|MALLOC_)/i;
+
+/** The environment of one of our own runners, whoever has set what in it: nothing of it makes the runner something else. */
+export function toRunnerEnvironment(env: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !STEERING.test(name)));
+}
+
 /** The argv by which this system runs a command line. */
 export function toShell(line: string): readonly string[] {
   return process.platform === "win32" ? ["cmd.exe", "/d", "/s", "/c", line] : ["/bin/sh", "-c", line];

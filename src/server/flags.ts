@@ -34,6 +34,8 @@ export function parseFlags(verb: Verb, given: readonly string[]): Flags {
       ]),
   );
   const { values, positionals } = parse(args, options, names.length > 0);
+  const [first] = names;
+  if (first !== undefined && repeatable.includes(known[first])) return { ...values, [first]: positionals };
   if (positionals.length > names.length)
     throw new AppError("invalid_input", `Cannot read the command line: "${positionals.at(-1)}" is too much`);
   return { ...values, ...Object.fromEntries(names.map((name, index) => [name, positionals[index]])) };

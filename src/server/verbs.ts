@@ -7,6 +7,7 @@ import { type Action, role } from "./auth/verbs/action.ts";
 import { roleActions } from "./auth/verbs/role.ts";
 import { tokenActions } from "./auth/verbs/token.ts";
 import { userActions } from "./auth/verbs/user.ts";
+import { extensionActions, files } from "./extensions/verbs.ts";
 
 const state: ArgsDef = {
   state: {
@@ -85,6 +86,7 @@ export const repeatable: readonly unknown[] = [
   serving["extension"],
   role["role"],
   invite.args["url"],
+  files["files"],
 ];
 const json: ArgsDef = { json: { type: "boolean", description: "Print one JSON value" } };
 /** For ourselves: `start` reads what a server says on stderr until that listens, and nobody does afterwards. */
@@ -152,6 +154,11 @@ export const verbs = {
     actions: roleActions,
   },
   invite: { description: invite.description, args: { ...invite.args, ...state }, examples: invite.examples },
+  extension: {
+    description: "Begin, check and bundle commands of your own",
+    args: {},
+    actions: extensionActions,
+  },
   reload: {
     description:
       "Have the running server read configuration and certificate anew, as SIGHUP does; connections and jobs go on",

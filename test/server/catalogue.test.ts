@@ -2,9 +2,11 @@ import { describe, expect, test } from "bun:test";
 import type { System } from "../../src/commands/define.ts";
 import { listCommands } from "../../src/commands/index.ts";
 import { Catalogue } from "../../src/server/catalogue.ts";
+import type { CustomCommand } from "../../src/server/extensions/custom.ts";
+import { createCustom, createExtensions } from "../support/custom.ts";
 
-function setup({ system = "linux" as System, canSuspend = true } = {}) {
-  return new Catalogue({ system, isAble: () => canSuspend });
+function setup({ system = "linux" as System, canSuspend = true, own = [] as readonly CustomCommand[] } = {}) {
+  return new Catalogue({ system, isAble: () => canSuspend, extensions: createExtensions(own) });
 }
 
 async function names(catalogue: Catalogue) {
@@ -54,13 +56,41 @@ describe("Catalogue", () => {
       code: "unknown_command",
       message: expect.stringContaining('Cannot call "sleep": this machine cannot do that'),
     });
-    expect(refusal(() => catalogue.get("sleep"))).toEqual(unknown);
+    expect(refusal(() => catalogue.find("sleep"))).toEqual(unknown);
     expect(await catalogue.describe(["sleep"]).catch((error) => error)).toEqual(unknown);
   });
 
-  test("knows no name that is none of a command", () => {
-    for (const name of ["no-such", "", "constructor", "__proto__", "toString"])
-      expect(refusal(() => setup().get(name))).toMatchObject({ code: "unknown_command" });
+  test("knows no name that is none of a command", async () => {
+    for (const name of ["no-such", "", "constructor", "__proto__", "toString"]) {
+      expect(setup().find(name)).toBeUndefined();
+      expect(
+        await setup()
+          .findOwn(name)
+          .catch((error) => error),
+      ).toMatchObject({ code: "unknown_command" });
+    }
+  });
+
+  test("tells what is the operator's own, marked so, behind what is built in", async () => {
+    const catalogue = setup({ own: [createCustom({ name: "deploy-all", kind: "background" })] });
+    expect((await names(catalogue)).at(-1)).toBe("deploy-all");
+    expect(await catalogue.describe(["deploy_all", "ls"])).toMatchObject([
+      { name: "deploy-all", kind: "background", custom: true },
+      { name: "ls" },
+    ]);
+    expect((await catalogue.describe(["ls"]))[0]).not.toHaveProperty("custom");
+    expect(await catalogue.findOwn("deploy_all")).toMatchObject({ name: "deploy-all" });
+  });
+
+  test("has whoever asks for one of the operator's own wait until that is known", async () => {
+    const gate = Promise.withResolvers<void>();
+    const own: CustomCommand[] = [];
+    const extensions = { ...createExtensions(own), ready: () => gate.promise };
+    const catalogue = new Catalogue({ system: "linux", isAble: () => true, extensions });
+    const found = catalogue.findOwn("late");
+    own.push(createCustom({ name: "late" }));
+    gate.resolve();
+    expect(await found).toMatchObject({ name: "late" });
   });
 
   test.each(["linux", "darwin", "win32"] as const)("offers on %s what that system has", async (system) => {

@@ -78,6 +78,8 @@ async function list(
       return await toSource(given).jobs(kind.isRunning);
     case "workspace":
       return await toSource(given).workspaces();
+    case "task":
+      return await toSource(given).tasks();
     case "local":
       return []; // the shell's matter
     case "path":

@@ -5,7 +5,7 @@ import type { Position } from "./position.ts";
 /** What a word names, as far as that can be found out. */
 export type Kind =
   | { readonly type: "job"; readonly isRunning: boolean }
-  | { readonly type: "path" | "workspace" | "host" | "kept-host" | "command" | "local" }
+  | { readonly type: "path" | "workspace" | "task" | "host" | "kept-host" | "command" | "local" }
   | { readonly type: "choice"; readonly choices: readonly string[] };
 
 /** Options by what they name, whatever verb they belong to. */
@@ -16,6 +16,8 @@ const OPTIONS: Readonly<Record<string, Kind>> = {
   path: { type: "path" },
   paths: { type: "path" },
   job: { type: "job", isRunning: false },
+  task: { type: "task" },
+  module: { type: "local" },
   state: { type: "local" },
   file: { type: "local" },
   out: { type: "local" },
@@ -24,6 +26,7 @@ const OPTIONS: Readonly<Record<string, Kind>> = {
   "client-cert": { type: "local" },
   "client-key": { type: "local" },
   "log-level": { type: "choice", choices: LOG_LEVELS },
+  restart: { type: "choice", choices: ["never", "on-failure"] },
   "on-disconnect": { type: "choice", choices: ["keep", "kill"] },
   signal: { type: "choice", choices: ["TERM", "INT", "HUP", "KILL", "QUIT", "USR1", "USR2", "STOP", "CONT"] },
 };
@@ -51,6 +54,7 @@ export function findKind({ wanted, path }: Position): Kind | undefined {
     return wanted.index === 0 || verb !== "completion" ? VERBS[verb] : undefined;
   const isJob = wanted.name === undefined ? /\bJOB\b/.test(wanted.verb.rest ?? "") : wanted.name === "job";
   if (isJob) return { type: "job", isRunning: RUNNING.includes(verb) };
+  if (wanted.name === "task" || wanted.name === "module") return OPTIONS[wanted.name];
   if (wanted.name !== undefined) return undefined;
   // Of a program's words the first is looked up in the PATH, and any other may name a file.
   const isPath =

@@ -3,12 +3,13 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Environment } from "../../client/config.ts";
-import { invokeStream, toEvent } from "../../client/invoke.ts";
+import { invoke, invokeStream, toEvent } from "../../client/invoke.ts";
 import { listJobs } from "../../client/listing.ts";
 import { readHosts } from "../../client/hosts.ts";
 import type { Session } from "../../client/session.ts";
 import { describeState } from "../../commands/describe.ts";
 import { ls } from "../../commands/ls.ts";
+import { taskList } from "../../commands/task-list.ts";
 import { defaultConfigHome } from "../../lib/config-home.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Candidate } from "./candidate.ts";
@@ -20,6 +21,7 @@ export interface Source {
   keptHosts(): Promise<readonly Candidate[]>;
   jobs(isRunning: boolean): Promise<readonly Candidate[]>;
   workspaces(): Promise<readonly Candidate[]>;
+  tasks(): Promise<readonly Candidate[]>;
   /** Files on the server whose path goes on from this one. */
   paths(text: string): Promise<readonly Candidate[]>;
 }
@@ -57,6 +59,11 @@ export function createSource(
       const answer = await session.call("workspace-list", {}, { signal, isIdempotent: true });
       const { workspaces } = v.parse(Workspaces, answer);
       return workspaces.map(({ name }) => ({ value: name }));
+    },
+    async tasks() {
+      await using session = await open(signal);
+      const { tasks } = await invoke(session, taskList, {}, signal);
+      return tasks.map(({ name, state }) => ({ value: name, description: state }));
     },
     async paths(text) {
       await using session = await open(signal);

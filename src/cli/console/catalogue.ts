@@ -3,8 +3,8 @@ import { findCommand } from "../../commands/index.ts";
 import { AppError } from "../../protocol/error.ts";
 import { type Group, isGroup, type Verb } from "../verb.ts";
 import { findTopic, verbs } from "../verbs.ts";
-import { toVerb } from "./custom.ts";
-import { type Definition, listDefinitions } from "./definition.ts";
+import { toVerb } from "../custom/verb.ts";
+import { type Definition, listDefinitions } from "../custom/definition.ts";
 import { nameFields } from "./fields.ts";
 
 /** What only a shell can make use of. */
@@ -29,8 +29,7 @@ export class Catalogue {
   async find(words: readonly string[], signal: AbortSignal): Promise<Topic | undefined> {
     const [first = ""] = words;
     if (OUTSIDE.includes(first)) return undefined;
-    const topic =
-      (await findTopic(words)) ?? (words.length === 1 ? await findTopic(first.split(/[-_]/, 2)) : undefined);
+    const topic = await findTopic(words);
     if (topic !== undefined) return isGroup(topic) ? topic : nameFields(topic, toFields(words));
     const name = first.replaceAll("_", "-");
     if (words.length > 1 || !/^\w/.test(name)) return undefined;

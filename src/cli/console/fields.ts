@@ -1,4 +1,5 @@
 import type { CliArg } from "../../commands/define.ts";
+import { toKebab } from "../../lib/kebab.ts";
 import { AppError } from "../../protocol/error.ts";
 import { Arguments, type ArgSpecs } from "../arguments.ts";
 import type { Verb } from "../verb.ts";
@@ -39,7 +40,8 @@ export function isNamed({ rest = "", takesRest = false }: Pick<Verb, "rest" | "t
 
 function toOptionWord({ text, bare }: Word, args: ArgSpecs): string {
   const [, name = "", value = ""] = /^([A-Za-z][\w-]*)=(.*)$/s.exec(text) ?? [];
-  const known = [name, name.replaceAll("_", "-")].find((spelling) => Object.hasOwn(args, spelling));
+  const kebab = toKebab(name);
+  const known = [name, kebab, `field-${kebab}`].find((spelling) => Object.hasOwn(args, spelling));
   if (known === undefined || bare <= name.length) return text;
   if (args[known]?.type !== "boolean") return `--${known}=${value}`;
   if (/^true$/i.test(value)) return `--${known}`;

@@ -9,7 +9,7 @@ import type { StandingSession } from "../standing.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { toOptions } from "./fields.ts";
 import { showCommands } from "./help.ts";
-import { findNear } from "./near.ts";
+import { findNear } from "../near.ts";
 import { isWord, splitWords, type Word } from "./words.ts";
 
 /** What came of a line. */

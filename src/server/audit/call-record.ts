@@ -1,9 +1,13 @@
 import type { Program } from "../../commands/define.ts";
 import type { StartRecord } from "../../ledger/start.ts";
+import { isPlain } from "../../protocol/cbor/plain.ts";
 import { toRecorded } from "../jobs/mask.ts";
 import type { ServerMessage } from "../../protocol/control.ts";
 import type { Outcome } from "../../protocol/outcome.ts";
 import type { Exit } from "../../protocol/packet.ts";
+
+/** Characters of a value that JSON does not say. */
+const MAX_TEXT = 1_024;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -17,6 +21,16 @@ export function describeInput(
     Object.entries(input)
       .map(([name, value]) => [name, confidential.includes(name) ? toNames(value) : value] as const)
       .filter(([, value]) => !isEmpty(value)),
+  );
+}
+
+/** The same of an input that may be more than JSON: what JSON does not say of it is told as text. */
+export function describeRich(command: { readonly confidential?: readonly string[] }, input: unknown): Fields {
+  return Object.fromEntries(
+    Object.entries(describeInput(command, input)).map(([name, value]) => [
+      name,
+      isPlain(value) ? value : toText(value),
+    ]),
   );
 }
 
@@ -49,6 +63,10 @@ export function describeEnd({ owner, job, number, command }: StartRecord, exit: 
 function toFacts(outcome: Outcome): Fields {
   const { type } = outcome;
   return type === "returned" || type === "threw" ? { type } : outcome;
+}
+
+function toText(value: unknown): string {
+  return Bun.inspect(value, { compact: true }).slice(0, MAX_TEXT).toWellFormed();
 }
 
 function toNames(value: unknown): readonly string[] | undefined {

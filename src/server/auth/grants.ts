@@ -184,6 +184,12 @@ export class Grants {
     }
   }
 
+  /** Throws `forbidden` for what is no program of his, where his token is for some programs and names no commands besides. */
+  demandOwn(what: string): void {
+    if (this.#restrictions.some(({ argv, commands }) => argv !== undefined && commands === undefined))
+      throw refuse(what, "your token was narrowed to other programs or arguments", {});
+  }
+
   /**
    * The program as it may be run in this role: with the limits that the role sets, where the caller asks for none. Throws
    * `forbidden` for one that may not be. `inherited`: what its workspace gives it, which it may differ from only by variables
@@ -191,7 +197,8 @@ export class Grants {
    */
   admit(role: Role, program: Program, inherited: () => Program["env"]): Program {
     const what = `run "${(toRecorded(program)[0] ?? "").slice(0, 200)}"`;
-    for (const { argv } of this.#restrictions) {
+    if (program.order !== undefined) this.demandOwn(what);
+    for (const { argv } of program.order === undefined ? this.#restrictions : []) {
       const isMeant =
         argv === undefined ||
         (program.file === undefined && argv.some((words) => matchesWords(words, program.argv)));

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import * as v from "valibot";
 import { after, turn } from "../../lib/abort.ts";
 import { ANSWER_FILE, BuildAnswer, SOURCE_FILE } from "../../module/answer.ts";
+import type { PackTables } from "../../module/build.ts";
 import { digest } from "../../module/bundle.ts";
 import type { ModuleDescription } from "../../module/description.ts";
 import { toModuleError } from "../../module/problem.ts";
@@ -23,6 +24,12 @@ export interface BuilderOptions {
   readonly toCommand: (file: string, directory: string) => Again;
   /** Milliseconds (default 20 s). */
   readonly patience?: number;
+}
+
+interface Order {
+  readonly file: string;
+  readonly directory: string;
+  readonly packs: PackTables;
 }
 
 /** A module, bundled, and what is known of it. */
@@ -45,11 +52,14 @@ export class Builder {
     this.#options = options;
   }
 
-  /** Throws `invalid_module`, whose message names file, line and column, and whose details all that is wrong. */
-  async build(file: string, signal: AbortSignal): Promise<Built> {
+  /**
+   * Throws `invalid_module`, whose message names file, line and column, and whose details all that is wrong; and
+   * `invalid_config`, which names the key, where one of `packs` is the module's and does not fit it.
+   */
+  async build(file: string, signal: AbortSignal, packs: PackTables = {}): Promise<Built> {
     const directory = await mkdtemp(join(tmpdir(), "farhand-build-"));
     try {
-      const ended = await this.#run(file, directory, signal);
+      const ended = await this.#run({ file, directory, packs }, signal);
       const path = join(directory, ANSWER_FILE);
       if (!existsSync(path)) throw toModuleError(file, [{ message: ended, file: resolve(file) }]);
       const answer = v.parse(BuildAnswer, await Bun.file(path).json());
@@ -62,14 +72,14 @@ export class Builder {
   }
 
   /** How the process ended, as it is told of one that has left no answer. */
-  async #run(file: string, directory: string, signal: AbortSignal): Promise<string> {
+  async #run({ file, directory, packs }: Order, signal: AbortSignal): Promise<string> {
     const { toCommand, patience = PATIENCE } = this.#options;
     const { argv, argv0 } = toCommand(resolve(file), directory);
     const child = Bun.spawn([...argv], {
       argv0,
       cwd: "/",
       env: pick(ENVIRONMENT),
-      stdin: "ignore",
+      stdin: new TextEncoder().encode(JSON.stringify(packs)),
       stdout: "ignore",
       stderr: "pipe",
       signal,

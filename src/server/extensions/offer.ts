@@ -14,13 +14,16 @@ import type { Fault } from "./sources.ts";
 
 /** A module that was built and described. */
 export interface Extension {
-  /** Where it was found. */
+  /** Where it was found, and what reports call it. */
   readonly file: string;
+  readonly name: string;
   /** What runners load. */
   readonly source: Uint8Array;
   readonly description: ModuleDescription;
   /** Files that it was made of, absolute. */
   readonly inputs: readonly string[];
+  /** Of a pack: its configuration, which fits it. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 /** Which commands of one's own there are, by their names, and which there are not though somebody wants them. */
@@ -58,7 +61,7 @@ export function toOffer(extensions: readonly Extension[], settings: Stated): Off
     add(toProgramCommand(name, program), "configuration");
   for (const extension of extensions)
     for (const described of extension.description.commands)
-      add(toModuleCommand(described, extension, settings), extension.file);
+      add(toModuleCommand(described, extension, settings), extension.name);
   for (const name of Object.keys(settings.commands))
     if (!commands.has(name))
       faults.push({
@@ -82,11 +85,10 @@ function findFault({ name, kind, runAs, isInline }: CustomCommand): string | und
 function toModuleCommand(
   described: Described,
   extension: Extension,
-  { commands, packs }: Stated,
+  { commands }: Pick<Stated, "commands">,
 ): CustomCommand {
   const { timeoutMs, runAs, confidential, doing: _, ...description } = described;
-  const { source, description: module } = extension;
-  const config = module.pack && (packs[module.pack.name] ?? {});
+  const { source, description: module, config } = extension;
   const stated = commands[described.name];
   return toCommand(
     { ...description, custom: true },

@@ -11,10 +11,10 @@ import { OutsideError } from "./outside.ts";
  * A program that starts where its caller may work: in the directory that its own leads to, by the path without links, so that none
  * on the way counts. Throws `forbidden`, which does not tell whether there is such a directory, and `os_error` where it is missing.
  */
-export async function enclose(
-  program: Program,
+export async function enclose<P extends Pick<Program, "argv" | "recorded" | "secrets" | "cwd">>(
+  program: P,
   confinement: Pick<Confinement, "check"> | undefined,
-): Promise<Program> {
+): Promise<P & { readonly exact?: true }> {
   if (confinement === undefined) return program;
   const directory = Buffer.from(program.cwd);
   const action = `run "${(toRecorded(program)[0] ?? "").slice(0, 200)}" in`;

@@ -1,6 +1,4 @@
-import * as v from "valibot";
 import type { CommandContext } from "../../commands/context.ts";
-import type { Program } from "../../commands/define.ts";
 import { turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { type ClientFrame, isSendable, type ServerMessage } from "../../protocol/control.ts";
@@ -12,46 +10,30 @@ import {
   MIN_CALL_WINDOW_BYTES,
   SESSION_EVENT_BYTES,
 } from "../../protocol/limits.ts";
-import type { JobId } from "../../protocol/id.ts";
 import { fromValue, toJsonValue } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
-import type { Recorder } from "../audit/audit.ts";
 import { describeAnswer, describeInput, describeProgram } from "../audit/call-record.ts";
 import type { Builtin } from "../../commands/index.ts";
-import { type CheckedCommand, isCompanion } from "../auth/grants.ts";
+import type { CheckedCommand } from "../auth/grants.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
-import type { Uses } from "../auth/uses.ts";
 import type { Catalogue } from "../catalogue.ts";
-import type { ToContext } from "../context.ts";
-import { enclose } from "../files/enclosure.ts";
-import type { Files } from "../files/files.ts";
-import type { Jobs } from "../jobs/jobs.ts";
 import type { Login } from "../logins/login.ts";
-import type { Logins } from "../logins/logins.ts";
 import type { Delegate } from "../runners/delegate.ts";
 import { CallInput } from "./call-input.ts";
 import { CallOutput } from "./call-output.ts";
 import type { CallStreams } from "./channels.ts";
+import { Checks, type ChecksOptions } from "./checks.ts";
+import { CustomCalls, type CustomCallsOptions } from "./custom-calls.ts";
+import { parseInput } from "./parse-input.ts";
 
 /** Milliseconds after which a command that says one thing after another lets others have their turn. */
 const MAX_BUSY = 5;
 
-export interface CallsOptions {
-  readonly identity: Identity;
-  /** Takes down what is called, before it is done, and what came of it, before it is answered. */
-  readonly recorder: Recorder;
-  readonly jobs: Jobs;
+export interface CallsOptions extends ChecksOptions, CustomCallsOptions {
   readonly log: Log;
-  readonly catalogue: Pick<Catalogue, "get">;
-  readonly toContext: ToContext;
-  readonly files: Pick<Files, "confine">;
-  /** Knows as whom a role has things done, and has that done. */
-  readonly logins: Pick<Logins, "find">;
-  readonly delegate: Pick<Delegate, "run" | "confine">;
-  readonly uses: Pick<Uses, "spend">;
-  /** A job is begun: its call, which was taken down, tells already who reads and writes it. */
-  readonly onJob: (job: JobId) => void;
+  readonly catalogue: Pick<Catalogue, "find" | "findOwn">;
+  readonly delegate: Pick<Delegate, "run" | "confine" | "toFooting">;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
 
@@ -88,6 +70,8 @@ interface Running {
 /** The calls of one session that are not answered yet. Each is answered exactly once, unless all are aborted. */
 export class Calls implements CallStreams {
   readonly #options: CallsOptions;
+  readonly #checks: Checks;
+  readonly #custom: CustomCalls;
   readonly #running = new Map<number, Running>();
   /** What calls have said, as long as it is not all read: also of those that are answered. */
   readonly #outputs = new Map<number, CallOutput>();
@@ -97,6 +81,8 @@ export class Calls implements CallStreams {
 
   constructor(options: CallsOptions) {
     this.#options = options;
+    this.#checks = new Checks(options);
+    this.#custom = new CustomCalls(options, this.#checks);
   }
 
   /** Runs by itself until it is answered. Throws `protocol_error` for an id that was used, `too_many`. */
@@ -145,7 +131,8 @@ export class Calls implements CallStreams {
 
   async #invoke(frame: Call, running: Running): Promise<ServerMessage> {
     const { identity, jobs, catalogue, logins } = this.#options;
-    const command = catalogue.get(frame.command);
+    const command = catalogue.find(frame.command);
+    if (command === undefined || "unit" in command) return await this.#invokeCustom(frame, running);
     const role = demandCommand(identity, command);
     if (frame.terms !== undefined)
       throw new AppError(
@@ -164,6 +151,21 @@ export class Calls implements CallStreams {
     const takesTime = role.runAs !== undefined || identity.grants.rootsOf(role).length > 0;
     if (command.kind === "background" && frame.job !== undefined && takesTime)
       jobs.expect(frame.job, identity, carriedOut);
+    return await carriedOut;
+  }
+
+  /** One that may not be known yet: what it takes and whether it becomes a job shows later. */
+  async #invokeCustom(frame: Call, running: Running): Promise<ServerMessage> {
+    const { identity, jobs, catalogue } = this.#options;
+    const { signal } = running.controller;
+    const input = new CallInput(signal);
+    running.input = input;
+    const carriedOut = Promise.all([catalogue.findOwn(frame.command), this.#takeTurn()]).then(([command]) => {
+      const role = demandCommand(identity, command);
+      const output = this.#outputs.get(frame.call);
+      return this.#custom.carryOut({ frame, command, role, input, output, signal });
+    });
+    if (frame.job !== undefined) jobs.expect(frame.job, identity, carriedOut);
     return await carriedOut;
   }
 
@@ -186,8 +188,8 @@ export class Calls implements CallStreams {
     const where = { ...as, ...(workspace !== DEFAULT_WORKSPACE && { workspace }) };
     if (command.kind === "foreground") {
       const parsed = parseInput(command.name, command.input, fromValue(input));
-      this.#spend(command.name, undefined);
-      this.#record(call, name, { ...where, input: describeInput(command, parsed) });
+      this.#checks.spend(command.name, undefined);
+      this.#checks.record(call, name, { ...where, input: describeInput(command, parsed) });
       const work = this.#begin({ command, parsed, input: fromValue(input), context, role, login, bytes });
       const result = await finish(work, this.#outputs.get(call), signal);
       // What another process did is told in its own words.
@@ -200,8 +202,11 @@ export class Calls implements CallStreams {
     const parsed = parseInput(command.name, command.input, fromValue(input));
     const program = command.toProgram(parsed, context);
     const what = describeProgram(describeInput(command, parsed), program);
-    this.#record(call, name, { ...where, job, ...what });
-    const enclosed = this.#enclose(order, this.#admit(role, program, context));
+    this.#checks.record(call, name, { ...where, job, ...what });
+    const enclosed = this.#checks.enclose(
+      { role, login, signal },
+      this.#checks.admit(role, program, context),
+    );
     // What takes no time must not take a turn either: the job would not be known when its caller asks for it.
     const admitted = enclosed instanceof Promise ? await enclosed : enclosed;
     const { start } = await jobs.start({
@@ -213,7 +218,7 @@ export class Calls implements CallStreams {
       program: admitted,
       user: login?.credentials,
       onBegin: () => {
-        this.#spend(command.name, job);
+        this.#checks.spend(command.name, job);
         this.#options.onJob(job);
       },
     });
@@ -232,41 +237,11 @@ export class Calls implements CallStreams {
     return run(parsed, context);
   }
 
-  /** Throws `unavailable` for a call that cannot be recorded where nothing may be done unrecorded. */
-  #record(call: number, command: string, fields: object): void {
-    const { recorder } = this.#options;
-    recorder.note("call", { call, command, ...fields });
-    recorder.commit(`call "${command}"`);
-  }
-
   /** What came of a call is written before its caller knows; of a job that was accepted, the call told already. */
   #conclude({ call, command }: Call, answer: ServerMessage): void {
     const { recorder } = this.#options;
     recorder.note("answer", { call, command, ...describeAnswer(answer) });
     if (answer.type !== "accepted") recorder.write();
-  }
-
-  /** The program as his role and his token let the caller run it. Throws `forbidden`. */
-  #admit(role: Role, program: Program, { workspace }: CommandContext): Program {
-    return this.#options.identity.grants.admit(role, program, () => workspace.environment);
-  }
-
-  /** The same where they let him run it. Throws `forbidden`. */
-  #enclose({ role, login, running }: Order, program: Program): Program | Promise<Program> {
-    const { identity, files, delegate } = this.#options;
-    const roots = identity.grants.rootsOf(role);
-    if (roots.length === 0) return program;
-    const { signal } = running.controller;
-    return enclose(
-      program,
-      login ? delegate.confine(login, { identity, role }, signal) : files.confine(roots),
-    );
-  }
-
-  /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */
-  #spend(name: string, job: JobId | undefined): void {
-    const { identity, uses } = this.#options;
-    if (!isCompanion(name)) uses.spend(identity, job, `call "${name}"`);
   }
 
   /** Bytes that each call may have said and its caller not consumed. */
@@ -320,14 +295,3 @@ function demandCommand({ grants }: Identity, command: CheckedCommand): Role {
 }
 
 const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
-
-function parseInput<S extends v.GenericSchema>(command: string, schema: S, value: unknown): v.InferOutput<S> {
-  const parsed = v.safeParse(schema, value);
-  if (parsed.success) return parsed.output;
-  const [issue] = parsed.issues;
-  const path = v.getDotPath(issue);
-  // Our own schemas say what is wrong as the rest of a sentence; valibot says it in one of its own.
-  const why = `${/^[a-z]/.test(issue.message) ? "" : "is not valid: "}${issue.message.slice(0, 200)}`;
-  const where = path ? ` at "${path.slice(0, 200)}"` : "";
-  throw new AppError("invalid_input", `Cannot call "${command}": the input${where} ${why}`);
-}

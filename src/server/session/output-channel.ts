@@ -1,11 +1,15 @@
 import { join } from "node:path";
+import { turn } from "../../lib/abort.ts";
+import { Bell } from "../../lib/bell.ts";
 import { findEnding } from "../../ledger/ending.ts";
 import { locatePacket } from "../../ledger/locate.ts";
 import { LedgerReader } from "../../ledger/reader.ts";
+import { searchValue, type WantedValue } from "../../ledger/search.ts";
 import type { From } from "../../protocol/control.ts";
 import type { CreditCounts } from "../../protocol/credit.ts";
 import type { Flight } from "../../protocol/flight.ts";
 import type { HolderId, JobId } from "../../protocol/id.ts";
+import { encodeRecord, NO_TOTALS, type Totals } from "../../protocol/packet.ts";
 import type { Job } from "../jobs/job.ts";
 import { Sending } from "./sending.ts";
 
@@ -39,6 +43,14 @@ export class OutputChannel {
   #job: Job | undefined;
   #reader: LedgerReader | undefined;
   #subscription: Disposable | undefined;
+  /** It counts as one of the job's holders. */
+  #isHolding = false;
+  /** Rings when there may be more to look for a value in, or nobody looks any more. */
+  readonly #bell = new Bell();
+  /** A gap of no packets, which comes before everything. */
+  #preamble: Uint8Array | undefined;
+  /** Why looking for a value came to nothing. */
+  #failure: unknown;
   #finished = false;
   /** How it was closed last, which may have been before the job was found. */
   #closed: "on purpose" | "by accident" | "replaced" | undefined;
@@ -65,10 +77,14 @@ export class OutputChannel {
     const isHeld = holder !== undefined && job.startedFor === holder;
     if (isHeld) job.startedFor = undefined;
     if (this.#closed !== undefined) return this.#letGo();
-    this.#reader = this.#open(job, this.#toFirst(job, from));
     if (holder !== undefined) {
       job.holders++;
+      this.#isHolding = true;
       job.takeHold(holder, onTaken);
+    }
+    if (from.unit === "values") return this.#startSearching(job, from);
+    this.#reader = this.#open(job, this.#toFirst(job, from));
+    if (holder !== undefined) {
       this.#reader.seek(job.position);
       // A job that was started for this holder waits for it already.
       if (!isHeld) this.#send({ type: "attach", holder, position: this.#toPosition(job, hold) });
@@ -90,15 +106,17 @@ export class OutputChannel {
   /** Whether everything is sent and nothing more will come. */
   get isAtEnd(): boolean {
     if (this.#isOver || this.#reader === undefined || this.#job?.isClosed !== true) return false;
+    if (this.#preamble !== undefined) return false;
     // With room for any record, a read that gave nothing has read everything.
     return this.#reader.position >= this.#job.position || this.#sending.hasRoomForAny;
   }
 
   /** Reads the next whole records that credit allows into `target`; answers their bytes. */
   read(target: Uint8Array, now: number): number {
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#reader === undefined || this.#job === undefined || this.#isOver) return 0;
     const room = this.#sending.fit(target);
-    const bytes = room.length === 0 ? 0 : this.#reader.read(room, this.#job.position);
+    const bytes = room.length === 0 ? 0 : this.#readInto(room, this.#reader, this.#job);
     if (bytes === 0) return 0;
     this.#sending.sent(bytes, now);
     this.#marks.push({ next: this.#reader.next, ledgerPosition: this.#reader.position });
@@ -151,9 +169,9 @@ export class OutputChannel {
   #stop(now: number): void {
     if (this.#closed !== undefined) return;
     this.#release();
+    this.#bell.ring();
     this.#sending.stop(now);
-    const { holder } = this.#options;
-    if (holder !== undefined && this.#reader !== undefined && this.#job !== undefined) this.#job.holders--;
+    if (this.#isHolding && this.#job !== undefined) this.#job.holders--;
   }
 
   #letGo(): void {
@@ -183,6 +201,61 @@ export class OutputChannel {
     const end = job.isClosed ? findEnding(directory, job.start.job) : job;
     if (from.unit !== "bytes") return Math.max(0, end.next - from.count);
     return from.count >= end.position ? 0 : locatePacket(directory, job.start.job, end.position - from.count);
+  }
+
+  #readInto(room: Uint8Array, reader: LedgerReader, job: Job): number {
+    const preamble = this.#preamble;
+    if (preamble === undefined) return reader.read(room, job.position);
+    if (preamble.length > room.length) return 0;
+    this.#preamble = undefined;
+    room.set(preamble);
+    return preamble.length;
+  }
+
+  /** Runs by itself until the value is found, or nobody wants it any more. */
+  #startSearching(job: Job, from: WantedValue): void {
+    const { holder, onReady } = this.#options;
+    if (holder !== undefined) this.#send({ type: "attach", holder, position: 0 });
+    this.#subscription = job.subscribe(() => this.#bell.ring());
+    this.#search(job, from)
+      .then((totals) => totals && this.#begin(job, totals))
+      .catch((error: unknown) => {
+        this.#failure = error;
+        onReady();
+      });
+  }
+
+  /** What the job had said before the packet at which reading begins; undefined when that is over already. */
+  async #search(job: Job, from: WantedValue): Promise<Totals | undefined> {
+    const { holder } = this.#options;
+    const options = {
+      directory: this.#toDirectory(job),
+      job: job.start.job,
+      limit: () => job.position,
+      isComplete: () => job.isClosed,
+    };
+    // One step after another: the channel may be closed between two, which ends the search.
+    for (const search = searchValue(options, from); ;) {
+      const { done, value } = search.next();
+      if (done) return value;
+      if (holder !== undefined) this.#send({ type: "hold", holder, position: value.position });
+      await (value.isWaiting ? this.#bell.wait() : turn());
+      if (this.#isOver) return void search.return(NO_TOTALS);
+    }
+  }
+
+  #begin(job: Job, totals: Totals): void {
+    const { holder, onReady } = this.#options;
+    this.#subscription?.[Symbol.dispose]();
+    const { packets: number } = totals;
+    this.#preamble = encodeRecord("gap", { number, at: 0 }, { next: number, totals });
+    this.#reader = this.#open(job, number);
+    if (holder !== undefined) {
+      this.#reader.seek(job.position);
+      this.#send({ type: "hold", holder, position: this.#reader.position });
+    }
+    this.#subscription = job.subscribe(onReady);
+    onReady();
   }
 
   #open(job: Job, first: number): LedgerReader {

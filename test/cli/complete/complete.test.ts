@@ -15,6 +15,7 @@ async function at(...line: string[]) {
         keptHosts: async () => [{ value: "kept1" }],
         jobs: async (isRunning) => [{ value: isRunning ? "7" : "3" }],
         workspaces: async () => [{ value: "build" }],
+        tasks: async () => [{ value: "counter" }],
         paths: async (text) => [{ value: `${text}x/`, isOpen: true }],
       };
     },
@@ -42,6 +43,9 @@ describe("complete()", () => {
     expect(await words("mv", "a", "b")).toEqual(["bx/"]);
     expect(await words("-w", "")).toEqual(["build"]);
     expect(await words("workspace", "remove", "")).toEqual(["build"]);
+    expect(await words("task", "exec", "")).toEqual(["counter"]);
+    expect(await words("task", "start", "")).toEqual([]);
+    expect((await at("task", "start", "counter", "")).isLocal).toBe(true);
     expect(await words("-H", "")).toEqual(["web1"]);
     expect(await words("host", "remove", "")).toEqual(["kept1"]);
     expect(await words("login", "")).toEqual(["kept1"]);

@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { findProblems } from "../../../src/module/problem.ts";
 import { AppError } from "../../../src/protocol/error.ts";
@@ -9,16 +10,17 @@ import { openDirectory } from "../../support/directory.ts";
 setDefaultTimeout(60_000);
 
 /** A builder that runs the compiled executable, and a directory with these files in it. */
-async function setup(files: Readonly<Record<string, string>>, patience?: number) {
+async function setup(files: Readonly<Record<string, string>>, patience?: number, ...words: string[]) {
   const directory = openDirectory();
   const at = (name: string) => join(directory.path, name);
   for (const [name, text] of Object.entries(files)) await Bun.write(at(name), text);
   const toCommand = (file: string, into: string) => ({
-    argv: [FARHANDD, "build-module", file, into],
+    argv: [FARHANDD, "build-module", file, into, ...words],
     argv0: "farhandd",
   });
   const builder = new Builder({ toCommand, ...(patience !== undefined && { patience }) });
-  const build = (name: string) => builder.build(at(name), new AbortController().signal);
+  const build = (name: string, packs: Readonly<Record<string, unknown>> = {}) =>
+    builder.build(at(name), new AbortController().signal, packs);
   const refuse = async (name: string): Promise<AppError> => {
     try {
       await build(name);
@@ -88,7 +90,7 @@ describe("A builder", () => {
       "task.ts":
         'import { defineTask } from "farhand";\nexport default defineTask({ init: () => 0, exec: (_, n) => n });',
     });
-    expect((await files.build("pack.ts")).description).toMatchObject({
+    expect((await files.build("pack.ts", { tools: { display: ":0" } })).description).toMatchObject({
       pack: { name: "tools", hasInit: true, config: { required: ["display"] } },
       commands: [{ name: "look", kind: "foreground", permission: "exec", doing: "plain" }],
     });
@@ -96,6 +98,30 @@ describe("A builder", () => {
       task: { hasInit: true, hasExit: false },
       commands: [],
     });
+  });
+
+  test("refuses a pack whose configuration does not fit it, and names the key", async () => {
+    using files = await setup({
+      "pack.ts": `
+        import { definePack, v } from "farhand";
+        const commands = [{ name: "look", summary: "Looks", run: () => 1 }];
+        export default definePack({ name: "tools", config: v.object({ at: v.object({ port: v.number() }) }), commands });`,
+      "bare.ts":
+        'export default { name: "bare", commands: [{ name: "look", summary: "Looks", run: () => 1 }] };',
+    });
+    const told = (name: string, table: unknown) =>
+      files.build(name, { tools: table, bare: table }).then(
+        () => "fits",
+        ({ code, message }: AppError) => `${code}: ${message}`,
+      );
+    expect(await told("pack.ts", { at: { port: 1 } })).toBe("fits");
+    expect(await told("pack.ts", {})).toBe(
+      'invalid_config: Cannot set up the pack "tools": extensions.tools.at: it is missing',
+    );
+    expect(await told("pack.ts", { at: { port: "one" } })).toBe(
+      'invalid_config: Cannot set up the pack "tools": extensions.tools.at.port: Invalid type: Expected number but received "one"',
+    );
+    expect(await told("bare.ts", { at: 1 })).toContain("extensions.bare.at: the pack has no such key");
   });
 
   test("names the line of what is wrong with a definition, and of what throws as it is loaded", async () => {
@@ -141,7 +167,9 @@ export default [good, bad];`,
       },
       2_000,
     );
-    const told = await Promise.all(["exits.ts", "crashes.ts", "loops.ts", "forks.ts"].map(files.refuse));
+    const told = await Promise.all(
+      ["exits.ts", "crashes.ts", "loops.ts", "forks.ts"].map((name) => files.refuse(name)),
+    );
     expect(told.map(({ code, message }) => [code, message])).toEqual([
       [
         "invalid_module",
@@ -171,5 +199,18 @@ export default [good, bad];`,
     const { message } = await files.refuse("main.ts");
     expect(message).toContain('it throws "HOME,PATH');
     expect(message).not.toContain("WORLD");
+  });
+
+  test("runs nothing of a module that imports what others may write, if it is told not to", async () => {
+    const sources = {
+      "main.ts": `import { shared } from "./shared.ts"; export default shared;`,
+      "shared.ts": `process.exit(9); export const shared = 1;`,
+    };
+    using files = await setup(sources, undefined, "trusted");
+    expect((await files.refuse("main.ts")).message).toContain("exit code 9");
+    chmodSync(files.at("shared.ts"), 0o666);
+    expect((await files.refuse("main.ts")).message).toBe(
+      `Cannot use module "${files.at("shared.ts")}": others may write "${files.at("shared.ts")}"; run chmod go-w ${files.at("shared.ts")}`,
+    );
   });
 });

@@ -11,7 +11,9 @@ import { Catalogue } from "../../../src/server/catalogue.ts";
 import type { Jobs } from "../../../src/server/jobs/jobs.ts";
 import type { Logins } from "../../../src/server/logins/logins.ts";
 import type { Delegate } from "../../../src/server/runners/delegate.ts";
+import type { Runners } from "../../../src/server/runners/runners.ts";
 import { Calls } from "../../../src/server/session/calls.ts";
+import { createExtensions } from "../../support/custom.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createCaller, createIdentity } from "../../support/identity.ts";
 import { createRecorder } from "../../support/recorder.ts";
@@ -32,11 +34,13 @@ function setup(identity: Identity, failure?: Error) {
     recorder,
     jobs: jobs as Jobs,
     log,
-    catalogue: new Catalogue({ system: "linux", isAble: () => false }),
+    catalogue: new Catalogue({ system: "linux", isAble: () => false, extensions: createExtensions() }),
     toContext: () => context as unknown as CommandContext,
     files: { confine: () => undefined },
     logins: access("logins") as unknown as Logins,
     delegate: access("delegate") as unknown as Delegate,
+    runners: access("runners") as unknown as Runners,
+    jobRunner: { argv: ["runner"], argv0: "runner" },
     uses: { spend: () => reached.push("uses.spend") },
     onJob: () => {},
     onAnswer: (answer) => answers.push(answer),

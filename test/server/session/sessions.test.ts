@@ -8,6 +8,7 @@ import type { Jobs } from "../../../src/server/jobs/jobs.ts";
 import { Connection } from "../../../src/server/session/connection.ts";
 import { Sessions } from "../../../src/server/session/sessions.ts";
 import { createIdentity } from "../../support/identity.ts";
+import { createExtensions } from "../../support/custom.ts";
 import { createRecorder } from "../../support/recorder.ts";
 
 const log = { error() {}, warn() {}, info() {}, debug() {} };
@@ -33,11 +34,13 @@ function setup() {
     grace: 60_000,
     audit: { as: () => createRecorder() },
     workspaces: { hold: () => ({ [Symbol.dispose]() {} }), discard() {} },
-    catalogue: new Catalogue({ system: "linux", isAble: () => false }),
+    catalogue: new Catalogue({ system: "linux", isAble: () => false, extensions: createExtensions() }),
     uses: { spend() {} },
     files: { confine: refuse },
     logins: { find: refuse },
-    delegate: { confine: refuse, run: refuse },
+    delegate: { confine: refuse, run: refuse, toFooting: refuse },
+    runners: { runModule: refuse },
+    jobRunner: { argv: [], argv0: "" },
     toContext: refuse,
   });
   /** Somebody greets. What he hears at his end is kept. */

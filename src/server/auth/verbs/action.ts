@@ -2,6 +2,7 @@ import type { ArgsDef } from "citty";
 import { AppError } from "../../../protocol/error.ts";
 import { prepareState } from "../../state.ts";
 import type { ServerConfig } from "../../config.ts";
+import type { Builder } from "../../extensions/builder.ts";
 import type { Flags } from "../../flags.ts";
 import { toStoreError } from "../database.ts";
 import { parseLifetime } from "../lifetime.ts";
@@ -16,6 +17,8 @@ export interface Console {
   readonly note: (text: string) => void;
   /** Asks twice for a new password, or reads it from stdin. */
   readonly readPassword: (fromStdin: boolean) => Promise<string>;
+  /** What builds modules. */
+  readonly builder: Pick<Builder, "build">;
   /** Aborted by whoever is tired of waiting. */
   readonly signal: AbortSignal;
 }

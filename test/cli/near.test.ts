@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { findNear } from "../../../src/cli/console/near.ts";
+import { findNear } from "../../src/cli/near.ts";
 
 const names = ["exec", "exit", "jobs", "job", "kill", "ls", "mkdir", "is-alive"];
 

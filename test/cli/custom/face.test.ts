@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import * as v from "valibot";
 import { parseArguments } from "../../../src/cli/arguments.ts";
-import { toFace } from "../../../src/cli/console/custom.ts";
-import { Definition } from "../../../src/cli/console/definition.ts";
+import { toFace } from "../../../src/cli/custom/face.ts";
+import { Definition } from "../../../src/cli/custom/definition.ts";
 import { toOptions } from "../../../src/cli/console/fields.ts";
 import { splitWords } from "../../../src/cli/console/words.ts";
 

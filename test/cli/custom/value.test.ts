@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { choicesOf, parseValue, type Schema } from "../../../src/cli/console/value.ts";
+import { choicesOf, type Schema } from "../../../src/cli/custom/schema.ts";
+import { parseValue } from "../../../src/cli/custom/value.ts";
 
 describe("parseValue()", () => {
   const cases: readonly (readonly [text: string, schema: Schema, value: unknown])[] = [

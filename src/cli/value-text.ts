@@ -1,0 +1,46 @@
+import { escapeLines, toJsonLine } from "../lib/escape.ts";
+import type { Packet } from "../protocol/packet.ts";
+import type { Surroundings } from "./context.ts";
+
+/** How values become text. */
+export interface Wording {
+  /** One of many that are said, on a line. */
+  readonly toLine: (value: unknown) => string;
+  /** The one that is answered in the end, perhaps in several lines; nothing for nothing. */
+  readonly toAnswer: (value: unknown) => string;
+}
+
+/** All as JSON. */
+export const asJson: Wording = {
+  toLine: (value) => toJsonLine(toTagged(value)),
+  toAnswer: (value) => (value === undefined ? "" : toJsonLine(toTagged(value))),
+};
+
+/** Text as it is, and JSON for the rest. Where a program reads it, nothing of it is changed; on a terminal it is made harmless. */
+export function forPeople({ screen }: Pick<Surroundings, "screen">): Wording {
+  let isTerminal: boolean | undefined;
+  const show = (text: string) => ((isTerminal ??= screen() !== undefined) ? escapeLines(text) : text);
+  return {
+    toLine: (value) => (typeof value === "string" ? show(value) : asJson.toLine(value)),
+    toAnswer(value) {
+      if (value === undefined || value === null) return "";
+      return show(typeof value === "string" ? value : JSON.stringify(toTagged(value), undefined, 2));
+    },
+  };
+}
+
+/** The packets as which one is shown where everything is text: a value is a line of stdout, and so is, before its exit, what a job has returned. */
+export function toTexts(packet: Packet, { toLine, toAnswer }: Wording): readonly Packet[] {
+  const { number, at } = packet;
+  const toStdout = (text: string) =>
+    ({ type: "stdout", number, at, bytes: Buffer.from(`${text}\n`) }) as const;
+  if (packet.type === "value") return [toStdout(toLine(packet.value))];
+  if (packet.type !== "exit" || packet.outcome.type !== "returned") return [packet];
+  const answer = toAnswer(packet.outcome.value);
+  return answer === "" ? [packet] : [toStdout(answer), packet];
+}
+
+/** TEMPORARY */
+export function toTagged(value: unknown): unknown {
+  return value;
+}

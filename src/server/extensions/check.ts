@@ -1,0 +1,50 @@
+import type { ModuleDescription } from "../../module/description.ts";
+import { describePlace, findProblems, type Problem } from "../../module/problem.ts";
+import { AppError } from "../../protocol/error.ts";
+import type { Builder } from "./builder.ts";
+
+/** What came of looking at one module, as it was named. */
+export type Checked =
+  | {
+      readonly file: string;
+      readonly ok: true;
+      readonly description: ModuleDescription;
+      readonly warnings: readonly string[];
+    }
+  | { readonly file: string; readonly ok: false; readonly problems: readonly Problem[] };
+
+/** Bundles a module, runs it once as a server does, and says what it defines, or all that is wrong with it. */
+export async function checkModule(
+  file: string,
+  builder: Pick<Builder, "build">,
+  signal: AbortSignal,
+): Promise<Checked> {
+  try {
+    const { description, warnings } = await builder.build(file, signal);
+    return { file, ok: true, description, warnings };
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "invalid_module") throw error;
+    return { file, ok: false, problems: findProblems(error) };
+  }
+}
+
+/** The same for people: a line for each thing, as compilers write them, with the source below. */
+export function describeChecked(checked: Checked): string {
+  const { file } = checked;
+  if (checked.ok) return [`${file}: ok: ${summarize(checked.description)}`, ...checked.warnings].join("\n");
+  return checked.problems.map((problem) => describeProblem(file, problem)).join("\n");
+}
+
+function describeProblem(file: string, problem: Problem): string {
+  const { message, text, column = 1 } = problem;
+  const head = `${describePlace(file, problem)}: ${message}`;
+  if (!text?.trim()) return head;
+  const indent = text.length - text.trimStart().length;
+  return [head, `    ${text.trim()}`, `    ${" ".repeat(Math.max(0, column - 1 - indent))}^`].join("\n");
+}
+
+function summarize({ pack, commands, task }: ModuleDescription): string {
+  if (task !== undefined) return "a task";
+  const names = commands.map(({ name, kind }) => `${name} (${kind})`).join(", ");
+  return pack === undefined ? names : `pack ${pack.name}: ${names}`;
+}

@@ -1,0 +1,43 @@
+import type { CustomCommand } from "../../src/server/extensions/custom.ts";
+import type { Extensions } from "../../src/server/extensions/extensions.ts";
+
+/** A command of the operator's own. */
+export function createCustom({
+  description,
+  ...more
+}: Partial<CustomCommand> & { name: string }): CustomCommand {
+  const { name, kind = "foreground", permission = "exec" } = more;
+  return {
+    kind,
+    permission,
+    confidential: [],
+    timeoutMs: undefined,
+    runAs: undefined,
+    isInline: false,
+    unit: { type: "module", hash: "00", source: new Uint8Array(0), isShared: false },
+    ...more,
+    description: {
+      name,
+      kind,
+      summary: name,
+      permission,
+      idempotent: false,
+      takesInput: kind === "background",
+      positional: [],
+      input: { type: "object" },
+      custom: true,
+      ...description,
+    },
+  };
+}
+
+/** A server's own commands that are these. */
+export function createExtensions(
+  own: readonly CustomCommand[] = [],
+): Pick<Extensions, "find" | "list" | "ready"> {
+  return {
+    find: (name) => own.find((command) => command.name === name),
+    list: () => own,
+    ready: async () => {},
+  };
+}
