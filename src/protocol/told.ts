@@ -18,7 +18,7 @@ const TYPES = [
   /** `exit` has returned; or it has thrown (an error). */
   "exited",
   "broken",
-  /** All that was told before this mark was read; its id stands in the place of an execution's. */
+  /** All that was told before this mark was read, whose id stands in the place of an execution's: `{running}`, an id or null. */
   "marked",
 ] as const;
 export type ToldType = (typeof TYPES)[number];
@@ -33,7 +33,7 @@ export interface Told {
 }
 
 /** The tag that says that CBOR follows, with which `encodeCbor` begins. */
-const TAG = new Uint8Array([0xd9, 0xd9, 0xf7]);
+export const TAG = new Uint8Array([0xd9, 0xd9, 0xf7]);
 const ARRAY = 0x80;
 const TEXT = 0x60;
 const ID_BYTES = 36;
@@ -44,14 +44,19 @@ const NULL = 0xf6;
 export function encodeTold(type: ToldType, id: ExecutionId | undefined, payload?: Uint8Array): Uint8Array {
   const head = [ARRAY + (payload === undefined ? 2 : 3), TEXT + type.length, ...toBytes(type)];
   const which = id === undefined ? [NULL] : [LONG_TEXT, ID_BYTES, ...toBytes(id)];
-  return Buffer.concat([TAG, new Uint8Array([...head, ...which]), ...(payload ? [payload.subarray(TAG.length)] : [])]);
+  return Buffer.concat([
+    TAG,
+    new Uint8Array([...head, ...which]),
+    ...(payload ? [payload.subarray(TAG.length)] : []),
+  ]);
 }
 
 /** What is told, from its beginning at least; undefined for what no runner of a task tells. */
 export function readTold(bytes: Uint8Array): Told | undefined {
   const count = bytes[TAG.length] ?? 0;
   const length = (bytes[TAG.length + 1] ?? 0) - TEXT;
-  const isArray = TAG.every((byte, index) => bytes[index] === byte) && (count === ARRAY + 2 || count === ARRAY + 3);
+  const isArray =
+    TAG.every((byte, index) => bytes[index] === byte) && (count === ARRAY + 2 || count === ARRAY + 3);
   if (!isArray || length < 0 || length > 20) return undefined;
   const idStart = TAG.length + 2 + length;
   const word = toText(bytes.subarray(TAG.length + 2, idStart));

@@ -36,12 +36,18 @@ class Survey {
     this.#seen.add(value);
     const prototype: unknown = Object.getPrototypeOf(value);
     if (value instanceof Map)
-      return prototype === Map.prototype && [...value].every((pair) => pair.every((item) => this.isCopied(item)));
-    if (value instanceof Set) return prototype === Set.prototype && [...value].every((item) => this.isCopied(item));
-    if (COPIED.includes(prototype)) return this.#hasRoom("byteLength" in value ? Number(value.byteLength) : 0);
+      return (
+        prototype === Map.prototype && [...value].every((pair) => pair.every((item) => this.isCopied(item)))
+      );
+    if (value instanceof Set)
+      return prototype === Set.prototype && [...value].every((item) => this.isCopied(item));
+    if (COPIED.includes(prototype))
+      return this.#hasRoom("byteLength" in value ? Number(value.byteLength) : 0);
     if (prototype !== Object.prototype && prototype !== Array.prototype) return false;
     const fields = Object.getOwnPropertyDescriptors(value);
-    return Reflect.ownKeys(fields).every((key) => typeof key === "string" && this.#isCopiedField(fields[key], value));
+    return Reflect.ownKeys(fields).every(
+      (key) => typeof key === "string" && this.#isCopiedField(fields[key], value),
+    );
   }
 
   /** What is computed, or hidden, a copy would not have. */

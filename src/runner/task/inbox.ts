@@ -1,5 +1,5 @@
 import { AppError } from "../../protocol/error.ts";
-import { MAX_TASK_VALUE_BYTES } from "../../protocol/limits.ts";
+import { MAX_VALUE_BYTES } from "../../protocol/limits.ts";
 import type { ExecutionId } from "../../protocol/task.ts";
 import { TaskDecoder, type TaskRecord } from "./record.ts";
 
@@ -26,12 +26,24 @@ export class Inbox {
   readonly #decoder = new TaskDecoder();
   /** Pieces of arguments that are not complete. */
   readonly #pieces = new Map<ExecutionId, Uint8Array[]>();
-  #waiting: Errand[] = [];
+  readonly #waiting: Errand[] = [];
+  /** Executions that were asked for, and whose end was not told. */
+  readonly #unfinished = new Set<ExecutionId>();
   #arrived = Promise.withResolvers<void>();
   #isClosed = false;
 
   constructor(options: InboxOptions) {
     this.#options = options;
+  }
+
+  /** The first execution that was asked for and is not over. */
+  get unfinished(): ExecutionId | undefined {
+    return this.#unfinished.values().next().value;
+  }
+
+  /** Its end is told next. */
+  finish(id: ExecutionId): void {
+    this.#unfinished.delete(id);
   }
 
   /** Reads until there is no more. Rejects with `protocol_error`. */
@@ -71,6 +83,7 @@ export class Inbox {
       case "run":
       case "exit":
         this.#waiting.push({ type: kind, id, args: this.#complete(id, payload) });
+        if (kind === "run") this.#unfinished.add(id);
         if (kind === "exit") this.#options.onEnd();
         return this.#arrived.resolve();
       case "drop":
@@ -86,8 +99,8 @@ export class Inbox {
     const pieces = this.#pieces.get(id) ?? [];
     pieces.push(payload);
     this.#pieces.set(id, pieces);
-    if (pieces.reduce((sum, { length }) => sum + length, 0) > MAX_TASK_VALUE_BYTES)
-      throw new AppError("protocol_error", `Cannot take arguments of more than ${MAX_TASK_VALUE_BYTES} bytes`);
+    if (pieces.reduce((sum, { length }) => sum + length, 0) > MAX_VALUE_BYTES)
+      throw new AppError("protocol_error", `Cannot take arguments of more than ${MAX_VALUE_BYTES} bytes`);
   }
 
   #complete(id: ExecutionId, last: Uint8Array): Uint8Array {

@@ -1,15 +1,16 @@
 import { after } from "../../lib/abort.ts";
 import type { TaskDefinition } from "../../module/define.ts";
-import { decodeValue, encodeCbor } from "../../protocol/cbor/value.ts";
+import { encodeCbor } from "../../protocol/cbor/encode.ts";
+import { decodeValue } from "../../protocol/cbor/payload.ts";
 import { AppError } from "../../protocol/error.ts";
 import { DEFAULT_GRACE } from "../../protocol/limits.ts";
 import type { ExecutionId } from "../../protocol/task.ts";
 import { encodeTold, type ToldType } from "../../protocol/told.ts";
 import type { JobOrder } from "../order.ts";
 import { describeThrown, toThrown } from "../thrown.ts";
-import { type Setting, TaskTurn } from "./turn.ts";
 import { type Errand, Inbox } from "./inbox.ts";
 import { State } from "./state.ts";
+import { type Calling, type Setting, TaskTurn } from "./turn.ts";
 
 export interface TaskOptions extends Omit<Setting, "task" | "caller"> {
   readonly order: Extract<JobOrder, { readonly type: "task" }>;
@@ -51,7 +52,7 @@ class Task {
     this.#setting = { task: order.task, caller: order.caller, cwd, env, log };
     this.#inbox = new Inbox({
       read,
-      onMark: (id) => void this.#tell("marked", id).catch(() => {}), // who asked is gone
+      onMark: (id) => this.#answerMark(id),
       onEnd: () => this.end(),
     });
   }
@@ -85,13 +86,18 @@ class Task {
       .finally(() => after(DEFAULT_GRACE, () => this.#abandoned.resolve()));
   }
 
+  #answerMark(id: ExecutionId): void {
+    const running = this.#inbox.unfinished ?? null;
+    this.#tell("marked", id, encodeCbor({ running })).catch(() => {}); // who asked is gone
+  }
+
   async #begin(): Promise<{ readonly task: TaskDefinition; readonly state: State }> {
     const { order, payload, load } = this.#options;
     const { isRestored: restored } = order;
     try {
       const task = await load();
       const given = decodeValue(payload);
-      const state = restored ? given : await this.#take(undefined, (turn) => task.init?.(turn, given));
+      const state = restored ? given : await this.#init(task, given);
       await this.#tell("ready", undefined, encodeCbor({ restored }));
       return { task, state: new State(state) };
     } catch (error) {
@@ -99,39 +105,47 @@ class Task {
     }
   }
 
+  #init(task: TaskDefinition, args: unknown): Promise<unknown> {
+    if (this.#isEnding) throw toEnding();
+    return this.#take({ type: "init", id: undefined }, (turn) => task.init?.(turn, args));
+  }
+
   async #execute(task: TaskDefinition, state: State, { id, args }: Errand): Promise<void> {
     const told = this.#tell("began", id);
     told.catch(() => {}); // the end is told, or nobody is there
     state.begin();
     try {
-      const responded = await this.#take(id, async (turn) => {
+      const responded = await this.#take({ type: "exec", id }, async (turn) => {
         const next = await task.exec(turn, state.value, decodeValue(args));
         if (this.#options.order.savesAlways) await turn.save(next);
         state.replace(next);
         return turn.responded;
       });
+      this.#inbox.finish(id);
       await this.#tell("finished", id, encodeCbor({ responded }));
     } catch (error) {
+      this.#inbox.finish(id);
       state.restore();
       await this.#tellThrown("threw", id, error);
     }
   }
 
   async #exit(task: TaskDefinition, state: State, errand: Errand | undefined): Promise<void> {
+    // Without a caller what it answers is for the record.
+    const id = errand?.id ?? (crypto.randomUUID() as ExecutionId);
     try {
       const args = errand && decodeValue(errand.args);
-      await this.#take(undefined, (turn) => task.exit?.(turn, state.value, args));
+      await this.#take({ type: "exit", id }, (turn) => task.exit?.(turn, state.value, args));
       await this.#tell("exited", undefined);
     } catch (error) {
       throw await this.#tellThrown("broken", undefined, error);
     }
   }
 
-  /** One of the task's functions is called; what was asked for before it is told at once. */
-  async #take<T>(id: ExecutionId | undefined, call: (turn: TaskTurn) => T): Promise<Awaited<T>> {
-    using turn = new TaskTurn(this.#setting, id, (type, id, payload) => this.#tell(type, id, payload));
-    const isExit = this.#isEnding;
-    this.#turn = isExit ? undefined : turn;
+  /** One of the task's functions is called. */
+  async #take<T>(calling: Calling, call: (turn: TaskTurn) => T): Promise<Awaited<T>> {
+    using turn = new TaskTurn(this.#setting, calling, (type, id, payload) => this.#tell(type, id, payload));
+    this.#turn = turn;
     try {
       return await call(turn);
     } finally {

@@ -1,5 +1,5 @@
 import type { TaskContext } from "../../module/define.ts";
-import { encodeCbor } from "../../protocol/cbor/value.ts";
+import { encodeCbor } from "../../protocol/cbor/encode.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { ExecutionId } from "../../protocol/task.ts";
 import type { ToldType } from "../../protocol/told.ts";
@@ -9,6 +9,12 @@ export type Setting = Pick<TaskContext, "caller" | "cwd" | "env" | "log" | "task
 
 /** Tells something of an execution. Resolves when it is written. */
 export type Tell = (type: ToldType, id: ExecutionId | undefined, payload?: Uint8Array) => Promise<void>;
+
+/** What is called, and under which id it may answer, if it may. */
+export interface Calling {
+  readonly type: "init" | "exec" | "exit";
+  readonly id: ExecutionId | undefined;
+}
 
 /** What `init`, one execution or `exit` is given, for as long as that lasts. */
 export class TaskTurn implements TaskContext, Disposable {
@@ -24,13 +30,13 @@ export class TaskTurn implements TaskContext, Disposable {
   #responded = false;
   #isOver = false;
 
-  constructor({ task, caller, cwd, env, log }: Setting, id: ExecutionId | undefined, tell: Tell) {
+  constructor({ task, caller, cwd, env, log }: Setting, { type, id }: Calling, tell: Tell) {
     this.task = task;
     this.caller = caller;
     this.cwd = cwd;
     this.env = env;
     this.log = log;
-    this.execution = id;
+    this.execution = type === "exec" ? id : undefined;
     this.#id = id;
     this.#tell = tell;
     // They may be taken off it, as in `const { respond } = context`.
@@ -51,9 +57,9 @@ export class TaskTurn implements TaskContext, Disposable {
   }
 
   respond(value: unknown): void {
-    if (this.#id === undefined) throw new AppError("invalid_input", "Cannot respond: no execution is under way");
-    if (this.#isOver) throw refuse(this.#id, "it is over");
-    if (this.#responded) throw refuse(this.#id, "it has been answered");
+    if (this.#id === undefined) throw refuse("nobody waits for init's answer");
+    if (this.#isOver) throw refuse("what it would answer is over");
+    if (this.#responded) throw refuse("it was answered already");
     const payload = encodeCbor(value);
     this.#responded = true;
     this.#tell("responded", this.#id, payload).catch(() => {}); // the end is told, or nobody is there
@@ -69,6 +75,6 @@ export class TaskTurn implements TaskContext, Disposable {
   }
 }
 
-function refuse(id: ExecutionId, why: string): AppError {
-  return new AppError("invalid_input", `Cannot respond to execution ${id}: ${why}`);
+function refuse(why: string): AppError {
+  return new AppError("invalid_input", `Cannot respond: ${why}`);
 }
