@@ -9,6 +9,7 @@ import { toLines } from "./lines.ts";
 import { type JobOrder, type Ordered, readOrder } from "./order.ts";
 import { Outbox } from "./outbox.ts";
 import { runProgram, type StartProgram } from "./program.ts";
+import { carryOut } from "./task/carry-out.ts";
 import { describeThrown, toThrown } from "./thrown.ts";
 import { type Uncaught, UncaughtError } from "./uncaught.ts";
 import { type Log, Unit } from "./unit.ts";
@@ -52,7 +53,8 @@ export async function runJob(options: JobOptions): Promise<ProcessEnd> {
     case "program":
       return await runAdapter({ ...ordered, order }, job);
     case "task":
-      throw new AppError("protocol_error", "Cannot run a task: there are none yet");
+      await sayEnd(await carryOut({ ...ordered, order }, job), outbox);
+      return DONE;
   }
 }
 

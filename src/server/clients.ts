@@ -18,8 +18,6 @@ import { listen } from "./endpoints.ts";
 import { Files } from "./files/files.ts";
 import { Gate } from "./gate/gate.ts";
 import { addLocal, isExposed } from "./listen.ts";
-import { directory } from "./logins/directory.ts";
-import { Logins } from "./logins/logins.ts";
 import { Machine } from "./machine/machine.ts";
 import { listMachineNames, listNames } from "./names.ts";
 import { toOwnFiles } from "./own-files.ts";
@@ -152,7 +150,7 @@ export async function admitClients(
 /** `config`: as it is by now. */
 function createSessions(
   { config: { state, grace }, version, log, audit, jobRunner }: ClientsOptions,
-  { environment, workspaces, umask, jobs, runners, extensions, shutdown }: Core,
+  { environment, workspaces, umask, jobs, runners, extensions, logins, tasks, shutdown }: Core,
   { uses }: Door,
   config: () => ServerConfig,
 ): Sessions {
@@ -168,7 +166,7 @@ function createSessions(
   return new Sessions({
     jobs,
     files,
-    logins: new Logins({ directory, uid: process.getuid?.(), now: () => performance.now() }),
+    logins,
     delegate,
     runners,
     jobRunner,
@@ -188,6 +186,7 @@ function createSessions(
       machine,
       catalogue,
       delegate,
+      tasks,
       close: (request, identity) => shutdown.close(request, identity),
     }),
   });

@@ -7,6 +7,7 @@ import { DEFAULT_KEEP_BYTES, MAX_DATA_BYTES } from "../../protocol/limits.ts";
 import { encodeOrder } from "../../runner/order.ts";
 import { Grants } from "../auth/grants.ts";
 import type { Identity } from "../auth/identity.ts";
+import { toRunnerEnvironment } from "../environment.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Logins } from "../logins/logins.ts";
@@ -95,7 +96,7 @@ export class Launcher {
       file,
       cwd,
       ...(exact && { exact }),
-      env: { ...without(environment, unset), ...set },
+      env: toRunnerEnvironment({ ...without(environment, unset), ...set }),
       stdin: true,
       merge: false,
       keepBytes: DEFAULT_KEEP_BYTES,
