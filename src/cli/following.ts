@@ -239,9 +239,10 @@ async function findOutcome(
 
 function explainMissing({ packets, values, stdoutBytes, stderrBytes }: Missing, job: number): string {
   if (packets === 0) return `Output of job ${job} is incomplete: ${values} values are gone`;
+  const counted = values === undefined || values === 0 ? "" : `, ${values} values`;
   const bytes =
     stdoutBytes === undefined
       ? "how many bytes is unknown, since reading began later"
-      : `${stdoutBytes} bytes of stdout, ${stderrBytes} bytes of stderr`;
+      : `${stdoutBytes} bytes of stdout, ${stderrBytes} bytes of stderr${counted}`;
   return `Output of job ${job} is incomplete: ${packets} packets are gone (${bytes})`;
 }
