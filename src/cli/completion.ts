@@ -11,8 +11,10 @@ import type { Position } from "./complete/position.ts";
 import { toAsked } from "./complete/reply.ts";
 import { SCRIPTS } from "./complete/scripts.ts";
 import { type Shell, SHELLS } from "./complete/shell.ts";
+import { createCustoms } from "./complete/customs.ts";
 import { createSource } from "./complete/source.ts";
 import type { Context } from "./context.ts";
+import { scanTexts } from "./custom/scan.ts";
 import type { Globals } from "./globals.ts";
 import type { Verb } from "./verb.ts";
 import { findTopic, verbs } from "./verbs.ts";
@@ -50,13 +52,16 @@ async function run(values: Arguments, context: Context): Promise<number> {
 }
 
 function find(words: readonly string[], text: string, { env, globals }: Context): Promise<Completion> {
-  return withPatience(PATIENCE, (soon) =>
-    complete(words, text, {
-      find: findTopic,
-      verbs: () => listVerbs([...Object.entries(verbs)]),
-      toSource: (given) => createSource(() => connect(toPlace(given, globals), env, soon), env, soon),
-    }),
-  );
+  return withPatience(PATIENCE, (soon) => {
+    const open = (given: Position["given"]) => (signal: AbortSignal) =>
+      connect(toPlace(given, globals), env, AbortSignal.any([soon, signal]));
+    const custom = createCustoms(open(scanTexts(words)), soon);
+    return complete(words, text, {
+      find: async (path) => (await findTopic(path)) ?? (await custom.find(path)),
+      verbs: async () => [...(await listVerbs([...Object.entries(verbs)])), ...(await custom.list())],
+      toSource: (given) => createSource(open(given), env, soon),
+    });
+  });
 }
 
 type Wanted = Place & Pick<Globals, "workspace">;
