@@ -9,9 +9,9 @@ if (verb === "launch") {
   process.exit(1);
 }
 if (verb === "runner") {
-  const { runRunner } = await import("./farhandd/runner.ts");
-  await runRunner(rest).catch(() => {}); // whoever we did it for has gone
-  process.exit(0);
+  const { endAs, runRunner } = await import("./farhandd/runner.ts");
+  // Where it fails, whoever we did it for has gone.
+  endAs(await runRunner(rest).catch(() => ({ type: "exited", code: 0 }) as const));
 }
 if (verb === "build-module") {
   const { runBuild } = await import("./farhandd/module.ts");

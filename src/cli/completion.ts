@@ -1,12 +1,9 @@
-import { findTarget, type Environment, type Place } from "../client/config.ts";
-import { dial } from "../client/dial.ts";
-import { readOwn } from "../client/own-file.ts";
-import { findWorkspace } from "../client/workspace.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Candidate, Completion } from "./complete/candidate.ts";
 import { complete, listVerbs } from "./complete/complete.ts";
 import { withPatience } from "./complete/patience.ts";
+import { connect, PATIENCE, toPlace } from "./complete/place.ts";
 import type { Position } from "./complete/position.ts";
 import { toAsked } from "./complete/reply.ts";
 import { SCRIPTS } from "./complete/scripts.ts";
@@ -15,12 +12,8 @@ import { createCustoms } from "./complete/customs.ts";
 import { createSource } from "./complete/source.ts";
 import type { Context } from "./context.ts";
 import { scanTexts } from "./custom/scan.ts";
-import type { Globals } from "./globals.ts";
 import type { Verb } from "./verb.ts";
 import { findTopic, verbs } from "./verbs.ts";
-
-/** Milliseconds that a server has to answer: the shell stands still meanwhile. */
-const PATIENCE = 800;
 
 /** Prints what makes a shell complete words, and tells the shell what they may go on as. */
 export const completion: Verb = {
@@ -61,31 +54,6 @@ function find(words: readonly string[], text: string, { env, globals }: Context)
       verbs: async () => [...(await listVerbs([...Object.entries(verbs)])), ...(await custom.list())],
       toSource: (given) => createSource(open(given), env, soon),
     });
-  });
-}
-
-type Wanted = Place & Pick<Globals, "workspace">;
-
-/** Options on the line that is completed come before those that the script was given. */
-function toPlace(given: Position["given"], globals: Globals): Wanted {
-  const tokenFile = given.get("token-file");
-  return {
-    host: given.get("host") ?? globals.host,
-    state: given.get("state") ?? globals.state,
-    workspace: given.get("workspace") ?? globals.workspace,
-    ca: given.get("ca") ?? globals.ca,
-    clientCert: given.get("client-cert") ?? globals.clientCert,
-    clientKey: given.get("client-key") ?? globals.clientKey,
-    ...(tokenFile !== undefined && { token: readOwn(tokenFile).trim() }),
-  };
-}
-
-async function connect(place: Wanted, env: Environment, signal: AbortSignal) {
-  return await dial(() => findTarget(place, env), {
-    workspace: findWorkspace(place.workspace, env),
-    patience: PATIENCE,
-    reconnect: 0,
-    signal,
   });
 }
 

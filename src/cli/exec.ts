@@ -16,7 +16,7 @@ import { abortable } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
-import type { Exit } from "../protocol/packet.ts";
+import type { SeenExit } from "../protocol/packet.ts";
 import { adviseLookingUp, adviseReadingOn } from "./advice.ts";
 import type { Arguments } from "./arguments.ts";
 import { complain, type Context, openSession, print } from "./context.ts";
@@ -180,7 +180,7 @@ async function playToExit(
   { job: asked, accepted, output }: Attached,
   context: Context,
   { render = toRenderer(context), unit }: Shown,
-): Promise<{ job: JobId; exit: Exit }> {
+): Promise<{ job: JobId; exit: SeenExit }> {
   const { globals, sinks } = context;
   const { job, number } = await accepted.catch((error: unknown) => {
     throw adviseLookingUp(error, asked, globals);
@@ -194,7 +194,7 @@ async function playToExit(
   }
 }
 
-function checkComplete({ exit, missing }: Played): Exit {
+function checkComplete({ exit, missing }: Played): SeenExit {
   if (missing !== undefined) {
     throw new AppError("incomplete_output", `Output is incomplete: ${missing.packets} packets are gone`);
   }
@@ -202,7 +202,7 @@ function checkComplete({ exit, missing }: Played): Exit {
   return exit;
 }
 
-function conclude({ outcome }: Exit, job: JobId, context: Context): number {
+function conclude({ outcome }: SeenExit, job: JobId, context: Context): number {
   const sentence = explainOutcome(outcome, job);
   if (sentence !== undefined && !context.globals.json) complain(context, sentence);
   return toExitCode(outcome);

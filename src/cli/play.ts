@@ -1,6 +1,6 @@
 import type { Readable } from "../client/output.ts";
 import type { Missing } from "../client/tally.ts";
-import type { Exit, Packet } from "../protocol/packet.ts";
+import type { Packet, SeenExit } from "../protocol/packet.ts";
 import type { Renderer } from "./render.ts";
 import type { Sink } from "./sink.ts";
 
@@ -25,7 +25,7 @@ export interface PlayOptions {
 
 export interface Played {
   /** Undefined if it was not among the packets read. */
-  readonly exit: Exit | undefined;
+  readonly exit: SeenExit | undefined;
   readonly missing: Missing | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface Played {
 export async function play(output: Readable, options: PlayOptions): Promise<Played> {
   const { sinks, render, isShared, until } = options;
   const unread = new Set<Sink>();
-  let exit: Exit | undefined;
+  let exit: SeenExit | undefined;
   const written = (sink: Sink, stream: "stdout" | "stderr" | undefined) => {
     if (sink.failure !== undefined) output.close(sink.failure);
     if (!sink.isUnread || unread.has(sink)) return;

@@ -79,7 +79,6 @@ function toJson(packet: Packet): object {
   switch (packet.type) {
     case "stdout":
     case "stderr":
-    case "part":
       return { type: packet.type, number: packet.number, at: packet.at, ...toText(packet.bytes) };
     case "exit": {
       const { type, number, at, outcome, totals, usage, endedAt } = packet;

@@ -32,6 +32,8 @@ export interface Callable<Event, Result> {
   readonly isCustom?: boolean;
   readonly event?: v.GenericSchema<unknown, Event> | undefined;
   readonly result: v.GenericSchema<unknown, Result>;
+  /** What is made of its result before anybody sees it. */
+  readonly complete?: (session: Session, result: Result, signal: AbortSignal) => Promise<Result>;
 }
 
 /** A foreground call under way, and what comes of it. */
@@ -107,7 +109,8 @@ export class CallReading<Event, Result> implements Reading<
     const { output, answer } = this.#call;
     try {
       for await (const packet of this.#readOutput()) yield* this.#toSaid(packet);
-      const value = toResult(this.#command, await answer);
+      const result = toResult(this.#command, await answer);
+      const value = (await this.#command.complete?.(this.#session, result, this.#stop.signal)) ?? result;
       this.#ending = { outcome: { type: "returned", value }, error: undefined, failure: undefined };
       yield { type: "result", value };
       return this.#ending;

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { commands } from "../commands/commands.ts";
 import { type Builtin, findCommand } from "../commands/index.ts";
+import { result } from "../commands/result.ts";
 import type { CommandDescription } from "../protocol/description.ts";
 import {
   type Asked,
@@ -17,6 +18,7 @@ import { invoke } from "./invoke.ts";
 import type { JobListener } from "./listener.ts";
 import type { CallOptions } from "./options.ts";
 import { collectCall, collectJob, type JobReply } from "./reply.ts";
+import { readResult } from "./returned.ts";
 import type { Session } from "./session.ts";
 
 /** The input of `exec`. */
@@ -90,7 +92,15 @@ export class Caller {
   }
 
   async #ask(command: Callable<unknown, unknown>, input: unknown, options: CallOptions): Promise<unknown> {
-    const listener = openCall(this.#session, command, input, options);
+    const listener = this.#open(command, input, options);
     return options.complete === false ? listener : await collectCall(listener);
+  }
+
+  /** What a job returned may have to be read besides. */
+  #open(command: Callable<unknown, unknown>, input: unknown, options: CallOptions) {
+    if (command.name !== result.name) return openCall(this.#session, command, input, options);
+    const complete = async (session: Session, answer: unknown, signal: AbortSignal) =>
+      await readResult(session, v.parse(result.result, answer), signal);
+    return openCall(this.#session, { ...command, complete }, input, options);
   }
 }

@@ -9,7 +9,8 @@ import type { Packet } from "../protocol/packet.ts";
 import type { Input } from "./input.ts";
 import { invoke } from "./invoke.ts";
 import type { Output } from "./output.ts";
-import type { Ending, ErrorPacket, KillOptions, Reading } from "./reading.ts";
+import type { Ending, KillOptions, Reading } from "./reading.ts";
+import { findOutcome, readReturned } from "./returned.ts";
 import type { Session } from "./session.ts";
 
 export interface JobReadingOptions {
@@ -84,8 +85,9 @@ export class JobReading implements Reading<Packet, Outcome, JobId> {
 
   async *#read(): AsyncGenerator<Packet, Ending<Outcome>, void> {
     const { output, until, number } = this.#options;
-    for await (const packet of output) {
-      const isLast = packet.type === until || packet.type === "closed"; // whose exit may have been pushed out
+    for await (const each of output) {
+      const isLast = each.type === until || each.type === "closed"; // whose exit may have been pushed out
+      const packet = isLast ? await this.#complete(each) : each;
       const outcome = isLast ? findOutcome(packet) : undefined;
       if (outcome !== undefined) {
         output.close();
@@ -96,18 +98,22 @@ export class JobReading implements Reading<Packet, Outcome, JobId> {
     }
     throw new AppError("incomplete_output", `Output of job ${number} ended without its exit`);
   }
+
+  /** With what the job returned, where reading began behind the beginning of that. */
+  async #complete(packet: Packet): Promise<Packet> {
+    const first = this.#options.output.unread;
+    if (first === undefined) return packet;
+    const value = await readReturned(this.#session, this.job, { encoding: "parts", first });
+    const outcome = { type: "returned", value } as const;
+    if (packet.type === "exit") return { ...packet, outcome };
+    return packet.type === "closed" ? { ...packet, exit: { ...packet.exit, outcome } } : packet;
+  }
 }
 
 /** Sends all of it. Throws `input_closed` when nobody takes it. */
 export async function sendOrThrow(input: Input, bytes: Uint8Array, name: string): Promise<void> {
   const isTaken = bytes.length === 0 ? !input.closed.aborted : await input.write(bytes);
   if (!isTaken) throw new AppError("input_closed", `Cannot send input to ${name}: it takes no more`);
-}
-
-/** The outcome that a packet tells, if it does. */
-export function findOutcome(packet: Packet | ErrorPacket): Outcome | undefined {
-  if (packet.type === "exit") return packet.outcome;
-  return packet.type === "closed" ? packet.exit.outcome : undefined;
 }
 
 /** A program that ran and failed is an outcome; one that threw, or could not be started, is an error besides. */

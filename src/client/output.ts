@@ -5,6 +5,8 @@ import { ReceiveCredit } from "../protocol/credit.ts";
 import { AppError } from "../protocol/error.ts";
 import type { HolderId, JobId } from "../protocol/id.ts";
 import { CREDIT_DELAY, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
+import { decodeValue } from "../protocol/cbor/payload.ts";
+import type { Outcome, RecordedOutcome } from "../protocol/outcome.ts";
 import {
   decodeRecords,
   type Packet,
@@ -12,6 +14,8 @@ import {
   RECORD_HEADER_BYTES,
   toPacket,
 } from "../protocol/packet.ts";
+import { fromValue } from "../protocol/value.ts";
+import { Assembly } from "./assembly.ts";
 import type { Link } from "./link.ts";
 import { type Missing, Tally } from "./tally.ts";
 
@@ -49,6 +53,8 @@ export class Output implements AsyncIterable<Packet> {
   readonly #deliveries = new Map<number, Delivery>();
   readonly #discarded = new Set<"stdout" | "stderr" | undefined>();
   readonly #tally: Tally;
+  readonly #assembly: Assembly;
+  #unread: number | undefined;
   #source: OutputSource;
   #channel: number;
   #next: number | undefined;
@@ -69,6 +75,7 @@ export class Output implements AsyncIterable<Packet> {
     this.#source = source;
     this.#tally = new Tally(from);
     this.#next = this.#first = this.#tally.next;
+    this.#assembly = new Assembly(this.#next === 0);
     signal?.addEventListener("abort", this.#stop, { once: true });
   }
 
@@ -99,6 +106,11 @@ export class Output implements AsyncIterable<Packet> {
   /** What gaps have swallowed so far. */
   get missing(): Missing | undefined {
     return this.#tally.missing;
+  }
+
+  /** Where the parts begin of what the job returned, if it has exited and they were before what was read. */
+  get unread(): number | undefined {
+    return this.#unread;
   }
 
   /** Whether a foreground call says it, which only the session knows that it was made in. */
@@ -180,7 +192,7 @@ export class Output implements AsyncIterable<Packet> {
   arrived(position: number, bytes: Uint8Array): boolean {
     if (!this.#credit.arrive(position, bytes.length)) return false;
     this.#isLost = false;
-    for (const record of decodeRecords(bytes)) this.#deliver(record);
+    for (const record of decodeRecords(bytes)) if (!this.#deliver(record)) return true;
     this.#offer();
     return true;
   }
@@ -230,15 +242,20 @@ export class Output implements AsyncIterable<Packet> {
     };
   }
 
-  #deliver(record: RawRecord): void {
-    const packet = this.#toPacket(record);
+  /** Whether reading goes on. */
+  #deliver(record: RawRecord): boolean {
+    const packet = this.#tryRead(record);
+    if (packet instanceof AppError) return this.#giveUp(packet);
     const bytes = RECORD_HEADER_BYTES + record.payload.length;
     this.#isWhole = packet?.type === "closed";
-    if (packet === undefined) this.#tally.skip(record.number);
+    if (packet === undefined) this.#tally.skip(record.number, record.kind === "value" ? 1 : 0);
     else this.#tally.add(packet);
     this.#next ??= record.number;
     // It says only what there was before the first packet.
-    if (packet?.type === "gap" && packet.next === packet.number) return this.#credit.consume(bytes);
+    if (packet?.type === "gap" && packet.next === packet.number) {
+      this.#credit.consume(bytes);
+      return true;
+    }
     this.#deliveries.set(record.number, {
       bytes,
       next: this.#tally.next ?? record.number + 1,
@@ -246,12 +263,52 @@ export class Output implements AsyncIterable<Packet> {
     });
     if (packet === undefined) this.#consume(record.number);
     else this.#packets.push(packet);
+    return true;
   }
 
-  #toPacket(record: RawRecord): Packet | undefined {
-    const packet = toPacket(record);
-    const index = this.#tally.values;
-    return packet?.type === "value" && index !== undefined ? { ...packet, index } : packet;
+  /** What the job itself said may be no value: that is no reason to give up the connection, on which it would come again. */
+  #tryRead(record: RawRecord): Packet | AppError | undefined {
+    try {
+      return this.#read(record);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      const { code, message } = error;
+      return new AppError(code, `${message} (packet ${record.number})`, { cause: error });
+    }
+  }
+
+  #giveUp(error: AppError): false {
+    this.close(error);
+    return false;
+  }
+
+  /** What a record says, if that is for whoever reads: a part is not, and is kept until the rest comes. */
+  #read(record: RawRecord): Packet | undefined {
+    const whole = this.#assembly.take(record);
+    const packet = whole && toPacket(whole);
+    switch (packet?.type) {
+      case undefined:
+      case "part":
+        return undefined;
+      case "exit":
+        return { ...packet, outcome: this.#toSeen(packet.outcome) };
+      case "closed":
+        return { ...packet, exit: { ...packet.exit, outcome: this.#toSeen(packet.exit.outcome) } };
+      case "value": {
+        const index = this.#tally.values;
+        return index === undefined ? packet : { ...packet, index };
+      }
+      default:
+        return packet;
+    }
+  }
+
+  #toSeen(outcome: RecordedOutcome): Outcome {
+    if (outcome.type !== "returned") return outcome;
+    if (outcome.value.encoding !== "parts") return { type: "returned", value: fromValue(outcome.value) };
+    const bytes = this.#assembly.find(outcome.value.first);
+    this.#unread = bytes === undefined ? outcome.value.first : undefined;
+    return { type: "returned", value: bytes && decodeValue(bytes) };
   }
 
   #consume(number: number): void {

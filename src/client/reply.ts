@@ -4,8 +4,8 @@ import type { Outcome } from "../protocol/outcome.ts";
 import type { Packet } from "../protocol/packet.ts";
 import type { CallOutcome, CallPacket } from "./call-reading.ts";
 import { ClientError } from "./client-error.ts";
-import { findOutcome } from "./job-reading.ts";
 import type { ErrorPacket } from "./reading.ts";
+import { findOutcome } from "./returned.ts";
 import { type CallListener, type JobListener, type Listener, toOwnCode } from "./listener.ts";
 
 /** What was said on the way. */

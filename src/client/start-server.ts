@@ -125,6 +125,7 @@ async function runFarhandd(
     return { code: child.exitCode, stdout, stderr };
   } catch (error) {
     signal?.throwIfAborted();
-    throw new AppError("unavailable", `Cannot start a server: ${toBareMessage(error)}`, { cause: error });
+    const why = `"${argv[0]}" cannot be run: ${toBareMessage(error)}`;
+    throw new AppError("unavailable", `Cannot start a server: ${why}`, { cause: error });
   }
 }

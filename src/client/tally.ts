@@ -52,17 +52,11 @@ export class Tally {
    * `unsupported_version` where values are to be counted by a server that cannot.
    */
   add(packet: Packet): void {
-    if (packet.number !== (this.#next ?? packet.number)) {
-      throw new AppError(
-        "protocol_error",
-        `Cannot read a job's output: packet ${packet.number} came instead of ${this.#next}`,
-      );
-    }
+    this.#expect(packet.number);
     if (this.#counting !== undefined) return this.#begin(packet, this.#counting);
     switch (packet.type) {
       case "value":
-        if (this.#totals !== undefined) this.#totals = { ...this.#totals, values: this.#totals.values + 1 };
-        break;
+        return this.skip(packet.number, 1);
       case "stdout":
       case "stderr":
         this.#count(packet.type, packet.bytes.length);
@@ -79,10 +73,21 @@ export class Tally {
     this.skip(packet.number);
   }
 
-  /** A packet of a kind that this version does not know. */
-  skip(number: number): void {
+  /** A packet that nobody is told of; `values`: how many values end with it. Throws `protocol_error` as `add` does. */
+  skip(number: number, values = 0): void {
+    this.#expect(number);
     this.#next = number + 1;
-    if (this.#totals !== undefined) this.#totals = { ...this.#totals, packets: number + 1 };
+    const before = this.#totals;
+    if (before !== undefined)
+      this.#totals = { ...before, packets: number + 1, values: before.values + values };
+  }
+
+  #expect(number: number): void {
+    if (number === (this.#next ?? number)) return;
+    throw new AppError(
+      "protocol_error",
+      `Cannot read a job's output: packet ${number} came instead of ${this.#next}`,
+    );
   }
 
   #begin(packet: Packet, from: ValueFrom): void {

@@ -6,7 +6,8 @@ import { readConfig, type ServerConfig } from "../server/config.ts";
 import { serve } from "../server/serve.ts";
 import { type Flags, toConfigFlags } from "../server/flags.ts";
 import { openLog, surviveErrors } from "./log.ts";
-import { toSelf } from "./self.ts";
+import { TRUSTED } from "../module/answer.ts";
+import { JOB_RUNNER, OWN_RUNNER, toSelf } from "./self.ts";
 import { ENDING, stopSignal } from "./signals.ts";
 
 /** `farhandd serve`, and what `start` leaves in the background. */
@@ -36,9 +37,9 @@ export async function runServer(flags: Flags, config: ServerConfig): Promise<voi
           "--log-format",
           config.logFormat,
         ),
-      toRunnerCommand: ({ credentials }) => toSelf("runner", JSON.stringify(credentials)),
-      toBuildCommand: (file, directory) => toSelf("build-module", file, directory),
-      jobRunner: toSelf("runner", "job"),
+      toRunnerCommand: (login) => toSelf("runner", login ? JSON.stringify(login.credentials) : OWN_RUNNER),
+      toBuildCommand: (file, directory) => toSelf("build-module", file, directory, TRUSTED),
+      jobRunner: toSelf("runner", JOB_RUNNER),
       openLog: (state) => {
         const log = openLog(join(state, "logs", "server.log"), config, () => isEchoing);
         surviveErrors(log);

@@ -17,7 +17,7 @@ import {
   RUN_AHEAD_BYTES,
   TERMINAL_RUN_AHEAD_BYTES,
 } from "../protocol/limits.ts";
-import type { Outcome } from "../protocol/outcome.ts";
+import type { RecordedOutcome } from "../protocol/outcome.ts";
 import type { Exit } from "../protocol/packet.ts";
 import type { SaidValue } from "../protocol/said.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
@@ -265,7 +265,7 @@ export class Job {
   }
 
   /** A program's name, which the reason tells, may be more than its start record shows. */
-  #toRefusal({ reason: { message, ...reason } }: StartError): Outcome {
+  #toRefusal({ reason: { message, ...reason } }: StartError): RecordedOutcome {
     const [{ argv }, { argv: shown }] = [this.#options, this.#options.start];
     const [name = "", shownName = ""] = [argv[0], shown[0]];
     return {
@@ -419,13 +419,13 @@ export class Job {
     });
   }
 
-  #toOutcome(end: ProcessExit["end"]): Outcome {
+  #toOutcome(end: ProcessExit["end"]): RecordedOutcome {
     if (end instanceof StartError) return this.#toRefusal(end);
     if (this.#cause !== undefined) return { ...this.#cause, end };
     return (end.type === "exited" && end.code === 0 ? this.#speech.outcome : undefined) ?? end;
   }
 
-  async #recordExit(outcome: Outcome, usage: ProcessExit["usage"]): Promise<Exit> {
+  async #recordExit(outcome: RecordedOutcome, usage: ProcessExit["usage"]): Promise<Exit> {
     const body = { outcome, ...(usage && { usage }), endedAt: new Date().toISOString() };
     const exit = await this.#insist(() => this.#ledger.exit(body)).catch((error: unknown) => {
       // Somebody removed the ledger, for one: whoever waits is told all the same.

@@ -1,6 +1,6 @@
 import { describeError, type Log } from "../lib/log.ts";
 import { MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
-import type { Outcome } from "../protocol/outcome.ts";
+import type { RecordedOutcome } from "../protocol/outcome.ts";
 import { RECORD_HEADER_BYTES } from "../protocol/packet.ts";
 import { MAX_END_BYTES, parseEnd, SaidDecoder, type SaidEnd, type SaidValue } from "../protocol/said.ts";
 
@@ -50,9 +50,11 @@ export class Speech {
   }
 
   /** How it ended by its own account, if it said so. */
-  get outcome(): Outcome | undefined {
+  get outcome(): RecordedOutcome | undefined {
     const end = this.#end;
-    if (end?.type !== "returned" || end.value.encoding !== "parts") return end;
+    if (end?.type !== "returned") return end;
+    const { value } = end;
+    if (value.encoding !== "parts") return { type: "returned", value };
     // Without any there is nothing that it could mean.
     if (this.#firstPart === undefined) return undefined;
     return { type: "returned", value: { encoding: "parts", first: this.#firstPart } };

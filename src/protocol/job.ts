@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { ErrorBody } from "./error.ts";
 import { JobId, KeeperId } from "./id.ts";
-import { Outcome, ProcessEnd } from "./outcome.ts";
+import { RecordedOutcome, ProcessEnd } from "./outcome.ts";
 import { Totals, Usage } from "./packet.ts";
 import { Terms } from "./terms.ts";
 
@@ -40,7 +40,7 @@ export const JobSummary = v.object({
   startedAt: v.string(),
   ...Terms.entries,
   endedAt: v.optional(v.string()),
-  outcome: v.optional(Outcome),
+  outcome: v.optional(RecordedOutcome),
   totals: v.optional(Totals),
   /** Its processes that still live, with the start time that tells them from others of the same pid. */
   processes: v.optional(v.array(ProcessIdentity)),
@@ -74,16 +74,16 @@ const named = { id: JobId, number: v.number() };
 
 /** What came of a job: one of five answers. A program that exited with 0 has its code for a value. */
 export const JobResult = v.variant("type", [
-  v.object({ type: v.literal("value"), ...named, value: v.unknown(), outcome: Outcome }),
-  v.object({ type: v.literal("threw"), ...named, error: ErrorBody, outcome: Outcome }),
+  v.object({ type: v.literal("value"), ...named, value: v.unknown(), outcome: RecordedOutcome }),
+  v.object({ type: v.literal("threw"), ...named, error: ErrorBody, outcome: RecordedOutcome }),
   v.object({
     type: v.literal("cancelled"),
     ...named,
     by: v.string(),
     end: v.optional(ProcessEnd),
-    outcome: Outcome,
+    outcome: RecordedOutcome,
   }),
-  v.object({ type: v.literal("failed"), ...named, outcome: Outcome }),
+  v.object({ type: v.literal("failed"), ...named, outcome: RecordedOutcome }),
   v.object({ type: v.literal("not_finished"), ...named }),
 ]);
 export type JobResult = v.InferOutput<typeof JobResult>;

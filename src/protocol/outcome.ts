@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { ErrorBody } from "./error.ts";
+import { Value } from "./value.ts";
 
 /** Why a program could not be started, and what is wrong with which path. */
 export const StartFailure = v.object({
@@ -24,10 +25,20 @@ export type ProcessEnd = v.InferOutput<typeof ProcessEnd>;
 
 const timeLimit = { limit: v.number(), end: v.optional(ProcessEnd) };
 
+/**
+ * What a job returned, as its record has it: the value, or the number of the first packet of the parts that hold it. They end
+ * at the exit.
+ */
+export const Returned = v.variant("encoding", [
+  ...Value.options,
+  v.object({ encoding: v.literal("parts"), first: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) }),
+]);
+export type Returned = v.InferOutput<typeof Returned>;
+
 /** How a job ended: exactly one of these, decided by the first cause. Limits are in milliseconds or bytes. */
-export const Outcome = v.variant("type", [
+export const RecordedOutcome = v.variant("type", [
   ...ProcessEnd.options,
-  v.object({ type: v.literal("returned"), value: v.unknown() }),
+  v.object({ type: v.literal("returned"), value: Returned }),
   v.object({ type: v.literal("threw"), error: ErrorBody }),
   v.object({ type: v.literal("timed_out"), ...timeLimit }),
   v.object({ type: v.literal("idle_timed_out"), ...timeLimit }),
@@ -36,4 +47,9 @@ export const Outcome = v.variant("type", [
   v.object({ type: v.literal("not_started"), reason: StartFailure }),
   v.object({ type: v.literal("lost"), since: v.string() }),
 ]);
-export type Outcome = v.InferOutput<typeof Outcome>;
+export type RecordedOutcome = v.InferOutput<typeof RecordedOutcome>;
+
+/** The same as whoever reads the job sees it: what was returned is the value itself. */
+export type Outcome =
+  | Exclude<RecordedOutcome, { readonly type: "returned" }>
+  | { readonly type: "returned"; readonly value: unknown };

@@ -1,8 +1,9 @@
 import * as v from "valibot";
+import { decodeValue } from "./cbor/payload.ts";
 import { AppError } from "./error.ts";
 import { parseForeignJson } from "./json.ts";
 import { MAX_PAYLOAD_BYTES } from "./limits.ts";
-import { Outcome } from "./outcome.ts";
+import { type Outcome, RecordedOutcome } from "./outcome.ts";
 import { TerminalSize } from "./terminal.ts";
 
 /**
@@ -40,7 +41,7 @@ export const Usage = v.object({
 
 /** The process is reaped. `totals` counts everything before this packet; usage is of the process and what it reaped. */
 export const Exit = v.object({
-  outcome: Outcome,
+  outcome: RecordedOutcome,
   totals: Totals,
   usage: v.optional(Usage),
   endedAt: v.string(),
@@ -57,18 +58,33 @@ interface Stamp {
   readonly at: number;
 }
 
-/** One entry of a ledger as its readers see it. */
-export type Packet = Stamp &
+/** What all see alike. */
+type Common =
+  | { readonly type: "stdout" | "stderr"; readonly bytes: Uint8Array }
+  /** `index`: how many values the job had said before it, where the reader knows that. */
+  | { readonly type: "value"; readonly value: unknown; readonly index?: number }
+  | ({ readonly type: "resize" } & TerminalSize)
+  | ({ readonly type: "gap" } & Gap);
+
+/** One entry of a ledger. */
+export type RecordedPacket = Stamp &
   (
-    | { readonly type: "stdout" | "stderr"; readonly bytes: Uint8Array }
-    /** `index`: how many values the job had said before it, where the reader knows that. */
-    | { readonly type: "value"; readonly value: unknown; readonly index?: number }
+    | Common
     /** The beginning of a value that takes more than one packet. */
     | { readonly type: "part"; readonly bytes: Uint8Array }
-    | ({ readonly type: "resize" } & TerminalSize)
-    | ({ readonly type: "gap" } & Gap)
     | ({ readonly type: "exit" } & Exit)
     | ({ readonly type: "closed" } & Closed)
+  );
+
+/** An exit as whoever reads the job sees it. */
+export type SeenExit = Omit<Exit, "outcome"> & { readonly outcome: Outcome };
+
+/** The same as whoever reads a job sees it: a value in several packets is one, which has the number of the last. */
+export type Packet = Stamp &
+  (
+    | Common
+    | ({ readonly type: "exit" } & SeenExit)
+    | ({ readonly type: "closed" } & Omit<Closed, "exit"> & { readonly exit: SeenExit })
   );
 
 /** Writes a record's header for `payload` at the beginning of `target`, which has room for it. */
@@ -173,7 +189,7 @@ export function* decodeRecords(bytes: Uint8Array): Generator<RawRecord, void, vo
 }
 
 /** What a record says, or undefined for a kind that this version does not know. */
-export function toPacket({ kind, number, at, payload }: RawRecord): Packet | undefined {
+export function toPacket({ kind, number, at, payload }: RawRecord): RecordedPacket | undefined {
   switch (kind) {
     case undefined:
       return undefined;
@@ -182,7 +198,7 @@ export function toPacket({ kind, number, at, payload }: RawRecord): Packet | und
     case "part":
       return { type: kind, number, at, bytes: payload };
     case "value":
-      return { type: kind, number, at, value: parseJson(payload) };
+      return { type: kind, number, at, value: decodeValue(payload) };
     case "resize":
       return { type: kind, number, at, ...parseBody(TerminalSize, payload) };
     case "gap":

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { Caller } from "../module/caller.ts";
 import { Environment } from "../protocol/environment.ts";
 import { ErrorBody } from "../protocol/error.ts";
 import { JobName, JobSummary, ProcessIdentity } from "../protocol/job.ts";
@@ -45,6 +46,33 @@ export const RunnerCall = v.object({
 });
 export type RunnerCall = v.InferOutput<typeof RunnerCall>;
 
+/** What a runner is told of its module besides its source, which comes before in parts. */
+export const ModuleOrder = v.object({
+  hash: v.string(),
+  /** Of a pack: its configuration. */
+  config: v.optional(v.unknown()),
+});
+export type ModuleOrder = v.InferOutput<typeof ModuleOrder>;
+
+/** One call of a custom command, whose input comes before in parts, as `encodeValue` writes it. */
+export const Invocation = v.object({
+  command: v.string(),
+  caller: Caller,
+  cwd: FilePath,
+  env: Environment,
+  umask: v.number(),
+  /** Bytes follow for it. */
+  takesInput: v.boolean(),
+  /** Of a command that is a program: what is run, instead of the module's. */
+  argv: v.optional(v.array(v.string())),
+});
+export type Invocation = v.InferOutput<typeof Invocation>;
+
 /** Why a call failed; `cause` is for the server's log. */
-export const Failure = v.object({ ...ErrorBody.entries, cause: v.optional(v.string()) });
+export const Failure = v.object({
+  ...ErrorBody.entries,
+  cause: v.optional(v.string()),
+  /** The process ends after it. */
+  isLast: v.optional(v.boolean()),
+});
 export type Failure = v.InferOutput<typeof Failure>;

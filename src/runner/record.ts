@@ -1,8 +1,11 @@
 import { AppError } from "../protocol/error.ts";
 import { parseForeignJson } from "../protocol/json.ts";
-import { MAX_CONTROL_FRAME_BYTES } from "../protocol/limits.ts";
+import { MAX_CONTROL_FRAME_BYTES, MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
 
-/** What a front and a runner say to each other. Of these `input` and `bytes` are bytes, `end` is nothing, and the others JSON. */
+/**
+ * What a front and a runner say to each other. Of these `input`, `bytes` and `part` are bytes, `end` is nothing, what a custom
+ * command says (`value`, `outcome`) is what `encodeValue` writes, and the others are JSON.
+ */
 const KINDS = [
   /** To a runner: do this; bytes for it; no more of them. */
   "call",
@@ -13,6 +16,14 @@ const KINDS = [
   "bytes",
   "result",
   "failure",
+  /** Either way: the beginning of what the next record is about, or is: a module, an input, or a value of more than 64 KiB. */
+  "part",
+  /** To a runner: the module whose commands it does; a call of one of them. */
+  "module",
+  "invoke",
+  /** From it: a value said on the way; and in the end the result, which is empty where the parts are all of it. */
+  "value",
+  "outcome",
 ] as const;
 export type RecordKind = (typeof KINDS)[number];
 
@@ -23,7 +34,7 @@ export interface RunnerRecord {
 
 const HEADER_BYTES = 5;
 /** More than any call: its input and the environment of its workspace, every byte of which may be written as an escape. */
-const MAX_PAYLOAD_BYTES = 16 * MAX_CONTROL_FRAME_BYTES;
+const MAX_BYTES = 16 * MAX_CONTROL_FRAME_BYTES;
 const NO_BYTES = new Uint8Array(0);
 
 /** A record as it is sent, big-endian: length of the payload u32 · kind u8 · payload. */
@@ -33,6 +44,15 @@ export function encodeRecord(kind: RecordKind, payload: Uint8Array = NO_BYTES): 
   record[4] = KINDS.indexOf(kind);
   record.set(payload, HEADER_BYTES);
   return record;
+}
+
+/** Bytes of any number as records of this kind, at least one. */
+export function* splitRecords(kind: RecordKind, payload: Uint8Array): Generator<Uint8Array, void, void> {
+  let start = 0;
+  do {
+    yield encodeRecord(kind, payload.subarray(start, start + MAX_PAYLOAD_BYTES));
+    start += MAX_PAYLOAD_BYTES;
+  } while (start < payload.length);
 }
 
 export function encodeJson(kind: RecordKind, value: unknown): Uint8Array {
@@ -83,7 +103,7 @@ export class RecordReader {
     while (rest.length >= HEADER_BYTES) {
       const length = new DataView(rest.buffer, rest.byteOffset).getUint32(0);
       const kind = KINDS[rest[4] ?? KINDS.length];
-      if (kind === undefined || length > MAX_PAYLOAD_BYTES) throw broken("a record is none");
+      if (kind === undefined || length > MAX_BYTES) throw broken("a record is none");
       if (rest.length < HEADER_BYTES + length) break;
       this.#records.push({ kind, payload: rest.subarray(HEADER_BYTES, HEADER_BYTES + length) });
       rest = rest.subarray(HEADER_BYTES + length);

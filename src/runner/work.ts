@@ -5,6 +5,7 @@ import { abortable } from "../lib/abort.ts";
 import { describeError } from "../lib/log.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
 import { type Failure, RunnerCall, type Surroundings } from "./call.ts";
+import type { CustomWork } from "./custom-work.ts";
 import { Outbox } from "./outbox.ts";
 import { encodeJson, encodeRecord, parseJson, RecordReader, type RunnerRecord } from "./record.ts";
 
@@ -26,6 +27,8 @@ export interface RunnerOptions {
   readonly peer: RunnerPeer;
   readonly findCommand: (name: string) => Builtin | undefined;
   readonly toContext: (surroundings: Surroundings, share: CallShare) => CommandContext;
+  /** What does custom commands. */
+  readonly custom: CustomWork;
 }
 
 type Stream = AsyncGenerator<unknown, unknown, void>;
@@ -35,34 +38,53 @@ type Stream = AsyncGenerator<unknown, unknown, void>;
  * as its caller would.
  */
 export async function work(
-  { peer, findCommand, toContext }: RunnerOptions,
+  { peer, findCommand, toContext, custom }: RunnerOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const reader = new RecordReader(() => peer.read());
   const outbox = new Outbox((bytes) => peer.write(bytes));
-  while (!signal.aborted) {
+  await using _custom = custom;
+  while (!signal.aborted && !custom.hasFailed) {
     // Told to end, or not understanding what it is told: either way it does no more.
     const record = await abortable(reader.next(), signal).catch(() => undefined);
     if (record === undefined) return;
-    if (record.kind !== "call") continue; // input that came too late for a call that is over
-    await outbox.put(await answer(record));
+    const answer = await findAnswer(record);
+    if (answer === undefined) continue;
+    await outbox.put(answer);
     await outbox.flush();
+  }
+
+  /** Nothing is answered to what comes before a call, nor to input that comes too late for one that is over. */
+  async function findAnswer(record: RunnerRecord): Promise<Uint8Array | undefined> {
+    switch (record.kind) {
+      case "part":
+      case "module":
+        custom.take(record);
+        return undefined;
+      case "call":
+      case "invoke":
+        return await answer(record);
+      default:
+        return undefined;
+    }
   }
 
   async function answer(record: RunnerRecord): Promise<Uint8Array> {
     const lost = new AbortController();
     const over = AbortSignal.any([signal, lost.signal]);
+    // Nothing more comes to a call that takes no input, unless the front is gone.
+    reader.peek().then(
+      (next) => next === undefined && lost.abort(hasGone()),
+      (error) => lost.abort(error),
+    );
+    const share = { signal: over, input: toInput(reader) };
     try {
+      if (record.kind === "invoke") return await custom.answer(record, share, outbox);
       const { command: name, input, surroundings } = v.parse(RunnerCall, parseJson(record));
       const command = findCommand(name);
       if (command?.kind !== "foreground")
         throw new AppError("unknown_command", `Cannot call "${name}": a runner knows no such command`);
-      // Nothing more comes to a call that takes no input, unless the front is gone.
-      reader.peek().then(
-        (next) => next === undefined && lost.abort(hasGone()),
-        (error) => lost.abort(error),
-      );
-      const context = toContext(surroundings, { signal: over, input: toInput(reader) });
+      const context = toContext(surroundings, share);
       // The one place where a command's types are not known: its own schema checks the input.
       const start = command.run as (input: unknown, context: CommandContext) => Promise<unknown> | Stream;
       const result = await finish(start(v.parse(command.input, input), context), outbox);

@@ -22,6 +22,9 @@ import { Runners } from "./runners/runners.ts";
 import { Shutdown } from "./shutdown.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 
+/** Bytes of memory that a custom command in the foreground may take: what leaks is ended before it takes the machine's. */
+const MAX_RUNNER_MEMORY = 2 * 1024 ** 3;
+
 /** What a server is made of, besides those who talk to it. */
 export interface Core {
   readonly environment: Readonly<Record<string, string>>;
@@ -31,7 +34,7 @@ export interface Core {
   readonly keepers: Keepers;
   readonly shutdown: Shutdown;
   readonly workspaces: Workspaces;
-  /** Processes of other users, as whom roles have things done, and those of commands of the operator's own. */
+  /** Processes that do custom commands, and whatever is done as another user. */
   readonly runners: Runners;
   readonly extensions: Extensions;
 }
@@ -42,8 +45,8 @@ export interface CoreOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Runs this executable as a keeper. */
   readonly toKeeperCommand: (state: string, id: KeeperId) => Again;
-  /** Runs this executable as another user's runner. */
-  readonly toRunnerCommand: (login: Login) => Again;
+  /** Runs this executable as a runner of another user, or of our own. */
+  readonly toRunnerCommand: (login: Login | undefined) => Again;
   /** Runs this executable to build a module into a directory. */
   readonly toBuildCommand: (file: string, directory: string) => Again;
   readonly log: Log;
@@ -131,12 +134,14 @@ function openKeepers(
   );
 }
 
-function openRunners({ log, toRunnerCommand }: CoreOptions, reaper: Reaper | undefined): Runners {
+function openRunners({ log, umask, toRunnerCommand }: CoreOptions, reaper: Reaper | undefined): Runners {
   return new Runners({
     libc: process.platform === "win32" ? undefined : openLibc(),
     toCommand: toRunnerCommand,
     onSpawn: (pid, exited) => reaper?.leave(pid, exited),
     log,
+    umask,
+    maxMemory: MAX_RUNNER_MEMORY,
   });
 }
 
@@ -148,8 +153,8 @@ function openExtensions(
 ): Extensions {
   const builder = new Builder({ toCommand: toBuildCommand });
   return new Extensions({
-    build: (file, signal) => builder.build(file, signal),
-    retain: (hashes) => runners.retain(hashes),
+    build: (file, signal, packs) => builder.build(file, signal, packs),
+    retain: (units) => runners.retain(units),
     log,
     signal,
   });

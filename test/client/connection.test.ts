@@ -4,6 +4,9 @@ import { AppError } from "../../src/protocol/error.ts";
 import { Session } from "../../src/client/session.ts";
 import type { JobId } from "../../src/protocol/id.ts";
 import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
+import { encodeValue } from "../../src/protocol/cbor/payload.ts";
+import { encodePayload } from "../../src/protocol/packet.ts";
+import { fromValue, toValue } from "../../src/protocol/value.ts";
 import { type Heard, ServerPeer, toExit, toRecord } from "../support/server-peer.ts";
 import { SOME_EXIT } from "../support/packets.ts";
 
@@ -194,12 +197,53 @@ describe("Connection.call()", () => {
     const { connection } = await setupCustom({ kind: "background" }, ({ call, job, output }, peer) => {
       peer.say({ type: "accepted", call, job: job as JobId, number: 9 });
       const totals = { packets: 1, values: 1, stdoutBytes: 0, stderrBytes: 0 };
-      const exit = { outcome: { type: "returned", value: 5 }, totals, endedAt: "" };
+      const exit = { outcome: { type: "returned", value: toValue(5) }, totals, endedAt: "" };
       const records = [toRecord("value", 0, { step: 1 }), toRecord("exit", 1, exit)];
       queueMicrotask(() => peer.data(output?.channel ?? 0, ...records));
     });
     const reply = await connection.call("deploy-all", { to: "a" });
     expect(reply).toMatchObject({ number: 9, result: 5, events: [{ step: 1 }], exitCode: 0 });
+  });
+
+  test("gives and takes values that JSON has not, in one piece however many packets they took", async () => {
+    const { connection, peer } = await setupCustom({ kind: "background" }, ({ call, job, output }, peer) => {
+      peer.say({ type: "accepted", call, job: job as JobId, number: 9 });
+      const event = encodeValue({ at: new Date(5), bytes: new Uint8Array(150_000).fill(7) });
+      const returned = encodeValue(new Set(["a".repeat(70_000)]));
+      const totals = { packets: 5, values: 1, stdoutBytes: 2, stderrBytes: 0 };
+      const outcome = { type: "returned", value: { encoding: "parts", first: 4 } };
+      const records = [
+        encodePayload("part", { number: 0, at: 0 }, event.subarray(0, 65_536)),
+        toRecord("stdout", 1, "hi"),
+        encodePayload("part", { number: 2, at: 0 }, event.subarray(65_536, 131_072)),
+        encodePayload("value", { number: 3, at: 0 }, event.subarray(131_072)),
+        encodePayload("part", { number: 4, at: 0 }, returned.subarray(0, 65_536)),
+        encodePayload("part", { number: 5, at: 0 }, returned.subarray(65_536)),
+        toRecord("exit", 6, { outcome, totals, endedAt: "" }),
+      ];
+      queueMicrotask(() => peer.data(output?.channel ?? 0, ...records));
+    });
+    const reply = await connection.call("deploy-all", { to: new Map([[1, undefined]]) });
+    expect(fromValue(peer.of("call").at(-1)?.input ?? toValue(0))).toMatchObject({
+      to: new Map([[1, undefined]]),
+    });
+    expect(reply).toMatchObject({ result: new Set(["a".repeat(70_000)]), text: "hi", exitCode: 0 });
+    const [event] = "events" in reply ? reply.events : [];
+    expect(event).toEqual({ at: new Date(5), bytes: new Uint8Array(150_000).fill(7) });
+  });
+
+  test("that says what is no value fails in a sentence, and the connection lives", async () => {
+    const { connection, peer } = await setupCustom({ kind: "background" }, ({ call, job, output }, peer) => {
+      peer.say({ type: "accepted", call, job: job as JobId, number: 9 });
+      const broken = encodePayload("value", { number: 0, at: 0 }, Buffer.from("d9d9f7ff", "hex"));
+      queueMicrotask(() => peer.data(output?.channel ?? 0, broken));
+    });
+    await expect(connection.call("deploy-all")).rejects.toMatchObject({
+      code: "protocol_error",
+      message: expect.stringContaining("(packet 0)"),
+    });
+    expect(peer.of("close")).toHaveLength(1);
+    expect(connection.ended.aborted).toBe(false);
   });
 
   test("throws an error under the class that it had, with its code, message and details", async () => {

@@ -3,18 +3,13 @@ import * as v from "valibot";
 import { openCall } from "../../src/client/calling.ts";
 import { ClientError } from "../../src/client/client-error.ts";
 import { invoke, invokeStream, toEvent } from "../../src/client/invoke.ts";
-import { Session } from "../../src/client/session.ts";
 import { defineForeground, defineStream } from "../../src/commands/define.ts";
 import { AppError } from "../../src/protocol/error.ts";
-import type { Welcome } from "../../src/protocol/hello.ts";
-import type { SessionId } from "../../src/protocol/id.ts";
 import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
 import { eventually } from "../support/eventually.ts";
-import { ServerPeer, toRecord } from "../support/server-peer.ts";
+import { openPeers, OTHER, SESSION } from "../support/peers.ts";
+import { toRecord } from "../support/server-peer.ts";
 
-const SESSION = "0f2d4e61-0000-4000-8000-000000000001" as SessionId;
-const OTHER = "0f2d4e61-0000-4000-8000-000000000002" as SessionId;
-const BROKEN = new AppError("connection_lost", "Connection lost: it broke off");
 const face = { args: {}, examples: [], toInput: () => ({}), show: String };
 
 const count = defineStream({
@@ -43,30 +38,6 @@ const put = defineForeground({
   cli: face,
 });
 
-/** A session whose next connections lead to further peers, as they are opened. */
-async function setup(greeting: Partial<Welcome> = {}) {
-  const peers = [new ServerPeer()];
-  const [first] = peers as [ServerPeer];
-  const session = new Session(first, { heartbeat: 15_000, patience: 10_000, now: () => performance.now() });
-  session.persist({
-    window: 10_000,
-    async open() {
-      const peer = new ServerPeer();
-      peers.push(peer);
-      return peer;
-    },
-  });
-  first.welcome({ session: SESSION, ...greeting });
-  await session.welcome;
-  const cut = async (): Promise<ServerPeer> => {
-    const before = peers.length;
-    peers.at(-1)?.cut(BROKEN);
-    await eventually(() => peers.length > before && (peers.at(-1)?.heard.length ?? 0) > 0);
-    return peers.at(-1) as ServerPeer;
-  };
-  return { session, first, cut };
-}
-
 /** The values that come, each reported consumed. */
 async function* readValues(output: ReturnType<typeof invokeStream>["output"]) {
   for await (const packet of output) {
@@ -79,7 +50,7 @@ const answer = (sum: number) => ({ encoding: "json", value: { sum } }) as const;
 
 describe("invokeStream()", () => {
   test("asks for everything in one frame, and gives events to their end and then the result", async () => {
-    const { session, first } = await setup();
+    const { session, first } = await openPeers();
     const { output, result } = invokeStream(session, count, {});
     const [call] = first.of("call");
     expect(call?.events).toEqual({ channel: 1, limit: OUTPUT_WINDOW_BYTES });
@@ -91,7 +62,7 @@ describe("invokeStream()", () => {
   });
 
   test("gives what was said before a failure, and then the failure", async () => {
-    const { session, first } = await setup();
+    const { session, first } = await openPeers();
     const { output, result } = invokeStream(session, count, {});
     first.say({ type: "failed", call: 1, error: { code: "os_error", message: "No" } });
     first.data(1, toRecord("value", 0, "1"));
@@ -101,7 +72,7 @@ describe("invokeStream()", () => {
   });
 
   test("refuses an event and a result that are not what the command says", async () => {
-    const { session, first } = await setup();
+    const { session, first } = await openPeers();
     const { output, result } = invokeStream(session, count, {});
     first.say({ type: "result", call: 1, result: { encoding: "json", value: { sum: "x" } } });
     first.data(1, toRecord("value", 0, '"one"'));
@@ -111,7 +82,7 @@ describe("invokeStream()", () => {
   });
 
   test("cancels, and ends what reads, when its signal is aborted", async () => {
-    const { session, first } = await setup();
+    const { session, first } = await openPeers();
     const stop = new AbortController();
     const { output, result } = invokeStream(session, count, {}, { signal: stop.signal });
     stop.abort(new AppError("cancelled", "Enough"));
@@ -122,7 +93,7 @@ describe("invokeStream()", () => {
   });
 
   test("ends what reads also when its signal is aborted after the answer, and tells the server", async () => {
-    const { session, first } = await setup();
+    const { session, first } = await openPeers();
     const stop = new AbortController();
     const { output, result } = invokeStream(session, count, {}, { signal: stop.signal });
     first.data(1, toRecord("value", 0, "1"));
@@ -134,7 +105,7 @@ describe("invokeStream()", () => {
   });
 
   test("fails at once where an older server does not know the command, and so ends no channel", async () => {
-    const { session, first } = await setup({ version: { major: 1, minor: 1 } });
+    const { session, first } = await openPeers({ version: { major: 1, minor: 1 } });
     const { output, result } = invokeStream(session, count, {});
     first.say({ type: "failed", call: 1, error: { code: "unknown_command", message: "No" } });
     await expect(Array.fromAsync(readValues(output))).rejects.toMatchObject({ code: "unknown_command" });
@@ -142,7 +113,7 @@ describe("invokeStream()", () => {
   });
 
   test("goes on over the next connection, from the packet that did not come", async () => {
-    const { session, first, cut } = await setup();
+    const { session, first, cut } = await openPeers();
     const { output, result } = invokeStream(session, count, {});
     first.data(1, toRecord("value", 0, "1"));
     const second = await cut();
@@ -158,7 +129,7 @@ describe("invokeStream()", () => {
   });
 
   test("opens nothing twice where the call itself did not come", async () => {
-    const { session, cut } = await setup();
+    const { session, cut } = await openPeers();
     invokeStream(session, count, {});
     const second = await cut();
     second.welcome({ session: SESSION, generation: 2, received: 0 });
@@ -168,7 +139,7 @@ describe("invokeStream()", () => {
   });
 
   test("asks a server that was restarted again, as long as nothing was said", async () => {
-    const { session, cut } = await setup();
+    const { session, cut } = await openPeers();
     const { output, result } = invokeStream(session, count, {});
     const second = await cut();
     second.welcome({ session: OTHER });
@@ -182,7 +153,7 @@ describe("invokeStream()", () => {
   });
 
   test("does not ask again once something was said: its outcome is unknown", async () => {
-    const { session, first, cut } = await setup();
+    const { session, first, cut } = await openPeers();
     const { output, result } = invokeStream(session, count, {});
     first.data(1, toRecord("value", 0, "1"));
     const second = await cut();
@@ -193,7 +164,7 @@ describe("invokeStream()", () => {
   });
 
   test("is incomplete where the server was restarted behind the answer, before all that was said had come", async () => {
-    const { session, first, cut } = await setup();
+    const { session, first, cut } = await openPeers();
     const { output, result } = invokeStream(session, count, {});
     first.data(1, toRecord("value", 0, "1"));
     first.say({ type: "result", call: 1, result: answer(3) });
@@ -207,7 +178,7 @@ describe("invokeStream()", () => {
 
 describe("A listener to a call", () => {
   test("throws what became of its channel, and never takes that for the call's own failure", async () => {
-    const { session, first } = await setup();
+    const { session, first } = await openPeers();
     await using listener = openCall(session, count, {}, {});
     first.data(1, toRecord("value", 0, "1"));
     first.say({ type: "result", call: 1, result: answer(3) });
@@ -219,7 +190,7 @@ describe("A listener to a call", () => {
   });
 
   test("tells of a call that was ended by kill as the server would", async () => {
-    const { session, first } = await setup();
+    const { session, first } = await openPeers();
     await using listener = openCall(session, count, {}, {});
     first.data(1, toRecord("value", 0, "1"));
     expect(await listener.next()).toMatchObject({ type: "value", value: 1 });
@@ -230,7 +201,7 @@ describe("A listener to a call", () => {
 
 describe("invoke() of a command that takes bytes", () => {
   test("sends them behind the call, to their end", async () => {
-    const { session, first } = await setup();
+    const { session, first } = await openPeers();
     const result = invoke(session, put, {}, undefined, "hello");
     expect(first.heard.map(({ type }) => type)).toEqual(["hello", "call", "open_call_input"]);
     first.sayBare({ type: "credit", channel: 1, received: 0, limit: 100 });
@@ -241,7 +212,7 @@ describe("invoke() of a command that takes bytes", () => {
   });
 
   test("gives the call up with the reason for which the source failed, and sends no end", async () => {
-    const { session, first } = await setup();
+    const { session, first } = await openPeers();
     async function* broken() {
       yield Buffer.from("half");
       throw new Error("disk on fire");
@@ -254,7 +225,7 @@ describe("invoke() of a command that takes bytes", () => {
   });
 
   test("keeps what it sends, whatever becomes of the buffer that it was given", async () => {
-    const { session, first, cut } = await setup();
+    const { session, first, cut } = await openPeers();
     const buffer = Buffer.from("hello");
     const input = session.open("put", {}, { takes: true }).input;
     first.sayBare({ type: "credit", channel: 1, received: 0, limit: 100 });
@@ -270,7 +241,7 @@ describe("invoke() of a command that takes bytes", () => {
   });
 
   test("goes on over the next connection from what the server holds", async () => {
-    const { session, first, cut } = await setup();
+    const { session, first, cut } = await openPeers();
     const result = invoke(session, put, {}, undefined, "hello");
     first.sayBare({ type: "credit", channel: 1, received: 0, limit: 100 });
     await eventually(() => first.of("end").length > 0);
@@ -286,7 +257,7 @@ describe("invoke() of a command that takes bytes", () => {
   });
 
   test("is not sent to an older server, which would close the connection", async () => {
-    const { session, first } = await setup({ version: { major: 1, minor: 1 } });
+    const { session, first } = await openPeers({ version: { major: 1, minor: 1 } });
     const result = invoke(session, put, {}, undefined, "hello");
     expect(first.heard.map(({ type }) => type)).toEqual(["hello", "call"]);
     first.say({ type: "failed", call: 1, error: { code: "unknown_command", message: "No" } });
@@ -294,7 +265,7 @@ describe("invoke() of a command that takes bytes", () => {
   });
 
   test("is asked of no other server again", async () => {
-    const { session, first, cut } = await setup();
+    const { session, first, cut } = await openPeers();
     const result = invoke(session, put, {}, undefined, "hello");
     first.sayBare({ type: "credit", channel: 1, received: 0, limit: 100 });
     const second = await cut();

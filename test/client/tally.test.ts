@@ -95,7 +95,7 @@ describe("Tally", () => {
   test("counts values, each of which once however many packets it takes", () => {
     const tally = new Tally({ type: "since", number: 0 });
     tally.add({ type: "value", number: 0, at: 0, value: 1 });
-    tally.add({ type: "part", number: 1, at: 0, bytes: new Uint8Array(9) });
+    tally.skip(1);
     tally.add({ type: "value", number: 2, at: 0, value: 2 });
     expect(tally.values).toBe(2);
     expect(() => tally.add(exit(3, { ...totals(3, 0), values: 3 }))).toThrow("2 values came, of 0, 0 and 3");

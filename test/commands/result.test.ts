@@ -2,10 +2,11 @@ import { describe, expect, test } from "bun:test";
 import * as v from "valibot";
 import { result, toResult } from "../../src/commands/result.ts";
 import { JobResult, type JobSummary } from "../../src/protocol/job.ts";
-import type { Outcome } from "../../src/protocol/outcome.ts";
+import type { RecordedOutcome } from "../../src/protocol/outcome.ts";
+import { toValue } from "../../src/protocol/value.ts";
 import { createStart } from "../support/start.ts";
 
-function answer(outcome?: Outcome) {
+function answer(outcome?: RecordedOutcome) {
   const { job: id, number, command, argv, cwd, owner, startedAt } = createStart();
   const summary: JobSummary = {
     ...{ id, number, command, argv, cwd, owner, startedAt },
@@ -18,10 +19,10 @@ function answer(outcome?: Outcome) {
 
 describe("toResult() has one of five answers for every outcome:", () => {
   const error = { code: "internal", message: "no" } as const;
-  test.each<[JobResult["type"], Outcome | undefined]>([
+  test.each<[JobResult["type"], RecordedOutcome | undefined]>([
     ["not_finished", undefined],
     ["value", { type: "exited", code: 0 }],
-    ["value", { type: "returned", value: [1, null] }],
+    ["value", { type: "returned", value: toValue([1, null]) }],
     ["threw", { type: "threw", error }],
     ["cancelled", { type: "cancelled", by: "me", end: { type: "exited", code: 0 } }],
     ["failed", { type: "exited", code: 255 }],
@@ -39,7 +40,8 @@ describe("toResult() has one of five answers for every outcome:", () => {
   });
 
   test("a value, an error and who cancelled are passed on", () => {
-    expect(answer({ type: "returned", value: { a: [1] } })).toMatchObject({ value: { a: [1] } });
+    const returned = { type: "returned", value: toValue({ a: [1] }) } as const;
+    expect(answer(returned)).toMatchObject({ value: returned.value });
     expect(answer({ type: "threw", error })).toMatchObject({ error });
     expect(answer({ type: "cancelled", by: "me" })).toMatchObject({ by: "me" });
   });

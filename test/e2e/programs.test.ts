@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Pool } from "../../src/sdk.ts";
-import type { Outcome } from "../../src/protocol/outcome.ts";
+import type { Outcome, RecordedOutcome } from "../../src/protocol/outcome.ts";
 import { openWorld, parseShown } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
@@ -86,7 +86,7 @@ test("Cancel, a time limit and the exit race to one outcome, whoever looks (D10)
     const shown = parseShown(stdout).flatMap((packet) => (packet.type === "exit" ? [packet.outcome] : []));
     expect(shown).toHaveLength(1);
     expect(["exited", "timed_out", "cancelled"]).toContain(shown[0]?.type ?? "none");
-    expect((await world.job(job)).outcome).toEqual(shown[0] as Outcome);
+    expect((await world.job(job)).outcome).toEqual(shown[0] as RecordedOutcome);
     if (killed.code !== 0) expect(killed.stderr).toContain("none of its processes is running");
     return shown[0]?.type;
   };

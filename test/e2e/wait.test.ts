@@ -2,7 +2,8 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { JobSummary } from "../../src/protocol/job.ts";
-import type { Outcome } from "../../src/protocol/outcome.ts";
+import type { RecordedOutcome } from "../../src/protocol/outcome.ts";
+import { toValue } from "../../src/protocol/value.ts";
 import { Pool } from "../../src/sdk.ts";
 import { eventually } from "../support/eventually.ts";
 import { openLedger } from "../support/ledgers.ts";
@@ -130,9 +131,9 @@ describe("farhand result", () => {
     await using world = await setup();
     await world.farhandd(["stop"]);
     const error = { code: "not_found", message: "Nobody is there" } as const;
-    const outcomes: Outcome[] = [
+    const outcomes: RecordedOutcome[] = [
       { type: "threw", error },
-      { type: "returned", value: [1, "two"] },
+      { type: "returned", value: toValue([1, "two"]) },
     ];
     for (const outcome of outcomes) {
       using ledger = openLedger(world.state, { number: outcomes.indexOf(outcome) + 1 }).writer;

@@ -11,7 +11,7 @@ import { openLibc } from "../../src/process/libc.ts";
 import { ProcessTable } from "../../src/process/table.ts";
 import { HolderId } from "../../src/protocol/id.ts";
 import { MAX_PAYLOAD_BYTES, MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
-import { type Packet, RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
+import { type RecordedPacket, RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
 import { findMountFault, mountSmall, openDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import type { Front } from "../support/front.ts";
@@ -37,7 +37,7 @@ async function letOthersRun(keeper: KeeperProcess, front: Front): Promise<void> 
   for (let count = 0; count < 5; count++) await keeper.run(front, "true");
 }
 
-const types = (packets: readonly Packet[]) => packets.map(({ type }) => type);
+const types = (packets: readonly RecordedPacket[]) => packets.map(({ type }) => type);
 
 describe("Job", () => {
   test("writes output, exit and close of a program into its ledger, in this order and with true counts", async () => {
@@ -179,7 +179,7 @@ describe("A holder", () => {
     const { keeper, front, holder } = world;
     const lines = 500_000;
     const job = await keeper.spawn(front, ["seq", "1", String(lines)], { holder });
-    const read: Packet[] = [];
+    const read: RecordedPacket[] = [];
     while (read.at(-1)?.type !== "closed") {
       const fresh = keeper.ledger(job, (read.at(-1)?.number ?? -1) + 1).slice(0, 2);
       read.push(...fresh);

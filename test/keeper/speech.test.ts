@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { Packet } from "../../src/protocol/packet.ts";
+import type { RecordedPacket } from "../../src/protocol/packet.ts";
 import { MAX_PAYLOAD_BYTES, MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
 import { eventually } from "../support/eventually.ts";
 import { KeeperProcess } from "../support/keeper.ts";
@@ -12,9 +12,9 @@ async function setup() {
   return { keeper, front, [Symbol.asyncDispose]: () => keeper[Symbol.asyncDispose]() };
 }
 
-const valuesOf = (packets: readonly Packet[]) =>
+const valuesOf = (packets: readonly RecordedPacket[]) =>
   packets.flatMap((packet) => (packet.type === "value" ? [packet.value] : []));
-const exitOf = (packets: readonly Packet[]) => packets.find((packet) => packet.type === "exit");
+const exitOf = (packets: readonly RecordedPacket[]) => packets.find((packet) => packet.type === "exit");
 const returned = (value: unknown) => ({ type: "returned", value: { encoding: "json", value } }) as const;
 
 describe("a job that is a runner", () => {

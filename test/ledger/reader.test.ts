@@ -14,7 +14,7 @@ import {
   decodeRecords,
   encodeRecord,
   NO_TOTALS,
-  type Packet,
+  type RecordedPacket,
   RECORD_HEADER_BYTES,
   toPacket,
 } from "../../src/protocol/packet.ts";
@@ -73,7 +73,7 @@ const steps = fc.array(
 );
 
 /** What a reader should give of each packet: `[number, type, next or length]`. */
-type Sketch = readonly [number: number, type: Packet["type"], extent: number];
+type Sketch = readonly [number: number, type: RecordedPacket["type"], extent: number];
 
 /** Writes the steps and the end, and answers what the ledger then says, had it no budget. */
 function write({ writer }: World, script: readonly Step[]): Sketch[] {
@@ -95,7 +95,7 @@ function write({ writer }: World, script: readonly Step[]): Sketch[] {
   return [...sketches, [number, "closed", 0]];
 }
 
-function toSketch(packet: Packet): Sketch {
+function toSketch(packet: RecordedPacket): Sketch {
   const extent = packet.type === "gap" ? packet.next : "bytes" in packet ? packet.bytes.length : 0;
   return [packet.number, packet.type, extent];
 }
@@ -347,13 +347,14 @@ test("LedgerReader gives one gap where a segment in the middle has gone", () => 
 /** What a reader gives from a packet on, and why it stops. */
 function readDamaged(directory: string, job: JobId, since: number) {
   using reader = new LedgerReader(directory, job, since);
-  const packets: Packet[] = [];
+  const packets: RecordedPacket[] = [];
   const target = new Uint8Array(MAX_DATA_BYTES);
   try {
     for (;;) {
       const length = reader.read(target, Number.POSITIVE_INFINITY);
       if (length === 0) return { packets, error: undefined };
-      for (const record of decodeRecords(target.slice(0, length))) packets.push(toPacket(record) as Packet);
+      for (const record of decodeRecords(target.slice(0, length)))
+        packets.push(toPacket(record) as RecordedPacket);
     }
   } catch (error) {
     return { packets, error };

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import * as v from "valibot";
-import { Outcome } from "../../src/protocol/outcome.ts";
+import { RecordedOutcome } from "../../src/protocol/outcome.ts";
 import { ByteString, toValue, Value } from "../../src/protocol/value.ts";
 
 const end = { type: "signaled", signal: "SIGKILL" };
@@ -8,7 +8,8 @@ const end = { type: "signaled", signal: "SIGKILL" };
 test.each([
   { type: "exited", code: 0 },
   { type: "signaled", signal: "SIGTERM" },
-  { type: "returned", value: { any: [1, null] } },
+  { type: "returned", value: { encoding: "json", value: { any: [1, null] } } },
+  { type: "returned", value: { encoding: "parts", first: 3 } },
   { type: "threw", error: { code: "internal", message: "x" } },
   { type: "timed_out", limit: 5, end },
   { type: "idle_timed_out", limit: 5 },
@@ -17,7 +18,7 @@ test.each([
   { type: "not_started", reason: { code: "too_large", message: "x" } },
   { type: "lost", since: "then" },
 ])("Outcome takes $type", (outcome) => {
-  expect(v.parse(Outcome, outcome) as object).toEqual(outcome);
+  expect(v.parse(RecordedOutcome, outcome) as object).toEqual(outcome);
 });
 
 test.each([
@@ -27,7 +28,7 @@ test.each([
   ["an end that is no process's", { type: "cancelled", by: "me", end: { type: "cancelled" } }],
   ["an unknown reason", { type: "not_started", reason: { code: "bad_mood", message: "x" } }],
 ])("Outcome refuses %s", (_what, outcome) => {
-  expect(v.is(Outcome, outcome)).toBe(false);
+  expect(v.is(RecordedOutcome, outcome)).toBe(false);
 });
 
 test("Value carries whatever toValue was given", () => {

@@ -7,7 +7,7 @@ import {
   encodeRecord,
   getUint64,
   NO_TOTALS,
-  type Packet,
+  type RecordedPacket,
   checkRecord,
   peekRecord,
   RECORD_HEADER_BYTES,
@@ -30,7 +30,7 @@ function encodeOutput(
   return record;
 }
 
-function encode(packet: Packet): Uint8Array {
+function encode(packet: RecordedPacket): Uint8Array {
   const { number, at } = packet;
   switch (packet.type) {
     case "stdout":
@@ -55,7 +55,7 @@ function encode(packet: Packet): Uint8Array {
 const stamp = { number: anyCount, at: anyCount };
 const anyCells = fc.integer({ min: 1, max: 10_000 });
 const packets = fc.array(
-  fc.oneof<fc.Arbitrary<Packet>[]>(
+  fc.oneof<fc.Arbitrary<RecordedPacket>[]>(
     fc.record({
       ...stamp,
       type: fc.constantFrom("stdout" as const, "stderr" as const, "part" as const),

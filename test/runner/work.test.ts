@@ -14,6 +14,7 @@ import {
   type RunnerRecord,
 } from "../../src/runner/record.ts";
 import { work } from "../../src/runner/work.ts";
+import { createCustomWork } from "../support/custom-work.ts";
 import { eventually, settled } from "../support/eventually.ts";
 
 const cli = { args: {}, examples: [], toInput: () => ({}), show: () => "" };
@@ -92,6 +93,7 @@ function setup({ isRead = true } = {}) {
       },
       findCommand: (name) => (commands as unknown as Partial<Record<string, Builtin>>)[name],
       toContext: (_surroundings, share) => share as unknown as CommandContext,
+      custom: createCustomWork(),
     },
     stop.signal,
   );

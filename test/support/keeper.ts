@@ -5,7 +5,7 @@ import { openPlace } from "../../src/keeper/place.ts";
 import { findProcess } from "../../src/ledger/start.ts";
 import { type HolderId, JobId, KeeperId } from "../../src/protocol/id.ts";
 import { MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
-import type { Exit, Packet } from "../../src/protocol/packet.ts";
+import type { Exit, RecordedPacket } from "../../src/protocol/packet.ts";
 import type { Terms } from "../../src/protocol/terms.ts";
 import { openDirectory, type TestDirectory } from "./directory.ts";
 import { eventually } from "./eventually.ts";
@@ -130,14 +130,18 @@ export class KeeperProcess implements AsyncDisposable {
   }
 
   /** Runs a shell script as a job, to its very end. */
-  async run(front: Front, script: string, options: JobRequest = {}): Promise<Packet[]> {
+  async run(front: Front, script: string, options: JobRequest = {}): Promise<RecordedPacket[]> {
     const job = await this.spawn(front, ["sh", "-c", script], options);
     await front.hear("closed", (message) => message.job === job);
     return this.ledger(job);
   }
 
   /** Runs a runner as a job, to its very end. */
-  async runSpeaker(front: Front, steps: readonly Step[], options: JobRequest = {}): Promise<Packet[]> {
+  async runSpeaker(
+    front: Front,
+    steps: readonly Step[],
+    options: JobRequest = {},
+  ): Promise<RecordedPacket[]> {
     const { argv, order } = speaker(...steps);
     const job = await this.spawn(front, argv, { ...options, order });
     await front.hear("closed", (message) => message.job === job);
@@ -148,7 +152,7 @@ export class KeeperProcess implements AsyncDisposable {
     return join(this.state, "ledgers", job);
   }
 
-  ledger(job: JobId, since = 0): Packet[] {
+  ledger(job: JobId, since = 0): RecordedPacket[] {
     return readLedger(this.directory(job), job, since);
   }
 

@@ -5,6 +5,7 @@ import {
   decodeRecords,
   type Exit,
   type Packet,
+  type RecordedPacket,
   type RawRecord,
   toPacket,
 } from "../../src/protocol/packet.ts";
@@ -26,13 +27,14 @@ export function readPackets(
   reader: LedgerReader,
   limit: number = Number.POSITIVE_INFINITY,
   targetBytes: number = MAX_DATA_BYTES,
-): Packet[] {
-  const packets: Packet[] = [];
+): RecordedPacket[] {
+  const packets: RecordedPacket[] = [];
   for (;;) {
     const target = new Uint8Array(targetBytes);
     const length = reader.read(target, limit);
     if (length === 0) return packets;
-    for (const record of decodeRecords(target.subarray(0, length))) packets.push(toPacket(record) as Packet);
+    for (const record of decodeRecords(target.subarray(0, length)))
+      packets.push(toPacket(record) as RecordedPacket);
   }
 }
 
@@ -42,17 +44,23 @@ export function readLedger(
   job: JobId,
   since = 0,
   limit: number = Number.POSITIVE_INFINITY,
-): Packet[] {
+): RecordedPacket[] {
   using reader = new LedgerReader(directory, job, since);
   return readPackets(reader, limit);
 }
 
 /** The bytes of one stream, joined. */
-export function bytesOf(packets: readonly Packet[], stream: "stdout" | "stderr"): Uint8Array {
+export function bytesOf(
+  packets: readonly (Packet | RecordedPacket)[],
+  stream: "stdout" | "stderr",
+): Uint8Array {
   return Buffer.concat(packets.flatMap((packet) => (packet.type === stream ? [packet.bytes] : [])));
 }
 
-export function textOf(packets: readonly Packet[], stream: "stdout" | "stderr" = "stdout"): string {
+export function textOf(
+  packets: readonly (Packet | RecordedPacket)[],
+  stream: "stdout" | "stderr" = "stdout",
+): string {
   return new TextDecoder().decode(bytesOf(packets, stream));
 }
 

@@ -1,7 +1,9 @@
+import { basename, dirname } from "node:path";
 import { after } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Reloadable } from "../reload.ts";
+import type { ModuleUnit } from "../runners/module-call.ts";
 import type { Built } from "./builder.ts";
 import type { CustomCommand } from "./custom.ts";
 import { type Extension, type Offer, toOffer } from "./offer.ts";
@@ -13,6 +15,13 @@ const BUILT_AT_ONCE = 2;
 
 const NONE: Offer = { commands: new Map(), faults: [] };
 
+/** A module that is to be built, by what reports call it, and what the configuration says of packs. */
+interface Source {
+  readonly file: string;
+  readonly name: string;
+  readonly packs: PacksTable;
+}
+
 /** What came of building a module. */
 interface Renewed {
   readonly extension?: Extension;
@@ -22,8 +31,8 @@ interface Renewed {
 export interface ExtensionsOptions {
   /** Bundles and describes a module in a process of its own. Throws `invalid_module`, and `invalid_config` of its pack. */
   readonly build: (file: string, signal: AbortSignal, packs: PacksTable) => Promise<Built>;
-  /** Only modules with one of these hashes are called from now on. */
-  readonly retain: (hashes: ReadonlySet<string>) => void;
+  /** Only these modules are called from now on, so configured. */
+  readonly retain: (units: readonly ModuleUnit[]) => void;
   readonly log: Log;
   /** Aborted when the server stops. */
   readonly signal: AbortSignal;
@@ -101,13 +110,15 @@ export class Extensions implements Reloadable {
     const before = this.#offer;
     const renewed: Renewed[] = [];
     await eachOf(files.entries(), BUILT_AT_ONCE, async ([index, file]) => {
-      renewed[index] = await this.#renew(file, settings.packs);
+      const name = dirname(file) === settings.directory ? basename(file) : file;
+      renewed[index] = await this.#renew({ file, name, packs: settings.packs });
       // At first one that takes long keeps none of the others waiting.
       if (before === NONE) this.#offerAll(Object.values(renewed), settings);
     });
     const unfit = this.#offerAll(renewed, settings);
     this.#faults = [...faults, ...renewed.flatMap(({ fault }) => fault ?? []), ...unfit];
-    this.#options.retain(new Set(this.#extensions.map(({ description }) => description.hash)));
+    const units = this.list().flatMap(({ unit }) => (unit.type === "module" ? unit : []));
+    this.#options.retain(units);
     const changes = listChanges(before, this.#offer);
     return changes.length === 0 ? undefined : changes.join("; ");
   }
@@ -119,7 +130,7 @@ export class Extensions implements Reloadable {
   }
 
   /** The module as it is now; as it was before, if it is broken. */
-  async #renew(file: string, packs: PacksTable): Promise<Renewed> {
+  async #renew({ file, name, packs }: Source): Promise<Renewed> {
     const { build, signal } = this.#options;
     const before = this.#extensions.find((extension) => extension.file === file);
     try {
@@ -128,14 +139,14 @@ export class Extensions implements Reloadable {
         throw new AppError("invalid_module", "it is a task, which farhand task start runs");
       const config = description.pack && (packs[description.pack.name] ?? {});
       const isSame = before !== undefined && Bun.deepEquals(before.description, description);
-      const kept = isSame ? before : { file, source, description };
+      const kept = isSame ? before : { file, name, source, description };
       return { extension: { ...kept, inputs, ...(config && { config }) } };
     } catch (error) {
       if (signal.aborted) throw error;
       const known = error instanceof AppError;
       if (!known) this.#options.log.error("module not built", { file, error: describeError(error) });
       const why = known ? error.message : "the server's log says why";
-      return { ...(before && { extension: before }), fault: { name: file, reason: why } };
+      return { ...(before && { extension: before }), fault: { name, reason: why } };
     }
   }
 }

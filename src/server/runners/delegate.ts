@@ -21,7 +21,7 @@ import { inTurns } from "../machine/processes.ts";
 import type { Footing } from "../workspaces/access.ts";
 import type { Directories } from "../workspaces/directory.ts";
 import { type Ground, UNCHANGED, withHome, Workspace } from "../workspaces/workspace.ts";
-import type { RunnerCommand } from "./runner.ts";
+import type { RunnerCommand } from "./builtin-task.ts";
 import type { Runners } from "./runners.ts";
 
 /** Milliseconds for which a program that is to be started may wait until somebody looks where. */

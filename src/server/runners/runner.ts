@@ -1,87 +1,93 @@
-import { closeSync } from "node:fs";
-import * as v from "valibot";
 import { abortable, after } from "../../lib/abort.ts";
+import { toSignalName } from "../../lib/signal.ts";
+import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
-import { type InputPipe, openInput, openOutput, type OutputPipe } from "../../process/pipe.ts";
+import { signalGroup } from "../../process/signal.ts";
+import { spawnWired, type Wired } from "../../process/wire.ts";
 import { AppError, fromErrorBody } from "../../protocol/error.ts";
-import { Failure, type RunnerCall } from "../../runner/call.ts";
-import { encodeJson, encodeRecord, parseJson, RecordReader, type RunnerRecord } from "../../runner/record.ts";
-import type { Builtin } from "../../commands/index.ts";
+import type { Failure } from "../../runner/call.ts";
+import { encodeRecord, RecordReader, type RunnerRecord } from "../../runner/record.ts";
+import { watchMemory } from "./memory.ts";
+import { Printed } from "./printed.ts";
 
 /** Milliseconds that a runner has to end once it is told to. */
 const GRACE = 2_000;
 
-/** A foreground command, as far as a runner's answers are checked by it. */
-export type RunnerCommand = Pick<
-  Extract<Builtin, { kind: "foreground" }>,
-  "name" | "event" | "result" | "idempotent" | "takesInput"
->;
+/** Why a runner's answer is none: what it said, or how it ended. */
+export interface Breach {
+  readonly why: string;
+  readonly code?: number;
+  readonly signal?: string;
+}
 
-/** What is done in a runner. */
-export interface RunnerTask {
-  readonly command: RunnerCommand;
-  readonly call: RunnerCall;
-  readonly input: AsyncIterable<Uint8Array>;
+/** What a record says of a call: something on the way, what came of it, or that the runner is none to be trusted. */
+export type Heard<Said, Result> =
+  | { readonly type: "said"; readonly said: Said }
+  | { readonly type: "result"; readonly result: Result }
+  | { readonly type: "failure"; readonly failure: Failure }
+  | { readonly type: "breach"; readonly why: string };
+
+/** What is done in a runner: what it is told, and what its answers mean. */
+export interface RunnerTask<Said, Result> {
+  readonly name: string;
+  /** The records that tell it. `isFirst`: whether it was told nothing before. */
+  readonly tell: (isFirst: boolean) => Iterable<Uint8Array>;
+  /** What comes for it then, if it takes anything. */
+  readonly input: AsyncIterable<Uint8Array> | undefined;
+  readonly hear: (record: RunnerRecord) => Heard<Said, Result>;
+  readonly toError: (breach: Breach) => AppError;
 }
 
 export interface RunnerOptions {
-  readonly libc: Libc;
-  /** The argv that runs this executable as a runner of somebody. */
-  readonly argv: readonly string[];
-  readonly argv0: string;
+  readonly libc: Libc | undefined;
+  /** Runs this executable as a runner. */
+  readonly again: Again;
+  /** Bytes of memory at which it is killed while it does something. */
+  readonly maxMemory?: number;
   /** A child was started, which nobody else is to wait for. */
   readonly onSpawn: (pid: number, exited: Promise<unknown>) => void;
   /** Something went wrong there that nobody expected. */
   readonly onFault: (cause: string) => void;
+  /** It printed a line while it did this. */
+  readonly onPrinted: (name: string, line: string) => void;
 }
 
-/** A process of another user that does one call after another. Whatever it says is taken for hostile. */
+/** A process that does one call after another. Whatever it says is taken for hostile. */
 export class Runner {
   readonly #options: RunnerOptions;
-  readonly #child: Bun.Subprocess;
-  readonly #input: InputPipe;
-  readonly #output: OutputPipe;
+  readonly #wired: Wired;
   readonly #reader: RecordReader;
+  readonly #printed: Printed;
   /** Whether the last call was answered. */
   #isAnswered = true;
+  #isFirst = true;
   /** The telling of what the last call is, and of what comes for it. */
   #pouring: Promise<void> = Promise.resolve();
-  #isLeaving = false;
+  #ending: Promise<void> | undefined;
+  #isLast = false;
+  /** That it took too much memory, and was killed for it. */
+  #excess: string | undefined;
 
   constructor(options: RunnerOptions) {
-    const { libc, argv, argv0, onSpawn } = options;
+    const { again, libc, onSpawn, onPrinted } = options;
     this.#options = options;
-    const [orders, ourOrders] = libc.pipe();
-    const [ourAnswers, answers] = libc.pipe();
-    try {
-      this.#child = Bun.spawn([...argv], {
-        argv0,
-        cwd: "/",
-        env: { PATH: "/usr/local/bin:/usr/bin:/bin" },
-        stdio: [orders, answers, "ignore"],
-        detached: true,
-      });
-    } catch (error) {
-      for (const fd of [ourOrders, ourAnswers]) closeSync(fd);
-      throw error;
-    } finally {
-      for (const fd of [orders, answers]) closeSync(fd);
-    }
-    onSpawn(this.#child.pid, this.#child.exited);
-    libc.prepareReading(ourAnswers);
-    this.#input = openInput(ourOrders);
-    this.#output = openOutput(Bun.file(ourAnswers).stream(), { number: ourAnswers, pending: libc.pending });
-    this.#reader = new RecordReader(() => this.#output.read());
+    this.#wired = spawnWired(again, libc);
+    const { child, answers, printed } = this.#wired;
+    onSpawn(child.pid, child.exited);
+    this.#reader = new RecordReader(() => answers.read());
+    this.#printed = new Printed(printed, onPrinted);
+    this.#printed.startReading();
   }
 
   get pid(): number {
-    return this.#child.pid;
+    return this.#wired.child.pid;
   }
 
   /** Whether it can do another call, once it has settled. */
   get isFree(): boolean {
-    const { exitCode, signalCode } = this.#child;
-    return this.#isAnswered && !this.#isLeaving && exitCode === null && signalCode === null;
+    const { exitCode, signalCode } = this.#wired.child;
+    const hasEnded = exitCode !== null || signalCode !== null;
+    return this.#isAnswered && !this.#isLast && this.#ending === undefined && !hasEnded;
   }
 
   /** Resolves when nothing more is told it of its last call. */
@@ -90,41 +96,50 @@ export class Runner {
   }
 
   /**
-   * Does a call: what that says on the way, and its result. Throws its failure, the signal's reason, and `unavailable`, or
-   * `outcome_unknown` where repeating it may do harm, for a runner that ends or says what it must not.
+   * Does a call: what that says on the way, and its result. Throws its failure, the signal's reason, and what the task says of a
+   * runner that ends or says what it must not. One whose call is over before it has answered is ended.
    */
-  async *run(
-    { command, call, input }: RunnerTask,
+  async *run<Said, Result>(
+    task: RunnerTask<Said, Result>,
     signal: AbortSignal,
-  ): AsyncGenerator<unknown, unknown, void> {
+  ): AsyncGenerator<Said, Result, void> {
     this.#isAnswered = false;
     const over = new AbortController();
-    this.#pouring = this.#pour(call, command.takesInput === true ? input : undefined, over.signal);
+    // Also where nobody takes what it says, and so nobody asks here.
+    const stop = () => void this.end(toSignal(signal.reason));
+    signal.addEventListener("abort", stop, { once: true });
+    this.#printed.begin(task.name);
+    this.#watchMemory(over.signal);
+    this.#pouring = this.#pour(task, over.signal);
     try {
       for (;;) {
         signal.throwIfAborted();
-        const record = await abortable(this.#next(command), signal);
-        if (record.kind === "result" || record.kind === "failure") return this.#conclude(record, command);
-        if (record.kind === "bytes") yield record.payload;
-        else if (record.kind === "event" && command.event !== undefined)
-          yield check(command.event, record, command);
-        else throw broken(command, `it says "${record.kind}"`);
+        const heard = task.hear(await abortable(this.#next(task), signal));
+        if (heard.type === "said") yield heard.said;
+        else return this.#conclude(heard, task);
       }
     } finally {
       over.abort();
-      if (!this.#isAnswered) await this.end();
+      signal.removeEventListener("abort", stop);
+      if (!this.#isAnswered) await this.end(toSignal(signal.reason));
     }
   }
 
-  /** Resolves when it has ended, which it is made to. */
-  async end(): Promise<void> {
-    this.#isLeaving = true;
-    this.#child.kill("SIGTERM");
-    using _late = after(GRACE, () => this.#child.kill("SIGKILL"));
+  /** Resolves when it has ended, which it is made to, and whatever it left in its process group with it. */
+  end(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    this.#ending ??= this.#end(signal);
+    return this.#ending;
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const { child, orders, answers } = this.#wired;
+    child.kill(signal);
+    using _late = after(GRACE, () => child.kill("SIGKILL"));
     this.#startDraining();
-    await this.#child.exited;
-    await this.#output.close();
-    this.#input.end();
+    await child.exited;
+    endGroup(child.pid);
+    await Promise.all([answers.close(), this.#printed.close()]);
+    orders.end();
   }
 
   /** One that waits for somebody to read does not end. */
@@ -136,70 +151,74 @@ export class Runner {
   }
 
   /** Tells it what to do, and all that comes for that. It is told no more once it has answered. */
-  async #pour(
-    call: RunnerCall,
-    input: AsyncIterable<Uint8Array> | undefined,
-    over: AbortSignal,
-  ): Promise<void> {
+  async #pour<Said, Result>({ tell, input }: RunnerTask<Said, Result>, over: AbortSignal): Promise<void> {
+    const { orders } = this.#wired;
+    const isFirst = this.#isFirst;
+    this.#isFirst = false;
     try {
-      await this.#input.write(encodeJson("call", call));
+      for (const record of tell(isFirst)) await orders.write(record);
       if (input === undefined) return;
       for await (const chunk of input) {
         if (over.aborted) return;
-        await this.#input.write(encodeRecord("input", chunk));
+        await orders.write(encodeRecord("input", chunk));
       }
-      if (!over.aborted) await this.#input.write(encodeRecord("end"));
+      if (!over.aborted) await orders.write(encodeRecord("end"));
     } catch {
       // It is gone, or its caller is: whoever waits for the answer is told.
     }
   }
 
-  async #next(command: RunnerCommand): Promise<RunnerRecord> {
+  #watchMemory(signal: AbortSignal): void {
+    const { maxMemory } = this.#options;
+    if (maxMemory === undefined) return;
+    const { child } = this.#wired;
+    watchMemory(child.pid, maxMemory, signal)
+      .then((why) => {
+        this.#excess = why;
+        child.kill("SIGKILL");
+      })
+      .catch(() => {}); // the call is over
+  }
+
+  async #next<Said, Result>(task: RunnerTask<Said, Result>): Promise<RunnerRecord> {
     const record = await this.#reader.next().catch((error: unknown) => {
-      throw broken(command, error instanceof Error ? error.message : "what it says is not understood");
+      throw task.toError({ why: error instanceof Error ? error.message : "what it says is not understood" });
     });
     if (record !== undefined) return record;
-    await this.#child.exited;
-    const { exitCode, signalCode } = this.#child;
-    throw broken(
-      command,
-      signalCode === null ? `it ended with ${exitCode}` : `it was ended by ${signalCode}`,
-    );
+    const { child } = this.#wired;
+    await child.exited;
+    const { exitCode, signalCode } = child;
+    const code = exitCode ?? 0;
+    if (signalCode === null) throw task.toError({ why: `it ended with ${code}`, code });
+    // Bun gives the number of a signal that it has no name for, whatever its types say.
+    const signal = typeof signalCode === "number" ? toSignalName(signalCode) : signalCode;
+    throw task.toError({ why: this.#excess ?? `it was ended by ${signal}`, signal });
   }
 
   /** The result, or throws the failure. */
-  #conclude(record: RunnerRecord, command: RunnerCommand): unknown {
-    if (record.kind === "result") {
-      const result = check(command.result, record, command);
-      this.#isAnswered = true;
-      return result;
-    }
-    const { cause, ...body } = v.parse(Failure, check(Failure, record, command));
+  #conclude<Said, Result>(
+    heard: Exclude<Heard<Said, Result>, { readonly type: "said" }>,
+    task: RunnerTask<Said, Result>,
+  ): Result {
+    if (heard.type === "breach") throw task.toError(heard);
     this.#isAnswered = true;
+    if (heard.type === "result") return heard.result;
+    const { cause, isLast = false, ...body } = heard.failure;
+    this.#isLast = isLast;
     if (cause !== undefined) this.#options.onFault(cause);
     throw fromErrorBody(body);
   }
 }
 
-/** Throws unless it is what the schema says. It is passed on as it was. */
-function check(schema: v.GenericSchema, record: RunnerRecord, command: RunnerCommand): unknown {
-  const value = findJson(record);
-  if (v.is(schema, value)) return value;
-  throw broken(command, `its ${record.kind} is none`);
+/** A runner tells its module by this why it is stopped. */
+function toSignal(reason: unknown): NodeJS.Signals {
+  return reason instanceof AppError && reason.code === "timed_out" ? "SIGALRM" : "SIGTERM";
 }
 
-/** Undefined, which JSON has no word for, where it is none. */
-function findJson(record: RunnerRecord): unknown {
+function endGroup(leader: number): void {
   try {
-    return parseJson(record);
+    signalGroup(leader, "SIGKILL");
   } catch {
-    return undefined;
+    // What is of another user, which it started by way of a program that may, is not ours to end.
   }
-}
-
-function broken({ name, idempotent }: RunnerCommand, why: string): AppError {
-  const what = `the process that did it for you failed: ${why}`;
-  return idempotent
-    ? new AppError("unavailable", `Cannot finish "${name}": ${what}`)
-    : new AppError("outcome_unknown", `Cannot tell what came of "${name}": ${what}`);
 }

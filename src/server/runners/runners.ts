@@ -1,64 +1,58 @@
 import { abortable, after } from "../../lib/abort.ts";
-import { Bell } from "../../lib/bell.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
+import { AppError } from "../../protocol/error.ts";
+import { formatDuration } from "../../lib/duration.ts";
 import type { Login } from "../logins/login.ts";
-import type { ModuleCall, ModuleSaid } from "./module-call.ts";
+import { type BuiltinCall, toBuiltinTask } from "./builtin-task.ts";
+import { Crew, type CrewOptions } from "./crew.ts";
+import type { ModuleCall, ModuleSaid, ModuleUnit } from "./module-call.ts";
+import { toModuleTask } from "./module-task.ts";
 import { Runner, type RunnerTask } from "./runner.ts";
 
 /** Runners that do calls of one caller's as one user of the machine at once; of whom there are more, they wait for one. */
 const MAX_RUNNERS = 16;
-/** Milliseconds that one without a call waits for the next, and how many of them do. */
-const LINGER = 5_000;
-const MAX_IDLE = 2;
 
 export interface RunnersOptions {
+  /** Absent on Windows. */
   readonly libc: Libc | undefined;
-  /** The argv that runs this executable as a runner of such a user. */
-  readonly toCommand: (login: Login) => Again;
+  /** Runs this executable as a runner of such a user, or of the server's own. */
+  readonly toCommand: (login: Login | undefined) => Again;
   readonly onSpawn: (pid: number, exited: Promise<unknown>) => void;
   readonly log: Log;
+  /** What new files do not let others do. */
+  readonly umask: number;
+  /** Bytes of memory at which a process that does a custom command is killed. */
+  readonly maxMemory: number;
 }
 
-/** All runners of one user of the machine for one owner: no other waits for what is done for him. */
-interface Crew {
+/** Whose runners they are: those of one crew do each other's calls. */
+interface Place extends CrewOptions {
   readonly key: string;
-  readonly working: Set<Runner>;
-  /** The last one was used last. */
-  readonly idle: { readonly runner: Runner; readonly timer: Disposable }[];
-  /** Rings when one is done. */
-  readonly bell: Bell;
+  /** Of a pack, which is there for all: what it is and how it is configured. */
+  readonly mark?: string;
 }
 
-/** Does calls in processes of their callers' users: one for each call that is under way, which then waits for the next. */
+/** Does calls in processes: one for each call that is under way, which then waits for the next. */
 export class Runners implements AsyncDisposable {
   readonly #options: RunnersOptions;
-  readonly #crews = new Map<string, Crew>();
+  readonly #crews = new Map<string, { readonly crew: Crew; readonly place: Place }>();
 
   constructor(options: RunnersOptions) {
     this.#options = options;
   }
 
-  /** Does a call as `Runner.run` does. `owner`: whose it is. */
+  /** Does a built-in command as this user. `owner`: whose call it is. Throws what `toBuiltinTask` says besides its failure. */
   async *run(
     login: Login,
     owner: string,
-    task: RunnerTask,
+    call: BuiltinCall,
     signal: AbortSignal,
   ): AsyncGenerator<unknown, unknown, void> {
-    let crew = this.#crew(login, owner);
-    while (crew.working.size >= MAX_RUNNERS) {
-      await abortable(crew.bell.wait(), signal);
-      crew = this.#crew(login, owner); // it is another if all of that have ended meanwhile
-    }
-    const runner = this.#claim(crew) ?? this.#start(login);
-    crew.working.add(runner);
-    try {
-      return yield* runner.run(task, signal);
-    } finally {
-      this.#startReleasing(crew, runner);
-    }
+    const key = JSON.stringify([owner, login.credentials]);
+    const place = { key, max: MAX_RUNNERS, isLasting: false, start: () => this.#start(login) };
+    return yield* this.#do(place, toBuiltinTask(call), signal);
   }
 
   /**
@@ -67,86 +61,101 @@ export class Runners implements AsyncDisposable {
    * or an `AppError` of its own), `invalid_input`, `timed_out`, `crashed` for a process that ends or says what it must not, and the
    * signal's reason.
    */
-  runModule(
-    _call: ModuleCall,
-    _signal: AbortSignal,
+  async *runModule(
+    call: ModuleCall,
+    signal: AbortSignal,
   ): AsyncGenerator<ModuleSaid, Uint8Array | undefined, void> {
-    throw new Error("Not yet");
+    const task = toModuleTask(call, this.#options.umask);
+    return yield* this.#do(this.#toPlace(call), task, signal, call.timeoutMs);
   }
 
-  /** Packs of other modules than these end once their calls are done: a server that was told of newer ones has no use for them. */
-  retain(_hashes: ReadonlySet<string>): void {}
+  /** Packs that are none of these end once their calls are done: a server that was told of newer ones has no use for them. */
+  retain(units: readonly ModuleUnit[]): void {
+    const marks = new Set(units.map(toMark));
+    for (const { crew, place } of this.#crews.values())
+      if (place.mark !== undefined && !marks.has(place.mark)) crew.retire();
+  }
 
   /** Ends all of them. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const all = [...this.#crews.values()].flatMap(({ working, idle }) => [
-      ...working,
-      ...idle.map(({ runner }) => runner),
-    ]);
-    await Promise.all(all.map((runner) => runner.end()));
+    await Promise.all([...this.#crews.values()].map(({ crew }) => crew[Symbol.asyncDispose]()));
   }
 
-  #crew({ credentials }: Login, owner: string): Crew {
-    const key = JSON.stringify([owner, credentials]);
-    const crew = this.#crews.get(key) ?? { key, working: new Set(), idle: [], bell: new Bell() };
-    this.#crews.set(key, crew);
+  async *#do<Said, Result>(
+    place: Place,
+    task: RunnerTask<Said, Result>,
+    signal: AbortSignal,
+    timeout?: number,
+  ): AsyncGenerator<Said, Result, void> {
+    let crew = this.#crew(place);
+    while (crew.isFull) {
+      await abortable(crew.bell.wait(), signal);
+      crew = this.#crew(place); // it is another if all of that have ended meanwhile
+    }
+    const runner = crew.claim();
+    const limit = new AbortController();
+    // Whoever waits for his turn has his time before him.
+    using _late =
+      timeout === undefined ? undefined : after(timeout, () => limit.abort(toLate(task.name, timeout)));
+    try {
+      return yield* runner.run(task, AbortSignal.any([signal, limit.signal]));
+    } finally {
+      crew.startReleasing(runner);
+    }
+  }
+
+  #crew(place: Place): Crew {
+    const known = this.#crews.get(place.key);
+    if (known !== undefined && !known.crew.isRetired) return known.crew;
+    const { log } = this.#options;
+    const crew: Crew = new Crew({
+      ...place,
+      onFailure: (error) => log.error("runner not ended", { error: describeError(error) }),
+      // Users, modules and packs come and go: of whom there is no runner nothing is kept.
+      onEmpty: () => {
+        if (this.#crews.get(place.key)?.crew === crew) this.#crews.delete(place.key);
+      },
+    });
+    this.#crews.set(place.key, { crew, place });
     return crew;
   }
 
-  #claim({ idle }: Crew): Runner | undefined {
-    for (let last = idle.pop(); last !== undefined; last = idle.pop()) {
-      last.timer[Symbol.dispose]();
-      if (last.runner.isFree) return last.runner;
-      this.#startEnding(last.runner);
-    }
-    return undefined;
+  /** What is done for one owner meets nothing that another left in a process, except in a pack, which is there for all. */
+  #toPlace({ unit, login, owner }: ModuleCall): Place {
+    const user = login?.credentials ?? null;
+    const start = () => this.#start(login, this.#options.maxMemory);
+    if (unit.type === "program")
+      return {
+        key: JSON.stringify(["program", owner, user]),
+        max: MAX_RUNNERS,
+        isLasting: false,
+        start,
+      };
+    const mark = toMark(unit);
+    return unit.isShared
+      ? { key: JSON.stringify(["pack", user, mark]), max: 1, isLasting: true, mark, start }
+      : { key: JSON.stringify(["module", owner, user, mark]), max: MAX_RUNNERS, isLasting: false, start };
   }
 
-  #start(login: Login): Runner {
+  #start(login: Login | undefined, maxMemory?: number): Runner {
     const { libc, toCommand, onSpawn, log } = this.#options;
-    if (libc === undefined) throw new Error("There is nobody else here to become"); // who would, is refused before
-    const { argv, argv0 } = toCommand(login);
-    const user = login.name;
+    const as = login && { user: login.name };
     return new Runner({
       libc,
-      argv,
-      argv0,
+      again: toCommand(login),
+      ...(maxMemory !== undefined && { maxMemory }),
       onSpawn,
-      onFault: (cause) => log.error("call failed in a runner", { user, error: cause }),
+      onFault: (cause) => log.error("call failed in a runner", { ...as, error: cause }),
+      onPrinted: (command, text) => log.info("command printed", { command, ...as, text }),
     });
   }
+}
 
-  /** Runs by itself: it may still have to be told what its last call did not take. */
-  #startReleasing(crew: Crew, runner: Runner): void {
-    this.#release(crew, runner).catch((error) =>
-      this.#options.log.error("runner not released", { error: describeError(error) }),
-    );
-  }
+function toMark({ hash, config }: ModuleUnit): string {
+  return JSON.stringify([hash, config]);
+}
 
-  async #release(crew: Crew, runner: Runner): Promise<void> {
-    await runner.settled();
-    crew.working.delete(runner);
-    crew.bell.ring();
-    if (!runner.isFree || crew.idle.length >= MAX_IDLE) {
-      this.#forget(crew);
-      return await runner.end();
-    }
-    const timer = after(LINGER, () => {
-      crew.idle.splice(0, crew.idle.length, ...crew.idle.filter((other) => other.runner !== runner));
-      this.#forget(crew);
-      this.#startEnding(runner);
-    });
-    crew.idle.push({ runner, timer });
-  }
-
-  /** Users and their groups come and go: of whom there is no runner nothing is kept. */
-  #forget({ key, working, idle }: Crew): void {
-    if (working.size === 0 && idle.length === 0) this.#crews.delete(key);
-  }
-
-  #startEnding(runner: Runner): void {
-    runner
-      .end()
-      .catch((error) => this.#options.log.error("runner not ended", { error: describeError(error) }));
-  }
+function toLate(name: string, timeout: number): AppError {
+  const why = `it took longer than ${formatDuration(timeout)}`;
+  return new AppError("timed_out", `Cannot finish "${name}": ${why}`, { details: { limit: timeout } });
 }

@@ -35,8 +35,8 @@ export class CallOutput {
   }
 
   /**
-   * Says an event or bytes, and resolves when there is room for more; at once where nobody reads. Throws `too_many` for an
-   * event that no packet has room for, and the signal's reason.
+   * Says an event of a built-in command, or bytes, and resolves when there is room for more; at once where nobody reads. Throws
+   * `too_many` for an event that no packet has room for, and the signal's reason.
    */
   async put(said: unknown, signal: AbortSignal): Promise<void> {
     if (!(said instanceof Uint8Array)) return await this.append("value", toJson(said), signal);
@@ -84,8 +84,15 @@ export class CallOutput {
     return { bytes, next };
   }
 
-  /** Says what is a packet's payload as it is, and resolves when there is room for more. Throws the signal's reason. */
-  async append(kind: PacketKind, payload: Uint8Array, signal: AbortSignal): Promise<void> {
+  /**
+   * Says one packet of at most 64 KiB as it is: bytes, or a value as `encodeValue` writes one, in parts that a value ends. Resolves
+   * as `put` does.
+   */
+  async append(
+    kind: Extract<PacketKind, "stdout" | "part" | "value">,
+    payload: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
     if (this.#state === "unread") return;
     const at = Math.round((performance.now() - this.#start) * 1_000);
     const record = encodePayload(kind, { number: this.next, at }, payload);

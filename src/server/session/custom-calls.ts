@@ -107,14 +107,18 @@ export class CustomCalls {
     this.#checks.spend(name, undefined);
     this.#checks.record(frame.call, name, { ...where, input: describeRich(command, value) });
     const said = this.#options.runners.runModule(call, signal);
-    for (;;) {
-      const { done, value: piece } = await said.next();
-      if (!done) {
-        await output?.append(piece.type === "bytes" ? "stdout" : piece.type, piece.payload, signal);
-        continue;
+    try {
+      for (;;) {
+        const { done, value: piece } = await said.next();
+        if (!done) {
+          await output?.append(piece.type === "bytes" ? "stdout" : piece.type, piece.payload, signal);
+          continue;
+        }
+        if (piece !== undefined) return { type: "result", call: frame.call, result: toWire(piece) };
+        throw tooLarge(name);
       }
-      if (piece !== undefined) return { type: "result", call: frame.call, result: toWire(piece) };
-      throw tooLarge(name);
+    } finally {
+      await said.return(undefined); // it may be called no more: its process ends
     }
   }
 

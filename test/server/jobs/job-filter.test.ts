@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { StartRecord } from "../../../src/ledger/start.ts";
 import type { JobFilter, StateWord } from "../../../src/protocol/filter.ts";
-import type { Outcome } from "../../../src/protocol/outcome.ts";
+import { toJsonValue } from "../../../src/protocol/value.ts";
+import type { RecordedOutcome } from "../../../src/protocol/outcome.ts";
 import { Job } from "../../../src/server/jobs/job.ts";
 import { toPredicate } from "../../../src/server/jobs/job-filter.ts";
 import { createStart } from "../../support/start.ts";
@@ -11,7 +12,7 @@ const NOW = Date.parse("2026-01-01T12:00:00.000Z");
 
 function createJob(
   changes: Partial<StartRecord> = {},
-  outcome?: Outcome,
+  outcome?: RecordedOutcome,
   endedAt = "2026-01-01T00:00:00.000Z",
 ) {
   const exit = outcome && { ...SOME_EXIT, outcome, endedAt };
@@ -31,12 +32,12 @@ describe("a state filter", () => {
     "signaled",
     "lost",
   ];
-  test.each<[Outcome | undefined, StateWord[]]>([
+  test.each<[RecordedOutcome | undefined, StateWord[]]>([
     [undefined, ["running"]],
     [{ type: "exited", code: 0 }, ["ended", "succeeded", "exited"]],
     [{ type: "exited", code: 3 }, ["ended", "failed", "exited"]],
     [{ type: "signaled", signal: "SIGKILL" }, ["ended", "failed", "signaled"]],
-    [{ type: "returned", value: 1 }, ["ended", "succeeded"]],
+    [{ type: "returned", value: toJsonValue(1) }, ["ended", "succeeded"]],
     [{ type: "cancelled", by: "me" }, ["ended", "cancelled"]],
     [{ type: "lost", since: "then" }, ["ended", "failed", "lost"]],
   ])("knows %j", (outcome, expected) => {

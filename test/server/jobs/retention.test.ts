@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { createLog } from "../../../src/lib/log.ts";
 import { JobId } from "../../../src/protocol/id.ts";
-import type { Outcome } from "../../../src/protocol/outcome.ts";
+import type { RecordedOutcome } from "../../../src/protocol/outcome.ts";
 import { findStartTime } from "../../../src/process/identity.ts";
 import { MIN_SEGMENT_BYTES } from "../../../src/protocol/limits.ts";
 import { NO_TOTALS } from "../../../src/protocol/packet.ts";
@@ -51,7 +51,7 @@ function setup() {
       return job;
     },
     /** A job that ended at this time (wall clock, ms). */
-    addEnded(at = 0, bytes = SIZE, outcome: Outcome = { type: "exited", code: 0 }): JobId {
+    addEnded(at = 0, bytes = SIZE, outcome: RecordedOutcome = { type: "exited", code: 0 }): JobId {
       const job = addLedger(bytes);
       const endedAt = new Date(at).toISOString();
       const exit = { outcome, totals: NO_TOTALS, endedAt };

@@ -4,7 +4,8 @@ import * as v from "valibot";
 import { defineForeground, defineStream } from "../../../src/commands/define.ts";
 import { openLibc } from "../../../src/process/libc.ts";
 import { AppError } from "../../../src/protocol/error.ts";
-import { Runner, type RunnerCommand } from "../../../src/server/runners/runner.ts";
+import { type RunnerCommand, toBuiltinTask } from "../../../src/server/runners/builtin-task.ts";
+import { Runner } from "../../../src/server/runners/runner.ts";
 import { settled } from "../../support/eventually.ts";
 import { isRunning } from "../../support/world.ts";
 
@@ -38,8 +39,9 @@ function answer(...records: readonly (readonly [kind: number, payload: string])[
   const said = records.map(([kind, payload]) => `say(${kind}, ${JSON.stringify(payload)})`).join("; ");
   return [
     "import os, struct, sys, time",
-    "def say(kind, text): b = text.encode(); os.write(1, struct.pack('>IB', len(b), kind) + b)",
-    "def hear(): n, k = struct.unpack('>IB', sys.stdin.buffer.read(5)); sys.stdin.buffer.read(n)",
+    "def say(kind, text): b = text.encode(); os.write(4, struct.pack('>IB', len(b), kind) + b)",
+    "orders = os.fdopen(3, 'rb')",
+    "def hear(): n, k = struct.unpack('>IB', orders.read(5)); orders.read(n)",
     `hear(); ${said || "pass"}`,
   ].join("\n");
 }
@@ -55,10 +57,10 @@ function start(script: string) {
   const faults: string[] = [];
   const runner = new Runner({
     libc: openLibc(),
-    argv: ["/usr/bin/env", "python3", "-c", script],
-    argv0: "env",
+    again: { argv: ["/usr/bin/env", "python3", "-c", script], argv0: "env" },
     onSpawn: () => {},
     onFault: (cause) => faults.push(cause),
+    onPrinted: () => {},
   });
   return { runner, faults };
 }
@@ -69,7 +71,7 @@ async function run(runner: Runner, command = ask, signal = new AbortController()
   const call = { command: command.name, input: {}, surroundings };
   const said: unknown[] = [];
   const input: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
-  const stream = runner.run({ command, call, input }, signal);
+  const stream = runner.run(toBuiltinTask({ command, call, input }), signal);
   try {
     for (;;) {
       const { done, value } = await stream.next();
@@ -120,7 +122,7 @@ describe("A runner", () => {
   });
 
   test("that an endless record comes from is ended, and takes no memory for it", async () => {
-    const flood = `${answer()}\nos.write(1, struct.pack('>IB', 0x7fffffff, 4))\nwhile True: os.write(1, b'x' * 65536)`;
+    const flood = `${answer()}\nos.write(4, struct.pack('>IB', 0x7fffffff, 4))\nwhile True: os.write(4, b'x' * 65536)`;
     const { runner } = start(flood);
     expect(await run(runner)).toMatchObject({ code: "unavailable" });
     expect(isRunning(runner.pid)).toBe(false);
@@ -133,7 +135,7 @@ describe("A runner", () => {
     const surroundings = { workspace: { name: "default", cwd: "/", home: "/", environment: {} }, umask: 0 };
     const call = { command: "tell", input: {}, surroundings };
     const input: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
-    const stream = runner.run({ command: tell, call, input }, over.signal);
+    const stream = runner.run(toBuiltinTask({ command: tell, call, input }), over.signal);
     await stream.next();
     await settled(() => countWritten(runner.pid));
     expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024);
@@ -147,11 +149,11 @@ describe("A runner", () => {
     const over = new AbortController();
     const surroundings = { workspace: { name: "default", cwd: "/", home: "/", environment: {} }, umask: 0 };
     const stream = runner.run(
-      {
+      toBuiltinTask({
         command: tell,
         call: { command: "tell", input: {}, surroundings },
         input: { async *[Symbol.asyncIterator]() {} },
-      },
+      }),
       over.signal,
     );
     await stream.next();

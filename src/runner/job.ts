@@ -1,0 +1,168 @@
+import { abortable } from "../lib/abort.ts";
+import { AppError } from "../protocol/error.ts";
+import type { ProcessEnd } from "../protocol/outcome.ts";
+import { encodeSaid, splitSaid } from "../protocol/said.ts";
+import { toValue } from "../protocol/value.ts";
+import { decodeValue } from "../protocol/cbor/payload.ts";
+import { invoke } from "./invocation.ts";
+import { toLines } from "./lines.ts";
+import { type JobOrder, type Ordered, readOrder } from "./order.ts";
+import { Outbox } from "./outbox.ts";
+import { runProgram, type StartProgram } from "./program.ts";
+import { describeThrown, toThrown } from "./thrown.ts";
+import { type Uncaught, UncaughtError } from "./uncaught.ts";
+import { type Log, Unit } from "./unit.ts";
+
+/** Bytes of a result that an outcome holds; a larger one is told in parts before it. */
+const MAX_RESULT_BYTES = 32 * 1024;
+
+/** What a runner has that is a job. */
+export interface JobPeer {
+  /** What comes on stdin, or undefined at its end. */
+  read(): Promise<Uint8Array | undefined>;
+  /** Tells the keeper. Resolves when it has taken that. */
+  say(bytes: Uint8Array): Promise<void>;
+  /** Writes to the job's stdout. */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+export interface JobOptions {
+  readonly peer: JobPeer;
+  readonly load: (module: { readonly hash: string; readonly source: Uint8Array }) => Promise<unknown>;
+  readonly startProgram: StartProgram;
+  readonly uncaught: Uncaught;
+  /** Writes to the job's stderr. */
+  readonly log: Log;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Aborted when the job is to end. */
+  readonly signal: AbortSignal;
+}
+
+/** Does what stdin says, to its end, and answers how this process is to end. Throws what is wrong with an order. */
+export async function runJob(options: JobOptions): Promise<ProcessEnd> {
+  const { peer } = options;
+  const ordered = await readOrder(() => peer.read());
+  const { order } = ordered;
+  const outbox = new Outbox((bytes) => peer.say(bytes));
+  const job = { ...options, outbox, input: toInput(ordered.rest, peer) };
+  switch (order.type) {
+    case "command":
+      return await runCommand({ ...ordered, order }, job);
+    case "program":
+      return await runAdapter({ ...ordered, order }, job);
+    case "task":
+      throw new AppError("protocol_error", "Cannot run a task: there are none yet");
+  }
+}
+
+/** What every kind of order is carried out with. */
+export interface Job extends JobOptions {
+  readonly outbox: Outbox;
+  /** What comes on stdin behind the order. */
+  readonly input: AsyncIterable<Uint8Array>;
+}
+
+type Of<Type extends JobOrder["type"]> = Ordered & {
+  readonly order: Extract<JobOrder, { readonly type: Type }>;
+};
+
+const DONE: ProcessEnd = { type: "exited", code: 0 };
+
+/** How it ended is said, also that it threw: then all went as it should with the process. */
+async function runCommand(ordered: Of<"command">, job: Job): Promise<ProcessEnd> {
+  using uncaught = job.uncaught.watch();
+  let end: object;
+  try {
+    const result = await abortable(callCommand(ordered, job), uncaught.signal);
+    end = { type: "returned", value: await sayResult(result, job.outbox) };
+  } catch (error) {
+    const thrown = error instanceof UncaughtError ? error.thrown : error;
+    job.log(describeThrown(thrown));
+    end = { type: "threw", error: toThrown(thrown) };
+  }
+  await sayEnd(end, job.outbox);
+  return DONE;
+}
+
+async function callCommand({ order, module, payload }: Of<"command">, job: Job): Promise<Uint8Array> {
+  const { load, peer, outbox, input, signal, log, cwd, env } = job;
+  const hash = new Bun.CryptoHasher("sha256").update(module).digest("hex");
+  await using unit = new Unit({
+    load: () => load({ hash, source: module }),
+    config: order.config,
+    signal,
+    log,
+  });
+  const { command, config, shared } = await unit.find(order.command);
+  const context = {
+    signal,
+    caller: order.caller,
+    cwd,
+    env,
+    log,
+    input,
+    lines: toLines(input),
+    config,
+    shared,
+  };
+  const stream = invoke(command, payload, context);
+  for (;;) {
+    const { done, value } = await stream.next();
+    if (done) return value;
+    if (value.type === "bytes") await peer.write(value.payload);
+    else await sayValue(value.payload, outbox);
+  }
+}
+
+/** How the program ends is how the job does; one that does not even begin, as a shell has it. */
+async function runAdapter(ordered: Of<"program">, job: Job): Promise<ProcessEnd> {
+  try {
+    return await callProgram(ordered, job);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    job.log(error.message);
+    const codes: Partial<Record<string, number>> = { not_found: 127, os_error: 126 };
+    return { type: "exited", code: codes[error.code] ?? 1 };
+  }
+}
+
+async function callProgram({ order, payload }: Of<"program">, job: Job): Promise<ProcessEnd> {
+  const { command, argv } = order;
+  const call = { command, argv, input: decodeValue(payload), more: job.input };
+  const stream = runProgram(call, job.startProgram, job.signal);
+  for (;;) {
+    const { done, value } = await stream.next();
+    if (done) {
+      await job.outbox.flush();
+      return value;
+    }
+    await sayValue(value.payload, job.outbox);
+  }
+}
+
+/** Resolves when there is room for more. */
+async function sayValue(payload: Uint8Array, outbox: Outbox): Promise<void> {
+  for (const pieces of splitSaid(payload)) for (const piece of pieces) await outbox.put(piece);
+}
+
+/** What the outcome holds of the result: which the keeper tells where its parts begin, if it has any. */
+async function sayResult(result: Uint8Array, outbox: Outbox): Promise<unknown> {
+  if (result.length <= MAX_RESULT_BYTES) return toValue(decodeValue(result));
+  for (let start = 0; start < result.length; start += MAX_RESULT_BYTES)
+    for (const piece of encodeSaid("part", result.subarray(start, start + MAX_RESULT_BYTES)))
+      await outbox.put(piece);
+  return { encoding: "parts", first: 0 };
+}
+
+async function sayEnd(end: object, outbox: Outbox): Promise<void> {
+  for (const piece of encodeSaid("end", new TextEncoder().encode(JSON.stringify(end))))
+    await outbox.put(piece);
+  await outbox.flush();
+}
+
+async function* toInput(rest: Uint8Array, peer: JobPeer): AsyncGenerator<Uint8Array, void, void> {
+  if (rest.length > 0) yield rest;
+  for (let chunk = await peer.read(); chunk !== undefined; chunk = await peer.read())
+    yield new Uint8Array(chunk);
+}
