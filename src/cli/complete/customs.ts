@@ -1,9 +1,12 @@
+import type { Environment } from "../../client/config.ts";
 import type { Session } from "../../client/session.ts";
 import { isCustom, listDefinitions } from "../custom/definition.ts";
 import { isName } from "../custom/lookup.ts";
 import { toVerb } from "../custom/verb.ts";
+import type { Globals } from "../globals.ts";
 import type { Verb } from "../verb.ts";
 import type { Candidate } from "./candidate.ts";
+import { connect, toPlace } from "./place.ts";
 import { withPatience } from "./patience.ts";
 
 /** Milliseconds for which the first word of a line waits for what only a server knows: what we know ourselves is soon there. */
@@ -36,4 +39,14 @@ export function createCustoms(open: (signal: AbortSignal) => Promise<Session>, s
           .map(({ name, summary }) => ({ value: name, description: summary })),
       ).catch(() => []),
   };
+}
+
+/** What the server that the options name has besides, if it is there and says so soon. */
+export async function listCustoms(
+  globals: Globals,
+  env: Environment,
+  signal: AbortSignal,
+): Promise<readonly Candidate[]> {
+  const open = (soon: AbortSignal) => connect(toPlace(new Map(), globals), env, soon);
+  return await createCustoms(open, signal).list();
 }
