@@ -1,3 +1,4 @@
+import { basename, dirname } from "node:path";
 import { after } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -13,6 +14,13 @@ import { type Fault, findSource, listSources } from "./sources.ts";
 const BUILT_AT_ONCE = 2;
 
 const NONE: Offer = { commands: new Map(), faults: [] };
+
+/** A module that is to be built, by what reports call it, and what the configuration says of packs. */
+interface Source {
+  readonly file: string;
+  readonly name: string;
+  readonly packs: PacksTable;
+}
 
 /** What came of building a module. */
 interface Renewed {
@@ -102,7 +110,8 @@ export class Extensions implements Reloadable {
     const before = this.#offer;
     const renewed: Renewed[] = [];
     await eachOf(files.entries(), BUILT_AT_ONCE, async ([index, file]) => {
-      renewed[index] = await this.#renew(file, settings.packs);
+      const name = dirname(file) === settings.directory ? basename(file) : file;
+      renewed[index] = await this.#renew({ file, name, packs: settings.packs });
       // At first one that takes long keeps none of the others waiting.
       if (before === NONE) this.#offerAll(Object.values(renewed), settings);
     });
@@ -121,7 +130,7 @@ export class Extensions implements Reloadable {
   }
 
   /** The module as it is now; as it was before, if it is broken. */
-  async #renew(file: string, packs: PacksTable): Promise<Renewed> {
+  async #renew({ file, name, packs }: Source): Promise<Renewed> {
     const { build, signal } = this.#options;
     const before = this.#extensions.find((extension) => extension.file === file);
     try {
@@ -130,14 +139,14 @@ export class Extensions implements Reloadable {
         throw new AppError("invalid_module", "it is a task, which farhand task start runs");
       const config = description.pack && (packs[description.pack.name] ?? {});
       const isSame = before !== undefined && Bun.deepEquals(before.description, description);
-      const kept = isSame ? before : { file, source, description };
+      const kept = isSame ? before : { file, name, source, description };
       return { extension: { ...kept, inputs, ...(config && { config }) } };
     } catch (error) {
       if (signal.aborted) throw error;
       const known = error instanceof AppError;
       if (!known) this.#options.log.error("module not built", { file, error: describeError(error) });
       const why = known ? error.message : "the server's log says why";
-      return { ...(before && { extension: before }), fault: { name: file, reason: why } };
+      return { ...(before && { extension: before }), fault: { name, reason: why } };
     }
   }
 }

@@ -151,7 +151,7 @@ describe("Extensions", () => {
     const before = world.extensions.find("alpha");
     writeFileSync(file, "broken");
     world.write("b.ts", "beta", "gamma");
-    const fault = `${file}: Cannot use module "${file}": line 1`;
+    const fault = `a.ts: Cannot use module "${file}": line 1`;
     expect(await world.reload()).toEqual({ now: "new gamma; changed beta", faults: [fault] });
     expect(world.extensions.find("alpha")).toEqual(before as never);
     expect(await world.reload()).toEqual({ now: undefined, faults: [fault] });
@@ -162,15 +162,15 @@ describe("Extensions", () => {
 
   test("refuses names of built-in commands, names that are none, and those that are taken", async () => {
     using world = setup();
-    const a = world.write("a.ts", "ls", "alpha", "Big", "send-input");
-    const b = world.write("b.ts", "alpha", "beta");
+    world.write("a.ts", "ls", "alpha", "Big", "send-input");
+    world.write("b.ts", "alpha", "beta");
     expect(await world.reload()).toEqual({
       now: "new alpha, beta",
       faults: [
-        `${a}: ls: there is a built-in command of that name`,
-        expect.stringContaining(`${a}: Big: a command's name is a word in lower case`),
-        `${a}: send-input: there is a built-in command of that name`,
-        `${b}: alpha: ${a} has a command of that name already`,
+        `a.ts: ls: there is a built-in command of that name`,
+        expect.stringContaining(`a.ts: Big: a command's name is a word in lower case`),
+        `a.ts: send-input: there is a built-in command of that name`,
+        `b.ts: alpha: a.ts has a command of that name already`,
       ],
     });
   });
@@ -180,7 +180,7 @@ describe("Extensions", () => {
     const file = world.write("a.ts", "alpha");
     chmodSync(file, 0o666);
     expect((await world.reload()).faults).toEqual([
-      `${file}: Cannot use module "${file}": others may write "${file}"; run chmod go-w ${file}`,
+      `a.ts: Cannot use module "${file}": others may write "${file}"; run chmod go-w ${file}`,
     ]);
     chmodSync(file, 0o644);
     chmodSync(world.place, 0o777);
