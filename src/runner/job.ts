@@ -52,7 +52,7 @@ export async function runJob(options: JobOptions): Promise<ProcessEnd> {
     case "program":
       return await runAdapter({ ...ordered, order }, job);
     case "task":
-      await sayEnd(await carryOut({ ...ordered, order }, job), outbox);
+      await sayEnd(await carryOut({ ...ordered, order }, job), peer);
       return DONE;
   }
 }

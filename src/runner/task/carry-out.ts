@@ -5,6 +5,7 @@ import { type SaidEnd, splitSaid } from "../../protocol/said.ts";
 import { toValue } from "../../protocol/value.ts";
 import type { Job } from "../job.ts";
 import type { JobOrder, Ordered } from "../order.ts";
+import { Outbox } from "../outbox.ts";
 import { toThrown } from "../thrown.ts";
 import { runTask } from "./task.ts";
 
@@ -15,7 +16,8 @@ type Order = Ordered & { readonly order: Extract<JobOrder, { readonly type: "tas
  * catches it is written down, and ends nothing.
  */
 export async function carryOut({ order, module, payload }: Order, job: Job): Promise<SaidEnd> {
-  const { load, outbox, input, signal, log, cwd, env } = job;
+  const { load, peer, input, signal, log, cwd, env } = job;
+  const outbox = new Outbox((bytes) => peer.say(bytes));
   const chunks = input[Symbol.asyncIterator]();
   const hash = new Bun.CryptoHasher("sha256").update(module).digest("hex");
   const options = {
@@ -33,6 +35,8 @@ export async function carryOut({ order, module, payload }: Order, job: Job): Pro
     return { type: "returned", value: toValue(undefined) };
   } catch (error) {
     return { type: "threw", error: toThrown(error) };
+  } finally {
+    await outbox.flush();
   }
 }
 

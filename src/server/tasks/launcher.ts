@@ -6,7 +6,7 @@ import type { JobId } from "../../protocol/id.ts";
 import { DEFAULT_KEEP_BYTES, MAX_DATA_BYTES } from "../../protocol/limits.ts";
 import { encodeOrder } from "../../runner/order.ts";
 import { Grants } from "../auth/grants.ts";
-import type { Identity } from "../auth/identity.ts";
+import { type Identity, TASK_COMMAND } from "../auth/identity.ts";
 import { toRunnerEnvironment } from "../environment.ts";
 import type { Job } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
@@ -58,7 +58,7 @@ export class Launcher {
     return await jobs.start({
       job: record.job,
       holder: record.holder,
-      command: "task",
+      command: TASK_COMMAND,
       identity: toIdentity(record),
       role: { name: record.role.name, limits: { jobs: record.role.jobs } },
       program: await this.#toProgram(record),

@@ -217,7 +217,7 @@ export class TaskProcess implements Disposable {
     const lost = this.#current?.id === running ? undefined : this.#current;
     lost?.fail(
       new AppError(
-        "outcome_unknown",
+        "incomplete_output",
         `Cannot tell what became of execution ${lost.id} of task "${task}": its record is gone`,
       ),
     );

@@ -46,7 +46,7 @@ export class Task {
     return execution;
   }
 
-  /** What is known of an execution. Throws `not_started`, and `outcome_unknown` where that cannot be told. */
+  /** What is known of an execution. Throws `not_started`, and `incomplete_output` where that cannot be told. */
   async find(id: ExecutionId): Promise<Execution> {
     const known = this.#memory.find(id);
     if (known !== undefined) return known;
@@ -126,5 +126,5 @@ function toNotStarted(id: ExecutionId, why: string): AppError {
 }
 
 function toUnknown(id: ExecutionId, why: string): AppError {
-  return new AppError("outcome_unknown", `Cannot tell what became of execution ${id}: ${why}`);
+  return new AppError("incomplete_output", `Cannot tell what became of execution ${id}: ${why}`);
 }

@@ -54,11 +54,6 @@ export class Tasks implements Disposable {
     for (const task of this.#list()) task.life.adopt();
   }
 
-  /** Whether a job is a task's, whose input is the server's alone. */
-  isTask({ command }: { readonly command: string }): boolean {
-    return command === "task";
-  }
-
   access(user: TaskUser): TaskAccess {
     const { ledgers, modules } = this.#launcher;
     const tell = (task: Task, execution: Execution, wait: ExecutionWait, signal: AbortSignal) =>
