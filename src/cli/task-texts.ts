@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { Packet } from "../protocol/packet.ts";
-import { toTexts, type Wording } from "./value-text.ts";
+import { asJson, toTexts, type Wording } from "./value-text.ts";
 
 /** What a task's process tells of itself: what it is, the execution that it is about, and what there is to it. */
 const Told = v.union([
@@ -12,21 +12,20 @@ const Told = v.union([
 export function toTaskTexts(packet: Packet, words: Wording): readonly Packet[] {
   if (packet.type !== "value" || !v.is(Told, packet.value)) return toTexts(packet, words);
   const [type, execution, payload] = packet.value;
-  const line = toLine(type, payload, words);
+  const line = toLine(type, payload);
   if (line === undefined) return [];
-  const { number, at } = packet;
   const text = execution === null ? line : `${execution} ${line}`;
-  return toTexts({ type: "value", number, at, value: text }, words);
+  return toTexts({ ...packet, value: text }, words);
 }
 
-function toLine(type: string, payload: unknown, { toLine }: Wording): string | undefined {
+function toLine(type: string, payload: unknown): string | undefined {
   switch (type) {
     case "ready":
       return v.is(Restored, payload) ? "ready, with the state that was saved last" : "ready";
     case "failed":
       return `init threw ${toThrown(payload)}`;
     case "responded":
-      return `answered ${toLine(payload)}`;
+      return `answered ${asJson.toLine(payload, undefined)}`;
     case "threw":
       return `threw ${toThrown(payload)}`;
     case "exited":
