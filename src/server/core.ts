@@ -157,7 +157,7 @@ function openExtensions(
 ): Extensions {
   const builder = new Builder({ toCommand: toBuildCommand });
   return new Extensions({
-    build: (file, signal) => builder.build(file, signal),
+    build: (file, signal, packs) => builder.build(file, signal, packs),
     retain(units) {
       runners.retain(units);
       inline.retain(units);
