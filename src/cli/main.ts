@@ -145,9 +145,14 @@ function expectVerb({ name, topic }: Asked): Verb {
   throw new AppError("invalid_input", `Cannot do "${name}" alone: say what, one of ${choices}`);
 }
 
-async function showHelp(asked: Asked, { sinks, hasColors }: Surroundings): Promise<number> {
-  const { renderHelp } = await import("./help.ts");
-  sinks.stdout.writeLine(await renderHelp(asked, hasColors("stdout")));
+async function showHelp(asked: Asked, context: Context): Promise<number> {
+  const { sinks, hasColors, env, globals, signal } = context;
+  const [{ renderHelp }, { listCustoms }] = await Promise.all([
+    import("./help.ts"),
+    import("./complete/customs.ts"),
+  ]);
+  const customs = asked.name === undefined ? await listCustoms(globals, env, signal) : [];
+  sinks.stdout.writeLine(await renderHelp({ ...asked, customs }, hasColors("stdout")));
   return 0;
 }
 

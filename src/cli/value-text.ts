@@ -4,8 +4,8 @@ import type { Surroundings } from "./context.ts";
 
 /** How values become text. */
 export interface Wording {
-  /** One of many that are said, on a line. */
-  readonly toLine: (value: unknown) => string;
+  /** One of many that are said, on a line. `index`: how many were said before it, where that is known. */
+  readonly toLine: (value: unknown, index: number | undefined) => string;
   /** The one that is answered in the end, perhaps in several lines; nothing for nothing. */
   readonly toAnswer: (value: unknown) => string;
 }
@@ -21,7 +21,7 @@ export function forPeople({ screen }: Pick<Surroundings, "screen">): Wording {
   let isTerminal: boolean | undefined;
   const show = (text: string) => ((isTerminal ??= screen() !== undefined) ? escapeLines(text) : text);
   return {
-    toLine: (value) => (typeof value === "string" ? show(value) : asJson.toLine(value)),
+    toLine: (value) => (typeof value === "string" ? show(value) : asJson.toLine(value, undefined)),
     toAnswer(value) {
       if (value === undefined || value === null) return "";
       return show(typeof value === "string" ? value : JSON.stringify(toTagged(value), undefined, 2));
@@ -29,12 +29,17 @@ export function forPeople({ screen }: Pick<Surroundings, "screen">): Wording {
   };
 }
 
+/** The same, with the number of each value and a tab before it. */
+export function numbered({ toLine, toAnswer }: Wording): Wording {
+  return { toLine: (value, index) => `${index ?? "?"}\t${toLine(value, index)}`, toAnswer };
+}
+
 /** The packets as which one is shown where everything is text: a value is a line of stdout, and so is, before its exit, what a job has returned. */
 export function toTexts(packet: Packet, { toLine, toAnswer }: Wording): readonly Packet[] {
   const { number, at } = packet;
   const toStdout = (text: string) =>
     ({ type: "stdout", number, at, bytes: Buffer.from(`${text}\n`) }) as const;
-  if (packet.type === "value") return [toStdout(toLine(packet.value))];
+  if (packet.type === "value") return [toStdout(toLine(packet.value, packet.index))];
   if (packet.type !== "exit" || packet.outcome.type !== "returned") return [packet];
   const answer = toAnswer(packet.outcome.value);
   return answer === "" ? [packet] : [toStdout(answer), packet];

@@ -2,21 +2,28 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { buildModule } from "../module/build.ts";
+import { findSource } from "../server/extensions/sources.ts";
 import { toErrorBody } from "../protocol/error.ts";
-import { ANSWER_FILE, SOURCE_FILE, type BuildAnswer } from "../module/answer.ts";
+import { ANSWER_FILE, SOURCE_FILE, TRUSTED, type BuildAnswer } from "../module/answer.ts";
 
 /** What the configuration says of packs, which may hold secrets and comes by stdin. */
 const PackTables = v.record(v.string(), v.unknown());
 
 /** Builds a module for the process that started us, which finds what comes of it in a directory of its own. */
-export async function runBuild([file = "", directory = ""]: readonly string[]): Promise<void> {
-  writeFileSync(join(directory, ANSWER_FILE), JSON.stringify(await answer(file, directory)));
+export async function runBuild([file = "", directory = "", trust]: readonly string[]): Promise<void> {
+  writeFileSync(
+    join(directory, ANSWER_FILE),
+    JSON.stringify(await answer(file, directory, trust === TRUSTED)),
+  );
 }
 
-async function answer(file: string, directory: string): Promise<BuildAnswer> {
+async function answer(file: string, directory: string, isTrusted: boolean): Promise<BuildAnswer> {
+  const admit = (inputs: readonly string[]) => {
+    if (isTrusted) for (const input of inputs) findSource(input);
+  };
   try {
     const packs = v.parse(PackTables, await Bun.stdin.json());
-    const { source, description, warnings, inputs } = await buildModule(file, packs);
+    const { source, description, warnings, inputs } = await buildModule(file, { packs, admit });
     writeFileSync(join(directory, SOURCE_FILE), source);
     return { type: "built", description, warnings: [...warnings], inputs: [...inputs] };
   } catch (error) {

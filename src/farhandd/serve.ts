@@ -6,6 +6,7 @@ import { readConfig, type ServerConfig } from "../server/config.ts";
 import { serve } from "../server/serve.ts";
 import { type Flags, toConfigFlags } from "../server/flags.ts";
 import { openLog, surviveErrors } from "./log.ts";
+import { TRUSTED } from "../module/answer.ts";
 import { JOB_RUNNER, OWN_RUNNER, toSelf } from "./self.ts";
 import { ENDING, stopSignal } from "./signals.ts";
 
@@ -37,7 +38,7 @@ export async function runServer(flags: Flags, config: ServerConfig): Promise<voi
           config.logFormat,
         ),
       toRunnerCommand: (login) => toSelf("runner", login ? JSON.stringify(login.credentials) : OWN_RUNNER),
-      toBuildCommand: (file, directory) => toSelf("build-module", file, directory),
+      toBuildCommand: (file, directory) => toSelf("build-module", file, directory, TRUSTED),
       jobRunner: toSelf("runner", JOB_RUNNER),
       openLog: (state) => {
         const log = openLog(join(state, "logs", "server.log"), config, () => isEchoing);

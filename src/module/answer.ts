@@ -6,6 +6,9 @@ import { ModuleDescription } from "./description.ts";
 export const SOURCE_FILE = "module.js";
 export const ANSWER_FILE = "answer.json";
 
+/** The word behind the others by which a process that builds a module is told to run none of which others may write a part. */
+export const TRUSTED = "trusted";
+
 /** What came of it. */
 export const BuildAnswer = v.variant("type", [
   v.object({

@@ -18,13 +18,23 @@ export interface BuiltModule extends Bundle {
 /** What the server's configuration says of packs, by their names. */
 export type PackTables = Readonly<Record<string, unknown>>;
 
+export interface BuildOptions {
+  readonly packs?: PackTables;
+  readonly admit?: (inputs: Bundle["inputs"]) => void;
+}
+
 /**
  * Bundles a module, runs it, and finds out what it defines: for a process of its own, which it may end or hold up. Throws
  * `invalid_module`, which names the lines that are wrong, and `invalid_config` where what is said of its pack does not fit it.
+ * `admit` is told, before anything is run, of what it is made of, and throws where that must not be.
  */
-export async function buildModule(file: string, packs: PackTables = {}): Promise<BuiltModule> {
+export async function buildModule(
+  file: string,
+  { packs = {}, admit }: BuildOptions = {},
+): Promise<BuiltModule> {
   const path = resolve(file);
   const made = await bundle(file);
+  admit?.(made.inputs);
   const places = new Places(path, made.inputs);
   const exports = await loadModule(made, places.given).catch((error: unknown) => {
     throw toModuleError(file, [places.trace(error instanceof AppError ? error.cause : error)]);

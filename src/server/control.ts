@@ -19,6 +19,8 @@ const POLL = 20;
 const PATIENCE = 15_000;
 /** Milliseconds for which a running server may take to answer. */
 const ANSWER_PATIENCE = 5_000;
+/** The same for one that reads everything anew: each of its modules may take twenty seconds until it is given up. */
+const RELOAD_PATIENCE = 90_000;
 /** Bytes kept free for why a server did not start: a page, as file systems count. */
 const REASON_BYTES = 4_096;
 /** Milliseconds after the grace for which the answer of a server that ends its jobs is waited for. */
@@ -153,7 +155,7 @@ export async function reload(state: string, signal: AbortSignal): Promise<Reload
   const found = await findServer(state, signal);
   if (found === undefined)
     throw new AppError("not_running", `Cannot reload: no farhandd answers for state directory "${state}"`);
-  const limited = AbortSignal.any([signal, answerLimit(found.local)]);
+  const limited = AbortSignal.any([signal, answerLimit(found.local, RELOAD_PATIENCE)]);
   const response = await ask(found.local, "POST", "/v1/reload", limited);
   if (response.ok) return v.parse(ReloadReport, await response.json());
   throw new AppError(

@@ -6,28 +6,13 @@ import { type Connection, Pool } from "../../src/sdk.ts";
 import { FARHAND } from "../support/built.ts";
 import { openDirectory } from "../support/directory.ts";
 import { openWorld, type World } from "../support/world.ts";
+import { compare, median, type Row, verdict } from "./compare.ts";
 import { openSshd, type PrivateSshd } from "./sshd.ts";
+import { measureTasks } from "./tasks.ts";
 
-const usage = `Usage: bun run bench [--runs N] [--only cold|warm|trip|stdout|idle]
+const usage = `Usage: bun run bench [--runs N] [--only cold|warm|trip|tasks|stdout|idle]
 
 Farhand against what one would use instead, on this machine, in this run: medians of interleaved runs.`;
-
-/** One way to do a thing, and how long it took each time (ms). */
-interface Contender {
-  readonly name: string;
-  readonly run: () => Promise<unknown>;
-  /** How far Farhand's median may be from this one's: its time at most so many times this one's. */
-  readonly target?: number;
-}
-
-interface Row {
-  readonly what: string;
-  readonly name: string;
-  readonly runs: string;
-  readonly figure: string;
-  readonly ratio: string;
-  readonly target: string;
-}
 
 const GIB = 1024 ** 3;
 /** A gibibyte takes long enough to need no thirty runs. */
@@ -54,6 +39,7 @@ async function bench(runs: number, only: string | undefined): Promise<void> {
     cold: () => measureCold(world, ssh, directory.path, runs),
     warm: () => connected(world, (connection) => measureWarm(connection, 25 * runs)),
     trip: () => connected(world, (connection) => measureTrip(connection, directory.path, 25 * runs)),
+    tasks: () => connected(world, (connection) => measureTasks(connection, directory.path, 25 * runs)),
     stdout: () => measureStdout(world, ssh),
   };
   await using stack = new AsyncDisposableStack();
@@ -66,36 +52,6 @@ async function bench(runs: number, only: string | undefined): Promise<void> {
   }
   print(rows);
   for (const line of missing) console.log(line);
-}
-
-/** Runs each contender once in turn, as often as told, after one round that does not count. */
-async function race(contenders: readonly Contender[], runs: number): Promise<number[]> {
-  const times = contenders.map((): number[] => []);
-  for (let round = -1; round < runs; round++) {
-    for (const [index, { run }] of contenders.entries()) {
-      const start = performance.now();
-      await run();
-      if (round >= 0) times[index]?.push(performance.now() - start);
-    }
-  }
-  return times.map(median);
-}
-
-/** A row for each; the first is Farhand, the ratio is its time by theirs. */
-async function compare(what: string, contenders: readonly Contender[], runs: number): Promise<Row[]> {
-  const medians = await race(contenders, runs);
-  const own = medians[0] ?? Number.NaN;
-  return contenders.map(({ name, target }, index) => {
-    const ratio = own / (medians[index] ?? Number.NaN);
-    return {
-      what: index === 0 ? what : "",
-      name,
-      runs: String(runs),
-      figure: formatTime(medians[index] ?? Number.NaN),
-      ratio: index === 0 ? "" : formatRatio(ratio),
-      target: target === undefined ? "" : verdict(ratio <= target, `at most ${formatRatio(target)}`),
-    };
-  });
 }
 
 async function measureCold(
@@ -282,30 +238,6 @@ function privateBytes(pid: number): number {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   const sizes = [...rollup.matchAll(/^Private_\w+:\s+(\d+) kB$/gm)];
   return sizes.reduce((sum, [, size]) => sum + Number(size) * 1_024, 0);
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((one, other) => one - other);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
-}
-
-function formatTime(ms: number): string {
-  return ms < 1
-    ? `${Math.round(ms * 1_000)} µs`
-    : ms < 1_000
-      ? `${ms.toFixed(1)} ms`
-      : `${(ms / 1_000).toFixed(2)} s`;
-}
-
-/** Below one as a fraction, which is how the targets are written. */
-function formatRatio(ratio: number): string {
-  return ratio >= 1 ? `${ratio.toFixed(2)}×` : `1/${(1 / ratio).toFixed(1)}`;
-}
-
-function verdict(reached: boolean, target: string): string {
-  return `${target}: ${reached ? "reached" : "MISSED"}`;
 }
 
 function print(rows: readonly Row[]): void {

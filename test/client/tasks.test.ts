@@ -100,6 +100,8 @@ describe("tasks.start()", () => {
     const { tasks, first } = await setup();
     for (const module of [new Uint8Array(), new Uint8Array(24 * 1024 * 1024 + 1)])
       await expect(tasks.start("counter", { module })).rejects.toMatchObject({ code: "invalid_module" });
+    // A closure is of its program: what it refers to is not there.
+    await expect(tasks.start("counter", { module: (() => 1) as never })).rejects.toThrow("path of a file");
     expect(first.of("call")).toEqual([]);
   });
 });

@@ -17,7 +17,10 @@ export interface Shipment {
 
 /** What is sent of a module. Throws `invalid_module`, naming file and line, for one that cannot be bundled or takes too much. */
 export async function toShipment(module: TaskModule): Promise<Shipment> {
-  const source = typeof module === "string" ? await bundleFile(module) : module;
+  const given: unknown = module; // whoever writes no types may give anything
+  if (typeof given !== "string" && !(given instanceof Uint8Array))
+    throw refused(`a ${typeof given} cannot travel; give the path of a file, or a bundle of one`);
+  const source = typeof given === "string" ? await bundleFile(given) : given;
   if (source.length === 0) throw refused("it is empty");
   if (source.length > MAX_MODULE_BYTES)
     throw refused(`it takes ${source.length} bytes bundled, of at most ${MAX_MODULE_BYTES}`);

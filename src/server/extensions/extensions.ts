@@ -1,5 +1,7 @@
+import { basename, dirname } from "node:path";
 import { after } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
+import { findProblems } from "../../module/problem.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Reloadable } from "../reload.ts";
 import type { ModuleUnit } from "../runners/module-call.ts";
@@ -14,10 +16,19 @@ const BUILT_AT_ONCE = 2;
 
 const NONE: Offer = { commands: new Map(), faults: [] };
 
+/** A module that is to be built, by what reports call it, and what the configuration says of packs. */
+interface Source {
+  readonly file: string;
+  readonly name: string;
+  readonly packs: PacksTable;
+}
+
 /** What came of building a module. */
 interface Renewed {
   readonly extension?: Extension;
   readonly fault?: Fault;
+  /** Files in which something is wrong. */
+  readonly broken?: readonly string[];
 }
 
 export interface ExtensionsOptions {
@@ -38,6 +49,7 @@ export class Extensions implements Reloadable {
   #offer = NONE;
   /** What is wrong at the moment. */
   #faults: readonly Fault[] = [];
+  #broken: readonly string[] = [];
   #ready: Promise<unknown> = Promise.resolve();
 
   constructor(options: ExtensionsOptions) {
@@ -76,9 +88,11 @@ export class Extensions implements Reloadable {
     return this.#faults;
   }
 
-  /** Files whose change may change a command, and the directories in which there may be others. */
+  /** Files whose change may change a command. */
   get inputs(): readonly string[] {
-    return [...new Set(this.#extensions.flatMap(({ file, inputs }) => [file, ...inputs]))];
+    return [
+      ...new Set([...this.#extensions.flatMap(({ file, inputs }) => [file, ...inputs]), ...this.#broken]),
+    ];
   }
 
   async reload(
@@ -102,11 +116,13 @@ export class Extensions implements Reloadable {
     const before = this.#offer;
     const renewed: Renewed[] = [];
     await eachOf(files.entries(), BUILT_AT_ONCE, async ([index, file]) => {
-      renewed[index] = await this.#renew(file, settings.packs);
+      const name = dirname(file) === settings.directory ? basename(file) : file;
+      renewed[index] = await this.#renew({ file, name, packs: settings.packs });
       // At first one that takes long keeps none of the others waiting.
       if (before === NONE) this.#offerAll(Object.values(renewed), settings);
     });
     const unfit = this.#offerAll(renewed, settings);
+    this.#broken = renewed.flatMap(({ broken }) => broken ?? []);
     this.#faults = [...faults, ...renewed.flatMap(({ fault }) => fault ?? []), ...unfit];
     const units = this.list().flatMap(({ unit }) => (unit.type === "module" ? unit : []));
     this.#options.retain(units);
@@ -121,7 +137,7 @@ export class Extensions implements Reloadable {
   }
 
   /** The module as it is now; as it was before, if it is broken. */
-  async #renew(file: string, packs: PacksTable): Promise<Renewed> {
+  async #renew({ file, name, packs }: Source): Promise<Renewed> {
     const { build, signal } = this.#options;
     const before = this.#extensions.find((extension) => extension.file === file);
     try {
@@ -130,14 +146,15 @@ export class Extensions implements Reloadable {
         throw new AppError("invalid_module", "it is a task, which farhand task start runs");
       const config = description.pack && (packs[description.pack.name] ?? {});
       const isSame = before !== undefined && Bun.deepEquals(before.description, description);
-      const kept = isSame ? before : { file, source, description };
+      const kept = isSame ? before : { file, name, source, description };
       return { extension: { ...kept, inputs, ...(config && { config }) } };
     } catch (error) {
       if (signal.aborted) throw error;
       const known = error instanceof AppError;
       if (!known) this.#options.log.error("module not built", { file, error: describeError(error) });
       const why = known ? error.message : "the server's log says why";
-      return { ...(before && { extension: before }), fault: { name: file, reason: why } };
+      const broken = known ? findProblems(error).flatMap(({ file }) => file ?? []) : [];
+      return { ...(before && { extension: before }), fault: { name, reason: why }, broken };
     }
   }
 }

@@ -14,8 +14,9 @@ import type { Fault } from "./sources.ts";
 
 /** A module that was built and described. */
 export interface Extension {
-  /** Where it was found. */
+  /** Where it was found, and what reports call it. */
   readonly file: string;
+  readonly name: string;
   /** What runners load. */
   readonly source: Uint8Array;
   readonly description: ModuleDescription;
@@ -60,7 +61,7 @@ export function toOffer(extensions: readonly Extension[], settings: Stated): Off
     add(toProgramCommand(name, program), "configuration");
   for (const extension of extensions)
     for (const described of extension.description.commands)
-      add(toModuleCommand(described, extension, settings), extension.file);
+      add(toModuleCommand(described, extension, settings), extension.name);
   for (const name of Object.keys(settings.commands))
     if (!commands.has(name))
       faults.push({

@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { findProblems } from "../../../src/module/problem.ts";
 import { AppError } from "../../../src/protocol/error.ts";
@@ -9,12 +10,12 @@ import { openDirectory } from "../../support/directory.ts";
 setDefaultTimeout(60_000);
 
 /** A builder that runs the compiled executable, and a directory with these files in it. */
-async function setup(files: Readonly<Record<string, string>>, patience?: number) {
+async function setup(files: Readonly<Record<string, string>>, patience?: number, ...words: string[]) {
   const directory = openDirectory();
   const at = (name: string) => join(directory.path, name);
   for (const [name, text] of Object.entries(files)) await Bun.write(at(name), text);
   const toCommand = (file: string, into: string) => ({
-    argv: [FARHANDD, "build-module", file, into],
+    argv: [FARHANDD, "build-module", file, into, ...words],
     argv0: "farhandd",
   });
   const builder = new Builder({ toCommand, ...(patience !== undefined && { patience }) });
@@ -198,5 +199,18 @@ export default [good, bad];`,
     const { message } = await files.refuse("main.ts");
     expect(message).toContain('it throws "HOME,PATH');
     expect(message).not.toContain("WORLD");
+  });
+
+  test("runs nothing of a module that imports what others may write, if it is told not to", async () => {
+    const sources = {
+      "main.ts": `import { shared } from "./shared.ts"; export default shared;`,
+      "shared.ts": `process.exit(9); export const shared = 1;`,
+    };
+    using files = await setup(sources, undefined, "trusted");
+    expect((await files.refuse("main.ts")).message).toContain("exit code 9");
+    chmodSync(files.at("shared.ts"), 0o666);
+    expect((await files.refuse("main.ts")).message).toBe(
+      `Cannot use module "${files.at("shared.ts")}": others may write "${files.at("shared.ts")}"; run chmod go-w ${files.at("shared.ts")}`,
+    );
   });
 });

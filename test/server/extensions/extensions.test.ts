@@ -24,7 +24,10 @@ function setup(more: Partial<ExtensionSettings> = {}) {
       built.push(file);
       await gates.get(file);
       const text = await Bun.file(file).text();
-      if (text === "broken") throw new AppError("invalid_module", `Cannot use module "${file}": line 1`);
+      if (text === "broken") {
+        const details = { problems: [{ message: "line 1", file: `${file}.imported` }] };
+        throw new AppError("invalid_module", `Cannot use module "${file}": line 1`, { details });
+      }
       const { names, ...described } = JSON.parse(text) as { names: string[] } & Partial<CustomDescription>;
       const hash = new Bun.CryptoHasher("sha256").update(text).digest("hex");
       const commands = names.map((name) => describeCommand(name, described));
@@ -151,26 +154,27 @@ describe("Extensions", () => {
     const before = world.extensions.find("alpha");
     writeFileSync(file, "broken");
     world.write("b.ts", "beta", "gamma");
-    const fault = `${file}: Cannot use module "${file}": line 1`;
+    const fault = `a.ts: Cannot use module "${file}": line 1`;
     expect(await world.reload()).toEqual({ now: "new gamma; changed beta", faults: [fault] });
     expect(world.extensions.find("alpha")).toEqual(before as never);
     expect(await world.reload()).toEqual({ now: undefined, faults: [fault] });
     expect(world.extensions.faults).toHaveLength(1);
+    expect(world.extensions.inputs).toContain(`${file}.imported`);
     world.write("a.ts", "alpha");
     expect(await world.reload()).toEqual({ now: undefined, faults: [] });
   });
 
   test("refuses names of built-in commands, names that are none, and those that are taken", async () => {
     using world = setup();
-    const a = world.write("a.ts", "ls", "alpha", "Big", "send-input");
-    const b = world.write("b.ts", "alpha", "beta");
+    world.write("a.ts", "ls", "alpha", "Big", "send-input");
+    world.write("b.ts", "alpha", "beta");
     expect(await world.reload()).toEqual({
       now: "new alpha, beta",
       faults: [
-        `${a}: ls: there is a built-in command of that name`,
-        expect.stringContaining(`${a}: Big: a command's name is a word in lower case`),
-        `${a}: send-input: there is a built-in command of that name`,
-        `${b}: alpha: ${a} has a command of that name already`,
+        `a.ts: ls: there is a built-in command of that name`,
+        expect.stringContaining(`a.ts: Big: a command's name is a word in lower case`),
+        `a.ts: send-input: there is a built-in command of that name`,
+        `b.ts: alpha: a.ts has a command of that name already`,
       ],
     });
   });
@@ -180,7 +184,7 @@ describe("Extensions", () => {
     const file = world.write("a.ts", "alpha");
     chmodSync(file, 0o666);
     expect((await world.reload()).faults).toEqual([
-      `${file}: Cannot use module "${file}": others may write "${file}"; run chmod go-w ${file}`,
+      `a.ts: Cannot use module "${file}": others may write "${file}"; run chmod go-w ${file}`,
     ]);
     chmodSync(file, 0o644);
     chmodSync(world.place, 0o777);
