@@ -167,7 +167,7 @@ const hostile: readonly (readonly [string, string])[] = [
   ["d81b846541727261798105f7f7", "has an array with a hole where none can be"],
   ["d81b83654172726179810001", "has an array with a hole where none can be"],
   ["d81b8365417272617901f7", "has an array whose holes are no list"],
-  ["d81b83654172726179816a5f5f70726f746f5f5ff7", "has an array with a hole where none can be"],
+  ["d81b8365417272617981695f5f70726f746f5f5ff7", "has an array with a hole where none can be"],
 ];
 
 describe("decodeCbor()", () => {
