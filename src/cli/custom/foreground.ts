@@ -8,7 +8,8 @@ import type { Context } from "../context.ts";
 import { toSignalCode } from "../exit.ts";
 import { play } from "../play.ts";
 import { type Renderer, renderJson, toTextRenderer } from "../render.ts";
-import { forPeople, toTagged, type Wording } from "../value-text.ts";
+import { toTagged } from "../../protocol/cbor/tagged.ts";
+import { forPeople, type Wording } from "../value-text.ts";
 import type { Definition } from "./definition.ts";
 
 /** What is to be known of a foreground command to call it. */
