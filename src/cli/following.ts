@@ -30,10 +30,14 @@ import {
 } from "./render.ts";
 import { findTail } from "./tail.ts";
 import { Until } from "./until.ts";
+import { toTaskTexts } from "./task-texts.ts";
 import { forPeople, numbered, toTexts } from "./value-text.ts";
 
 /** Of prefixes, one job after another; red comes last, as it looks like an error. */
 const COLORS = [36, 32, 33, 35, 34, 31] as const;
+
+/** The command of a job that is a task. */
+const TASK = "task";
 
 /** Where reading begins: at a packet or a value, at the last of them, or at the last lines. */
 export type Begin =
@@ -111,7 +115,8 @@ export class Following {
   async #play(context: Context): Promise<Heard> {
     const { signal, globals, sinks } = context;
     const words = this.#wanted.isNumbered === true ? numbered(forPeople(context)) : forPeople(context);
-    const toTextsOf = (packet: Packet) => toTexts(packet, words);
+    const toTextsOf = (packet: Packet) =>
+      this.#job.command === TASK ? toTaskTexts(packet, words) : toTexts(packet, words);
     const { from, trim, last } = await this.#plan(toTextsOf, signal);
     if (this.#isStopped || from === undefined)
       return { exit: undefined, missing: undefined, outcome: undefined };
@@ -265,9 +270,10 @@ async function findOutcome(
 
 function explainMissing({ packets, values, stdoutBytes, stderrBytes }: Missing, job: number): string {
   if (packets === 0) return `Output of job ${job} is incomplete: ${values} values are gone`;
+  const counted = values === undefined || values === 0 ? "" : `, ${values} values`;
   const bytes =
     stdoutBytes === undefined
       ? "how many bytes is unknown, since reading began later"
-      : `${stdoutBytes} bytes of stdout, ${stderrBytes} bytes of stderr`;
+      : `${stdoutBytes} bytes of stdout, ${stderrBytes} bytes of stderr${counted}`;
   return `Output of job ${job} is incomplete: ${packets} packets are gone (${bytes})`;
 }

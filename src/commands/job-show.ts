@@ -70,6 +70,7 @@ function toLines(job: JobDetails): (readonly [name: string, value: string | unde
     ["nice", limits?.nice?.toString()],
     ["grace", map(limits?.graceMs, formatDuration)],
     ["output", totals && `${totals.stdoutBytes} bytes of stdout, ${totals.stderrBytes} of stderr`],
+    ["values", totals && totals.values > 0 ? String(totals.values) : undefined],
     ["packets", String(job.next)],
     ["merged", job.merge ? "stdout and stderr in one pipe" : undefined],
     ["record", `${formatSize(ledger.bytes)} in ${count(ledger.segments, "segment")}`],

@@ -13,6 +13,7 @@ import type { ServerConfig } from "./config.ts";
 import { toJobEnvironment } from "./environment.ts";
 import { Builder } from "./extensions/builder.ts";
 import { Extensions } from "./extensions/extensions.ts";
+import { Inline } from "./extensions/inline.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
@@ -37,6 +38,8 @@ export interface Core {
   /** Processes that do custom commands, and whatever is done as another user. */
   readonly runners: Runners;
   readonly extensions: Extensions;
+  /** Those of them that are done here. */
+  readonly inline: Inline;
 }
 
 export interface CoreOptions {
@@ -85,7 +88,8 @@ export async function openCore(
     },
     signal: stopped.signal,
   });
-  const extensions = openExtensions(options, runners, stopped.signal);
+  const inline = stack.use(new Inline({ log, signal: stopped.signal }));
+  const extensions = openExtensions(options, { runners, inline }, stopped.signal);
   const shutdown: Shutdown = new Shutdown({
     log,
     listLive: () => jobs.listLive(),
@@ -99,7 +103,7 @@ export async function openCore(
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
   extensions.start(config.extensions);
-  return { environment, workspaces, umask, jobs, keepers, runners, extensions, shutdown };
+  return { environment, workspaces, umask, jobs, keepers, runners, extensions, inline, shutdown };
 }
 
 interface KeepersShare {
@@ -148,13 +152,16 @@ function openRunners({ log, umask, toRunnerCommand }: CoreOptions, reaper: Reape
 /** None of its modules is run here: each is built, and then called, in a process of its own. */
 function openExtensions(
   { log, toBuildCommand }: CoreOptions,
-  runners: Runners,
+  { runners, inline }: Pick<Core, "runners" | "inline">,
   signal: AbortSignal,
 ): Extensions {
   const builder = new Builder({ toCommand: toBuildCommand });
   return new Extensions({
     build: (file, signal, packs) => builder.build(file, signal, packs),
-    retain: (units) => runners.retain(units),
+    retain(units) {
+      runners.retain(units);
+      inline.retain(units);
+    },
     log,
     signal,
   });

@@ -26,7 +26,6 @@ const OPTIONS: Readonly<Record<string, Kind>> = {
   "client-cert": { type: "local" },
   "client-key": { type: "local" },
   "log-level": { type: "choice", choices: LOG_LEVELS },
-  restart: { type: "choice", choices: ["never", "on-failure"] },
   "on-disconnect": { type: "choice", choices: ["keep", "kill"] },
   signal: { type: "choice", choices: ["TERM", "INT", "HUP", "KILL", "QUIT", "USR1", "USR2", "STOP", "CONT"] },
 };
