@@ -1,6 +1,6 @@
 import { toJsonLine } from "../lib/escape.ts";
-import type { Context } from "./context.ts";
 import { toTagged } from "../protocol/cbor/tagged.ts";
+import type { Context } from "./context.ts";
 import { forPeople } from "./value-text.ts";
 
 /** Prints what a task has answered, if it has; as JSON, all that is told with it too. */
