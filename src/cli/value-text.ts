@@ -1,4 +1,5 @@
 import { escapeLines, toJsonLine } from "../lib/escape.ts";
+import { toTagged } from "../protocol/cbor/tagged.ts";
 import type { Packet } from "../protocol/packet.ts";
 import type { Surroundings } from "./context.ts";
 
@@ -43,9 +44,4 @@ export function toTexts(packet: Packet, { toLine, toAnswer }: Wording): readonly
   if (packet.type !== "exit" || packet.outcome.type !== "returned") return [packet];
   const answer = toAnswer(packet.outcome.value);
   return answer === "" ? [packet] : [toStdout(answer), packet];
-}
-
-/** TEMPORARY */
-export function toTagged(value: unknown): unknown {
-  return value;
 }
