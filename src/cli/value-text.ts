@@ -1,6 +1,12 @@
+import { inspect } from "node:util";
 import { escapeLines, toJsonLine } from "../lib/escape.ts";
+import { isPlain } from "../protocol/cbor/plain.ts";
+import { toTagged } from "../protocol/cbor/tagged.ts";
 import type { Packet } from "../protocol/packet.ts";
 import type { Surroundings } from "./context.ts";
+
+/** Levels of a value that people are shown. */
+const MAX_SHOWN_DEPTH = 12;
 
 /** How values become text. */
 export interface Wording {
@@ -21,10 +27,10 @@ export function forPeople({ screen }: Pick<Surroundings, "screen">): Wording {
   let isTerminal: boolean | undefined;
   const show = (text: string) => ((isTerminal ??= screen() !== undefined) ? escapeLines(text) : text);
   return {
-    toLine: (value) => (typeof value === "string" ? show(value) : asJson.toLine(value, undefined)),
+    toLine: (value) => show(typeof value === "string" ? value : toReadable(value)),
     toAnswer(value) {
       if (value === undefined || value === null) return "";
-      return show(typeof value === "string" ? value : JSON.stringify(toTagged(value), undefined, 2));
+      return show(typeof value === "string" ? value : toReadable(value, 2));
     },
   };
 }
@@ -45,7 +51,9 @@ export function toTexts(packet: Packet, { toLine, toAnswer }: Wording): readonly
   return answer === "" ? [packet] : [toStdout(answer), packet];
 }
 
-/** TEMPORARY */
-export function toTagged(value: unknown): unknown {
-  return value;
+/** JSON where that says all of it; otherwise as Bun shows it, which is easier to read than JSON with tags. */
+function toReadable(value: unknown, space?: number): string {
+  return isPlain(value)
+    ? JSON.stringify(value, undefined, space)
+    : inspect(value, { depth: MAX_SHOWN_DEPTH });
 }
