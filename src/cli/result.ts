@@ -1,13 +1,11 @@
 import { invoke } from "../client/invoke.ts";
 import { readResult } from "../client/returned.ts";
-import { result as command } from "../commands/result.ts";
-import { toJsonLine } from "../lib/escape.ts";
 import { toTagged } from "../protocol/cbor/tagged.ts";
+import { result as command } from "../commands/result.ts";
 import type { JobResult } from "../protocol/job.ts";
 import type { Arguments } from "./arguments.ts";
-import { complain, type Context, openSession } from "./context.ts";
+import { complain, type Context, openSession, print } from "./context.ts";
 import { NOT_FINISHED } from "./exit.ts";
-import { forPeople } from "./value-text.ts";
 import type { Verb } from "./verb.ts";
 
 /** Each answer's own exit code. */
@@ -25,18 +23,14 @@ export const result: Verb = { ...command.cli, summary: command.summary, run };
 async function run(values: Arguments, context: Context): Promise<number> {
   await using session = await openSession(context);
   const recorded = await invoke(session, command, command.cli.toInput(values), context.signal);
-  const answer = await readResult(session, recorded, context.signal);
-  if (context.globals.json) context.sinks.stdout.writeLine(toJsonLine(toShown(answer)));
+  const answer = toShown(await readResult(session, recorded, context.signal));
   // What a script captures is the value alone.
-  else if (answer.type === "value")
-    context.sinks.stdout.writeLine(forPeople(context).toLine(answer.value, undefined));
+  if (context.globals.json || answer.type === "value") print(context, answer, () => command.cli.show(answer));
   else complain(context, command.cli.show(answer));
   return CODES[answer.type];
 }
 
-/** The value as `--json` has one, also within the outcome. */
-function toShown(answer: JobResult): object {
-  if (answer.type !== "value" || answer.outcome.type !== "returned") return answer;
-  const value = toTagged(answer.value);
-  return { ...answer, value, outcome: { type: "returned", value } };
+/** What was returned as JSON that says all of it. */
+function toShown(answer: JobResult): JobResult {
+  return answer.type === "value" ? { ...answer, value: toTagged(answer.value) } : answer;
 }

@@ -22,16 +22,20 @@ export const asJson: Wording = {
   toAnswer: (value) => (value === undefined ? "" : toJsonLine(toTagged(value))),
 };
 
-/** Text as it is, and JSON for the rest. Where a program reads it, nothing of it is changed; on a terminal it is made harmless. */
+/**
+ * Text as it is, and JSON for the rest. Where a program reads it, nothing of it is changed; on a terminal it is made harmless, and
+ * what JSON has not is shown there as Bun shows it.
+ */
 export function forPeople({ screen }: Pick<Surroundings, "screen">): Wording {
   let isTerminal: boolean | undefined;
-  const show = (text: string) => ((isTerminal ??= screen() !== undefined) ? escapeLines(text) : text);
+  const show = (value: unknown, space?: number) => {
+    isTerminal ??= screen() !== undefined;
+    const text = typeof value === "string" ? value : toText(value, isTerminal, space);
+    return isTerminal ? escapeLines(text) : text;
+  };
   return {
-    toLine: (value) => show(typeof value === "string" ? value : toReadable(value)),
-    toAnswer(value) {
-      if (value === undefined || value === null) return "";
-      return show(typeof value === "string" ? value : toReadable(value, 2));
-    },
+    toLine: (value) => show(value),
+    toAnswer: (value) => (value === undefined || value === null ? "" : show(value, 2)),
   };
 }
 
@@ -51,9 +55,13 @@ export function toTexts(packet: Packet, { toLine, toAnswer }: Wording): readonly
   return answer === "" ? [packet] : [toStdout(answer), packet];
 }
 
-/** JSON where that says all of it; otherwise as Bun shows it, which is easier to read than JSON with tags. */
-function toReadable(value: unknown, space?: number): string {
-  return isPlain(value)
-    ? JSON.stringify(value, undefined, space)
-    : inspect(value, { depth: MAX_SHOWN_DEPTH });
+/** `space`: of each level, where it may take several lines. */
+function toText(value: unknown, isTerminal: boolean, space: number | undefined): string {
+  if (isTerminal && !isPlain(value)) {
+    const breakLength = space === undefined ? Number.POSITIVE_INFINITY : 80;
+    return inspect(value, { depth: MAX_SHOWN_DEPTH, breakLength, compact: space === undefined ? true : 3 });
+  }
+  return space === undefined
+    ? toJsonLine(toTagged(value))
+    : JSON.stringify(toTagged(value), undefined, space);
 }

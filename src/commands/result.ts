@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { toTagged } from "../protocol/cbor/tagged.ts";
 import { JobRef } from "../protocol/id.ts";
 import { JobResult, type JobSummary } from "../protocol/job.ts";
 import { defineForeground } from "./define.ts";
@@ -70,7 +69,7 @@ export function toResult({ id, number, outcome }: JobSummary): JobResult {
 function toText(result: JobResult): string {
   switch (result.type) {
     case "value":
-      return JSON.stringify(toTagged(result.value));
+      return JSON.stringify(result.value) ?? "null";
     case "threw":
       return `Job ${result.number} threw: ${result.error.message}`;
     case "cancelled":
