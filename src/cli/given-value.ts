@@ -5,8 +5,8 @@ import type { Context } from "./context.ts";
 import { readLocalFile } from "./local-file.ts";
 
 /**
- * A value as it is given on the command line: JSON, tagged where that has no word for it, `@FILE` with JSON in it, or `-` for JSON on our stdin. `what`: what it is
- * called in a sentence. Throws `invalid_input`.
+ * A value as it is given on the command line: JSON, `@FILE` with JSON in it, or `-` for JSON on our stdin. What JSON cannot
+ * say is tagged in it: `{"$date": "…"}`. `what`: what it is called in a sentence. Throws `invalid_input`.
  */
 export async function readGivenValue(
   text: string,
