@@ -102,6 +102,7 @@ describe("farhand task start", () => {
       world.write("throws.ts", "export default { init() { throw new TypeError('no') }, exec() {} };"),
     ]);
     expect([throws.code, throws.stderr]).toEqual([1, "farhand: TypeError: no\n"]);
+    expect((await world.task(["list"])).stdout).toBe("No tasks\n");
   });
 });
 
