@@ -1,3 +1,4 @@
+import type { Unit } from "../client/unit.ts";
 import { quote } from "../lib/quote.ts";
 import { AppError, type ErrorCode } from "../protocol/error.ts";
 import type { JobId } from "../protocol/id.ts";
@@ -11,13 +12,16 @@ export interface Bookmark {
   readonly job: JobId;
   /** The first packet that is not written yet. */
   readonly next: number;
+  /** What is counted of that job unless told. */
+  readonly unit?: Unit | undefined;
 }
 
 /** The failure to read a job's output, with how to read on unless there is nothing left to read. */
-export function adviseReadingOn(error: unknown, { job, next }: Bookmark, globals: Globals): unknown {
+export function adviseReadingOn(error: unknown, { job, next, unit }: Bookmark, globals: Globals): unknown {
   if (!(error instanceof Error)) return error;
   if (error instanceof AppError && error.code === "not_found") return error;
-  const message = `${error.message}; to read on: ${toFarhand(globals)} follow ${job} --since ${next}`;
+  const counted = unit === "values" ? " --unit packets" : "";
+  const message = `${error.message}; to read on: ${toFarhand(globals)} follow ${job} --since ${next}${counted}`;
   if (!(error instanceof AppError)) return Object.assign(error, { message });
   return new AppError(error.code, message, { details: { ...error.details, job, next }, cause: error });
 }

@@ -2,6 +2,7 @@ import { invoke } from "../client/invoke.ts";
 import { createHolderId } from "../client/launch.ts";
 import type { Readable } from "../client/output.ts";
 import type { Session } from "../client/session.ts";
+import { toUnit } from "../client/unit.ts";
 import { jobShow } from "../commands/job-show.ts";
 import type { WriterId } from "../protocol/id.ts";
 import type { JobDetails } from "../protocol/job.ts";
@@ -63,7 +64,7 @@ async function run(values: Arguments, context: Context): Promise<number> {
   if (await isShown(job, context)) return await attachTerminal(session, job, wanted, context);
   if (wanted.isReadOnly) return await follow(session, job, wanted, context);
   const output = session.openOutput(job.id, { type: "since", number: wanted.since }, createHolderId());
-  return await attend(session, toAttached(session, job, output, wanted), context);
+  return await attend(session, toAttached(session, job, output, wanted), context, { unit: toUnit(job) });
 }
 
 /** Whether the job's terminal can be ours: both sides have one. */
@@ -81,6 +82,7 @@ async function follow(
 ): Promise<number> {
   const wanted = {
     begin: { type: "since", number: since },
+    unit: "packets",
     pattern: undefined,
     isLive: true,
     hasTimestamps: false,

@@ -9,6 +9,7 @@ import {
 } from "../client/launch.ts";
 import { checkSecrets } from "../client/secrets.ts";
 import type { Session } from "../client/session.ts";
+import type { Unit } from "../client/unit.ts";
 import { exec as command } from "../commands/exec.ts";
 import { kill } from "../commands/kill.ts";
 import { abortable } from "../lib/abort.ts";
@@ -131,10 +132,18 @@ export async function attendOnTerminal(
   if (local === undefined) return await attend(session, attached, context);
   const { attendTerminal } = await import("./terminal.ts");
   const show = async (render: Renderer) => {
-    const { job, exit } = await playToExit(attached, context, render);
+    const { job, exit } = await playToExit(attached, context, { render });
     return () => conclude(exit, job, context);
   };
   return await attendTerminal(session, attached, context, { ...options, local, show });
+}
+
+/** How a job is shown that waits for us. */
+export interface Shown {
+  /** How its packets look (default: as the options say). */
+  readonly render?: Renderer | undefined;
+  /** What is counted of it unless told (default: packets). */
+  readonly unit?: Unit | undefined;
 }
 
 /** Shows what a job writes that waits for us, passes on our stdin and signals, and answers the code that says how it ended. */
@@ -142,13 +151,13 @@ export async function attend(
   session: Session,
   attached: Attached,
   context: Context,
-  render?: Renderer,
+  shown: Shown = {},
 ): Promise<number> {
   const relay = new Relay(session, attached, context.globals);
   using _route = context.interrupts.route((interrupt) => relay.take(interrupt));
   const broken = startFeeding(attached, relay, context);
   try {
-    const { job, exit } = await Promise.race([playToExit(attached, context, render), relay.freed]);
+    const { job, exit } = await Promise.race([playToExit(attached, context, shown), relay.freed]);
     broken.throwIfAborted();
     return conclude(exit, job, context);
   } finally {
@@ -170,7 +179,7 @@ function startFeeding({ input }: Attached, relay: Relay, { stdin }: Context): Ab
 async function playToExit(
   { job: asked, accepted, output }: Attached,
   context: Context,
-  render: Renderer = toRenderer(context),
+  { render = toRenderer(context), unit }: Shown,
 ): Promise<{ job: JobId; exit: SeenExit }> {
   const { globals, sinks } = context;
   const { job, number } = await accepted.catch((error: unknown) => {
@@ -181,7 +190,7 @@ async function playToExit(
     const options = { sinks, render, isShared: globals.json, unread: "tell", until: "exit" } as const;
     return { job, exit: checkComplete(await play(output, options)) };
   } catch (error) {
-    throw adviseReadingOn(error, { job, next: output.next ?? 0 }, globals);
+    throw adviseReadingOn(error, { job, next: output.next ?? 0, unit }, globals);
   }
 }
 

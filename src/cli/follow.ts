@@ -1,4 +1,5 @@
 import { findJobs } from "../client/listing.ts";
+import { type Unit, UNITS } from "../client/unit.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import { type Arguments, type ArgSpecs, parseCount } from "./arguments.ts";
@@ -14,8 +15,20 @@ const MAX_JOBS = 500;
 
 /** How it is followed. */
 export const followArgs = {
-  since: { type: "string", valueHint: "n", description: "Start at packet n (default 0, the first)" },
-  recent: { type: "string", valueHint: "n", description: "Start at the last n packets" },
+  since: {
+    type: "string",
+    valueHint: "n",
+    description:
+      "Start at value n of a command of the server's own, at packet n of a program (default 0, the first)",
+  },
+  recent: { type: "string", valueHint: "n", description: "Start at the last n of them" },
+  unit: {
+    type: "string",
+    valueHint: UNITS.join("|"),
+    choices: UNITS,
+    description: "What --since and --recent count, whatever the job is",
+  },
+  numbered: { type: "boolean", description: "Begin the line of each value with its number, counted from 0" },
   tail: { type: "string", alias: "n", valueHint: "lines", description: "Start at the last lines" },
   until: {
     type: "string",
@@ -54,6 +67,7 @@ export const follow: Verb = {
     ["farhand follow 3 --no-follow | grep -i error", "what there is now"],
     ["farhand follow 3 --replay --speed 4 --max-pause 2s", "played back, four times as fast"],
     ["farhand follow 3 --since 1042", "go on where another reader stopped"],
+    ["farhand follow 3 --recent 10 --numbered", "the last ten values of a command of the server's own"],
   ],
   run,
 };
@@ -86,11 +100,19 @@ export function toWanted(values: Arguments): Omit<Wanted, "isOneOfMany"> {
   const until = values.text("until");
   return {
     begin: toBegin(values),
+    unit: toUnit(values.text("unit")),
+    isNumbered: values.flag("numbered"),
     pattern: until === undefined ? undefined : parsePattern("--until", until),
     isLive: values.choice("follow") ?? true,
     hasTimestamps: values.flag("timestamps"),
     pace: toPace(values),
   };
+}
+
+function toUnit(text: string | undefined): Unit | undefined {
+  const unit = UNITS.find((unit) => unit === text);
+  if (text === undefined || unit !== undefined) return unit;
+  throw new AppError("invalid_input", `Cannot use --unit "${text}": choose one of ${UNITS.join(", ")}`);
 }
 
 function toPace(values: Arguments): Pace | undefined {

@@ -1,4 +1,5 @@
 import { invoke } from "../client/invoke.ts";
+import { toUnit, type Unit } from "../client/unit.ts";
 import type { Output } from "../client/output.ts";
 import type { Session } from "../client/session.ts";
 import type { Missing } from "../client/tally.ts";
@@ -13,6 +14,7 @@ import type { Outcome } from "../protocol/outcome.ts";
 import type { Packet } from "../protocol/packet.ts";
 import { adviseReadingOn } from "./advice.ts";
 import { complain, type Context } from "./context.ts";
+import { countValues } from "./count-values.ts";
 import { explainOutcome, FAILURE, NO_MATCH, toExitCode, toSignalCode } from "./exit.ts";
 import type { Onlooker } from "./onlooker.ts";
 import { type Pace, toPaced } from "./pace.ts";
@@ -28,21 +30,32 @@ import {
 } from "./render.ts";
 import { findTail } from "./tail.ts";
 import { Until } from "./until.ts";
-import { forPeople, toTexts } from "./value-text.ts";
+import { toTaskTexts } from "./task-texts.ts";
+import { forPeople, numbered, toTexts } from "./value-text.ts";
 
 /** Of prefixes, one job after another; red comes last, as it looks like an error. */
 const COLORS = [36, 32, 33, 35, 34, 31] as const;
 
-/** Where reading begins, apart from a packet. */
-export type Begin = From | { readonly type: "tail"; readonly lines: number };
+/** The command of a job that is a task. */
+const TASK = "task";
+
+/** Where reading begins: at a packet or a value, at the last of them, or at the last lines. */
+export type Begin =
+  | { readonly type: "since"; readonly number: number }
+  | { readonly type: "recent"; readonly count: number }
+  | { readonly type: "tail"; readonly lines: number };
 
 /** What was asked for, of every job. */
 export interface Wanted {
   readonly begin: Begin;
+  /** What is counted there; undefined: what is usual for the job's command. */
+  readonly unit?: Unit | undefined;
   readonly pattern: RegExp | undefined;
   /** Whether what comes later is wanted, or only what there is now. */
   readonly isLive: boolean;
   readonly hasTimestamps: boolean;
+  /** Whether the number of each value stands before it. */
+  readonly isNumbered?: boolean;
   /** With the pauses in which it was written; undefined: as fast as it comes. */
   readonly pace: Pace | undefined;
   readonly isOneOfMany: boolean;
@@ -101,10 +114,11 @@ export class Following {
 
   async #play(context: Context): Promise<Heard> {
     const { signal, globals, sinks } = context;
-    const words = forPeople(context);
-    const toTextsOf = (packet: Packet) => toTexts(packet, words);
+    const words = this.#wanted.isNumbered === true ? numbered(forPeople(context)) : forPeople(context);
+    const toTextsOf = (packet: Packet) =>
+      this.#job.command === TASK ? toTaskTexts(packet, words) : toTexts(packet, words);
     const { from, trim, last } = await this.#plan(toTextsOf, signal);
-    if (this.#isStopped || (last !== undefined && from.type === "since" && from.number > last))
+    if (this.#isStopped || from === undefined)
       return { exit: undefined, missing: undefined, outcome: undefined };
     const lines = this.#wanted.isOneOfMany && !globals.json ? this.#createPrefixRenderer(context) : undefined;
     const onlooker = await this.#openOnlooker(context);
@@ -125,7 +139,7 @@ export class Following {
       .catch((error: unknown) => {
         const next = lines?.held ?? output.next;
         if (signal.aborted || next === undefined) throw error;
-        throw adviseReadingOn(error, { job: this.#job.id, next }, globals);
+        throw adviseReadingOn(error, { job: this.#job.id, next, unit: toUnit(this.#job) }, globals);
       })
       .finally(() => onlooker?.leave());
     output.close();
@@ -154,21 +168,26 @@ export class Following {
     return toExitCode(outcome);
   }
 
-  /** Where to begin, what not to show there, and the last packet if only those are wanted that there are now. */
-  async #plan(
-    toTexts: ToTexts,
-    signal: AbortSignal,
-  ): Promise<{ from: From; trim: Trim; last: number | undefined }> {
-    const { begin, isLive } = this.#wanted;
+  /** Where to begin, if there is anything, what not to show there, and the last packet if only those are wanted that there are now. */
+  async #plan(toTexts: ToTexts, signal: AbortSignal): Promise<Plan> {
+    const { begin, isLive, unit = toUnit(this.#job) } = this.#wanted;
     const trim: Trim = (packet) => packet;
-    if (isLive && begin.type !== "tail") return { from: begin, trim, last: undefined };
-    const { next } = await invoke(this.#session, jobShow, { job: this.#job.id }, signal);
+    // What comes before the first value is wanted too.
+    const from: From =
+      begin.type === "tail" ? FROM_START : unit === "packets" || isFirst(begin) ? begin : { ...begin, unit };
+    if (isLive && begin.type !== "tail") return { from, trim, last: undefined };
+    const { id: job } = this.#job;
+    const { next } = await invoke(this.#session, jobShow, { job }, signal);
     const last = isLive ? undefined : next - 1;
-    if (begin.type === "since") return { from: begin, trim, last };
-    if (begin.type === "recent")
-      return { from: { type: "since", number: Math.max(0, next - begin.count) }, trim, last };
-    const tail = await findTail(this.#session, { job: this.#job.id, next, toTexts }, begin.lines, signal);
-    return { from: { type: "since", number: tail.since }, trim: tail.trim, last };
+    if (begin.type === "tail") {
+      const tail = await findTail(this.#session, { job, next, toTexts }, begin.lines, signal);
+      return { from: { type: "since", number: tail.since }, trim: tail.trim, last };
+    }
+    const isOfValues = from.unit === "values";
+    const count = isOfValues ? await countValues(this.#session, { job, next }, signal) : next;
+    const number = begin.type === "since" ? begin.number : Math.max(0, count - begin.count);
+    if (number >= count) return { from: undefined, trim, last };
+    return { from: { type: "since", number, ...(isOfValues && { unit }) }, trim, last };
   }
 
   /** Shows of each packet what belongs to the last lines, up to the line that was looked for. JSON keeps packets whole. */
@@ -211,6 +230,18 @@ export class Following {
   }
 }
 
+interface Plan {
+  readonly from: From | undefined;
+  readonly trim: Trim;
+  readonly last: number | undefined;
+}
+
+const FROM_START: From = { type: "since", number: 0 };
+
+function isFirst(begin: Begin): boolean {
+  return begin.type === "since" && begin.number === 0;
+}
+
 type Trim = (packet: Packet) => Packet;
 type ToTexts = (packet: Packet) => readonly Packet[];
 
@@ -239,9 +270,10 @@ async function findOutcome(
 
 function explainMissing({ packets, values, stdoutBytes, stderrBytes }: Missing, job: number): string {
   if (packets === 0) return `Output of job ${job} is incomplete: ${values} values are gone`;
+  const counted = values === undefined || values === 0 ? "" : `, ${values} values`;
   const bytes =
     stdoutBytes === undefined
       ? "how many bytes is unknown, since reading began later"
-      : `${stdoutBytes} bytes of stdout, ${stderrBytes} bytes of stderr`;
+      : `${stdoutBytes} bytes of stdout, ${stderrBytes} bytes of stderr${counted}`;
   return `Output of job ${job} is incomplete: ${packets} packets are gone (${bytes})`;
 }

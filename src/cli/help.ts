@@ -1,6 +1,8 @@
 import { type ArgsDef, defineCommand, renderUsage, type SubCommandsDef } from "citty";
+import { toWidth } from "../lib/width.ts";
 import { VERSION } from "../lib/version.ts";
 import type { ArgSpecs } from "./arguments.ts";
+import type { Candidate } from "./complete/candidate.ts";
 import { globalArgs, withGlobals } from "./globals.ts";
 import { type Group, isGroup, type Verb } from "./verb.ts";
 import { verbs } from "./verbs.ts";
@@ -10,17 +12,23 @@ const PARENT = defineCommand({ meta: { name: "farhand", version: VERSION } });
 interface Helped {
   readonly name: string | undefined;
   readonly topic: Verb | Group | undefined;
+  /** What the server has besides. */
+  readonly customs?: readonly Candidate[];
 }
 
 /** Help for one verb (`exec`, `job show`), for the verbs of a group, or for all of them. */
-export async function renderHelp({ name, topic }: Helped, hasColors: boolean): Promise<string> {
-  const text = await renderTopic(name, topic);
+export async function renderHelp({ name, topic, customs }: Helped, hasColors: boolean): Promise<string> {
+  const text = await renderTopic(name, topic, customs);
   const trimmed = text.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
   return hasColors ? trimmed : Bun.stripANSI(trimmed).replace(/[ \t]+$/gm, "");
 }
 
-function renderTopic(name: string | undefined, topic: Verb | Group | undefined): Promise<string> {
-  if (name === undefined || topic === undefined) return renderRoot();
+function renderTopic(
+  name: string | undefined,
+  topic: Verb | Group | undefined,
+  customs: readonly Candidate[] = [],
+): Promise<string> {
+  if (name === undefined || topic === undefined) return renderRoot(customs);
   return isGroup(topic) ? renderGroup(name, topic) : renderVerb(name, topic);
 }
 
@@ -36,7 +44,7 @@ async function renderGroup(name: string, { summary, verbs, examples }: Group): P
   return `${usage}\n\n${renderExamples(examples)}`;
 }
 
-async function renderRoot(): Promise<string> {
+async function renderRoot(customs: readonly Candidate[]): Promise<string> {
   const all = await Promise.all(Object.values(verbs).map((load): Promise<Verb | Group> => load()));
   const usage = await renderUsage(
     defineCommand({
@@ -50,7 +58,16 @@ async function renderRoot(): Promise<string> {
     }),
   );
   const examples = all.flatMap(({ examples }) => examples.slice(0, 1));
-  return `${usage}\n\n${renderExamples(examples)}\n\n${EXIT_CODES}`;
+  return [usage, ...renderCustoms(customs), renderExamples(examples), EXIT_CODES].join("\n\n");
+}
+
+function renderCustoms(customs: readonly Candidate[]): readonly string[] {
+  if (customs.length === 0) return [];
+  const width = Math.max(...customs.map(({ value }) => toWidth(value)));
+  const lines = customs.map(({ value, description = "" }) =>
+    `  ${value}${" ".repeat(width - toWidth(value))}  ${description}`.trimEnd(),
+  );
+  return [["COMMANDS OF THE SERVER'S OWN", "", ...lines].join("\n")];
 }
 
 async function renderVerb(name: string, { summary, args, rest, examples }: Verb): Promise<string> {

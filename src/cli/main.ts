@@ -145,9 +145,12 @@ function expectVerb({ name, topic }: Asked): Verb {
   throw new AppError("invalid_input", `Cannot do "${name}" alone: say what, one of ${choices}`);
 }
 
-async function showHelp(asked: Asked, { sinks, hasColors }: Surroundings): Promise<number> {
+async function showHelp(asked: Asked, context: Context): Promise<number> {
+  const { sinks, hasColors, env, globals, signal } = context;
   const { renderHelp } = await import("./help.ts");
-  sinks.stdout.writeLine(await renderHelp(asked, hasColors("stdout")));
+  const isOfAll = asked.name === undefined;
+  const customs = isOfAll ? (await import("./complete/customs.ts")).listCustoms(globals, env, signal) : [];
+  sinks.stdout.writeLine(await renderHelp({ ...asked, customs: await customs }, hasColors("stdout")));
   return 0;
 }
 

@@ -1,12 +1,16 @@
 import { toJsonLine } from "../lib/escape.ts";
-import { type Context, print } from "./context.ts";
+import { toTagged } from "../protocol/cbor/tagged.ts";
+import type { Context } from "./context.ts";
+import { forPeople } from "./value-text.ts";
 
-/** Prints what a task has answered, if it has; as JSON all that is told with it. */
+/** Prints what a task has answered, if it has; as JSON, all that is told with it too. */
 export function printAnswer(
   { value, ...report }: { readonly responded: boolean; readonly value: unknown },
   context: Context,
 ): void {
-  if (!report.responded && !context.globals.json) return;
-  const answer = { ...report, ...(report.responded && { value }) };
-  print(context, answer, () => (typeof value === "string" ? value : toJsonLine(value)));
+  const { stdout } = context.sinks;
+  if (context.globals.json)
+    return stdout.writeLine(toJsonLine({ ...report, ...(report.responded && { value: toTagged(value) }) }));
+  const text = report.responded ? forPeople(context).toAnswer(value) : "";
+  if (text !== "") stdout.writeLine(text);
 }

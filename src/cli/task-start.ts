@@ -26,6 +26,7 @@ const args = {
   restart: {
     type: "string",
     valueHint: RestartPolicy.options.join("|"),
+    choices: RestartPolicy.options,
     description: "Whether its process is started again when it dies by itself (default never)",
   },
   checkpoint: { type: "boolean", description: "Save its state after each execution" },

@@ -22,6 +22,7 @@ import type { CallOptions } from "./options.ts";
 import type { JobReply, JobSuccess } from "./reply.ts";
 import type { Accepted, ConnectionState, Session } from "./session.ts";
 import { Tasks } from "./tasks/tasks.ts";
+import { toUnit, type Unit } from "./unit.ts";
 import { type JobEvent, watchJobs } from "./watch.ts";
 
 /** A program with its arguments, or a line for the server's shell, as it is or named. */
@@ -36,10 +37,12 @@ export interface StartOptions extends Omit<ExecInput, "argv" | "shell" | "stdin"
 }
 
 export interface FollowOptions extends Omit<CallOptions, "complete" | "stdin"> {
-  /** The first packet wanted (default 0). */
+  /** The first packet wanted, or the first value (default 0). */
   readonly since?: number;
-  /** The last so many packets, instead. */
+  /** The last so many of them, instead. */
   readonly recent?: number;
+  /** What those count (default: values of a command of the server's own, packets of a program). */
+  readonly unit?: Unit;
 }
 
 /** A reference to a job: its number, its id, a unique prefix of that, or `@last`. */
@@ -183,13 +186,20 @@ export class Connection implements AsyncDisposable {
 
   async #listen(
     ref: JobRef,
-    { since = 0, recent, ...options }: FollowOptions,
+    { since = 0, recent, unit: counted, ...options }: FollowOptions,
     until: "exit" | "closed",
     holder?: HolderId,
   ): Promise<JobListener> {
-    const { id: job, number } = await this.#find(ref);
-    const from: From =
-      recent === undefined ? { type: "since", number: since } : { type: "recent", count: recent };
+    const summary = await this.#find(ref);
+    const { id: job, number } = summary;
+    const unit = counted ?? toUnit(summary);
+    const isFirst = since === 0 && recent === undefined; // what comes before the first value is wanted too
+    const from: From = {
+      ...(recent === undefined
+        ? ({ type: "since", number: since } as const)
+        : ({ type: "recent", count: recent } as const)),
+      ...(unit === "values" && !isFirst && { unit }),
+    };
     const limit = createLimit(options, `job ${number}`, job);
     const output = this.#session.openOutput(job, from, holder);
     return new Listener(

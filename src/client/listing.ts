@@ -47,11 +47,25 @@ export async function findJobs(
   signal?: AbortSignal,
 ): Promise<readonly JobSummary[]> {
   const found: JobSummary[] = [];
-  for (let start = 0; start < refs.length; start += REFS) {
-    const page = await invoke(session, jobs, { refs: refs.slice(start, start + REFS) }, signal);
-    found.push(...page.jobs);
-  }
+  for (let start = 0; start < refs.length; start += REFS)
+    found.push(...(await findSome(session, refs.slice(start, start + REFS), signal)));
   return found;
+}
+
+/** What they returned may take more than an answer has room for: then each half is asked for alone. */
+async function findSome(
+  session: Session,
+  refs: readonly (string | number)[],
+  signal: AbortSignal | undefined,
+): Promise<readonly JobSummary[]> {
+  try {
+    return (await invoke(session, jobs, { refs: [...refs] }, signal)).jobs;
+  } catch (error) {
+    if (!(error instanceof AppError && error.code === "too_many") || refs.length < 2) throw error;
+    const half = Math.ceil(refs.length / 2);
+    const first = await findSome(session, refs.slice(0, half), signal);
+    return [...first, ...(await findSome(session, refs.slice(half), signal))];
+  }
 }
 
 /** Removes ended jobs that match, page after page; answers them as they were. */

@@ -66,6 +66,7 @@ export class Output implements AsyncIterable<Packet> {
   /** The job's last packet came, so that the server closes the channel by itself. */
   #isWhole = false;
   #delayed: Disposable | undefined;
+  readonly #over = Promise.withResolvers<void>();
   readonly #stop = () => this.close(this.#options.signal?.reason);
 
   constructor(channel: number, options: OutputOptions) {
@@ -111,6 +112,17 @@ export class Output implements AsyncIterable<Packet> {
   /** Where the parts begin of what the job returned, if it has exited and they were before what was read. */
   get unread(): number | undefined {
     return this.#unread;
+  }
+
+  /**
+   * The value whose parts begin at packet `first` and are all that came since the last value, once everything has come. Throws
+   * `incomplete_output` where it has not.
+   */
+  async readParts(first: number): Promise<unknown> {
+    await this.#over.promise;
+    const bytes = this.#assembly.find(first);
+    if (bytes !== undefined) return decodeValue(bytes);
+    throw new AppError("incomplete_output", "Cannot read the result: not all of its parts came");
   }
 
   /** Whether a foreground call says it, which only the session knows that it was made in. */
@@ -348,6 +360,7 @@ export class Output implements AsyncIterable<Packet> {
   }
 
   #finish(): void {
+    this.#over.resolve();
     this.#isOpen = false;
     this.#undelay();
     this.#options.signal?.removeEventListener("abort", this.#stop);

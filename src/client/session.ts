@@ -175,7 +175,7 @@ export class Session implements AsyncDisposable {
     const call: OpenCall = {
       output,
       input: takes ? this.#channels.createInput() : undefined,
-      answer: this.#answer(command, asked, signal),
+      answer: this.#answer(command, asked, signal, output),
     };
     if (call.input !== undefined && this.#mayStream) this.#channels.openInput(call.input, source);
     call.answer.catch(() => call.input?.close()); // whoever asks for the answer is told
@@ -270,6 +270,7 @@ export class Session implements AsyncDisposable {
     command: string,
     { call, answer }: ReturnType<Calls["ask"]>,
     signal: AbortSignal | undefined,
+    output?: Output,
   ): Promise<unknown> {
     const cancel = () => {
       if (this.ended.aborted) return;
@@ -279,8 +280,12 @@ export class Session implements AsyncDisposable {
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       const frame = await answer;
-      if (frame.type === "result") return fromValue(frame.result);
-      throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started a job`);
+      if (frame.type !== "result")
+        throw new AppError("protocol_error", `Cannot accept the answer to "${command}": it started a job`);
+      const { result } = frame;
+      if (result.encoding !== "parts") return fromValue(result);
+      if (output !== undefined) return await output.readParts(result.first);
+      throw new AppError("protocol_error", `Cannot accept the answer to "${command}": nothing of it is read`);
     } finally {
       signal?.removeEventListener("abort", cancel);
     }

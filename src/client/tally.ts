@@ -127,18 +127,18 @@ export class Tally {
   #compare(said: Totals): void {
     const held = this.#totals;
     if (held === undefined) return;
-    const isWhole =
-      held.stdoutBytes === said.stdoutBytes &&
-      held.stderrBytes === said.stderrBytes &&
-      held.values === said.values;
-    if (isWhole) return;
     const { stdoutBytes, stderrBytes, values } = held;
-    throw new AppError(
-      "incomplete_output",
-      `Output is incomplete: ${stdoutBytes} bytes of stdout, ${stderrBytes} of stderr and ${values} values came, ` +
-        `of ${said.stdoutBytes}, ${said.stderrBytes} and ${said.values}`,
-    );
+    if (stdoutBytes !== said.stdoutBytes || stderrBytes !== said.stderrBytes)
+      throw toIncomplete(
+        `${stdoutBytes} bytes of stdout and ${stderrBytes} of stderr came, ` +
+          `of ${said.stdoutBytes} and ${said.stderrBytes}`,
+      );
+    if (values !== said.values) throw toIncomplete(`${values} values came, of ${said.values}`);
   }
+}
+
+function toIncomplete(what: string): AppError {
+  return new AppError("incomplete_output", `Output is incomplete: ${what}`);
 }
 
 type ValueFrom = From & { readonly unit?: "values" | undefined };

@@ -27,8 +27,10 @@ export const commands = defineForeground({
     toInput: ({ rest }) => ({ names: [...rest] }),
     show: (described) =>
       align([
-        ["COMMAND", "KIND", "PERMISSION", "SUMMARY"],
-        ...described.map(({ name, kind, permission, summary }) => [name, kind, permission, summary]),
+        ["COMMAND", "KIND", "FROM", "PERMISSION", "SUMMARY"],
+        ...described.map(({ name, kind, custom = false, permission, summary }) => {
+          return [name, kind, custom ? "server" : "farhand", permission, summary];
+        }),
       ]).join("\n"),
   },
 });

@@ -22,6 +22,7 @@ const COLUMNS = {
   labels: ({ labels }) => cut(toLabels(labels)),
   owner: ({ owner }) => owner,
   kind: ({ command }) => command,
+  values: ({ totals }) => (totals === undefined ? "" : String(totals.values)),
   started: ({ startedAt }) => startedAt,
   ended: ({ endedAt }) => endedAt ?? "",
   cwd: ({ cwd }) => cwd,

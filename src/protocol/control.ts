@@ -4,6 +4,7 @@ import { Hello, Welcome } from "./hello.ts";
 import { HolderId, JobId, WriterId } from "./id.ts";
 import { parseForeignJson } from "./json.ts";
 import { MAX_CONTROL_FRAME_BYTES } from "./limits.ts";
+import { Returned } from "./outcome.ts";
 import { TerminalSize } from "./terminal.ts";
 import { Value } from "./value.ts";
 import { WorkspaceName } from "./workspace.ts";
@@ -110,7 +111,7 @@ const Accepted = v.object({
   job: JobId,
   number: count,
 });
-const Result = v.object({ type: v.literal("result"), ...sequenced, call: callId, result: Value });
+const Result = v.object({ type: v.literal("result"), ...sequenced, call: callId, result: Returned });
 const Failed = v.object({ type: v.literal("failed"), ...sequenced, call: callId, error: ErrorBody });
 const Broken = v.object({ type: v.literal("broken"), ...sequenced, channel: channelId, error: ErrorBody });
 

@@ -10,11 +10,10 @@ import { type Failure, Invocation, ModuleOrder } from "./call.ts";
 import { decodeValue, encodeValue } from "../protocol/cbor/payload.ts";
 import { invoke, type Said } from "./invocation.ts";
 import { toLines } from "./lines.ts";
-import type { Outbox } from "./outbox.ts";
 import { runProgram, type StartProgram } from "./program.ts";
 import { encodeJson, encodeRecord, parseJson, type RunnerRecord, splitRecords } from "./record.ts";
 import { toThrown } from "./thrown.ts";
-import { type Uncaught, UncaughtError } from "./uncaught.ts";
+import { isUncaught, type Uncaught } from "./uncaught.ts";
 import { type Log, Unit } from "./unit.ts";
 import type { CallShare } from "./work.ts";
 
@@ -39,6 +38,8 @@ export interface CustomOptions {
   /** Aborted when the process is to end. */
   readonly signal: AbortSignal;
 }
+
+type Say = (record: Uint8Array) => Promise<void>;
 
 /** Does the custom commands of one module, one call after another, and those that are programs. */
 export class CustomWork implements AsyncDisposable {
@@ -71,12 +72,15 @@ export class CustomWork implements AsyncDisposable {
     this.#unit = new Unit({ load: () => load({ hash, source }), config, signal, log });
   }
 
-  /** Does a call, and answers the record that says what came of it: its result, or its failure. */
-  async answer(record: RunnerRecord, share: CallShare, outbox: Outbox): Promise<Uint8Array> {
+  /**
+   * Does a call, and answers the record that says what came of it: its result, or its failure. `say`: resolves when the front has
+   * taken a record, at once, since the next thing that the module does may be its last.
+   */
+  async answer(record: RunnerRecord, share: CallShare, say: Say): Promise<Uint8Array> {
     using uncaught = this.#options.uncaught.watch();
     try {
       const invocation = v.parse(Invocation, parseJson(record));
-      const doing = this.#do(invocation, this.#join(), share, outbox);
+      const doing = this.#do(invocation, this.#join(), share, say);
       return await abortable(doing, uncaught.signal);
     } catch (error) {
       return encodeJson("failure", this.#toFailure(share.signal.aborted ? share.signal.reason : error));
@@ -87,12 +91,7 @@ export class CustomWork implements AsyncDisposable {
     await this.#unit?.[Symbol.asyncDispose]();
   }
 
-  async #do(
-    invocation: Invocation,
-    input: Uint8Array,
-    share: CallShare,
-    outbox: Outbox,
-  ): Promise<Uint8Array> {
+  async #do(invocation: Invocation, input: Uint8Array, share: CallShare, say: Say): Promise<Uint8Array> {
     const { argv } = invocation;
     const stream =
       argv === undefined
@@ -100,8 +99,8 @@ export class CustomWork implements AsyncDisposable {
         : this.#startProgram({ ...invocation, argv }, input, share);
     for (;;) {
       const { done, value } = await stream.next();
-      if (done) return await conclude(value, outbox);
-      for (const record of toRecords(value)) await outbox.put(record);
+      if (done) return await conclude(value, say);
+      for (const record of toRecords(value)) await say(record);
     }
   }
 
@@ -160,7 +159,7 @@ export class CustomWork implements AsyncDisposable {
   }
 
   #toFailure(error: unknown): Failure {
-    if (!(error instanceof UncaughtError)) return toThrown(error);
+    if (!isUncaught(error)) return toThrown(error);
     this.#hasFailed = true;
     return { ...toThrown(error.thrown), isLast: true };
   }
@@ -175,9 +174,9 @@ export class CustomWork implements AsyncDisposable {
 const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
 
 /** The result, in parts before it if it takes more than one record. */
-async function conclude(result: Uint8Array, outbox: Outbox): Promise<Uint8Array> {
+async function conclude(result: Uint8Array, say: Say): Promise<Uint8Array> {
   if (result.length <= MAX_PAYLOAD_BYTES) return encodeRecord("outcome", result);
-  for (const part of splitRecords("part", result)) await outbox.put(part);
+  for (const part of splitRecords("part", result)) await say(part);
   return encodeRecord("outcome");
 }
 

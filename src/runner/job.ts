@@ -1,5 +1,6 @@
 import { abortable } from "../lib/abort.ts";
 import { AppError } from "../protocol/error.ts";
+import { MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
 import { encodeSaid, splitSaid } from "../protocol/said.ts";
 import { toValue } from "../protocol/value.ts";
@@ -7,10 +8,10 @@ import { decodeValue } from "../protocol/cbor/payload.ts";
 import { invoke } from "./invocation.ts";
 import { toLines } from "./lines.ts";
 import { type JobOrder, type Ordered, readOrder } from "./order.ts";
-import { Outbox } from "./outbox.ts";
 import { runProgram, type StartProgram } from "./program.ts";
+import { carryOut } from "./task/carry-out.ts";
 import { describeThrown, toThrown } from "./thrown.ts";
-import { type Uncaught, UncaughtError } from "./uncaught.ts";
+import { isUncaught, type Uncaught } from "./uncaught.ts";
 import { type Log, Unit } from "./unit.ts";
 
 /** Bytes of a result that an outcome holds; a larger one is told in parts before it. */
@@ -44,21 +45,20 @@ export async function runJob(options: JobOptions): Promise<ProcessEnd> {
   const { peer } = options;
   const ordered = await readOrder(() => peer.read());
   const { order } = ordered;
-  const outbox = new Outbox((bytes) => peer.say(bytes));
-  const job = { ...options, outbox, input: toInput(ordered.rest, peer) };
+  const job = { ...options, input: toInput(ordered.rest, peer) };
   switch (order.type) {
     case "command":
       return await runCommand({ ...ordered, order }, job);
     case "program":
       return await runAdapter({ ...ordered, order }, job);
     case "task":
-      throw new AppError("protocol_error", "Cannot run a task: there are none yet");
+      await sayEnd(await carryOut({ ...ordered, order }, job), peer);
+      return DONE;
   }
 }
 
 /** What every kind of order is carried out with. */
 export interface Job extends JobOptions {
-  readonly outbox: Outbox;
   /** What comes on stdin behind the order. */
   readonly input: AsyncIterable<Uint8Array>;
 }
@@ -75,18 +75,18 @@ async function runCommand(ordered: Of<"command">, job: Job): Promise<ProcessEnd>
   let end: object;
   try {
     const result = await abortable(callCommand(ordered, job), uncaught.signal);
-    end = { type: "returned", value: await sayResult(result, job.outbox) };
+    end = { type: "returned", value: await sayResult(result, job.peer) };
   } catch (error) {
-    const thrown = error instanceof UncaughtError ? error.thrown : error;
+    const thrown = isUncaught(error) ? error.thrown : error;
     job.log(describeThrown(thrown));
     end = { type: "threw", error: toThrown(thrown) };
   }
-  await sayEnd(end, job.outbox);
+  await sayEnd(end, job.peer);
   return DONE;
 }
 
 async function callCommand({ order, module, payload }: Of<"command">, job: Job): Promise<Uint8Array> {
-  const { load, peer, outbox, input, signal, log, cwd, env } = job;
+  const { load, peer, input, signal, log, cwd, env } = job;
   const hash = new Bun.CryptoHasher("sha256").update(module).digest("hex");
   await using unit = new Unit({
     load: () => load({ hash, source: module }),
@@ -111,7 +111,7 @@ async function callCommand({ order, module, payload }: Of<"command">, job: Job):
     const { done, value } = await stream.next();
     if (done) return value;
     if (value.type === "bytes") await peer.write(value.payload);
-    else await sayValue(value.payload, outbox);
+    else await sayValue(value.payload, peer);
   }
 }
 
@@ -133,32 +133,27 @@ async function callProgram({ order, payload }: Of<"program">, job: Job): Promise
   const stream = runProgram(call, job.startProgram, job.signal);
   for (;;) {
     const { done, value } = await stream.next();
-    if (done) {
-      await job.outbox.flush();
-      return value;
-    }
-    await sayValue(value.payload, job.outbox);
+    if (done) return value;
+    await sayValue(value.payload, job.peer);
   }
 }
 
-/** Resolves when there is room for more. */
-async function sayValue(payload: Uint8Array, outbox: Outbox): Promise<void> {
-  for (const pieces of splitSaid(payload)) for (const piece of pieces) await outbox.put(piece);
+/** Resolves when the keeper has it, at once: the next thing that the module does may be its last. */
+async function sayValue(payload: Uint8Array, peer: JobPeer): Promise<void> {
+  for (const pieces of splitSaid(payload)) await peer.say(Buffer.concat(pieces));
 }
 
 /** What the outcome holds of the result: which the keeper tells where its parts begin, if it has any. */
-async function sayResult(result: Uint8Array, outbox: Outbox): Promise<unknown> {
+async function sayResult(result: Uint8Array, peer: JobPeer): Promise<unknown> {
   if (result.length <= MAX_RESULT_BYTES) return toValue(decodeValue(result));
-  for (let start = 0; start < result.length; start += MAX_RESULT_BYTES)
-    for (const piece of encodeSaid("part", result.subarray(start, start + MAX_RESULT_BYTES)))
-      await outbox.put(piece);
+  for (let start = 0; start < result.length; start += MAX_PAYLOAD_BYTES)
+    await peer.say(Buffer.concat(encodeSaid("part", result.subarray(start, start + MAX_PAYLOAD_BYTES))));
   return { encoding: "parts", first: 0 };
 }
 
-async function sayEnd(end: object, outbox: Outbox): Promise<void> {
-  for (const piece of encodeSaid("end", new TextEncoder().encode(JSON.stringify(end))))
-    await outbox.put(piece);
-  await outbox.flush();
+async function sayEnd(end: object, peer: JobPeer): Promise<void> {
+  const payload = new TextEncoder().encode(JSON.stringify(end));
+  await peer.say(Buffer.concat(encodeSaid("end", payload)));
 }
 
 async function* toInput(rest: Uint8Array, peer: JobPeer): AsyncGenerator<Uint8Array, void, void> {

@@ -37,24 +37,26 @@ export function toThrown(thrown: unknown): ErrorBody {
   };
 }
 
-/** The same as people read it, with all of its stack. Never throws. */
+/** The same as people read it, with as much of its stack as is the module's. Never throws. */
 export function describeThrown(thrown: unknown): string {
   const { code, message, name } = toThrown(thrown);
-  const stack = cut(
-    findText(() => read(thrown, "stack")),
-    16 * MAX_STACK,
-  );
+  const stack = findLines(thrown, 16 * MAX_STACK).join("\n");
   return stack.includes(message) ? stack : `${name ?? code}: ${message}\n${stack}`.trimEnd();
 }
 
 /** The first lines of the stack, without the message, which Bun's begins with. */
 function findStack(thrown: unknown): string {
-  const lines = cut(
-    findText(() => read(thrown, "stack")),
-    MAX_STACK,
-  ).split("\n");
   const isPlace = (line: string) => /^\s*at /.test(line);
-  return lines.filter(isPlace).slice(0, MAX_STACK_LINES).join("\n");
+  return findLines(thrown, MAX_STACK).filter(isPlace).slice(0, MAX_STACK_LINES).join("\n");
+}
+
+/** The lines of its stack, up to where our own code called the module. */
+function findLines(thrown: unknown, length: number): readonly string[] {
+  const stack = findText(() => read(thrown, "stack"));
+  const lines = cut(stack, length).split("\n");
+  const caller = lines.findIndex((line) => /\(src\/runner\/[\w-]+\.ts:\d+:\d+\)$/.test(line));
+  if (caller < 0) return lines;
+  return lines.slice(0, lines[caller - 1]?.endsWith("at next (unknown)") ? caller - 1 : caller);
 }
 
 /** A property of anything at all. */

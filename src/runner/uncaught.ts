@@ -22,6 +22,15 @@ export class Uncaught {
   }
 }
 
+/** Whether it holds what nobody caught. Whatever a module threw itself may throw when it is looked at. */
+export function isUncaught(thrown: unknown): thrown is UncaughtError {
+  try {
+    return thrown instanceof UncaughtError;
+  } catch {
+    return false;
+  }
+}
+
 /** Holds what was thrown, which may be anything: also nothing at all, which no signal could hold as its reason. */
 export class UncaughtError extends Error {
   readonly thrown: unknown;

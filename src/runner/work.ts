@@ -79,7 +79,7 @@ export async function work(
     );
     const share = { signal: over, input: toInput(reader) };
     try {
-      if (record.kind === "invoke") return await custom.answer(record, share, outbox);
+      if (record.kind === "invoke") return await custom.answer(record, share, (said) => peer.write(said));
       const { command: name, input, surroundings } = v.parse(RunnerCall, parseJson(record));
       const command = findCommand(name);
       if (command?.kind !== "foreground")

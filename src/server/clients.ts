@@ -15,11 +15,10 @@ import type { ServerConfig } from "./config.ts";
 import { createContexts } from "./context.ts";
 import type { Core } from "./core.ts";
 import { listen } from "./endpoints.ts";
+import { keepWatching, Watch, type WatchReport } from "./extensions/watch.ts";
 import { Files } from "./files/files.ts";
 import { Gate } from "./gate/gate.ts";
 import { addLocal, isExposed } from "./listen.ts";
-import { directory } from "./logins/directory.ts";
-import { Logins } from "./logins/logins.ts";
 import { Machine } from "./machine/machine.ts";
 import { listMachineNames, listNames } from "./names.ts";
 import { toOwnFiles } from "./own-files.ts";
@@ -77,6 +76,8 @@ export async function admitClients(
   parts.push(...door.parts, core.extensions);
   const watch = new AbortController();
   stack.defer(() => watch.abort(new AppError("shutting_down", "The server has stopped")));
+  if (config.extensions.watch)
+    startWatching(core, { log, audit, signal: watch.signal }, () => reloading.config);
   const sessions = createSessions(options, core, door, () => reloading.config);
   const openConnection = (peer: Peer, identity: Identity) => {
     const openSession = (hello: Hello) => sessions.open(hello, identity);
@@ -152,7 +153,7 @@ export async function admitClients(
 /** `config`: as it is by now. */
 function createSessions(
   { config: { state, grace }, version, log, audit, jobRunner }: ClientsOptions,
-  { environment, workspaces, umask, jobs, runners, extensions, shutdown }: Core,
+  { environment, workspaces, umask, jobs, runners, extensions, inline, logins, tasks, shutdown }: Core,
   { uses }: Door,
   config: () => ServerConfig,
 ): Sessions {
@@ -168,9 +169,10 @@ function createSessions(
   return new Sessions({
     jobs,
     files,
-    logins: new Logins({ directory, uid: process.getuid?.(), now: () => performance.now() }),
+    logins,
     delegate,
     runners,
+    inline,
     jobRunner,
     state,
     version,
@@ -188,9 +190,27 @@ function createSessions(
       machine,
       catalogue,
       delegate,
+      tasks,
       close: (request, identity) => shutdown.close(request, identity),
     }),
   });
+}
+
+/** Runs by itself, and logs what fails. */
+function startWatching(
+  { extensions }: Core,
+  { log, audit, signal }: Pick<ClientsOptions, "log" | "audit"> & { readonly signal: AbortSignal },
+  config: () => ServerConfig,
+): void {
+  const onReloaded = (report: WatchReport) => {
+    log.info("modules read anew", { ...report });
+    for (const fields of describeReload(report)) audit.note("changed", { source: "server", ...fields });
+  };
+  const watch = new Watch({ extensions, settings: () => config().extensions });
+  extensions
+    .ready()
+    .then(() => keepWatching(watch, { log, onReloaded, signal }))
+    .catch(() => {}); // it ends with the server
 }
 
 function createGate(log: Log, { isLocalToken }: Door, refusals: Refusals, signal: AbortSignal): Gate {

@@ -13,13 +13,17 @@ import type { ServerConfig } from "./config.ts";
 import { toJobEnvironment } from "./environment.ts";
 import { Builder } from "./extensions/builder.ts";
 import { Extensions } from "./extensions/extensions.ts";
+import { Inline } from "./extensions/inline.ts";
 import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
+import { directory as users } from "./logins/directory.ts";
 import type { Login } from "./logins/login.ts";
+import { Logins } from "./logins/logins.ts";
 import { Runners } from "./runners/runners.ts";
 import { Shutdown } from "./shutdown.ts";
+import { Tasks } from "./tasks/tasks.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 
 /** Bytes of memory that a custom command in the foreground may take: what leaks is ended before it takes the machine's. */
@@ -37,6 +41,11 @@ export interface Core {
   /** Processes that do custom commands, and whatever is done as another user. */
   readonly runners: Runners;
   readonly extensions: Extensions;
+  /** Those of them that are done here. */
+  readonly inline: Inline;
+  /** Knows as whom roles have things done. */
+  readonly logins: Logins;
+  readonly tasks: Tasks;
 }
 
 export interface CoreOptions {
@@ -47,6 +56,8 @@ export interface CoreOptions {
   readonly toKeeperCommand: (state: string, id: KeeperId) => Again;
   /** Runs this executable as a runner of another user, or of our own. */
   readonly toRunnerCommand: (login: Login | undefined) => Again;
+  /** Runs this executable as the runner of a job. */
+  readonly jobRunner: Again;
   /** Runs this executable to build a module into a directory. */
   readonly toBuildCommand: (file: string, directory: string) => Again;
   readonly log: Log;
@@ -85,21 +96,37 @@ export async function openCore(
     },
     signal: stopped.signal,
   });
-  const extensions = openExtensions(options, runners, stopped.signal);
+  const inline = stack.use(new Inline({ log, signal: stopped.signal }));
+  const extensions = openExtensions(options, { runners, inline }, stopped.signal);
   const shutdown: Shutdown = new Shutdown({
     log,
     listLive: () => jobs.listLive(),
     toDirectory: (job) => join(state, "ledgers", job),
     signal,
   });
+  const logins = new Logins({ directory: users, uid: process.getuid?.(), now: () => performance.now() });
+  const tasks = stack.use(new Tasks({ state, jobs, logins, runner: options.jobRunner, environment, log }));
   await keepers.adoptAll();
   jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();
+  tasks.adopt();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
   extensions.start(config.extensions);
-  return { environment, workspaces, umask, jobs, keepers, runners, extensions, shutdown };
+  return {
+    environment,
+    workspaces,
+    umask,
+    jobs,
+    keepers,
+    runners,
+    extensions,
+    inline,
+    logins,
+    tasks,
+    shutdown,
+  };
 }
 
 interface KeepersShare {
@@ -148,13 +175,16 @@ function openRunners({ log, umask, toRunnerCommand }: CoreOptions, reaper: Reape
 /** None of its modules is run here: each is built, and then called, in a process of its own. */
 function openExtensions(
   { log, toBuildCommand }: CoreOptions,
-  runners: Runners,
+  { runners, inline }: Pick<Core, "runners" | "inline">,
   signal: AbortSignal,
 ): Extensions {
   const builder = new Builder({ toCommand: toBuildCommand });
   return new Extensions({
     build: (file, signal, packs) => builder.build(file, signal, packs),
-    retain: (units) => runners.retain(units),
+    retain(units) {
+      runners.retain(units);
+      inline.retain(units);
+    },
     log,
     signal,
   });

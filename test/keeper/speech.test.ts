@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import type { RecordedPacket } from "../../src/protocol/packet.ts";
 import { MAX_PAYLOAD_BYTES, MIN_KEEP_BYTES } from "../../src/protocol/limits.ts";
+import { fillDisk, findMountFault, mountSmall } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { KeeperProcess } from "../support/keeper.ts";
+import { openGauge } from "../support/memory.ts";
 import { readRecords, textOf } from "../support/packets.ts";
 import { speaker, type Step } from "../support/speaker.ts";
 
@@ -185,4 +187,131 @@ describe("a job that is a runner", () => {
     // Its stdin, what ls writes to, its stderr, and what a runner says values on.
     expect(textOf(world.keeper.ledger(job))).toBe("4\n");
   });
+
+  test("is not idle while it says values now and then, and is when it says none", async () => {
+    await using world = await setup();
+    const { keeper, front } = world;
+    const terms = { limits: { idleMs: 1_500, graceMs: 1_000 } };
+    const steps = Array.from({ length: 8 }, (): Step[] => [
+      { type: "value", value: 1 },
+      { type: "pause", ms: 250 },
+    ]).flat();
+    const packets = await keeper.runSpeaker(front, [...steps, { type: "pause", ms: 60_000 }], { terms });
+    expect(exitOf(packets)).toMatchObject({ outcome: { type: "idle_timed_out" }, totals: { values: 8 } });
+  }, 20_000);
+
+  test("goes on saying while the front is gone, and the next is told of all", async () => {
+    await using world = await setup();
+    const { keeper, front } = world;
+    const { argv, order } = speaker(
+      { type: "values", count: 1_000 },
+      { type: "line" },
+      { type: "values", count: 9 },
+    );
+    const job = await keeper.spawn(front, argv, { order, stdin: true });
+    await eventually(() => front.standing(job).next === 1_000);
+    front[Symbol.dispose]();
+    const next = await keeper.front();
+    const writer = crypto.randomUUID() as never; // any will do
+    next.send({ type: "input", job, writer, offset: 0 }, Buffer.from("on\n"));
+    expect((await keeper.exitOf(next, job)).totals.values).toBe(1_010);
+    await next.hear("closed", (message) => message.job === job);
+    const values = valuesOf(keeper.ledger(job));
+    expect(values).toEqual([...Array(1_000).keys(), "on", ...Array(9).keys()]);
+  });
+
+  test("leaves its ledger to whoever comes after its keeper, which died between two parts", async () => {
+    await using world = await setup();
+    const { keeper, front } = world;
+    const { argv, order } = speaker(
+      { type: "value", value: 1 },
+      { type: "part", value: "begun" },
+      { type: "line" },
+    );
+    const job = await keeper.spawn(front, argv, { order, stdin: true });
+    await eventually(() => front.standing(job).next === 2);
+    await keeper.kill();
+    expect(readRecords(keeper.directory(job), job).map(({ kind }) => kind)).toEqual(["value", "part"]);
+  });
+
+  test("among a hundred at once is heard with all that it says, and keeps nobody waiting", async () => {
+    await using world = await setup();
+    const { keeper, front } = world;
+    const jobs = await Promise.all(
+      Array.from({ length: 100 }, async (_, index) => {
+        const { argv, order } = speaker(
+          { type: "value", value: index },
+          { type: "values", count: 2_000 },
+          { type: "end", end: returned(index) },
+        );
+        return await keeper.spawn(front, argv, { order });
+      }),
+    );
+    expect(textOf(await keeper.run(front, "echo heard"))).toBe("heard\n");
+    for (const [index, job] of jobs.entries()) {
+      expect(await keeper.exitOf(front, job)).toMatchObject({
+        outcome: returned(index),
+        totals: { values: 2_001 },
+      });
+      expect(valuesOf(keeper.ledger(job))).toEqual([index, ...Array(2_000).keys()]);
+    }
+  }, 60_000);
+
+  test("that floods makes its keeper no larger", async () => {
+    await using world = await setup();
+    const { keeper, front } = world;
+    const flood = [{ type: "values", count: 300_000 }] as const;
+    await keeper.runSpeaker(front, flood);
+    using gauge = openGauge([keeper.process.pid]);
+    for (let round = 0; round < 4; round++) await keeper.runSpeaker(front, flood);
+    // A million values, each of which takes 40 bytes or more wherever it is kept.
+    expect(gauge.peaks()[0]).toBeLessThan(16 * 1024 * 1024);
+  }, 60_000);
+});
+
+const fault = findMountFault();
+if (fault !== undefined) console.warn(`A runner on a full disk: not tested here, ${fault}`);
+
+describe.skipIf(fault !== undefined)("a runner on a full disk", () => {
+  async function setupSmall() {
+    const keeper = await KeeperProcess.start(mountSmall(2 * 1024 * 1024));
+    const front = await keeper.front();
+    return { keeper, front, [Symbol.asyncDispose]: () => keeper[Symbol.asyncDispose]() };
+  }
+
+  test("waits for room while it is held, and loses no value", async () => {
+    await using world = await setupSmall();
+    const { keeper, front } = world;
+    const full = fillDisk(keeper.state, 200_000);
+    const holder = crypto.randomUUID() as never; // any will do
+    const { argv, order } = speaker({ type: "values", count: 9_000 });
+    const job = await keeper.spawn(front, argv, { order, holder });
+    await eventually(() => front.standing(job).position > 64 * 1024);
+    full[Symbol.dispose]();
+    expect((await keeper.exitOf(front, job)).totals.values).toBe(9_000);
+    await front.hear("closed", (message) => message.job === job);
+    expect(valuesOf(keeper.ledger(job))).toEqual([...Array(9_000).keys()]);
+  }, 30_000);
+
+  test("leaves a gap that counts its values when it is detached", async () => {
+    await using world = await setupSmall();
+    const { keeper, front } = world;
+    const full = fillDisk(keeper.state, 200_000);
+    const { argv, order } = speaker(
+      { type: "values", count: 50_000 },
+      { type: "line" },
+      { type: "values", count: 5 },
+    );
+    const job = await keeper.spawn(front, argv, { order, stdin: true });
+    await eventually(() => front.standing(job).next === 50_000);
+    full[Symbol.dispose]();
+    const writer = crypto.randomUUID() as never; // any will do
+    front.send({ type: "input", job, writer, offset: 0 }, Buffer.from("on\n"));
+    expect((await keeper.exitOf(front, job)).totals).toMatchObject({ packets: 50_006, values: 50_006 });
+    await front.hear("closed", (message) => message.job === job);
+    const packets = keeper.ledger(job);
+    const gap = packets.findLast(({ type }) => type === "gap");
+    expect(gap).toMatchObject({ next: 50_000, totals: { packets: 50_000, values: 50_000 } });
+    expect(valuesOf(packets).slice(-6)).toEqual(["on", 0, 1, 2, 3, 4]);
+  }, 30_000);
 });

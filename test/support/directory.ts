@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -49,10 +49,11 @@ export function mountOn(path: string, bytes: number): Disposable {
   return { [Symbol.dispose]: () => void Bun.spawnSync(["umount", "-l", path]) };
 }
 
-/** Takes all that a small file system has left, until disposed. */
-export function fillDisk(directory: string): Disposable {
+/** Takes all that a small file system has left, but for so many bytes, until disposed. */
+export function fillDisk(directory: string, but = 0): Disposable {
   const path = join(directory, "filler");
   for (let bytes = 64 * 1024; bytes >= 1; bytes /= 2) appendUntilFull(path, bytes);
+  truncateSync(path, statSync(path).size - but);
   return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
 }
 

@@ -15,6 +15,7 @@ export type Step =
   | { readonly type: "stdout"; readonly text: string }
   /** Says the next line of its input. */
   | { readonly type: "line" }
+  | { readonly type: "pause"; readonly ms: number }
   | { readonly type: "kill"; readonly signal: NodeJS.Signals }
   | { readonly type: "exit"; readonly code: number };
 

@@ -26,7 +26,6 @@ const OPTIONS: Readonly<Record<string, Kind>> = {
   "client-cert": { type: "local" },
   "client-key": { type: "local" },
   "log-level": { type: "choice", choices: LOG_LEVELS },
-  restart: { type: "choice", choices: ["never", "on-failure"] },
   "on-disconnect": { type: "choice", choices: ["keep", "kill"] },
   signal: { type: "choice", choices: ["TERM", "INT", "HUP", "KILL", "QUIT", "USR1", "USR2", "STOP", "CONT"] },
 };
@@ -34,6 +33,7 @@ const OPTIONS: Readonly<Record<string, Kind>> = {
 /** Verbs whose words are of a kind that what they are called in help does not tell. */
 const VERBS: Readonly<Record<string, Kind>> = {
   commands: { type: "command" },
+  call: { type: "command" },
   completion: { type: "choice", choices: SHELLS },
   "workspace remove": { type: "workspace" },
   "host show": { type: "kept-host" },
@@ -48,10 +48,12 @@ const RUNNING = ["kill", "wait", "send-input", "is-alive", "attach"];
 /** What the value or the word in question names; undefined where that is anybody's guess. */
 export function findKind({ wanted, path }: Position): Kind | undefined {
   const verb = path.join(" ").replaceAll("_", "-");
+  const choices = findChoices(wanted);
+  if (choices !== undefined) return { type: "choice", choices };
   if (wanted.type === "value") return findOptionKind(wanted.name, verb);
   if (wanted.type !== "word") return undefined;
   if (Object.hasOwn(VERBS, verb))
-    return wanted.index === 0 || verb !== "completion" ? VERBS[verb] : undefined;
+    return wanted.index === 0 || !["completion", "call"].includes(verb) ? VERBS[verb] : undefined;
   const isJob = wanted.name === undefined ? /\bJOB\b/.test(wanted.verb.rest ?? "") : wanted.name === "job";
   if (isJob) return { type: "job", isRunning: RUNNING.includes(verb) };
   if (wanted.name === "task" || wanted.name === "module") return OPTIONS[wanted.name];
@@ -60,6 +62,14 @@ export function findKind({ wanted, path }: Position): Kind | undefined {
   const isPath =
     wanted.verb.takesRest === true ? wanted.index > 0 : /PATH|DIRECTORY|SOURCE/.test(wanted.verb.rest ?? "");
   return isPath ? { type: "path" } : undefined;
+}
+
+/** The values that it may have, where that is known. */
+function findChoices(wanted: Position["wanted"]): readonly string[] | undefined {
+  if (wanted.type === "value") return wanted.arg.choices;
+  if (wanted.type !== "word" || wanted.name !== undefined) return undefined;
+  const { words = [] } = wanted.verb;
+  return (words[wanted.index] ?? words.at(-1))?.choices;
 }
 
 function findOptionKind(name: string, verb: string): Kind | undefined {

@@ -4,7 +4,7 @@ import { AppError } from "../../protocol/error.ts";
 import { type Group, isGroup, type Verb } from "../verb.ts";
 import { findTopic, verbs } from "../verbs.ts";
 import { toVerb } from "../custom/verb.ts";
-import { type Definition, listDefinitions } from "../custom/definition.ts";
+import { type Definition, isCustom, listDefinitions } from "../custom/definition.ts";
 import { nameFields } from "./fields.ts";
 
 /** What only a shell can make use of. */
@@ -61,11 +61,6 @@ export class Catalogue {
     }
     return this.#definitions.filter(isCustom);
   }
-}
-
-/** Whether only the server knows it. */
-function isCustom({ name }: Definition): boolean {
-  return findCommand(name) === undefined;
 }
 
 /** What words without a name fill in the input of a built-in command. */

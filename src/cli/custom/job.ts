@@ -46,5 +46,8 @@ export async function runJob(
 ): Promise<number> {
   const asked = { ...order, terms };
   if (isDetached) return await leave(session, orderDetached(session, asked, { feeds }), context);
-  return await attend(session, orderAttached(session, asked, { feeds }), context, render);
+  return await attend(session, orderAttached(session, asked, { feeds }), context, {
+    render,
+    unit: "values",
+  });
 }

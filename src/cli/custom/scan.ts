@@ -18,6 +18,17 @@ export function scanGlobals(words: readonly string[]): Arguments {
   return new Arguments(given, []);
 }
 
+/** Those that have a value, by their names. */
+export function scanTexts(words: readonly string[]): ReadonlyMap<string, string> {
+  const found = scanGlobals(words);
+  return new Map(
+    Object.keys(globalArgs).flatMap((name): [string, string][] => {
+      const text = found.text(name);
+      return text === undefined ? [] : [[name, text]];
+    }),
+  );
+}
+
 const globals: ArgSpecs = globalArgs;
 
 interface Read {

@@ -4,7 +4,7 @@ import type { ReloadReport } from "../reload.ts";
 export function describeReload({
   changed,
   failed,
-}: ReloadReport): readonly Readonly<Record<string, unknown>>[] {
+}: Pick<ReloadReport, "changed" | "failed">): readonly Readonly<Record<string, unknown>>[] {
   return [
     ...changed.map(({ name, now }) => ({ what: `reload ${name}`, now, outcome: "ok" })),
     ...failed.map(({ name, reason }) => ({ what: `reload ${name}`, outcome: "failed", message: reason })),

@@ -1,6 +1,7 @@
 import { basename, dirname } from "node:path";
 import { after } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
+import { findProblems } from "../../module/problem.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Reloadable } from "../reload.ts";
 import type { ModuleUnit } from "../runners/module-call.ts";
@@ -26,6 +27,8 @@ interface Source {
 interface Renewed {
   readonly extension?: Extension;
   readonly fault?: Fault;
+  /** Files in which something is wrong. */
+  readonly broken?: readonly string[];
 }
 
 export interface ExtensionsOptions {
@@ -46,6 +49,7 @@ export class Extensions implements Reloadable {
   #offer = NONE;
   /** What is wrong at the moment. */
   #faults: readonly Fault[] = [];
+  #broken: readonly string[] = [];
   #ready: Promise<unknown> = Promise.resolve();
 
   constructor(options: ExtensionsOptions) {
@@ -84,9 +88,11 @@ export class Extensions implements Reloadable {
     return this.#faults;
   }
 
-  /** Files whose change may change a command, and the directories in which there may be others. */
+  /** Files whose change may change a command. */
   get inputs(): readonly string[] {
-    return [...new Set(this.#extensions.flatMap(({ file, inputs }) => [file, ...inputs]))];
+    return [
+      ...new Set([...this.#extensions.flatMap(({ file, inputs }) => [file, ...inputs]), ...this.#broken]),
+    ];
   }
 
   async reload(
@@ -116,6 +122,7 @@ export class Extensions implements Reloadable {
       if (before === NONE) this.#offerAll(Object.values(renewed), settings);
     });
     const unfit = this.#offerAll(renewed, settings);
+    this.#broken = renewed.flatMap(({ broken }) => broken ?? []);
     this.#faults = [...faults, ...renewed.flatMap(({ fault }) => fault ?? []), ...unfit];
     const units = this.list().flatMap(({ unit }) => (unit.type === "module" ? unit : []));
     this.#options.retain(units);
@@ -146,7 +153,8 @@ export class Extensions implements Reloadable {
       const known = error instanceof AppError;
       if (!known) this.#options.log.error("module not built", { file, error: describeError(error) });
       const why = known ? error.message : "the server's log says why";
-      return { ...(before && { extension: before }), fault: { name, reason: why } };
+      const broken = known ? findProblems(error).flatMap(({ file }) => file ?? []) : [];
+      return { ...(before && { extension: before }), fault: { name, reason: why }, broken };
     }
   }
 }

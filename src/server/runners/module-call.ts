@@ -14,6 +14,11 @@ export interface ModuleUnit {
   readonly isShared: boolean;
 }
 
+/** What tells a module, as it is configured, from others. */
+export function toMark({ hash, config }: ModuleUnit): string {
+  return JSON.stringify([hash, config]);
+}
+
 /** A program that the configuration calls a command: it finds the input as a line of JSON, and prints its events. */
 export interface ProgramUnit {
   readonly type: "program";

@@ -7,7 +7,7 @@ import { formatDuration } from "../../lib/duration.ts";
 import type { Login } from "../logins/login.ts";
 import { type BuiltinCall, toBuiltinTask } from "./builtin-task.ts";
 import { Crew, type CrewOptions } from "./crew.ts";
-import type { ModuleCall, ModuleSaid, ModuleUnit } from "./module-call.ts";
+import { type ModuleCall, type ModuleSaid, type ModuleUnit, toMark } from "./module-call.ts";
 import { toModuleTask } from "./module-task.ts";
 import { Runner, type RunnerTask } from "./runner.ts";
 
@@ -149,10 +149,6 @@ export class Runners implements AsyncDisposable {
       onPrinted: (command, text) => log.info("command printed", { command, ...as, text }),
     });
   }
-}
-
-function toMark({ hash, config }: ModuleUnit): string {
-  return JSON.stringify([hash, config]);
 }
 
 function toLate(name: string, timeout: number): AppError {

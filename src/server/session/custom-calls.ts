@@ -9,12 +9,13 @@ import type { JobId } from "../../protocol/id.ts";
 import { CallTerms } from "../../protocol/terms.ts";
 import { fromValue, toJsonValue, type Value } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
-import { describeRich } from "../audit/call-record.ts";
+import { describeInput, describeRich } from "../audit/call-record.ts";
 import type { Recorder } from "../audit/audit.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
 import type { ToContext } from "../context.ts";
 import type { CustomCommand } from "../extensions/custom.ts";
+import type { Inline } from "../extensions/inline.ts";
 import { toJobProgram, toRun } from "../extensions/job-program.ts";
 import { findFault, withDefaults } from "../extensions/schema.ts";
 import type { Jobs } from "../jobs/jobs.ts";
@@ -37,6 +38,7 @@ export interface CustomCallsOptions {
   /** Knows as whom a role has things done. */
   readonly logins: Pick<Logins, "find">;
   readonly runners: Pick<Runners, "runModule">;
+  readonly inline: Pick<Inline, "runModule">;
   readonly delegate: Pick<Delegate, "toFooting">;
   /** Runs this executable as the runner of a job. */
   readonly jobRunner: Again;
@@ -106,16 +108,21 @@ export class CustomCalls {
     const call = await this.#toModuleCall(order);
     this.#checks.spend(name, undefined);
     this.#checks.record(frame.call, name, { ...where, input: describeRich(command, value) });
-    const said = this.#options.runners.runModule(call, signal);
+    const { runners, inline } = this.#options;
+    // Whoever is somebody else on this machine is not served by the server's own process.
+    const said = (command.isInline && order.login === undefined ? inline : runners).runModule(call, signal);
     try {
+      let first = output?.next ?? 0;
       for (;;) {
         const { done, value: piece } = await said.next();
         if (!done) {
           await output?.append(piece.type === "bytes" ? "stdout" : piece.type, piece.payload, signal);
+          if (piece.type !== "part") first = output?.next ?? 0;
           continue;
         }
-        if (piece !== undefined) return { type: "result", call: frame.call, result: toWire(piece) };
-        throw tooLarge(name);
+        if (piece === undefined && output === undefined) throw tooLarge(name);
+        const result = piece === undefined ? ({ encoding: "parts", first } as const) : toWire(piece);
+        return { type: "result", call: frame.call, result };
       }
     } finally {
       await said.return(undefined); // it may be called no more: its process ends
@@ -157,7 +164,7 @@ export class CustomCalls {
       job,
       argv,
       cwd,
-      input: { ...describeRich(command, value), ...terms },
+      input: { ...describeRich(command, value), ...describeInput({}, frame.terms) },
     });
     const enclosed = await this.#checks.enclose(order, this.#checks.admit(role, program, context));
     const { start } = await jobs.start({

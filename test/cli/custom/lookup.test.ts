@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { Outcome } from "../../../src/protocol/outcome.ts";
+import type { RecordedOutcome } from "../../../src/protocol/outcome.ts";
+import { toValue } from "../../../src/protocol/value.ts";
 import { run } from "../../support/cli.ts";
 import { accept, answer, openCustomServer } from "../../support/custom-server.ts";
 import { toRecord } from "../../support/server-peer.ts";
@@ -14,7 +15,7 @@ const said = [
 const setup = () => openCustomServer((call, peer) => answer(call, peer, said, { done: true }));
 
 /** A server whose background command ends so. */
-const setupJob = (outcome: Outcome) =>
+const setupJob = (outcome: RecordedOutcome) =>
   openCustomServer((call, peer) =>
     accept(call, peer, [
       toRecord("value", 0, { step: 1 }),
@@ -111,6 +112,14 @@ describe("A command that only the server knows, on the command line,", () => {
     );
   });
 
+  test("is in the help of all, if the server says so", async () => {
+    await using server = setup();
+    const { code, stdout, stderr } = await run(["--help"], { server });
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^ {2}deploy-all {2}Deploy to everywhere\n {2}nightly {5}Run every night$/m);
+    expect((await run(["--help"])).stdout).not.toContain("SERVER'S OWN");
+  });
+
   test.each([
     [["deploy-all"], "to is missing"],
     [["deploy-all", "web", "--mode", "x"], 'Cannot use mode "x": choose one of fast, slow'],
@@ -141,7 +150,7 @@ describe("A command that only the server knows, on the command line,", () => {
   });
 
   test("streams what its job says to stdout, one value a line, and then what that returned", async () => {
-    await using server = setupJob({ type: "returned", value: { n: 2 } });
+    await using server = setupJob({ type: "returned", value: toValue({ n: 2 }) });
     expect(await run(["nightly", "all"], { server })).toEqual({
       code: 0,
       stdout: '{"step":1}\ntwo\n{\n  "n": 2\n}\n',
@@ -180,7 +189,7 @@ describe("A command that only the server knows, on the command line,", () => {
   });
 
   test("becomes a job on the terms that its options say, unless they are its own fields", async () => {
-    await using server = setupJob({ type: "returned", value: null });
+    await using server = setupJob({ type: "returned", value: toValue(null) });
     const line =
       "nightly all --max-exec-time 5m --key k --info 7 --keep-output all --on-disconnect kill --label x";
     expect(await run(line.split(" "), { server })).toMatchObject({ code: 0 });
@@ -195,7 +204,7 @@ describe("A command that only the server knows, on the command line,", () => {
   });
 
   test("leaves its job's input open to others, or gives it our stdin, or an empty one", async () => {
-    await using server = setupJob({ type: "returned", value: null });
+    await using server = setupJob({ type: "returned", value: toValue(null) });
     const world = { server, stdin: "hello" };
     await run(["nightly"], world);
     await run(["nightly", "--no-stdin"], world);

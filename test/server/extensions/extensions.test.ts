@@ -24,7 +24,10 @@ function setup(more: Partial<ExtensionSettings> = {}) {
       built.push(file);
       await gates.get(file);
       const text = await Bun.file(file).text();
-      if (text === "broken") throw new AppError("invalid_module", `Cannot use module "${file}": line 1`);
+      if (text === "broken") {
+        const details = { problems: [{ message: "line 1", file: `${file}.imported` }] };
+        throw new AppError("invalid_module", `Cannot use module "${file}": line 1`, { details });
+      }
       const { names, ...described } = JSON.parse(text) as { names: string[] } & Partial<CustomDescription>;
       const hash = new Bun.CryptoHasher("sha256").update(text).digest("hex");
       const commands = names.map((name) => describeCommand(name, described));
@@ -156,6 +159,7 @@ describe("Extensions", () => {
     expect(world.extensions.find("alpha")).toEqual(before as never);
     expect(await world.reload()).toEqual({ now: undefined, faults: [fault] });
     expect(world.extensions.faults).toHaveLength(1);
+    expect(world.extensions.inputs).toContain(`${file}.imported`);
     world.write("a.ts", "alpha");
     expect(await world.reload()).toEqual({ now: undefined, faults: [] });
   });

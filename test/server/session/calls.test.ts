@@ -8,6 +8,7 @@ import { toValue } from "../../../src/protocol/value.ts";
 import type { Identity } from "../../../src/server/auth/identity.ts";
 import { ADMIN } from "../../../src/server/auth/role.ts";
 import { Catalogue } from "../../../src/server/catalogue.ts";
+import type { Inline } from "../../../src/server/extensions/inline.ts";
 import type { Jobs } from "../../../src/server/jobs/jobs.ts";
 import type { Logins } from "../../../src/server/logins/logins.ts";
 import type { Delegate } from "../../../src/server/runners/delegate.ts";
@@ -40,6 +41,7 @@ function setup(identity: Identity, failure?: Error) {
     logins: access("logins") as unknown as Logins,
     delegate: access("delegate") as unknown as Delegate,
     runners: access("runners") as unknown as Runners,
+    inline: access("inline") as unknown as Inline,
     jobRunner: { argv: ["runner"], argv0: "runner" },
     uses: { spend: () => reached.push("uses.spend") },
     onJob: () => {},

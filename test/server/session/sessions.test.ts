@@ -40,6 +40,7 @@ function setup() {
     logins: { find: refuse },
     delegate: { confine: refuse, run: refuse, toFooting: refuse },
     runners: { runModule: refuse },
+    inline: { runModule: refuse },
     jobRunner: { argv: [], argv0: "" },
     toContext: refuse,
   });
