@@ -28,7 +28,7 @@ async function readAll(bytes: AsyncIterable<Uint8Array>): Promise<string> {
 
 function parse(text: string, what: string): unknown {
   if (text.trim() === "") throw refused(what, "there is nothing; write JSON, such as {}");
-  return fromTagged(parseJson(text, what));
+  return fromTagged(parseJson(text, what), what);
 }
 
 function parseJson(text: string, what: string): unknown {

@@ -9,9 +9,17 @@ import { isTypedName, toTyped } from "./typed.ts";
 /** One level of a value is up to so many of the JSON that stands for it. */
 const MAX_DEPTH = 5 * MAX_VALUE_DEPTH;
 
-/** The value that `toTagged` has written as JSON, or somebody by hand. Throws `invalid_input`, telling which tag is wrong. */
-export function fromTagged(json: unknown): unknown {
-  return new Untagger().item(json);
+/**
+ * The value that `toTagged` has written as JSON, or somebody by hand. Throws `invalid_input`, telling which tag is wrong; `what`:
+ * what it is called in that sentence.
+ */
+export function fromTagged(json: unknown, what = "a value"): unknown {
+  try {
+    return new Untagger().item(json);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    throw new AppError("invalid_input", `Cannot read ${what}: it ${error.message}`);
+  }
 }
 
 /** Takes a value that others may refer to, as soon as there is something to refer to. */
@@ -200,6 +208,9 @@ function demandObject(tag: string, content: unknown): object {
   return content;
 }
 
-function refused(what: string): AppError {
-  return new AppError("invalid_input", `Cannot read a value: it ${what}`);
+/** Why, at the end of a sentence. */
+class Refusal extends Error {}
+
+function refused(what: string): Refusal {
+  return new Refusal(what);
 }
