@@ -76,7 +76,7 @@ describe("farhand task start", () => {
     expect(await world.json("exec", "one", "--await")).toMatchObject({ value: 2 });
   });
 
-  test("says what is wrong with a module, where, and that init threw, and nothing is left", async () => {
+  test("says what is wrong with a module, where, and what init threw; the name stays free", async () => {
     await using world = await setup();
     const broken = await world.task([
       "start",
@@ -102,7 +102,8 @@ describe("farhand task start", () => {
       world.write("throws.ts", "export default { init() { throw new TypeError('no') }, exec() {} };"),
     ]);
     expect([throws.code, throws.stderr]).toEqual([1, "farhand: TypeError: no\n"]);
-    expect((await world.task(["list"])).stdout).toBe("No tasks\n");
+    expect((await world.json("show", "one")).state).toBe("failed");
+    expect((await world.task(["start", "one", world.write("echo.ts", ECHO)])).code).toBe(0);
   });
 });
 
