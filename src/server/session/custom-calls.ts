@@ -143,6 +143,7 @@ export class CustomCalls {
       login,
       owner: this.#options.identity.owner,
       timeoutMs,
+      isHeard: order.output !== undefined,
       bytes: description.takesInput ? input : undefined,
     };
   }
