@@ -11,7 +11,7 @@ export type {
 export type { Source } from "./client/feed.ts";
 export type { Accepted, ConnectionState } from "./client/session.ts";
 export type { CallListener, JobListener, Listener, SendInputOptions } from "./client/listener.ts";
-export type { CallOptions } from "./client/options.ts";
+export type { CallOptions, JobTerms } from "./client/options.ts";
 export type { ErrorPacket, KillOptions } from "./client/reading.ts";
 export type { CallReply, CallSuccess, JobReply, JobSuccess, Said } from "./client/reply.ts";
 export { narrowText as narrowToken } from "./client/narrow.ts";

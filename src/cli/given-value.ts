@@ -1,11 +1,12 @@
 import { toMessage } from "../lib/message.ts";
+import { fromTagged } from "../protocol/cbor/untag.ts";
 import { AppError } from "../protocol/error.ts";
 import type { Context } from "./context.ts";
 import { readLocalFile } from "./local-file.ts";
 
 /**
- * A value as it is given on the command line: JSON, `@FILE` with JSON in it, or `-` for JSON on our stdin. `what`: what it is
- * called in a sentence. Throws `invalid_input`.
+ * A value as it is given on the command line: JSON, `@FILE` with JSON in it, or `-` for JSON on our stdin. What JSON cannot
+ * say is tagged in it: `{"$date": "…"}`. `what`: what it is called in a sentence. Throws `invalid_input`.
  */
 export async function readGivenValue(
   text: string,
@@ -27,7 +28,7 @@ async function readAll(bytes: AsyncIterable<Uint8Array>): Promise<string> {
 
 function parse(text: string, what: string): unknown {
   if (text.trim() === "") throw refused(what, "there is nothing; write JSON, such as {}");
-  return parseJson(text, what);
+  return fromTagged(parseJson(text, what), what);
 }
 
 function parseJson(text: string, what: string): unknown {

@@ -147,12 +147,10 @@ function expectVerb({ name, topic }: Asked): Verb {
 
 async function showHelp(asked: Asked, context: Context): Promise<number> {
   const { sinks, hasColors, env, globals, signal } = context;
-  const [{ renderHelp }, { listCustoms }] = await Promise.all([
-    import("./help.ts"),
-    import("./complete/customs.ts"),
-  ]);
-  const customs = asked.name === undefined ? await listCustoms(globals, env, signal) : [];
-  sinks.stdout.writeLine(await renderHelp({ ...asked, customs }, hasColors("stdout")));
+  const { renderHelp } = await import("./help.ts");
+  const isOfAll = asked.name === undefined;
+  const customs = isOfAll ? (await import("./complete/customs.ts")).listCustoms(globals, env, signal) : [];
+  sinks.stdout.writeLine(await renderHelp({ ...asked, customs: await customs }, hasColors("stdout")));
   return 0;
 }
 

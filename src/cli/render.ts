@@ -1,9 +1,10 @@
 import { toJsonLine } from "../lib/escape.ts";
+import { toTagged } from "../protocol/cbor/tagged.ts";
 import type { JobId } from "../protocol/id.ts";
 import type { Outcome } from "../protocol/outcome.ts";
 import type { Packet } from "../protocol/packet.ts";
 import type { Context } from "./context.ts";
-import { forPeople, toTagged, toTexts, type Wording } from "./value-text.ts";
+import { forPeople, toTexts, type Wording } from "./value-text.ts";
 
 /** What is written to our own stdout or stderr. */
 export interface Shown {

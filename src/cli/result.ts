@@ -1,5 +1,6 @@
 import { invoke } from "../client/invoke.ts";
 import { readResult } from "../client/returned.ts";
+import { toTagged } from "../protocol/cbor/tagged.ts";
 import { result as command } from "../commands/result.ts";
 import type { JobResult } from "../protocol/job.ts";
 import type { Arguments } from "./arguments.ts";
@@ -22,9 +23,14 @@ export const result: Verb = { ...command.cli, summary: command.summary, run };
 async function run(values: Arguments, context: Context): Promise<number> {
   await using session = await openSession(context);
   const recorded = await invoke(session, command, command.cli.toInput(values), context.signal);
-  const answer = await readResult(session, recorded, context.signal);
+  const answer = toShown(await readResult(session, recorded, context.signal));
   // What a script captures is the value alone.
   if (context.globals.json || answer.type === "value") print(context, answer, () => command.cli.show(answer));
   else complain(context, command.cli.show(answer));
   return CODES[answer.type];
+}
+
+/** What was returned as JSON that says all of it. */
+function toShown(answer: JobResult): JobResult {
+  return answer.type === "value" ? { ...answer, value: toTagged(answer.value) } : answer;
 }

@@ -1,6 +1,7 @@
 import { toJsonLine } from "../lib/escape.ts";
+import { toTagged } from "../protocol/cbor/tagged.ts";
 import type { Context } from "./context.ts";
-import { forPeople, toTagged } from "./value-text.ts";
+import { forPeople } from "./value-text.ts";
 
 /** Prints what a task has answered, if it has; as JSON, all that is told with it too. */
 export function printAnswer(

@@ -1,6 +1,12 @@
+import { inspect } from "node:util";
 import { escapeLines, toJsonLine } from "../lib/escape.ts";
+import { isPlain } from "../protocol/cbor/plain.ts";
+import { toTagged } from "../protocol/cbor/tagged.ts";
 import type { Packet } from "../protocol/packet.ts";
 import type { Surroundings } from "./context.ts";
+
+/** Levels of a value that people are shown. */
+const MAX_SHOWN_DEPTH = 12;
 
 /** How values become text. */
 export interface Wording {
@@ -16,16 +22,20 @@ export const asJson: Wording = {
   toAnswer: (value) => (value === undefined ? "" : toJsonLine(toTagged(value))),
 };
 
-/** Text as it is, and JSON for the rest. Where a program reads it, nothing of it is changed; on a terminal it is made harmless. */
+/**
+ * Text as it is, and JSON for the rest. Where a program reads it, nothing of it is changed; on a terminal it is made harmless, and
+ * what JSON has not is shown there as Bun shows it.
+ */
 export function forPeople({ screen }: Pick<Surroundings, "screen">): Wording {
   let isTerminal: boolean | undefined;
-  const show = (text: string) => ((isTerminal ??= screen() !== undefined) ? escapeLines(text) : text);
+  const show = (value: unknown, space?: number) => {
+    isTerminal ??= screen() !== undefined;
+    const text = typeof value === "string" ? value : toText(value, isTerminal, space);
+    return isTerminal ? escapeLines(text) : text;
+  };
   return {
-    toLine: (value) => (typeof value === "string" ? show(value) : asJson.toLine(value, undefined)),
-    toAnswer(value) {
-      if (value === undefined || value === null) return "";
-      return show(typeof value === "string" ? value : JSON.stringify(toTagged(value), undefined, 2));
-    },
+    toLine: (value) => show(value),
+    toAnswer: (value) => (value === undefined || value === null ? "" : show(value, 2)),
   };
 }
 
@@ -45,7 +55,13 @@ export function toTexts(packet: Packet, { toLine, toAnswer }: Wording): readonly
   return answer === "" ? [packet] : [toStdout(answer), packet];
 }
 
-/** TEMPORARY */
-export function toTagged(value: unknown): unknown {
-  return value;
+/** `space`: of each level, where it may take several lines. */
+function toText(value: unknown, isTerminal: boolean, space: number | undefined): string {
+  if (isTerminal && !isPlain(value)) {
+    const breakLength = space === undefined ? Number.POSITIVE_INFINITY : 80;
+    return inspect(value, { depth: MAX_SHOWN_DEPTH, breakLength, compact: space === undefined ? true : 3 });
+  }
+  return space === undefined
+    ? toJsonLine(toTagged(value))
+    : JSON.stringify(toTagged(value), undefined, space);
 }

@@ -76,12 +76,17 @@ export function inspect(exports: unknown): Definitions | { readonly faults: read
   const main = findMain(exports);
   if (main === undefined)
     return { faults: [{ message: "it has no default export: write export default defineCommand({ … })" }] };
-  if ("exec" in main) {
+  if (isTask(main)) {
     const faults = check(Task, main, "the task");
     // Checked in the line above.
     return faults.length > 0 ? { faults } : { type: "task", task: main as TaskDefinition };
   }
   return inspectCommands(main);
+}
+
+/** Whether it means to be a task, whole or not. */
+function isTask(main: object): boolean {
+  return "exec" in main || (("init" in main || "exit" in main) && !("commands" in main));
 }
 
 /** Milliseconds, if it has a time limit of its own. */

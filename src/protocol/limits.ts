@@ -184,9 +184,8 @@ export const CALL_WINDOW_BYTES = 1 * MiB;
 export const SESSION_EVENT_BYTES = 16 * MiB;
 export const MIN_CALL_WINDOW_BYTES = 64 * KiB;
 
-/** Bytes of the bundle of a task or an extension, of what a task's function is given, of its state, and of its answer. */
+/** Bytes of the bundle of a task or an extension. */
 export const MAX_MODULE_BYTES = 24 * MiB;
-export const MAX_TASK_VALUE_BYTES = 24 * MiB;
 
 /** Of one task: executions that may wait, and bytes of arguments that the server holds for them. */
 export const MAX_WAITING_EXECUTIONS = 1_024;

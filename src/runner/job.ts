@@ -9,6 +9,7 @@ import { invoke } from "./invocation.ts";
 import { toLines } from "./lines.ts";
 import { type JobOrder, type Ordered, readOrder } from "./order.ts";
 import { runProgram, type StartProgram } from "./program.ts";
+import { carryOut } from "./task/carry-out.ts";
 import { describeThrown, toThrown } from "./thrown.ts";
 import { isUncaught, type Uncaught } from "./uncaught.ts";
 import { type Log, Unit } from "./unit.ts";
@@ -51,7 +52,8 @@ export async function runJob(options: JobOptions): Promise<ProcessEnd> {
     case "program":
       return await runAdapter({ ...ordered, order }, job);
     case "task":
-      throw new AppError("protocol_error", "Cannot run a task: there are none yet");
+      await sayEnd(await carryOut({ ...ordered, order }, job), peer);
+      return DONE;
   }
 }
 

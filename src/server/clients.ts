@@ -19,8 +19,6 @@ import { keepWatching, Watch, type WatchReport } from "./extensions/watch.ts";
 import { Files } from "./files/files.ts";
 import { Gate } from "./gate/gate.ts";
 import { addLocal, isExposed } from "./listen.ts";
-import { directory } from "./logins/directory.ts";
-import { Logins } from "./logins/logins.ts";
 import { Machine } from "./machine/machine.ts";
 import { listMachineNames, listNames } from "./names.ts";
 import { toOwnFiles } from "./own-files.ts";
@@ -155,7 +153,7 @@ export async function admitClients(
 /** `config`: as it is by now. */
 function createSessions(
   { config: { state, grace }, version, log, audit, jobRunner }: ClientsOptions,
-  { environment, workspaces, umask, jobs, runners, extensions, inline, shutdown }: Core,
+  { environment, workspaces, umask, jobs, runners, extensions, inline, logins, tasks, shutdown }: Core,
   { uses }: Door,
   config: () => ServerConfig,
 ): Sessions {
@@ -171,7 +169,7 @@ function createSessions(
   return new Sessions({
     jobs,
     files,
-    logins: new Logins({ directory, uid: process.getuid?.(), now: () => performance.now() }),
+    logins,
     delegate,
     runners,
     inline,
@@ -192,6 +190,7 @@ function createSessions(
       machine,
       catalogue,
       delegate,
+      tasks,
       close: (request, identity) => shutdown.close(request, identity),
     }),
   });

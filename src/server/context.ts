@@ -1,7 +1,6 @@
 import type { FileAccess } from "../commands/access/files.ts";
 import type { VariableChange, WorkspaceAccess } from "../commands/access/workspace.ts";
 import type { CommandContext } from "../commands/context.ts";
-import { AppError } from "../protocol/error.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
 import type { Recorder } from "./audit/audit.ts";
@@ -10,12 +9,14 @@ import { type Identity, toTenant } from "./auth/identity.ts";
 import type { Role } from "./auth/role.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { toLoginShell, toShell } from "./environment.ts";
+import { enclose } from "./files/enclosure.ts";
 import type { Files } from "./files/files.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import { type Login, toLoginShell as toShellOf } from "./logins/login.ts";
 import { toKnownJobs } from "./machine/known-jobs.ts";
 import type { Machine } from "./machine/machine.ts";
 import type { Delegate } from "./runners/delegate.ts";
+import type { Tasks } from "./tasks/tasks.ts";
 import type { StopReport, StopRequest } from "./shutdown.ts";
 import type { Workspaces } from "./workspaces/workspaces.ts";
 
@@ -40,7 +41,8 @@ export interface ContextOptions {
   readonly files: Files;
   readonly machine: Machine;
   readonly catalogue: Catalogue;
-  readonly delegate: Pick<Delegate, "toFooting">;
+  readonly delegate: Pick<Delegate, "toFooting" | "confine">;
+  readonly tasks: Tasks;
   /** Ends jobs if it should, and then the server, as soon as the answer is sent. */
   readonly close: (request: StopRequest, identity: Identity) => Promise<StopReport>;
 }
@@ -53,6 +55,7 @@ export function createContexts({
   machine,
   catalogue,
   delegate,
+  tasks,
   close,
 }: ContextOptions): ToContext {
   return ({ identity, recorder, role, login, workspace: name, signal, input }) => {
@@ -77,8 +80,23 @@ export function createContexts({
         return (room = auditFiles(files.access(directory, signal, confinement), directory, recorder));
       },
       jobs: jobs.access(identity),
-      get tasks(): never {
-        throw new AppError("unavailable", "Cannot use tasks: this server has none yet");
+      get tasks() {
+        return tasks.access({
+          identity,
+          role,
+          cwd: () => workspace.resolve("."),
+          environment: () => workspace.environment,
+          async admit(program) {
+            const { grants } = identity;
+            const admitted = grants.admit(role, program, () => workspace.environment);
+            const roots = grants.rootsOf(role);
+            if (roots.length === 0) return admitted;
+            const confined = login
+              ? delegate.confine(login, { identity, role }, signal)
+              : files.confine(roots);
+            return await enclose(admitted, confined);
+          },
+        });
       },
       get machine() {
         if (login !== undefined) throw notHere("the machine");

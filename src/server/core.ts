@@ -18,9 +18,12 @@ import { JobIndex } from "./jobs/job-index.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { retain, Retention } from "./jobs/retention.ts";
 import { Keepers } from "./keepers/keepers.ts";
+import { directory as users } from "./logins/directory.ts";
 import type { Login } from "./logins/login.ts";
+import { Logins } from "./logins/logins.ts";
 import { Runners } from "./runners/runners.ts";
 import { Shutdown } from "./shutdown.ts";
+import { Tasks } from "./tasks/tasks.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 
 /** Bytes of memory that a custom command in the foreground may take: what leaks is ended before it takes the machine's. */
@@ -40,6 +43,9 @@ export interface Core {
   readonly extensions: Extensions;
   /** Those of them that are done here. */
   readonly inline: Inline;
+  /** Knows as whom roles have things done. */
+  readonly logins: Logins;
+  readonly tasks: Tasks;
 }
 
 export interface CoreOptions {
@@ -50,6 +56,8 @@ export interface CoreOptions {
   readonly toKeeperCommand: (state: string, id: KeeperId) => Again;
   /** Runs this executable as a runner of another user, or of our own. */
   readonly toRunnerCommand: (login: Login | undefined) => Again;
+  /** Runs this executable as the runner of a job. */
+  readonly jobRunner: Again;
   /** Runs this executable to build a module into a directory. */
   readonly toBuildCommand: (file: string, directory: string) => Again;
   readonly log: Log;
@@ -96,14 +104,29 @@ export async function openCore(
     toDirectory: (job) => join(state, "ledgers", job),
     signal,
   });
+  const logins = new Logins({ directory: users, uid: process.getuid?.(), now: () => performance.now() });
+  const tasks = stack.use(new Tasks({ state, jobs, logins, runner: options.jobRunner, environment, log }));
   await keepers.adoptAll();
   jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();
+  tasks.adopt();
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
   extensions.start(config.extensions);
-  return { environment, workspaces, umask, jobs, keepers, runners, extensions, inline, shutdown };
+  return {
+    environment,
+    workspaces,
+    umask,
+    jobs,
+    keepers,
+    runners,
+    extensions,
+    inline,
+    logins,
+    tasks,
+    shutdown,
+  };
 }
 
 interface KeepersShare {

@@ -9,9 +9,7 @@ import type { ReloadReport } from "./reload.ts";
 import { forgetLocalServer, lockState, prepareState } from "./state.ts";
 
 export interface ServeOptions
-  extends
-    Omit<CoreOptions, "log" | "audit" | "umask">,
-    Pick<ClientsOptions, "version" | "readConfig" | "jobRunner"> {
+  extends Omit<CoreOptions, "log" | "audit" | "umask">, Pick<ClientsOptions, "version" | "readConfig"> {
   readonly openLog: (state: string) => Log;
   /** Called when clients can connect, with what has the configuration and all that it names read anew. */
   readonly onListening: (reload: () => Promise<ReloadReport>) => void;

@@ -19,7 +19,7 @@ import { claimLock } from "../process/lock.ts";
 import { AppError } from "../protocol/error.ts";
 import { LocalServer } from "../protocol/local.ts";
 
-const ROOMS = ["ledgers", "keeper", "logs", "workspaces", "audit"] as const;
+const ROOMS = ["ledgers", "keeper", "logs", "workspaces", "audit", "modules", "tasks"] as const;
 const LOCK = "server.lock";
 
 /** Makes the state directory with its rooms, private to this user. Throws `state_unusable` when it is not. */

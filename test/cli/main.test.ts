@@ -97,7 +97,7 @@ describe("farhand exec", () => {
     await using server = serveExec([toRecord("stdout", 0, "x"), toExit(1, { stdoutBytes: 2 })]);
     const { code, stderr } = await run(["exec", "prog"], { server });
     expect(code).toBe(125);
-    expect(stderr).toMatch(/^farhand: Output is incomplete: 1 bytes of stdout, .*\n$/);
+    expect(stderr).toMatch(/^farhand: Output is incomplete: 1 bytes of stdout .*\n$/);
   });
 
   test("exits 125 and says how to go on when the connection is lost", async () => {

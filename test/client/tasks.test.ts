@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ClientError } from "../../src/client/client-error.ts";
 import { Tasks } from "../../src/client/tasks/tasks.ts";
+import { encodeValue } from "../../src/protocol/cbor/payload.ts";
 import type { ClientFrame } from "../../src/protocol/control.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import type { Welcome } from "../../src/protocol/hello.ts";
@@ -122,7 +123,7 @@ describe("tasks.exec()", () => {
     const large = "x".repeat(100_000);
     const asked = tasks.exec("counter", large);
     const call = await nextCall(first, 0);
-    const length = large.length + 2;
+    const { length } = encodeValue(large);
     expect(inputOf(call)).toEqual({
       task: "counter",
       wait: "end",
@@ -132,15 +133,16 @@ describe("tasks.exec()", () => {
     const { channel } = first.of("open_call_input")[0] ?? { channel: 0 };
     first.sayBare({ type: "credit", channel, received: 0, limit: length });
     await eventually(() => first.of("end").length > 0);
-    const sent = Buffer.concat(first.of("data").map(({ bytes }) => bytes)).toString();
-    expect(sent === JSON.stringify(large)).toBe(true);
+    const sent = Buffer.concat(first.of("data").map(({ bytes }) => bytes));
+    expect(sent.equals(encodeValue(large))).toBe(true);
+    const said = JSON.stringify(large);
     const events = call.events?.channel ?? 0;
     first.data(
       events,
-      toRecord("stdout", 0, sent.slice(0, 50_000)),
-      toRecord("stdout", 1, sent.slice(50_000)),
+      toRecord("stdout", 0, said.slice(0, 50_000)),
+      toRecord("stdout", 1, said.slice(50_000)),
     );
-    answer(first, call, report({ responded: true, valueBytes: length }));
+    answer(first, call, report({ responded: true, valueBytes: said.length }));
     expect((await asked).value === large).toBe(true);
   });
 

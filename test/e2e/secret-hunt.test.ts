@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { dirname, join } from "node:path";
 import { FARHAND, FARHANDD } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
+import { findInMemory } from "../support/process-memory.ts";
 import { isRunning, openWorld, readProcess } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
@@ -127,6 +128,57 @@ test("Tokens, passwords and secrets are nowhere but where they belong, however t
   expect(belongs).toEqual([]);
   expect(collect(world.home).filter((path) => /(^|\/)core/.test(path))).toEqual([]);
   for (const path of [FARHAND, FARHANDD]) expect(holds(readFileSync(path, "latin1"))).toBe(false);
+});
+
+const LOOKS = `
+  import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+  import { defineTask } from "farhand";
+  const target = (fd) => { try { return readlinkSync("/proc/self/fd/" + fd); } catch { return "gone"; } };
+  export default defineTask({
+    init: () => 0,
+    exec(context, state, args) {
+      context.respond({
+        pid: process.pid,
+        env: { ...process.env },
+        given: context.env,
+        caller: context.caller,
+        argv: [...process.argv, ...process.execArgv, readFileSync("/proc/self/cmdline", "latin1")],
+        files: readdirSync("/proc/self/fd").map(target),
+        maps: readFileSync("/proc/self/maps", "latin1"),
+      });
+      return state + args;
+    },
+  });
+`;
+
+test("A task's process has no token, database or descriptor of the server, in its environment, argv, files or memory", async () => {
+  await using world = await setup();
+  const { as, use, keep, local } = world;
+  const created = (await world.farhandd(["token", "create", "ci", "--role", "operator"])).stdout.trim();
+  const hunted = [created, local].map(toSeed);
+  const module = join(world.home, "looks.ts");
+  writeFileSync(module, LOOKS);
+  // Started by one, and asked by another, each with a token of his own.
+  expect((await as(created, ["task", "start", "looks", module])).code).toBe(0);
+  await use(["exec", "--secret", `KEY=@${keep("secret", VALUE)}`, "--", "true"]);
+  const asked = await as(local, ["task", "exec", "looks", "1", "--json"]);
+  const { pid, files, maps, ...told } = JSON.parse(asked.stdout).value;
+
+  expect(hunted.filter((seed) => JSON.stringify(told).includes(seed))).toEqual([]);
+  expect(Object.keys(told.env).filter((name) => /^(FARHAND|BUN)_/.test(name))).toEqual(["FARHAND_JOB"]);
+  expect(told.argv.join(" ")).not.toContain(world.state);
+  // Its order, what it writes, what it tells, and what Bun itself opens.
+  const foreign = (files as string[]).filter((file) => !/^(pipe:|anon_inode:|\/dev\/|gone$)/.test(file));
+  expect(foreign).toEqual([]);
+  expect(maps).not.toContain(world.state);
+
+  const found = findInMemory(pid, [...hunted, VALUE]);
+  if (found === undefined) console.warn("Not looked at here: the memory of a task's process");
+  else {
+    expect(found).toEqual([]);
+    // The same look finds what is there: the server's own, in the server.
+    expect(findInMemory(world.server.pid, hunted)).toContain(toSeed(local));
+  }
 });
 
 /** Every file below a directory. */

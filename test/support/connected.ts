@@ -9,8 +9,10 @@ export interface Connected extends AsyncDisposable {
   readonly web1: Connection;
 }
 
-export async function openConnected(): Promise<Connected> {
+/** `prepare`: what is done before the server starts. */
+export async function openConnected(prepare?: (world: World) => void): Promise<Connected> {
   const world = openWorld();
+  prepare?.(world);
   await world.start();
   const { url, token } = world.local();
   const pool = new Pool({});

@@ -3,12 +3,13 @@ import type { Source } from "../../client/feed.ts";
 import { invoke, invokeStream } from "../../client/invoke.ts";
 import type { Session } from "../../client/session.ts";
 import { toJsonLine } from "../../lib/escape.ts";
+import { toTagged } from "../../protocol/cbor/tagged.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Context } from "../context.ts";
 import { toSignalCode } from "../exit.ts";
 import { play } from "../play.ts";
 import { type Renderer, renderJson, toTextRenderer } from "../render.ts";
-import { forPeople, toTagged, type Wording } from "../value-text.ts";
+import { forPeople, type Wording } from "../value-text.ts";
 import type { Definition } from "./definition.ts";
 
 /** What is to be known of a foreground command to call it. */

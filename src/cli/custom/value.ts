@@ -1,3 +1,4 @@
+import { fromTagged } from "../../protocol/cbor/untag.ts";
 import { AppError } from "../../protocol/error.ts";
 import { type Schema, typeOf, typesOf } from "./schema.ts";
 
@@ -65,10 +66,11 @@ function toNumber(text: string, isFine: (value: number) => boolean): { readonly 
 }
 
 function toJson(text: string, isFine: (value: unknown) => boolean): { readonly value: unknown } | undefined {
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    return isFine(value) ? { value } : undefined;
+    value = JSON.parse(text);
   } catch {
     return undefined; // it is none
   }
+  return isFine(value) ? { value: fromTagged(value) } : undefined;
 }

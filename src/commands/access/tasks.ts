@@ -65,7 +65,7 @@ export interface TaskAccess {
   start(start: TaskStart, signal: AbortSignal): Promise<TaskSummary>;
   /** Has it do something, behind what waits already. Throws `queue_full`, `not_running`, `threw`, `crashed`, `no_response`. */
   execute(execution: TaskExecution, signal: AbortSignal): ExecutionStream;
-  /** What came of an execution. Throws as that does, and `not_started` for one that was never begun, and is not going to be. */
+  /** What came of an execution. Throws as that does, and `not_started` for one that was never begun, and is not going to be; `incomplete_output` where that cannot be told. */
   inquire(inquiry: TaskInquiry, signal: AbortSignal): ExecutionStream;
   /**
    * Ends it: what runs has `grace` ms, what waits is refused. What `exit` answers is told as an execution's answer is. Throws

@@ -1,6 +1,4 @@
-import type { AppError } from "../error.ts";
-
-type Refuse = (what: string) => AppError;
+type Refuse = (what: string) => Error;
 
 /** Milliseconds since 1970 as a date; not a number for one that is none. Throws what is refused: one beyond all dates. */
 export function toDate(ms: number, refuse: Refuse): Date {

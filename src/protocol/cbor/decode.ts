@@ -178,7 +178,7 @@ class Decoder {
   #tagged(tag: number | bigint, keep: Keep): unknown {
     switch (tag) {
       case TAG.dateText:
-        return toDate(Date.parse(this.#text()), broken);
+        return this.#dateText();
       case TAG.date:
         return toDate(Math.round(this.#number() * 1_000), broken);
       case TAG.bigUnsigned:
@@ -218,6 +218,13 @@ class Decoder {
     const head = this.#reader.head();
     if (head.major !== major) throw broken("has a tag on what it does not fit");
     return this.#reader.length(head.info);
+  }
+
+  #dateText(): Date {
+    const text = this.#text();
+    const ms = /^\d{4}-\d\d-\d\dT/.test(text) ? Date.parse(text) : Number.NaN;
+    if (Number.isNaN(ms)) throw broken("has a date that is none");
+    return new Date(ms);
   }
 
   /** What follows a tag is read by hand: tags on tags would be as deep as there are bytes. */

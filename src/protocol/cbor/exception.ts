@@ -1,4 +1,3 @@
-import type { AppError } from "../error.ts";
 import { setProperty } from "./property.ts";
 
 /** The classes of errors that everybody has. Any other arrives as the nearest of them, under its own `name`. */
@@ -53,7 +52,7 @@ function construct(name: ErrorClass): Error {
 export function setErrorField(
   error: Error,
   [key, value]: readonly [string, unknown],
-  refuse: (what: string) => AppError,
+  refuse: (what: string) => Error,
 ): void {
   if (TEXTS.includes(key) && typeof value !== "string") throw refuse(`has an error whose ${key} is no text`);
   if (key === "errors" && !Array.isArray(value)) throw refuse("has an error whose errors are no list");

@@ -1,5 +1,3 @@
-import type { AppError } from "../error.ts";
-
 /** How typed arrays are made, by the name of their class. */
 const CLASSES = {
   Uint8Array,
@@ -73,7 +71,7 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
 export function toTyped(
   name: TypedName,
   bytes: Uint8Array,
-  refuse: (what: string) => AppError,
+  refuse: (what: string) => Error,
   isBig = false,
 ): TypedArray {
   const Class = CLASSES[name];

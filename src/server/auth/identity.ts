@@ -2,6 +2,9 @@ import type { StartRecord } from "../../ledger/start.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Grants } from "./grants.ts";
 
+/** What a task's job is called, which no command is. */
+export const TASK_COMMAND = "task";
+
 /** Somebody who was let in: what every check and every record goes by. */
 export interface Identity {
   /** The user: whose the jobs and workspaces are. */
@@ -50,17 +53,19 @@ export function isVisible(job: Pick<StartRecord, "owner" | "via">, viewer: Ident
   return scope === undefined || isWithin(job, scope);
 }
 
-/** Throws `forbidden` where what a job is told would be done in a role that somebody has not. */
+/**
+ * Throws `forbidden` where what a job is told would be done in a role that somebody has not, and for a task, whom the server alone
+ * tells what to do.
+ */
 export function demandFeeding(
-  { number, role }: Pick<StartRecord, "number" | "role">,
+  { number, role, command }: Pick<StartRecord, "number" | "role" | "command">,
   { grants }: Identity,
 ): void {
+  const refuse = (why: string) => new AppError("forbidden", `Cannot send input to job ${number}: ${why}`);
+  if (command === TASK_COMMAND) throw refuse("it is a task, which is told what to do with farhand task exec");
   if (grants.mayFeed(role)) return;
   const whose = role === undefined ? "a role that is not known" : `role "${role}"`;
-  throw new AppError(
-    "forbidden",
-    `Cannot send input to job ${number}: it was started in ${whose}, which you do not have`,
-  );
+  throw refuse(`it was started in ${whose}, which you do not have`);
 }
 
 /** Whether a job is one of these. */

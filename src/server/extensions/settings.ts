@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import * as v from "valibot";
 import { findCommand } from "../../commands/index.ts";
+import { TASK_COMMAND } from "../auth/identity.ts";
 import type { Permission } from "../../commands/define.ts";
 import { parseDuration } from "../../lib/duration.ts";
 import type { AppError } from "../../protocol/error.ts";
@@ -100,7 +101,8 @@ const MAX_NAME = 64;
 export function findNameFault(name: string): string | undefined {
   if (!COMMAND_NAME.test(name) || name.length > MAX_NAME)
     return `a command's name is a word in lower case, with single dashes, of at most ${MAX_NAME} characters`;
-  return findCommand(name) === undefined ? undefined : "there is a built-in command of that name";
+  const isTaken = findCommand(name) !== undefined || name === TASK_COMMAND;
+  return isTaken ? "there is a built-in command of that name" : undefined;
 }
 
 /** Puts flags and file together. Throws what `refuse` makes of a key, and of why it makes no sense. */

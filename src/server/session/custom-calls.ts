@@ -9,7 +9,7 @@ import type { JobId } from "../../protocol/id.ts";
 import { CallTerms } from "../../protocol/terms.ts";
 import { fromValue, toJsonValue, type Value } from "../../protocol/value.ts";
 import { DEFAULT_WORKSPACE } from "../../protocol/workspace.ts";
-import { describeRich } from "../audit/call-record.ts";
+import { describeInput, describeRich } from "../audit/call-record.ts";
 import type { Recorder } from "../audit/audit.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
@@ -164,7 +164,7 @@ export class CustomCalls {
       job,
       argv,
       cwd,
-      input: { ...describeRich(command, value), ...terms },
+      input: { ...describeRich(command, value), ...describeInput({}, frame.terms) },
     });
     const enclosed = await this.#checks.enclose(order, this.#checks.admit(role, program, context));
     const { start } = await jobs.start({

@@ -1,0 +1,130 @@
+import { AppError } from "../../protocol/error.ts";
+import type { ExecutionId, TaskDetails, TaskSummary } from "../../protocol/task.ts";
+import { type Args, Execution } from "./execution.ts";
+import type { Launcher } from "./launcher.ts";
+import { Life } from "./life.ts";
+import { lookUp } from "./lookup.ts";
+import { Memory } from "./memory.ts";
+import { Queue } from "./queue.ts";
+import type { TaskRecord } from "./store.ts";
+
+/** One task: what waits for it, what it does, and what has become of that. */
+export class Task {
+  readonly life: Life;
+  readonly #launcher: Launcher;
+  readonly #queue = new Queue();
+  readonly #memory = new Memory();
+  readonly #executed = { finished: 0, threw: 0, crashed: 0 };
+
+  constructor(record: TaskRecord, launcher: Launcher) {
+    this.#launcher = launcher;
+    this.life = new Life(record, launcher, {
+      onFound: (execution) => this.#memory.add(execution),
+      onFree: (execution) => this.#goOn(execution),
+      onDown: (why) => this.#queue.clear(({ id }) => toNotStarted(id, why)),
+    });
+  }
+
+  get name(): TaskRecord["name"] {
+    return this.life.record.name;
+  }
+
+  /** Whether its name is taken. */
+  get isUp(): boolean {
+    return this.life.state !== "stopped" && this.life.state !== "failed";
+  }
+
+  /** Accepts an execution, or answers the one of this id. Throws `not_running`, `queue_full`. */
+  enqueue(id: ExecutionId, args: Args): Execution {
+    const known = this.#memory.find(id);
+    if (known !== undefined) return known;
+    if (!this.isUp || this.life.state === "stopping") throw this.#toDown();
+    const execution = new Execution(id, args);
+    this.#queue.push(execution);
+    this.#memory.add(execution);
+    this.#pump();
+    return execution;
+  }
+
+  /** What is known of an execution. Throws `not_started`, and `incomplete_output` where that cannot be told. */
+  async find(id: ExecutionId): Promise<Execution> {
+    const known = this.#memory.find(id);
+    if (known !== undefined) return known;
+    await this.life.process?.settled;
+    const { job: last, former, isUncertain, restarts, restored } = this.life.record;
+    let hasGaps = isUncertain;
+    for (const job of [last, ...former]) {
+      const trace = await lookUp(this.#launcher.ledgers, { job, restarts, restored }, id);
+      if (trace.execution?.isOver) return trace.execution;
+      const begun = this.#memory.find(id);
+      if (begun !== undefined) return begun;
+      if (trace.execution !== undefined) throw toUnknown(id, "its process has died");
+      hasGaps ||= trace.hasGaps;
+    }
+    if (hasGaps) throw toUnknown(id, "some of what the task has said is gone");
+    throw toNotStarted(id, "it was never begun");
+  }
+
+  summarize(): TaskSummary {
+    const { record, state, process } = this.life;
+    const { name, owner, module, restart, checkpoint, startedAt, restarts, restored, error, job } = record;
+    const number = this.#launcher.find(job)?.start.number;
+    const execution = process?.current?.id;
+    return {
+      ...{ name, state, owner, module, restart, checkpoint, startedAt, restarts, restored },
+      ...(number !== undefined && { job: { id: job, number } }),
+      waiting: this.#queue.size,
+      ...(execution && { execution }),
+      ...(error && { error }),
+    };
+  }
+
+  describe(): TaskDetails {
+    const { record, restartsAt } = this.life;
+    const { cwd, role, saved, module } = record;
+    return {
+      ...this.summarize(),
+      cwd,
+      role: role.name,
+      executed: { ...this.#executed },
+      ...(saved && { saved }),
+      ...(restartsAt !== undefined && { restartsAt: new Date(restartsAt).toISOString() }),
+      waitingBytes: this.#queue.bytes,
+      moduleBytes: this.#launcher.modules.measure(module),
+    };
+  }
+
+  #goOn(execution: Execution | undefined): void {
+    if (execution !== undefined) {
+      this.#memory.settle(execution);
+      const { error } = execution;
+      const how = error === undefined ? "finished" : error.code === "crashed" ? "crashed" : "threw";
+      this.#executed[how]++;
+    }
+    this.#pump();
+  }
+
+  #pump(): void {
+    const { process } = this.life;
+    if (process?.isFree !== true) return;
+    const execution = this.#queue.shift();
+    if (execution !== undefined) process.execute(execution);
+  }
+
+  #toDown(): AppError {
+    const { name, error } = this.life.record;
+    const why = error === undefined ? "it was stopped" : `it has ended: ${error.message}`;
+    return new AppError(
+      "not_running",
+      `Cannot use task "${name}": ${why}; farhand task restart ${name} starts it`,
+    );
+  }
+}
+
+function toNotStarted(id: ExecutionId, why: string): AppError {
+  return new AppError("not_started", `Cannot start execution ${id}: ${why}`);
+}
+
+function toUnknown(id: ExecutionId, why: string): AppError {
+  return new AppError("incomplete_output", `Cannot tell what became of execution ${id}: ${why}`);
+}
