@@ -50,7 +50,7 @@ const Command = v.strictObject({
   timeout: v.optional(
     v.custom<number | string>(isTimeout, "is neither milliseconds nor a duration such as 30s"),
   ),
-  runAs: v.optional(v.pipe(v.string(), v.regex(/^[\w@.-]+$/, "is no name of a user"))),
+  runAs: v.optional(v.pipe(v.string(), v.regex(/^[\w@.:-]+$/, "is no name of a user"))),
   run: Callable,
 });
 

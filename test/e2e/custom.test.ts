@@ -154,7 +154,7 @@ describe("commands of a server's own, on the command line,", () => {
     expect(await attached.ran).toMatchObject(ended("ready\nBYE\n"));
   });
 
-  test("are told of Ctrl-C, and ended by the second; a foreground one is cancelled", async () => {
+  test("are told of Ctrl-C, which cancels one in the foreground", async () => {
     await using world = await setup();
     const polite = world.open(["farhand", "count-up", "1000000", "--pause", "10"]);
     await eventually(() => polite.said().includes('{"n":2}'));
