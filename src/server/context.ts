@@ -105,7 +105,7 @@ export function createContexts({
         return machine.access(workspace, { jobs: toKnownJobs(jobs, identity), confinement: search, signal });
       },
       server: {
-        describe: (names) => catalogue.describe(names),
+        describe: (names) => catalogue.describe(names, identity.grants),
         close: (jobs) => close({ jobs }, identity),
       },
       toShell,

@@ -112,6 +112,11 @@ export class Grants {
     throw refuse(what, why, { permission, ...(able.length > 0 && { command: name }) });
   }
 
+  /** The role in which he is told of the commands that he may call, though he may not be told of all. */
+  get leastRole(): Role | undefined {
+    return this.#roles[0];
+  }
+
   /** Whether one of his roles allows a command. */
   allows(command: CheckedCommand): boolean {
     try {

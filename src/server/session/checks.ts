@@ -1,3 +1,4 @@
+import { commands as describing } from "../../commands/commands.ts";
 import type { CommandContext } from "../../commands/context.ts";
 import type { Program } from "../../commands/define.ts";
 import type { JobId } from "../../protocol/id.ts";
@@ -46,7 +47,7 @@ export class Checks {
   /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */
   spend(name: string, job: JobId | undefined): void {
     const { identity, uses } = this.#options;
-    if (!isCompanion(name)) uses.spend(identity, job, `call "${name}"`);
+    if (!isCompanion(name) && name !== describing.name) uses.spend(identity, job, `call "${name}"`);
   }
 
   /** The program as his role and his token let the caller run it. Throws `forbidden`. */
