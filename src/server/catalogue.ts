@@ -1,15 +1,10 @@
 import type * as v from "valibot";
-import { commands as describing } from "../commands/commands.ts";
 import type { Ability, System } from "../commands/define.ts";
 import { type Builtin, findCommand, listCommands } from "../commands/index.ts";
 import type { CommandDescription } from "../protocol/description.ts";
 import { AppError } from "../protocol/error.ts";
-import type { CheckedCommand, Grants } from "./auth/grants.ts";
 import type { CustomCommand } from "./extensions/custom.ts";
 import type { Extensions } from "./extensions/extensions.ts";
-
-/** Says what somebody may call. */
-type Judge = Pick<Grants, "allows" | "demandCommand">;
 
 export interface CatalogueOptions {
   readonly system: System;
@@ -45,21 +40,15 @@ export class Catalogue {
     throw unknown(name, "this server has no such command");
   }
 
-  /**
-   * What all of them are, or those of these names; whoever may not be told of all is told of what he may call. Throws
-   * `unknown_command`, and `forbidden` where he may not call what he named.
-   */
-  async describe(names: readonly string[], grants?: Judge): Promise<readonly CommandDescription[]> {
+  /** What all of them are, or those of these names. Throws `unknown_command`. */
+  async describe(names: readonly string[]): Promise<readonly CommandDescription[]> {
     const { extensions } = this.#options;
     if (names.length === 0) await extensions.ready(LISTING_PATIENCE);
     const all = () => [...listCommands().filter((command) => this.#offers(command)), ...extensions.list()];
-    const isTold = (command: CheckedCommand) =>
-      grants === undefined || tells(grants) || grants.allows(command);
     const commands =
       names.length === 0
-        ? all().filter(isTold)
+        ? all()
         : await Promise.all(names.map((name) => this.find(name) ?? this.findOwn(name)));
-    if (grants !== undefined && !tells(grants)) commands.forEach((command) => grants.demandCommand(command));
     const { toJsonSchema } = await import("@valibot/to-json-schema");
     // Checks that are code have no place in a JSON Schema: they are left out.
     const convert = (schema: v.GenericSchema) => ({
@@ -74,11 +63,6 @@ export class Catalogue {
     const { system, isAble } = this.#options;
     return (systems?.includes(system) ?? true) && (ability === undefined || isAble(ability));
   }
-}
-
-/** Whether somebody may be told of all commands. */
-function tells(grants: Judge): boolean {
-  return grants.allows(describing);
 }
 
 function unknown(name: string, why: string): AppError {

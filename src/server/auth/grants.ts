@@ -38,6 +38,11 @@ const COMPANIONS: readonly string[] = [
 const MAX_NARROWED_VARIABLES = 128;
 const MAX_NARROWED_NAME = 128;
 
+/** Whether a call counts as a use of a token that has so many only: neither looking after its jobs does, nor asking what there is. */
+export function isUse(name: string): boolean {
+  return !isCompanion(name) && name !== "commands";
+}
+
 /** Whether a command looks after jobs that were started already. */
 export function isCompanion(name: string): boolean {
   return COMPANIONS.includes(name);
@@ -112,9 +117,11 @@ export class Grants {
     throw refuse(what, why, { permission, ...(able.length > 0 && { command: name }) });
   }
 
-  /** The role in which he is told of the commands that he may call, though he may not be told of all. */
-  get leastRole(): Role | undefined {
-    return this.#roles[0];
+  /** The first role that allows anything at all. Throws `forbidden`. */
+  demandSome(what: string): Role {
+    const role = this.#roles.find(({ permissions }) => permissions.size > 0);
+    if (role !== undefined) return role;
+    throw refuse(what, "your roles allow nothing here", {});
   }
 
   /** Whether one of his roles allows a command. */

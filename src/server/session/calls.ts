@@ -1,4 +1,4 @@
-import { commands as describing } from "../../commands/commands.ts";
+import { commands } from "../../commands/commands.ts";
 import type { CommandContext } from "../../commands/context.ts";
 import { turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
@@ -292,9 +292,10 @@ async function finish(
 function demandCommand({ grants }: Identity, command: CheckedCommand): Role {
   if (grants.expires !== undefined && Date.now() >= grants.expires)
     throw new AppError("unauthenticated", `Cannot call "${command.name}": your token has expired`);
-  // Of what he may call everybody is told.
-  const least = command.name === describing.name && !grants.allows(command) ? grants.leastRole : undefined;
-  return least ?? grants.demandCommand(command);
+  // Whoever may not ask for all is told of what he may call.
+  if (command.name === commands.name && !grants.allows(commands))
+    return grants.demandSome(`call "${command.name}"`);
+  return grants.demandCommand(command);
 }
 
 const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
