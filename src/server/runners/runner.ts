@@ -42,7 +42,7 @@ export interface RunnerOptions {
   readonly libc: Libc | undefined;
   /** Runs this executable as a runner. */
   readonly again: Again;
-  /** Bytes of memory at which it is killed while it does something. */
+  /** Of one that does what others have written: bytes of memory at which it is killed while it does something. */
   readonly maxMemory?: number;
   /** A child was started, which nobody else is to wait for. */
   readonly onSpawn: (pid: number, exited: Promise<unknown>) => void;
@@ -69,9 +69,9 @@ export class Runner {
   #excess: string | undefined;
 
   constructor(options: RunnerOptions) {
-    const { again, libc, onSpawn, onPrinted } = options;
+    const { again, libc, maxMemory, onSpawn, onPrinted } = options;
     this.#options = options;
-    this.#wired = spawnWired(again, libc);
+    this.#wired = spawnWired(again, { libc, isForeign: maxMemory !== undefined });
     const { child, answers, printed } = this.#wired;
     onSpawn(child.pid, child.exited);
     this.#reader = new RecordReader(() => answers.read());
