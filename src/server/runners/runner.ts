@@ -13,6 +13,10 @@ import { Printed } from "./printed.ts";
 /** Milliseconds that a runner has to end once it is told to. */
 const GRACE = 2_000;
 
+/** Bytes of garbage after which the collector is asked to look, and what a record leaves besides what it holds. */
+const MAX_LITTER = 4 * 1024 * 1024;
+const RECORD_LITTER = 1_024;
+
 /** Why a runner's answer is none: what it said, or how it ended. */
 export interface Breach {
   readonly why: string;
@@ -65,6 +69,8 @@ export class Runner {
   #pouring: Promise<void> = Promise.resolve();
   #ending: Promise<void> | undefined;
   #isLast = false;
+  /** Bytes that were left to the collector since it was last asked. */
+  #litter = 0;
   /** That it took too much memory, and was killed for it. */
   #excess: string | undefined;
 
@@ -114,7 +120,9 @@ export class Runner {
     try {
       for (;;) {
         signal.throwIfAborted();
-        const heard = task.hear(await abortable(this.#next(task), signal));
+        const record = await abortable(this.#next(task), signal);
+        this.#tidy(record);
+        const heard = task.hear(record);
         if (heard.type === "said") yield heard.said;
         else return this.#conclude(heard, task);
       }
@@ -178,6 +186,14 @@ export class Runner {
         child.kill("SIGKILL");
       })
       .catch(() => {}); // the call is over
+  }
+
+  /** What rushes through here is garbage at once, of which the collector would let much pile up. */
+  #tidy({ payload }: RunnerRecord): void {
+    this.#litter += payload.length + RECORD_LITTER;
+    if (this.#options.maxMemory === undefined || this.#litter < MAX_LITTER) return;
+    this.#litter = 0;
+    Bun.gc(false);
   }
 
   async #next<Said, Result>(task: RunnerTask<Said, Result>): Promise<RunnerRecord> {
