@@ -16,6 +16,6 @@ export const task: Group = {
   examples: [
     ["farhand task start counter counter.ts", "ship a module, and have its init make a state"],
     ["farhand task exec counter '{\"add\": 2}' --await", "have it do something, and see what it answers"],
-    ["farhand task stop counter", "its exit runs, and it is gone"],
+    ["farhand task stop counter", "its exit runs, and what it answers is printed"],
   ],
 };

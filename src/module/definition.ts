@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { parseDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import type { CommandDefinition, PackDefinition, TaskDefinition } from "./define.ts";
+import { COMMAND_NAME, MAX_COMMAND_NAME } from "./name.ts";
 
 /** What a module defines. */
 export type Definitions =
@@ -20,13 +21,13 @@ export interface Fault {
   readonly field?: string;
 }
 
-const MAX_NAME = 63;
-const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
-
 const Name = v.pipe(
   v.string(),
-  v.maxLength(MAX_NAME, `takes more than ${MAX_NAME} characters`),
-  v.regex(NAME, "is not in kebab-case: lower-case letters, digits and single hyphens, such as disk-usage"),
+  v.maxLength(MAX_COMMAND_NAME, `takes more than ${MAX_COMMAND_NAME} characters`),
+  v.regex(
+    COMMAND_NAME,
+    "is not in kebab-case: lower-case letters, digits and single hyphens, such as disk-usage",
+  ),
 );
 const Callable = v.custom<Function>((value) => typeof value === "function", "is no function");
 const Schema = v.custom<v.GenericSchema>(
@@ -50,7 +51,7 @@ const Command = v.strictObject({
   timeout: v.optional(
     v.custom<number | string>(isTimeout, "is neither milliseconds nor a duration such as 30s"),
   ),
-  runAs: v.optional(v.pipe(v.string(), v.regex(/^[\w@.-]+$/, "is no name of a user"))),
+  runAs: v.optional(v.pipe(v.string(), v.regex(/^[\w@.:-]+$/, "is no name of a user"))),
   run: Callable,
 });
 
@@ -76,12 +77,17 @@ export function inspect(exports: unknown): Definitions | { readonly faults: read
   const main = findMain(exports);
   if (main === undefined)
     return { faults: [{ message: "it has no default export: write export default defineCommand({ … })" }] };
-  if ("exec" in main) {
+  if (isTask(main)) {
     const faults = check(Task, main, "the task");
     // Checked in the line above.
     return faults.length > 0 ? { faults } : { type: "task", task: main as TaskDefinition };
   }
   return inspectCommands(main);
+}
+
+/** Whether it means to be a task, whole or not. */
+function isTask(main: object): boolean {
+  return "exec" in main || (("init" in main || "exit" in main) && !("commands" in main));
 }
 
 /** Milliseconds, if it has a time limit of its own. */

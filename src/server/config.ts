@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import * as v from "valibot";
 import { parseDuration } from "../lib/duration.ts";
@@ -22,7 +22,6 @@ import {
   PacksTable,
   toExtensionSettings,
 } from "./extensions/settings.ts";
-import { listSources } from "./extensions/sources.ts";
 import { type ListenAddress, parseListen } from "./listen.ts";
 import { listMachineNames, parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
@@ -128,7 +127,7 @@ function toPlace(names: readonly string[], extensions: ExtensionSettings): Place
     names: [...listMachineNames(), ...names],
     canRunAs: process.getuid?.() === 0,
     programs: Object.keys(extensions.programs),
-    hasModules: listSources(extensions).files.length > 0,
+    mayHaveModules: extensions.files.length > 0 || existsSync(extensions.directory),
   };
 }
 

@@ -1,6 +1,8 @@
 import type { FileAccess } from "../commands/access/files.ts";
 import type { VariableChange, WorkspaceAccess } from "../commands/access/workspace.ts";
+import { commands } from "../commands/commands.ts";
 import type { CommandContext } from "../commands/context.ts";
+import type { CommandDescription } from "../protocol/description.ts";
 import { toBytes } from "../protocol/path.ts";
 import type { WorkspaceName } from "../protocol/workspace.ts";
 import type { Recorder } from "./audit/audit.ts";
@@ -105,13 +107,29 @@ export function createContexts({
         return machine.access(workspace, { jobs: toKnownJobs(jobs, identity), confinement: search, signal });
       },
       server: {
-        describe: (names) => catalogue.describe(names),
+        describe: (names) => describeTo(identity, catalogue, names),
         close: (jobs) => close({ jobs }, identity),
       },
       toShell,
       toLoginShell: login === undefined ? toLoginShell : () => toShellOf(login),
     };
   };
+}
+
+/** What there is, for whoever may ask for that; for others what they may call. Throws `forbidden` where one that is named is not. */
+async function describeTo(
+  { grants }: Identity,
+  catalogue: Catalogue,
+  names: readonly string[],
+): Promise<readonly CommandDescription[]> {
+  const described = await catalogue.describe(names);
+  if (grants.allows(commands)) return described;
+  const known = described.flatMap((description) => {
+    const command = catalogue.find(description.name);
+    return command === undefined ? [] : [{ description, command }];
+  });
+  if (names.length > 0) for (const { command } of known) grants.demandCommand(command);
+  return known.flatMap(({ description, command }) => (grants.allows(command) ? [description] : []));
 }
 
 /** A command that forgot to say so must not do as the server what its caller may only do as another user. */

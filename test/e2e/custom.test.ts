@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { openCallers } from "../support/callers.ts";
 import { openConnected } from "../support/connected.ts";
 import { eventually } from "../support/eventually.ts";
 import { installCommands } from "../support/own-commands.ts";
@@ -154,7 +155,7 @@ describe("commands of a server's own, on the command line,", () => {
     expect(await attached.ran).toMatchObject(ended("ready\nBYE\n"));
   });
 
-  test("are told of Ctrl-C, and ended by the second; a foreground one is cancelled", async () => {
+  test("are told of Ctrl-C, which cancels one in the foreground", async () => {
     await using world = await setup();
     const polite = world.open(["farhand", "count-up", "1000000", "--pause", "10"]);
     await eventually(() => polite.said().includes('{"n":2}'));
@@ -200,6 +201,26 @@ describe("commands of a server's own, on the command line,", () => {
     ] as const;
     for (const [[name, ...args], why] of refusals)
       expect(await call(name, ...args)).toMatchObject(ended("", 125, expect.stringContaining(why)));
+  });
+
+  test("are told of to whoever may call them, and nothing else, and looking them up uses nothing up", async () => {
+    const role = '[roles.deployer]\npermissions = ["exec"]\ncommands = ["deploy-all"]\n';
+    await using callers = await openCallers(role, (world) => installCommands(world, "custom/own.ts"));
+    const alice = await callers.createToken("alice", "deployer");
+    const bob = await callers.createToken("bob", "operator");
+    const once = await callers.narrow(bob, "--only", "deploy-all", "--uses", "1");
+    for (const token of [alice, once]) {
+      const as = (...args: string[]) => callers.farhandAs(token, args);
+      expect((await as("commands", "--json")).stdout).toMatch(/^\[\{"name":"deploy-all"[^]*\]\n$/);
+      expect(JSON.parse((await as("commands", "--json")).stdout)).toHaveLength(1);
+      expect((await as("--help")).stdout).toMatch(/^ {2}deploy-all/m);
+      expect(await as("deploy-all", "web")).toMatchObject({ code: 0, stderr: "" });
+      expect(await as("count-up", "1")).toMatchObject(
+        ended("", 125, expect.stringContaining('Cannot call "count-up"')),
+      );
+    }
+    expect(await callers.farhandAs(once, ["deploy-all", "web"])).toMatchObject({ code: 125 });
+    expect(await callers.farhandAs(bob, ["count-up", "1"])).toMatchObject({ code: 0 });
   });
 
   testIf(hasTmux, "a console with commands of a server's own: there is no tmux")(

@@ -88,3 +88,33 @@ test("startServer() refuses to start a second server with one state directory", 
     message: expect.stringContaining(`pid ${pid} at ${url}`),
   });
 });
+
+test("startServer() has a task from the start, and leaves no server where that cannot be had", async () => {
+  await using world = setup();
+  const write = (name: string, text: string) => {
+    writeFileSync(join(world.home, name), text);
+    return join(world.home, name);
+  };
+  const broken = write("broken.ts", "export default {");
+  expect(await world.refusal({ task: { name: "one", module: broken } })).toMatchObject({
+    code: "invalid_module",
+    message: expect.stringContaining("broken.ts:1:"),
+  });
+  expect(existsSync(world.state)).toBe(false);
+  const throws = write("throws.ts", "export default { init() { throw new TypeError('no'); }, exec() {} };");
+  expect(await world.refusal({ task: { name: "one", module: throws } })).toMatchObject({
+    code: "threw",
+    name: "TypeError",
+  });
+  expect((await world.farhandd(["status"])).code).toBe(3);
+
+  const module = write(
+    "one.ts",
+    "export default { init: (context, args) => args, exec: (context, state) => { context.respond(state); return state; } };",
+  );
+  const server = await world.start({
+    task: { name: "one", module, args: { at: new Date(7) }, replace: true },
+  });
+  await using connection = await server.connect();
+  expect((await connection.tasks.exec("one")).value).toEqual({ at: new Date(7) });
+});

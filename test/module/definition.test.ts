@@ -58,7 +58,8 @@ describe("readDefinitions() refuses", () => {
       { default: { name: "a", commands: [] } },
       'the pack: "commands" has no command in it',
     ],
-    ["a task without exec", { default: { exec: 1 } }, 'the task: "exec" is no function'],
+    ["a task whose exec is none", { default: { exec: 1 } }, 'the task: "exec" is no function'],
+    ["a task without exec", { default: { init: () => 1 } }, 'the task: "exec" is missing'],
   ];
 
   test.each(cases)("%s", (_name, exports, sentence) => {

@@ -38,6 +38,11 @@ const COMPANIONS: readonly string[] = [
 const MAX_NARROWED_VARIABLES = 128;
 const MAX_NARROWED_NAME = 128;
 
+/** Whether a call counts as a use of a token that has so many only: neither looking after its jobs does, nor asking what there is. */
+export function isUse(name: string): boolean {
+  return !isCompanion(name) && name !== "commands";
+}
+
 /** Whether a command looks after jobs that were started already. */
 export function isCompanion(name: string): boolean {
   return COMPANIONS.includes(name);
@@ -110,6 +115,13 @@ export class Grants {
     if (role !== undefined) return role;
     const why = able.length === 0 ? `you lack the permission "${permission}"` : toElsewhere(permission);
     throw refuse(what, why, { permission, ...(able.length > 0 && { command: name }) });
+  }
+
+  /** The first role that allows anything at all. Throws `forbidden`. */
+  demandSome(what: string): Role {
+    const role = this.#roles.find(({ permissions }) => permissions.size > 0);
+    if (role !== undefined) return role;
+    throw refuse(what, "your roles allow nothing here", {});
   }
 
   /** Whether one of his roles allows a command. */

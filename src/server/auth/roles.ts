@@ -50,9 +50,9 @@ export interface Place {
   readonly names: readonly string[];
   /** Whether the server could start programs as another user. */
   readonly canRunAs: boolean;
-  /** Commands that the configuration makes of programs, and whether there are modules, which may have any others. */
+  /** Commands that the configuration makes of programs, and whether there is a place for modules, which may have any others. */
   readonly programs?: readonly string[];
-  readonly hasModules?: boolean;
+  readonly mayHaveModules?: boolean;
 }
 
 const NAME = /^[A-Za-z0-9][\w.@-]{0,63}$/;
@@ -110,13 +110,13 @@ function toRole(name: string, said: RoleTable, base: Role | undefined): Role {
 function checkRole(
   { permissions, commands, roots, runAs }: Role,
   said: RoleTable,
-  { programs = [], hasModules = false }: Place,
+  { programs = [], mayHaveModules = false }: Place,
   refuse: (key: string, why: string) => AppError,
 ): void {
   if (permissions.size === 0) throw refuse("permissions", `say which: ${PERMISSIONS.join(", ")}`);
   for (const [index, glob] of (commands ?? []).entries()) {
     const meant = listCommands().filter(({ name }) => matchesAny([glob], name));
-    const isOfOnesOwn = hasModules || programs.some((name) => matchesAny([glob], name));
+    const isOfOnesOwn = mayHaveModules || programs.some((name) => matchesAny([glob], name));
     if (meant.length === 0 && isOfOnesOwn) continue;
     if (meant.length === 0)
       throw refuse(`commands.${index}`, "it matches no command; farhand commands lists them");

@@ -1,3 +1,4 @@
+import { commands } from "../../commands/commands.ts";
 import type { CommandContext } from "../../commands/context.ts";
 import { turn } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
@@ -295,6 +296,9 @@ async function finish(
 function demandCommand({ grants }: Identity, command: CheckedCommand): Role {
   if (grants.expires !== undefined && Date.now() >= grants.expires)
     throw new AppError("unauthenticated", `Cannot call "${command.name}": your token has expired`);
+  // Whoever may not ask for all is told of what he may call.
+  if (command.name === commands.name && !grants.allows(commands))
+    return grants.demandSome(`call "${command.name}"`);
   return grants.demandCommand(command);
 }
 

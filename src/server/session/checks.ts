@@ -2,7 +2,7 @@ import type { CommandContext } from "../../commands/context.ts";
 import type { Program } from "../../commands/define.ts";
 import type { JobId } from "../../protocol/id.ts";
 import type { Recorder } from "../audit/audit.ts";
-import { isCompanion } from "../auth/grants.ts";
+import { isUse } from "../auth/grants.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
 import type { Uses } from "../auth/uses.ts";
@@ -46,7 +46,7 @@ export class Checks {
   /** Counts one use of a token that has so many only; looking after its own jobs is none. Throws `forbidden`. */
   spend(name: string, job: JobId | undefined): void {
     const { identity, uses } = this.#options;
-    if (!isCompanion(name)) uses.spend(identity, job, `call "${name}"`);
+    if (isUse(name)) uses.spend(identity, job, `call "${name}"`);
   }
 
   /** The program as his role and his token let the caller run it. Throws `forbidden`. */

@@ -1,4 +1,5 @@
 import type { CommandContext } from "../../commands/context.ts";
+import type { Program } from "../../commands/define.ts";
 import type { Caller } from "../../module/caller.ts";
 import type { Again } from "../../process/again.ts";
 import type { ServerMessage } from "../../protocol/control.ts";
@@ -132,7 +133,7 @@ export class CustomCalls {
   async #toModuleCall(order: Order): Promise<ModuleCall> {
     const { command, value, login, input, context } = order;
     const { name, unit, timeoutMs = Number.POSITIVE_INFINITY, description } = command;
-    const { cwd } = await this.#checks.enclose(order, { argv: [name], cwd: context.workspace.resolve(".") });
+    const { cwd } = await this.#enclose(order, { argv: [name], cwd: context.workspace.resolve(".") });
     return {
       unit,
       command: name,
@@ -166,7 +167,7 @@ export class CustomCalls {
       cwd,
       input: { ...describeRich(command, value), ...describeInput({}, frame.terms) },
     });
-    const enclosed = await this.#checks.enclose(order, this.#checks.admit(role, program, context));
+    const enclosed = await this.#enclose(order, this.#checks.admit(role, program, context));
     const { start } = await jobs.start({
       job,
       holder: output?.holder,
@@ -181,6 +182,12 @@ export class CustomCalls {
       },
     });
     return { type: "accepted", call, job: start.job, number: start.number };
+  }
+
+  /** Where its caller may work; whoever may in no directory at all has it done in none of his. Throws `forbidden`. */
+  async #enclose<P extends Pick<Program, "argv" | "cwd">>(order: Order, program: P): Promise<P> {
+    const isNowhere = this.#options.identity.grants.rootsOf(order.role).some((roots) => roots.length === 0);
+    return isNowhere ? { ...program, cwd: "/" } : await this.#checks.enclose(order, program);
   }
 
   /** What a command is given that is done as a user whom its caller need not be: nothing that he has set. */

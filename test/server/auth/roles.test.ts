@@ -55,6 +55,16 @@ describe("toRoles()", () => {
     });
   });
 
+  test("names commands of the operator's own, where there may be such", () => {
+    const own: v.InferInput<typeof RolesTable> = {
+      deployer: { permissions: ["exec"], commands: ["deploy"] },
+    };
+    expect(() => read(own)).toThrow("it matches no command");
+    expect(() => read(own, { programs: ["backup"] })).toThrow("it matches no command");
+    expect(read(own, { programs: ["deploy"] }).get("deployer")?.commands).toEqual(["deploy"]);
+    expect(read(own, { mayHaveModules: true }).get("deployer")?.commands).toEqual(["deploy"]);
+  });
+
   test("gives a new role nothing that it does not say, and leaves a built-in one what is not said of it", () => {
     const roles = read({ reader: { permissions: ["read"] }, viewer: { roots: ["/var/log"] } });
     expect(roles.get("reader")).toMatchObject({
