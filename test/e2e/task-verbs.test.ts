@@ -105,6 +105,37 @@ describe("farhand task start", () => {
     expect((await world.json("show", "one")).state).toBe("failed");
     expect((await world.task(["start", "one", world.write("echo.ts", ECHO)])).code).toBe(0);
   });
+
+  test("says, when it is interrupted, that the task may start all the same", async () => {
+    await using world = await setup();
+    const module = world.write(
+      "late.ts",
+      `import { existsSync, writeFileSync } from "node:fs";
+       export default {
+         async init(context, directory) {
+           writeFileSync(directory + "/waits", "");
+           while (!existsSync(directory + "/go")) await Bun.sleep(5);
+         },
+         exec() {},
+       };`,
+    );
+    const running = world.open([
+      "farhand",
+      "task",
+      "start",
+      "late",
+      module,
+      "--args",
+      JSON.stringify(world.home),
+    ]);
+    await eventually(() => existsSync(world.at("waits")));
+    running.kill("SIGINT");
+    const { code, stderr } = await running.ran;
+    expect([code, stderr]).toEqual([130, expect.stringContaining("farhand task show late")]);
+    expect(await world.json("show", "late")).toMatchObject({ state: "starting" });
+    world.write("go", "");
+    await eventually(async () => (await world.json("show", "late")).state === "running");
+  });
 });
 
 describe("farhand task exec", () => {
