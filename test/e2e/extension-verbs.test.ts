@@ -80,6 +80,23 @@ missing.ts: there is no such file
     expect(code).toBe(1);
   });
 
+  test("tells that a name is a built-in's, and does not ask for the configuration of a pack", async () => {
+    await using world = await setup({
+      "taken.ts": 'const list = [\n  { name: "ls", summary: "List", run() {} },\n];\nexport default list;',
+      "pack.ts": `import { defineCommand, definePack, v } from "farhand";
+const look = defineCommand({ name: "look", summary: "Look", run() {} });
+export default definePack({ name: "eyes", config: v.object({ display: v.string() }), commands: [look] });`,
+    });
+    expect(await world.extension("check", "taken.ts", "pack.ts")).toMatchObject({
+      code: 1,
+      stdout: `taken.ts:2:11: command "ls": there is a built-in command of that name
+    { name: "ls", summary: "List", run() {} },
+            ^
+pack.ts: ok: pack eyes: look (foreground)
+`,
+    });
+  });
+
   test("answers the same as one JSON value", async () => {
     await using world = await setup({
       "wrong.ts": "export default {};",
