@@ -4,8 +4,9 @@ import { taskStart as command } from "../commands/task-start.ts";
 import { termsArgs, toTerms } from "../commands/terms.ts";
 import { AppError } from "../protocol/error.ts";
 import { RestartPolicy } from "../protocol/task.ts";
+import { toFarhand } from "./advice.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
-import { type Context, openSession, print } from "./context.ts";
+import { complain, type Context, openSession, print } from "./context.ts";
 import { readGivenValue } from "./given-value.ts";
 import { toTaskVerb } from "./task-verb.ts";
 
@@ -63,9 +64,17 @@ async function run(values: Arguments, context: Context): Promise<number> {
   };
   const shipment = await toShipment(module);
   await using session = await openSession(context);
-  const task = await startTask(session, { name, shipment, terms }, context.signal);
+  const started = startTask(session, { name, shipment, terms }, context.signal);
+  const task = await started.catch((error: unknown) => {
+    if (context.signal.aborted) complain(context, toAdvice(name, context));
+    throw error;
+  });
   print(context, task, () => command.cli.show(task));
   return 0;
+}
+
+function toAdvice(name: string, { globals }: Context): string {
+  return `Not waiting any longer: the task may start all the same; ${toFarhand(globals)} task show ${name} tells`;
 }
 
 function parsePolicy(text: string | undefined): RestartPolicy | undefined {

@@ -355,6 +355,35 @@ sys.exit(given.get("code", 0))
   });
 });
 
+test("A client of an older version calls commands that it has never heard of, and reads what they say", async () => {
+  await using world = await setup();
+  const { url, token } = world.local();
+  using client = await RawClient.open({ url, token }, { version: { major: 1, minor: 3 } });
+  client.call(1, "deploy", { to: "web1" });
+  expect(await client.control("result")).toMatchObject({
+    result: { encoding: "json", value: "deployed to web1" },
+  });
+  client.call(2, "waits", {}, { job: crypto.randomUUID() });
+  expect(await client.control("accepted")).toMatchObject({ number: 1 });
+  client.call(3, "waits", {});
+  expect(await client.control("failed")).toMatchObject({
+    error: { code: "invalid_input", message: 'Cannot call "waits": the call carries no job id' },
+  });
+  client.call(4, "large", { bytes: 100_000 });
+  expect(await client.control("failed")).toMatchObject({ error: { code: "too_many" } });
+});
+
+test("farhandd role show tells which commands of one's own a role may call", async () => {
+  await using world = openModulesWorld();
+  const config = world.configure(
+    '[commands.backup]\nprogram = ["true"]\nsummary = "Copy it"\n[roles.ops]\npermissions = ["exec"]\ncommands = ["backup", "deploy*", "kill"]\n',
+  );
+  const { stdout } = await world.farhandd(["role", "show", "ops", "--config", config]);
+  expect(stdout).toMatch(/ kill +End/);
+  expect(stdout).toMatch(/ backup +Copy it\n/);
+  expect(stdout).toMatch(/ deploy\* +if a module of the server's has such a command\n/);
+});
+
 test("A configuration that says of a command what makes no sense is refused by its key", async () => {
   await using world = openModulesWorld();
   const refusal = async (text: string) => {
