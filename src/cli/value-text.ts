@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { escapeLines, toJsonLine } from "../lib/escape.ts";
+import { escapeLines, toJsonLine, toJsonText } from "../lib/escape.ts";
 import { isPlain } from "../protocol/cbor/plain.ts";
 import { toTagged } from "../protocol/cbor/tagged.ts";
 import type { Packet } from "../protocol/packet.ts";
@@ -61,7 +61,5 @@ function toText(value: unknown, isTerminal: boolean, space: number | undefined):
     const breakLength = space === undefined ? Number.POSITIVE_INFINITY : 80;
     return inspect(value, { depth: MAX_SHOWN_DEPTH, breakLength, compact: space === undefined ? true : 3 });
   }
-  return space === undefined
-    ? toJsonLine(toTagged(value))
-    : JSON.stringify(toTagged(value), undefined, space);
+  return space === undefined ? toJsonLine(toTagged(value)) : toJsonText(toTagged(value), space);
 }

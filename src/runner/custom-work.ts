@@ -15,6 +15,7 @@ import { encodeJson, encodeRecord, parseJson, type RunnerRecord, splitRecords } 
 import { toThrown } from "./thrown.ts";
 import { isUncaught, type Uncaught } from "./uncaught.ts";
 import { type Log, Unit } from "./unit.ts";
+import { until } from "./until.ts";
 import type { CallShare } from "./work.ts";
 
 /** Bytes of the parts of one record. */
@@ -114,7 +115,7 @@ export class CustomWork implements AsyncDisposable {
     if (this.#unit === undefined) throw new AppError("protocol_error", "Cannot call what was not told");
     const ready = await this.#unit.find(command);
     const cwd = this.#enter(invocation);
-    const taken = takesInput ? bytes : NOTHING;
+    const taken = until(takesInput ? bytes : NOTHING, signal);
     const context = {
       signal,
       caller,

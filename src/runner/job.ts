@@ -13,6 +13,7 @@ import { carryOut } from "./task/carry-out.ts";
 import { describeThrown, toThrown } from "./thrown.ts";
 import { isUncaught, type Uncaught } from "./uncaught.ts";
 import { type Log, Unit } from "./unit.ts";
+import { until } from "./until.ts";
 
 /** Bytes of a result that an outcome holds; a larger one is told in parts before it. */
 const MAX_RESULT_BYTES = 32 * 1024;
@@ -78,7 +79,8 @@ async function runCommand(ordered: Of<"command">, job: Job): Promise<ProcessEnd>
     end = { type: "returned", value: await sayResult(result, job.peer) };
   } catch (error) {
     const thrown = isUncaught(error) ? error.thrown : error;
-    job.log(describeThrown(thrown));
+    // Whoever ends it knows why.
+    if (!job.signal.aborted || thrown !== job.signal.reason) job.log(describeThrown(thrown));
     end = { type: "threw", error: toThrown(thrown) };
   }
   await sayEnd(end, job.peer);
@@ -86,7 +88,8 @@ async function runCommand(ordered: Of<"command">, job: Job): Promise<ProcessEnd>
 }
 
 async function callCommand({ order, module, payload }: Of<"command">, job: Job): Promise<Uint8Array> {
-  const { load, peer, input, signal, log, cwd, env } = job;
+  const { load, peer, signal, log, cwd, env } = job;
+  const input = until(job.input, signal);
   const hash = new Bun.CryptoHasher("sha256").update(module).digest("hex");
   await using unit = new Unit({
     load: () => load({ hash, source: module }),
