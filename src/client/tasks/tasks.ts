@@ -130,7 +130,7 @@ function withExecution(
 ): unknown {
   if (!(error instanceof AppError)) return error;
   const { code, message, details, name } = error;
-  const more = { details: { ...details, ...which }, cause: error };
+  const more = { details: { ...details, ...which }, cause: error.cause };
   return error instanceof ClientError
     ? new ClientError(code, message, more)
     : new AppError(code, message, { ...more, name });
