@@ -161,7 +161,7 @@ export const verbs = {
   },
   reload: {
     description:
-      "Have the running server read configuration and certificate anew, as SIGHUP does; connections and jobs go on",
+      "Have the running server read configuration, certificate and modules of commands anew, as SIGHUP does; connections and jobs go on",
     args: { ...state, ...json },
     examples: [
       [
