@@ -101,6 +101,7 @@ export class CustomWork implements AsyncDisposable {
     for (;;) {
       const { done, value } = await stream.next();
       if (done) return await conclude(value, say);
+      if (!invocation.isHeard) continue;
       for (const record of toRecords(value)) await say(record);
     }
   }

@@ -26,6 +26,7 @@ function setup(source: string) {
       workspace: { cwd: "/srv", environment: { A: "1" } },
       owner: "ann",
       timeoutMs: 5_000,
+      isHeard: true,
       ...more,
     };
     const pieces: ModuleSaid[] = [];
