@@ -27,6 +27,8 @@ describe("farhandd extension init", () => {
         "mine/hello.ts: ok: hello (foreground), countdown (background)\nmine/tasks/counter.ts: ok: a task\n",
       stderr: "",
     });
+    const compiled = Bun.spawnSync([process.execPath, "check"], { cwd: world.at("mine") });
+    expect([compiled.exitCode, compiled.stdout.toString()]).toEqual([0, ""]);
     writeFileSync(world.at("mine/hello.ts"), "mine");
     expect(await world.extension("init", "mine")).toMatchObject({
       code: 1,
@@ -99,13 +101,13 @@ pack.ts: ok: pack eyes: look (foreground)
 
   test("answers the same as one JSON value", async () => {
     await using world = await setup({
-      "wrong.ts": "export default {};",
+      "wrong.ts": "export default { permission: 1 };",
       "fine.ts": 'export default { name: "fine", summary: "Is fine", run() {} };',
     });
     const { code, stdout } = await world.extension("check", "--json", "wrong.ts", "fine.ts");
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject([
-      { file: "wrong.ts", ok: false, problems: [{ message: 'command 1: "name" is missing' }, {}, {}] },
+      { file: "wrong.ts", ok: false, problems: [{ message: 'command 1: "name" is missing' }, {}, {}, {}] },
       { file: "fine.ts", ok: true, description: { commands: [{ name: "fine" }] } },
     ]);
   });
