@@ -3,7 +3,13 @@ import { VERSION } from "../lib/version.ts";
 import type { Beat, ClientMessage, From, ServerFrame } from "../protocol/control.ts";
 import { decodeData } from "../protocol/data.ts";
 import { AppError, type ErrorBody, fromErrorBody } from "../protocol/error.ts";
-import { type Hello, PROTOCOL_VERSION, STREAMS_SINCE, type Welcome } from "../protocol/hello.ts";
+import {
+  CUSTOM_SINCE,
+  type Hello,
+  PROTOCOL_VERSION,
+  STREAMS_SINCE,
+  type Welcome,
+} from "../protocol/hello.ts";
 import type { HolderId, JobId, WriterId } from "../protocol/id.ts";
 import { MAX_HEARTBEAT_INTERVAL } from "../protocol/limits.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
@@ -198,9 +204,15 @@ export class Session implements AsyncDisposable {
     return { accepted, output };
   }
 
-  /** Reads a job's output; with a holder, the job waits for this reader. */
+  /**
+   * Reads a job's output; with a holder, the job waits for this reader. Throws `unsupported_version` where it is to begin at a value
+   * and the server counts none.
+   */
   openOutput(job: JobId, from: From, holder?: HolderId): Output {
     this.ended.throwIfAborted();
+    const minor = this.#welcome?.version.minor ?? CUSTOM_SINCE;
+    if (from.unit === "values" && minor < CUSTOM_SINCE)
+      throw new AppError("unsupported_version", "Cannot count values: this server is too old to know them");
     const output = this.#channels.createOutput({ type: "job", job, holder }, from);
     output.reopen();
     return output;

@@ -51,6 +51,8 @@ export class LedgerWriter implements Disposable {
   #segmentBytes: number;
   readonly #header = new Uint8Array(RECORD_HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
+  /** Where values are put together that are written at once; most jobs say none. */
+  #batch: Uint8Array | undefined;
   /** Segments on disk, oldest first; the last one is open. */
   readonly #segments: SegmentStart[];
   #fd: number;
@@ -148,14 +150,15 @@ export class LedgerWriter implements Disposable {
     this.#markGap();
     const length = pieces.reduce((sum, { payload }) => sum + RECORD_HEADER_BYTES + payload.length, 0);
     this.#makeRoom(length);
-    const records = new Uint8Array(length);
+    const batch = (this.#batch ??= new Uint8Array(MAX_RECORD_BYTES));
     let [start, { number, at }] = [0, this.#stamp()];
     for (const { kind, payload } of pieces) {
-      writeRecordHeader(new DataView(records.buffer, start), kind, { number: number++, at }, payload);
-      records.set(payload, start + RECORD_HEADER_BYTES);
+      writeRecordHeader(this.#headerView, kind, { number: number++, at }, payload);
+      batch.set(this.#header, start);
+      batch.set(payload, start + RECORD_HEADER_BYTES);
       start += RECORD_HEADER_BYTES + payload.length;
     }
-    this.#write([records]);
+    this.#write([batch.subarray(0, length)]);
     this.#totals = afterSaying(this.#totals, pieces);
   }
 

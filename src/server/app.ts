@@ -27,6 +27,11 @@ export interface ServerStatus {
   /** All that live, with the jobs that each has. */
   readonly keepers: readonly (KeeperState & { readonly id: string; readonly jobs: number })[];
   readonly jobs: { readonly running: number; readonly total: number };
+  /** Commands of the operator's own: how many there are, and what is wrong with others. A server before there were any says nothing. */
+  readonly commands?: {
+    readonly own: number;
+    readonly faults: readonly { readonly name: string; readonly reason: string }[];
+  };
 }
 
 export interface AppOptions {

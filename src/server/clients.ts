@@ -157,7 +157,7 @@ function createSessions(
   { uses }: Door,
   config: () => ServerConfig,
 ): Sessions {
-  const own = () => toOwnFiles(config());
+  const own = () => toOwnFiles(config(), extensions.inputs);
   const files = new Files({ umask, own });
   const machine = new Machine({ environment });
   const delegate = new Delegate({ runners, jobs, environment, umask, own });

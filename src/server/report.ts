@@ -35,8 +35,15 @@ export function describeStatus(status: ServerStatus, state: string): string {
   return (
     `farhandd ${status.version} runs with pid ${status.pid}\n` +
     `  listening on ${status.listen.join(" and ")}\n${describeTls(status)}  state in ${state}\n` +
-    `  ${status.jobs.running} of ${status.jobs.total} jobs running; ${keepers}`
+    `  ${status.jobs.running} of ${status.jobs.total} jobs running; ${keepers}` +
+    describeCommands(status)
   );
+}
+
+function describeCommands({ commands }: Pick<ServerStatus, "commands">): string {
+  if (commands === undefined || commands.own + commands.faults.length === 0) return "";
+  const faults = commands.faults.map(({ name, reason }) => `\n  not offered: ${name}: ${reason}`);
+  return `\n  ${count(commands.own, "command")} of its own${faults.join("")}`;
 }
 
 function describeTls({ tls }: ServerStatus): string {

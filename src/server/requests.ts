@@ -9,7 +9,7 @@ import { isSelfSigned, type Pair } from "./tls/pair.ts";
 import type { Tls } from "./tls/tls.ts";
 
 export interface RequestsOptions {
-  readonly core: Pick<Core, "jobs" | "keepers" | "shutdown">;
+  readonly core: Pick<Core, "jobs" | "keepers" | "shutdown" | "extensions">;
   readonly version: string;
   readonly audit: Audit;
   readonly uses: Pick<Uses, "spend">;
@@ -21,7 +21,7 @@ export interface RequestsOptions {
 
 /** What is asked for by HTTP, which is a call as any other: allowed, counted and recorded. */
 export function createRequests({
-  core: { jobs, keepers, shutdown },
+  core: { jobs, keepers, shutdown, extensions },
   version,
   audit,
   uses,
@@ -46,6 +46,7 @@ export function createRequests({
         tls: tls && toTlsStatus(tls.current),
         keepers: keepers.living.map(({ id, link }) => ({ id, ...link.state, jobs: jobs.countOf(link) })),
         jobs: { running: jobs.running, total: jobs.total },
+        commands: { own: extensions.list().length, faults: extensions.faults },
       };
     },
     async stop(request, identity) {

@@ -39,7 +39,7 @@ async function bench(runs: number, only: string | undefined): Promise<void> {
     cold: () => measureCold(world, ssh, directory.path, runs),
     warm: () => connected(world, (connection) => measureWarm(connection, 25 * runs)),
     trip: () => connected(world, (connection) => measureTrip(connection, directory.path, 25 * runs)),
-    tasks: () => connected(world, (connection) => measureTasks(connection, directory.path, 25 * runs)),
+    tasks: () => measureTasks(directory.path, 25 * runs),
     stdout: () => measureStdout(world, ssh),
   };
   await using stack = new AsyncDisposableStack();

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Connection } from "../../src/sdk.ts";
+import { type Connection, Pool } from "../../src/sdk.ts";
+import { openWorld } from "../support/world.ts";
 import { compare, formatTime, median, type Row } from "./compare.ts";
 
 const MIB = 1024 ** 2;
@@ -19,20 +20,33 @@ export default defineTask({
 });
 `;
 
-/** Tasks, beside what one would do without a server. */
-export async function measureTasks(connection: Connection, directory: string, runs: number): Promise<Row[]> {
-  const module = join(directory, "echo-task.ts");
+/** A command of one's own that does as much, in a process that is there already. */
+const COMMAND = `import { defineCommand, v } from "farhand";
+export default defineCommand({
+  name: "echo-back",
+  summary: "Answer what it is given",
+  input: v.object({ add: v.number() }),
+  result: v.object({ add: v.number() }),
+  run: (input) => input,
+});
+`;
+
+/** Tasks, beside commands of one's own and what one would do without a server. */
+export async function measureTasks(directory: string, runs: number): Promise<Row[]> {
+  const [module, extension] = [join(directory, "echo-task.ts"), join(directory, "echo-back.ts")];
   writeFileSync(module, ECHO);
+  writeFileSync(extension, COMMAND);
+  await using world = openWorld();
+  await world.start("--extension", extension);
+  await using pool = new Pool({});
+  const { url, token } = world.local();
+  const connection = await pool.add(url, { token }).connect();
   await connection.tasks.start("echo", { module });
-  try {
-    return [
-      ...(await measureTrip(connection, directory, runs)),
-      ...(await measureLarge(connection)),
-      ...(await measureStart(connection)),
-    ];
-  } finally {
-    await connection.tasks.stop("echo");
-  }
+  return [
+    ...(await measureTrip(connection, directory, runs)),
+    ...(await measureLarge(connection)),
+    ...(await measureStart(connection)),
+  ];
 }
 
 async function measureTrip(connection: Connection, directory: string, runs: number): Promise<Row[]> {
@@ -41,7 +55,12 @@ async function measureTrip(connection: Connection, directory: string, runs: numb
     "task exec round trip",
     [
       { name: "task exec on an open connection", run: () => connection.tasks.exec("echo", { add: 1 }) },
-      { name: "a foreground command (cwd)", run: () => connection.cwd(), target: 2 },
+      {
+        name: "a foreground command of one's own",
+        run: () => connection.call("echo-back", { add: 1 }),
+        target: 2,
+      },
+      { name: "a built-in foreground command (cwd)", run: () => connection.cwd() },
       { name: "a bare worker, postMessage and back", run: worker.ask },
     ],
     runs,

@@ -154,6 +154,19 @@ describe("Session", () => {
     expect(none.session.ended.aborted).toBe(false);
   });
 
+  test("refuses to begin at a value of a server that counts none, and begins at its packets", () => {
+    const { peer, session } = setup();
+    peer.welcome({ version: { major: 1, minor: 3 } });
+    for (const from of [
+      { type: "since", number: 1, unit: "values" },
+      { type: "recent", count: 1, unit: "values" },
+    ] as const)
+      expect(() => session.openOutput(job, from)).toThrow(
+        expect.objectContaining({ code: "unsupported_version" }),
+      );
+    expect(session.openOutput(job, { type: "since", number: 1 }).isOpen).toBe(true);
+  });
+
   test("ends everything in it with the reason for which its connection is gone", async () => {
     const { session, peer } = setup();
     const { output, accepted, input } = launchAttached(session, { argv: ["true"], stdin: true });

@@ -15,17 +15,40 @@ test("toOwnFiles() seals the state, the sockets that lie elsewhere, the configur
   writeFileSync(join(state, `keeper/${id}.where`), short);
   const tls = { cert: "/cert.pem", key: "/key.pem", clientCa: "/ca.pem", insecure: false };
   const auth = { tokenLifetime: 1, loginLifetime: 1, module: "/auth.ts" };
-  expect(toOwnFiles({ state, file: "/farhandd.toml", tls, auth })).toEqual({
+  const none = {
+    directory: join(state, "commands"),
+    isNamed: false,
+    files: [],
+    watch: false,
+    commands: {},
+    programs: {},
+    packs: {},
+  };
+  expect(toOwnFiles({ state, file: "/farhandd.toml", tls, auth, extensions: none })).toEqual({
     sealed: [state, short, "/farhandd.toml", "/key.pem", "/auth.ts"],
     fixed: [process.execPath, "/cert.pem", "/ca.pem"],
   });
   const bare = {
     state,
     file: undefined,
+    extensions: none,
     tls: { ...tls, cert: undefined, key: undefined, clientCa: undefined },
   };
   expect(toOwnFiles({ ...bare, auth: { ...auth, module: undefined } })).toEqual({
     sealed: [state, short],
     fixed: [process.execPath],
   });
+  // Modules are the server's own, with all that they are made of.
+  const extensions = { ...none, directory: "/srv/own", files: ["/opt/a.ts"] };
+  const inputs = [
+    "/opt/a.ts",
+    "/opt/lib/b.ts",
+    "/opt/node_modules/x/index.js",
+    "/opt/node_modules/y/index.js",
+    "/srv/own/c.ts",
+    join(state, "commands/d.ts"),
+  ];
+  expect(
+    toOwnFiles({ ...bare, extensions, auth: { ...auth, module: undefined } }, inputs).sealed.slice(2),
+  ).toEqual(["/srv/own", "/opt/a.ts", "/opt/lib/b.ts", "/opt/node_modules"]);
 });

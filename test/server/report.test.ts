@@ -28,6 +28,18 @@ test("What start and status say", () => {
   );
 });
 
+test("What status says of commands of the operator's own, if there are any", () => {
+  const faults = [{ name: "a.ts", reason: "line 1" }];
+  expect(describeStatus({ ...status, commands: { own: 0, faults: [] } }, "/s")).toBe(
+    describeStatus(status, "/s"),
+  );
+  expect(
+    describeStatus({ ...status, commands: { own: 2, faults } }, "/s")
+      .split("\n")
+      .slice(-2),
+  ).toEqual(["  2 commands of its own", "  not offered: a.ts: line 1"]);
+});
+
 test("What stop says of the jobs that go on, that ended, and that could not be ended", () => {
   const left = [{ job: "x", number: 4, reason: "it is stubborn" }];
   expect(describeStopped({ status, ended: 0, left: [] })).toBe(
