@@ -25,6 +25,7 @@ import {
 import { type ListenAddress, parseListen } from "./listen.ts";
 import { listMachineNames, parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
+import { type OwnTask, parseOwnTask } from "./tasks/own.ts";
 import { type TlsConfig, type TlsFlags, TlsTable, toTls } from "./tls/tls-config.ts";
 
 /** Larger than any configuration that somebody wrote. */
@@ -62,6 +63,8 @@ export interface ConfigFlags {
   readonly logFormat: string | undefined;
   readonly retention?: RetentionFlags;
   readonly extensions?: ExtensionFlags;
+  /** As `name=file`. */
+  readonly tasks?: readonly string[];
 }
 
 export interface ServerConfig {
@@ -82,6 +85,8 @@ export interface ServerConfig {
   readonly auth: AuthSettings;
   readonly roles: Roles;
   readonly extensions: ExtensionSettings;
+  /** Tasks that it starts with itself. */
+  readonly tasks: readonly OwnTask[];
 }
 
 /** Puts flags, environment (where empty means unset) and file together. Throws `invalid_config`, naming the key. */
@@ -116,6 +121,7 @@ export function readConfig(
     auth: toAuthSettings(from, file.auth),
     roles: toRoles(file.roles ?? {}, toPlace(names, extensions), refuse),
     extensions,
+    tasks: (flags.tasks ?? []).map(parseOwnTask),
   };
 }
 

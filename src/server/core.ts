@@ -23,6 +23,7 @@ import type { Login } from "./logins/login.ts";
 import { Logins } from "./logins/logins.ts";
 import { Runners } from "./runners/runners.ts";
 import { Shutdown } from "./shutdown.ts";
+import { startOwn } from "./tasks/own.ts";
 import { Tasks } from "./tasks/tasks.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 
@@ -97,7 +98,8 @@ export async function openCore(
     signal: stopped.signal,
   });
   const inline = stack.use(new Inline({ log, signal: stopped.signal }));
-  const extensions = openExtensions(options, { runners, inline }, stopped.signal);
+  const builder = new Builder({ toCommand: options.toBuildCommand });
+  const extensions = openExtensions(options, { runners, inline, builder }, stopped.signal);
   const shutdown: Shutdown = new Shutdown({
     log,
     listLive: () => jobs.listLive(),
@@ -114,6 +116,7 @@ export async function openCore(
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
   extensions.start(config.extensions);
+  await startOwn(config.tasks, { tasks, builder, environment, log }, stopped.signal);
   return {
     environment,
     workspaces,
@@ -174,11 +177,10 @@ function openRunners({ log, umask, toRunnerCommand }: CoreOptions, reaper: Reape
 
 /** None of its modules is run here: each is built, and then called, in a process of its own. */
 function openExtensions(
-  { log, toBuildCommand }: CoreOptions,
-  { runners, inline }: Pick<Core, "runners" | "inline">,
+  { log }: CoreOptions,
+  { runners, inline, builder }: Pick<Core, "runners" | "inline"> & { readonly builder: Builder },
   signal: AbortSignal,
 ): Extensions {
-  const builder = new Builder({ toCommand: toBuildCommand });
   return new Extensions({
     build: (file, signal, packs) => builder.build(file, signal, packs),
     retain(units) {

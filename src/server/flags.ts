@@ -59,6 +59,7 @@ export function toConfigFlags(flags: Flags): ConfigFlags {
     logLevel: text("log-level"),
     logFormat: text("log-format"),
     extensions: { files: list("extension"), watch: flags["watch"] === true },
+    tasks: list("task"),
     retention: {
       age: text("retention-age"),
       jobs: text("retention-jobs"),

@@ -19,7 +19,7 @@ export interface TaskOptions extends Omit<Setting, "task" | "caller"> {
   readonly load: () => Promise<TaskDefinition>;
   /** The next bytes behind the order, or undefined when there are no more. */
   readonly read: () => Promise<Uint8Array | undefined>;
-  /** Says a value, however long. Resolves when there is room for more. */
+  /** Says a value, however long. Resolves when it is written. */
   readonly say: (value: Uint8Array) => Promise<void>;
 }
 
