@@ -2,8 +2,8 @@ import { lookUp } from "../client/tasks/execution.ts";
 import { describeReport } from "../commands/task-exec.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
 import { type Context, openSession } from "./context.ts";
+import { toTaskVerb } from "./task-verb.ts";
 import { attendExecution, type Wanted } from "./task-waiting.ts";
-import type { Verb } from "./verb.ts";
 
 const args = {
   task: { type: "positional", required: true, description: "Which task" },
@@ -17,7 +17,7 @@ const args = {
 } as const satisfies ArgSpecs;
 
 /** Waits for what comes of an execution that somebody has asked for. */
-export const taskAwait: Verb = {
+export const taskAwait = toTaskVerb({
   summary: "Wait for an execution of a task, and print what it answered, if it did",
   args,
   examples: [
@@ -25,7 +25,7 @@ export const taskAwait: Verb = {
     ["farhand task await counter 01993f… --no-wait", "whether it waits, runs, or has ended"],
   ],
   run,
-};
+});
 
 async function run(values: Arguments, context: Context): Promise<number> {
   const [task = "", execution = ""] = [values.text("task"), values.text("execution")];

@@ -3,8 +3,8 @@ import { AppError } from "../protocol/error.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
 import { type Context, openSession } from "./context.ts";
 import { readGivenValue } from "./given-value.ts";
+import { toTaskVerb } from "./task-verb.ts";
 import { attendExecution, type Wanted } from "./task-waiting.ts";
-import type { Verb } from "./verb.ts";
 
 const args = {
   task: { type: "positional", required: true, description: "Which task" },
@@ -25,7 +25,7 @@ const args = {
 } as const satisfies ArgSpecs;
 
 /** Has a task do something. */
-export const taskExec: Verb = {
+export const taskExec = toTaskVerb({
   summary: "Have a task do something, and wait until it is done",
   args,
   examples: [
@@ -34,7 +34,7 @@ export const taskExec: Verb = {
     ["farhand task exec shop @order.json --no-wait", "print the execution's id, for farhand task await"],
   ],
   run,
-};
+});
 
 async function run(values: Arguments, context: Context): Promise<number> {
   const [task = "", given] = [values.text("task"), values.text("args")];

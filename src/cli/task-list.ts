@@ -1,6 +1,6 @@
 import { taskList as command } from "../commands/task-list.ts";
 import { toCall } from "./call.ts";
-import { toTaskCall } from "./task-dealings.ts";
+import { toTaskVerb } from "./task-verb.ts";
 
 /** Lists tasks. */
-export const taskList = toTaskCall(toCall(command));
+export const taskList = toTaskVerb(toCall(command));

@@ -1,6 +1,6 @@
 import { taskRestart as command } from "../commands/task-restart.ts";
 import { toCall } from "./call.ts";
-import { toTaskCall } from "./task-dealings.ts";
+import { toTaskVerb } from "./task-verb.ts";
 
 /** Starts a task's process anew. */
-export const taskRestart = toTaskCall(toCall(command));
+export const taskRestart = toTaskVerb(toCall(command));

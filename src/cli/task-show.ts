@@ -1,6 +1,6 @@
 import { taskShow as command } from "../commands/task-show.ts";
 import { toCall } from "./call.ts";
-import { toTaskCall } from "./task-dealings.ts";
+import { toTaskVerb } from "./task-verb.ts";
 
 /** Shows all that is known of a task. */
-export const taskShow = toTaskCall(toCall(command));
+export const taskShow = toTaskVerb(toCall(command));

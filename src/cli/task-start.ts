@@ -4,11 +4,11 @@ import { taskStart as command } from "../commands/task-start.ts";
 import { termsArgs, toTerms } from "../commands/terms.ts";
 import { AppError } from "../protocol/error.ts";
 import { RestartPolicy } from "../protocol/task.ts";
+import { toFarhand } from "./advice.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
-import { type Context, openSession, print } from "./context.ts";
+import { complain, type Context, openSession, print } from "./context.ts";
 import { readGivenValue } from "./given-value.ts";
-import { dealWithTasks } from "./task-dealings.ts";
-import type { Verb } from "./verb.ts";
+import { toTaskVerb } from "./task-verb.ts";
 
 const args = {
   name: { type: "positional", required: true, description: "What it is called from now on" },
@@ -36,7 +36,7 @@ const args = {
 } as const satisfies ArgSpecs;
 
 /** Ships a module and starts a task of it. */
-export const taskStart: Verb = {
+export const taskStart = toTaskVerb({
   summary: "Ship a module to the server, and start a task of it",
   args,
   examples: [
@@ -49,7 +49,7 @@ export const taskStart: Verb = {
     ["farhand task start shop shop.ts --args @shop.json", "what its init is given"],
   ],
   run,
-};
+});
 
 async function run(values: Arguments, context: Context): Promise<number> {
   const [name = "", module = "", given] = ["name", "module", "args"].map((arg) => values.text(arg));
@@ -64,10 +64,17 @@ async function run(values: Arguments, context: Context): Promise<number> {
   };
   const shipment = await toShipment(module);
   await using session = await openSession(context);
-  return await dealWithTasks(context, async () => {
-    const task = await startTask(session, { name, shipment, terms }, context.signal);
-    print(context, task, () => command.cli.show(task));
+  const started = startTask(session, { name, shipment, terms }, context.signal);
+  const task = await started.catch((error: unknown) => {
+    if (context.signal.aborted) complain(context, toAdvice(name, context));
+    throw error;
   });
+  print(context, task, () => command.cli.show(task));
+  return 0;
+}
+
+function toAdvice(name: string, { globals }: Context): string {
+  return `Not waiting any longer: the task may start all the same; ${toFarhand(globals)} task show ${name} tells`;
 }
 
 function parsePolicy(text: string | undefined): RestartPolicy | undefined {

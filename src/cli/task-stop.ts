@@ -4,8 +4,7 @@ import type { Arguments, ArgSpecs } from "./arguments.ts";
 import { complain, type Context, openSession } from "./context.ts";
 import { readGivenValue } from "./given-value.ts";
 import { printAnswer } from "./task-answer.ts";
-import { dealWithTasks } from "./task-dealings.ts";
-import type { Verb } from "./verb.ts";
+import { toTaskVerb } from "./task-verb.ts";
 
 const args = {
   task: { type: "positional", required: true, description: "Which task" },
@@ -21,7 +20,7 @@ const args = {
 } as const satisfies ArgSpecs;
 
 /** Ends a task. */
-export const taskStop: Verb = {
+export const taskStop = toTaskVerb({
   summary: command.summary,
   args,
   examples: [
@@ -29,17 +28,16 @@ export const taskStop: Verb = {
     ['farhand task stop shop \'{"reason": "closed"}\' --grace 1m', "what runs has a minute to end"],
   ],
   run,
-};
+});
 
 async function run(values: Arguments, context: Context): Promise<number> {
   const given = values.text("args");
   const { task: name, grace } = command.cli.toInput(values);
   const value = given === undefined ? undefined : await readGivenValue(given, "the arguments", context);
   await using session = await openSession(context);
-  return await dealWithTasks(context, async () => {
-    const stopped = await stopTask(session, { name, value, grace }, context.signal);
-    printAnswer(stopped, context);
-    // What a script captures is the answer alone.
-    if (!context.globals.json) complain(context, describeEnd(stopped));
-  });
+  const stopped = await stopTask(session, { name, value, grace }, context.signal);
+  printAnswer(stopped, context);
+  // What a script captures is the answer alone.
+  if (!context.globals.json) complain(context, describeEnd(stopped));
+  return 0;
 }

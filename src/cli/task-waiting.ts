@@ -6,7 +6,6 @@ import { isLinkFailure, toFarhand } from "./advice.ts";
 import { complain, type Context, print } from "./context.ts";
 import { TIMED_OUT } from "./exit.ts";
 import { printAnswer } from "./task-answer.ts";
-import { dealWithTasks } from "./task-dealings.ts";
 
 /** What of an execution is waited for. */
 export interface Wanted {
@@ -31,7 +30,8 @@ export async function attendExecution(
   using limit = new TimeLimit(wanted.timeout);
   const signal = AbortSignal.any([context.signal, limit.signal]);
   try {
-    return await dealWithTasks(context, async () => conclude(await ask(signal), wanted, context));
+    conclude(await ask(signal), wanted, context);
+    return 0;
   } catch (error) {
     if (!signal.aborted) throw withAdvice(error, wanted, context);
     const { task, execution } = wanted.inquiry;
@@ -63,11 +63,11 @@ function conclude(found: Execution, { inquiry, isAnswerWanted, describe }: Wante
 function withAdvice(error: unknown, wanted: Wanted, context: Context): unknown {
   if (!(error instanceof AppError)) return error;
   const { task, execution } = wanted.inquiry;
-  const { message } = error;
+  const { message, name } = error;
   const [code, what] = isLinkFailure(error)
     ? (["outcome_unknown", `${message} before the server answered; ${toAdvice(wanted, context)}`] as const)
     : ([error.code, message] as const);
-  return new AppError(code, what, { details: { ...error.details, task, execution }, cause: error });
+  return new AppError(code, what, { details: { ...error.details, task, execution }, cause: error, name });
 }
 
 function toAdvice({ inquiry: { task, execution } }: Wanted, { globals }: Context): string {

@@ -24,11 +24,14 @@ import type { Session } from "./session.ts";
 /** The input of `exec`. */
 const Fields = v.record(v.string(), v.unknown());
 
+/** Milliseconds for which a description counts: whoever has the server may change what a command is. */
+const FRESH = 10_000;
+
 /** Calls commands over a session, and answers a listener or everything, as the options say. */
 export class Caller {
   readonly #session: Session;
-  /** Custom commands as the server has described them. */
-  readonly #described = new Map<string, CommandDescription>();
+  /** Custom commands as the server has described them, and when (ms, monotonic). */
+  readonly #described = new Map<string, { readonly description: CommandDescription; readonly at: number }>();
 
   constructor(session: Session) {
     this.#session = session;
@@ -59,7 +62,7 @@ export class Caller {
 
   async #custom(name: string, input: unknown, { options: asked, terms }: AskedOfCustom): Promise<unknown> {
     const options = await this.#learn(name, asked);
-    const command = toCustom(name, this.#described.get(name), options);
+    const command = toCustom(name, this.#described.get(name)?.description, options);
     if (command.kind === "background") {
       const order = { command: command.name, input, terms: terms ?? {} };
       return await this.#run(openOrder(this.#session, order, options), options);
@@ -74,15 +77,16 @@ export class Caller {
     return complete === false ? listener : await collectJob(listener);
   }
 
-  /** Has the server describe a custom command, once; answers the options with the time that is left of them. */
+  /** Has the server describe a custom command, unless it just has; answers the options with the time that is left of them. */
   async #learn(name: string, options: CallOptions): Promise<CallOptions> {
-    if (this.#described.has(name)) return options;
     const begun = performance.now();
+    if (begun - (this.#described.get(name)?.at ?? Number.NEGATIVE_INFINITY) < FRESH) return options;
     using limit = createLimit(options, `"${name}"`);
     const asked = invoke(this.#session, commands, { names: [name] }, limit.signal);
     const [description] = await asked.catch(() => []); // the call itself will be refused
     limit.signal.throwIfAborted();
-    if (description !== undefined) this.#described.set(name, description);
+    if (description === undefined) this.#described.delete(name);
+    else this.#described.set(name, { description, at: performance.now() });
     const { timeout } = options;
     return { ...options, timeout: timeout && Math.max(0, timeout - (performance.now() - begun)) };
   }

@@ -1,10 +1,10 @@
-import { abortable, after } from "../lib/abort.ts";
+import { after } from "../lib/abort.ts";
 
 /** How long (ms) one waits for the next thing, at most; it may change while one does. */
 export class Interval {
   readonly #toError: (ms: number) => Error;
   #ms: number | undefined;
-  #wait: { readonly since: number; readonly late: AbortController } | undefined;
+  #wait: { readonly since: number; readonly fail: (reason: unknown) => void } | undefined;
   #alarm: Disposable | undefined;
 
   /** `toError`: what is thrown when nothing came for `ms`. */
@@ -24,10 +24,13 @@ export class Interval {
 
   /** Settles as `next` does, unless it takes too long or is interrupted. One wait at a time. */
   async within<T>(next: Promise<T>): Promise<T> {
-    this.#wait = { since: performance.now(), late: new AbortController() };
+    // Every packet is waited for here: a signal for each would cost more than all else that is done with it.
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.#wait = { since: performance.now(), fail: reject };
     this.#arm();
+    next.then(resolve, reject);
     try {
-      return await abortable(next, this.#wait.late.signal);
+      return await promise;
     } finally {
       this.#wait = undefined;
       this.#arm();
@@ -36,7 +39,7 @@ export class Interval {
 
   /** Whoever waits is told this. */
   interrupt(reason: unknown): void {
-    this.#wait?.late.abort(reason);
+    this.#wait?.fail(reason);
   }
 
   #arm(): void {
@@ -45,6 +48,6 @@ export class Interval {
     const [wait, ms] = [this.#wait, this.#ms];
     if (wait === undefined || ms === undefined) return;
     const left = Math.max(0, wait.since + ms - performance.now());
-    this.#alarm = after(left, () => wait.late.abort(this.#toError(ms)));
+    this.#alarm = after(left, () => wait.fail(this.#toError(ms)));
   }
 }

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { buildModule } from "../module/build.ts";
 import { findSource } from "../server/extensions/sources.ts";
-import { toErrorBody } from "../protocol/error.ts";
+import { toMessage } from "../lib/message.ts";
+import { AppError, toErrorBody } from "../protocol/error.ts";
 import { ANSWER_FILE, SOURCE_FILE, TRUSTED, type BuildAnswer } from "../module/answer.ts";
 
-/** What the configuration says of packs, which may hold secrets and comes by stdin. */
-const PackTables = v.record(v.string(), v.unknown());
+/** What the configuration says of packs, which may hold secrets and comes by stdin; null where nobody asks. */
+const PackTables = v.nullable(v.record(v.string(), v.unknown()));
 
 /** Builds a module for the process that started us, which finds what comes of it in a directory of its own. */
 export async function runBuild([file = "", directory = "", trust]: readonly string[]): Promise<void> {
@@ -23,10 +24,18 @@ async function answer(file: string, directory: string, isTrusted: boolean): Prom
   };
   try {
     const packs = v.parse(PackTables, await Bun.stdin.json());
-    const { source, description, warnings, inputs } = await buildModule(file, { packs, admit });
+    const { source, description, warnings, inputs } = await buildModule(file, {
+      ...(packs !== null && { packs }),
+      admit,
+    });
     writeFileSync(join(directory, SOURCE_FILE), source);
     return { type: "built", description, warnings: [...warnings], inputs: [...inputs] };
   } catch (error) {
-    return { type: "failed", error: toErrorBody(error) };
+    if (error instanceof AppError) return { type: "failed", error: toErrorBody(error) };
+    // Whoever is told is the server's operator, and there is no log here.
+    return {
+      type: "failed",
+      error: { code: "internal", message: `Cannot build "${file}": ${toMessage(error)}` },
+    };
   }
 }

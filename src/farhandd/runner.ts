@@ -110,10 +110,13 @@ function listenForSignals(): AbortSignal {
 }
 
 /** Ends this process, now. What a module changed of the process does not matter: this was taken before. */
-export const endAs: (end: ProcessEnd) => never = (({ exit, kill, pid, removeAllListeners }) => {
+export const endAs: (end: ProcessEnd) => never = (({ exit, kill, on, pid, removeAllListeners }) => {
+  const listen: (signal: NodeJS.Signals, listener: () => void) => unknown = on;
   return (end: ProcessEnd): never => {
     if (end.type === "exited") return exit.call(process, end.code);
-    const { signal } = end;
+    const signal = end.signal as NodeJS.Signals; // as the system names it
+    // One that Bun ignores, as it does SIGPIPE, ends nobody before it was listened for.
+    listen.call(process, signal, () => {});
     removeAllListeners.call(process, signal);
     kill.call(process, pid, signal);
     return exit.call(process, 1); // that signal ends nobody

@@ -245,12 +245,15 @@ export class Job {
 
   /**
    * The job may have become free to run on, or a stream have lost its last reader: SIGPIPE then tells the program. A terminal
-   * has no such end, and others may come back to it: it is read on.
+   * has no such end, and others may come back to it: it is read on. Values go where stdout does.
    */
   #takeHolds(): void {
     this.#bell.ring();
     if (this.#process?.child.terminal !== undefined) return;
-    if (this.#holds.isUnread("stdout")) this.#startClosing(this.#process?.child.stdout);
+    if (this.#holds.isUnread("stdout")) {
+      this.#startClosing(this.#process?.child.stdout);
+      this.#startClosing(this.#process?.child.said);
+    }
     if (this.#holds.isUnread("stderr")) this.#startClosing(this.#process?.child.stderr);
   }
 

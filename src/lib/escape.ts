@@ -35,6 +35,11 @@ export function toJsonLine(value: unknown): string {
   return String(JSON.stringify(value)).replace(CONTROLS, toUnicodeEscape);
 }
 
+/** The same in several lines, with so many spaces for each level. */
+export function toJsonText(value: unknown, space: number): string {
+  return String(JSON.stringify(value, undefined, space)).replace(CONTROLS_BUT_NEWLINE, toUnicodeEscape);
+}
+
 function toVisible(control: string): string {
   const code = control.charCodeAt(0);
   if (control === "\n") return "\\n";

@@ -19,19 +19,17 @@ export interface BuiltModule extends Bundle {
 export type PackTables = Readonly<Record<string, unknown>>;
 
 export interface BuildOptions {
+  /** Without them nobody asks whether they fit. */
   readonly packs?: PackTables;
   readonly admit?: (inputs: Bundle["inputs"]) => void;
 }
 
 /**
  * Bundles a module, runs it, and finds out what it defines: for a process of its own, which it may end or hold up. Throws
- * `invalid_module`, which names the lines that are wrong, and `invalid_config` where what is said of its pack does not fit it.
+ * `invalid_module`, which names the lines that are wrong, and `invalid_config` where what `packs` say of its pack does not fit it.
  * `admit` is told, before anything is run, of what it is made of, and throws where that must not be.
  */
-export async function buildModule(
-  file: string,
-  { packs = {}, admit }: BuildOptions = {},
-): Promise<BuiltModule> {
+export async function buildModule(file: string, { packs, admit }: BuildOptions = {}): Promise<BuiltModule> {
   const path = resolve(file);
   const made = await bundle(file);
   admit?.(made.inputs);
@@ -47,7 +45,7 @@ export async function buildModule(
       description.faults.map((fault) => ({ file: path, ...places.locate(fault) })),
     );
   const pack = "pack" in definitions ? definitions.pack : undefined;
-  if (pack !== undefined) parseConfig(pack, packs[pack.name]);
+  if (pack !== undefined && packs !== undefined) parseConfig(pack, packs[pack.name]);
   return { ...made, description };
 }
 

@@ -80,6 +80,9 @@ async function build(path: string): Promise<Bun.BuildOutput> {
     minify: { whitespace: true },
     metafile: true,
     throw: false,
+    // Packages ask for it; it must not be what this process happens to have.
+    define: { "process.env.NODE_ENV": JSON.stringify("production") },
+    jsx: { development: false },
     // Its types do not know this one: a macro would run while we bundle, as whoever does.
     macros: false,
   };
@@ -107,7 +110,7 @@ function toProblem(log: Bun.BuildOutput["logs"][number]): Problem {
     / Maybe you need to "bun install"\?$/,
     " Is it in a node_modules beside the module?",
   );
-  if (position === null || position.line === 0)
+  if (position === null || position.line < 1)
     return { message: plain, ...(position?.file && { file: position.file }) };
   const { file, line, column, lineText } = position;
   return { message: plain, file, line, column, text: lineText };

@@ -18,7 +18,10 @@ export interface ModuleContext {
 
 /** What a custom command is given. */
 export interface CommandContext<Config = unknown, Shared = unknown> extends ModuleContext {
-  /** What the caller sends: bytes that come along with the call, or what `send-input` gives a job. To be iterated once. */
+  /**
+   * What the caller sends: bytes that come along with the call, or what `send-input` gives a job. To be iterated once. Whoever waits
+   * for more is thrown the signal's reason when that is aborted.
+   */
   readonly input: AsyncIterable<Uint8Array>;
   /** The same as lines, without their ends. */
   readonly lines: AsyncIterable<string>;

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { parseDuration } from "../lib/duration.ts";
 import { AppError } from "../protocol/error.ts";
 import type { CommandDefinition, PackDefinition, TaskDefinition } from "./define.ts";
+import { COMMAND_NAME, MAX_COMMAND_NAME } from "./name.ts";
 
 /** What a module defines. */
 export type Definitions =
@@ -20,13 +21,13 @@ export interface Fault {
   readonly field?: string;
 }
 
-const MAX_NAME = 63;
-const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
-
 const Name = v.pipe(
   v.string(),
-  v.maxLength(MAX_NAME, `takes more than ${MAX_NAME} characters`),
-  v.regex(NAME, "is not in kebab-case: lower-case letters, digits and single hyphens, such as disk-usage"),
+  v.maxLength(MAX_COMMAND_NAME, `takes more than ${MAX_COMMAND_NAME} characters`),
+  v.regex(
+    COMMAND_NAME,
+    "is not in kebab-case: lower-case letters, digits and single hyphens, such as disk-usage",
+  ),
 );
 const Callable = v.custom<Function>((value) => typeof value === "function", "is no function");
 const Schema = v.custom<v.GenericSchema>(

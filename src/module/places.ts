@@ -67,7 +67,7 @@ export class Places {
   #findWord(word: string): Place | undefined {
     const pattern = new RegExp(`\\b${RegExp.escape(word)}\\b`);
     for (const file of this.#inputs) {
-      const found = findLine(file, pattern, 0);
+      const found = findLine(file, pattern);
       if (found !== undefined) return found;
     }
     return undefined;
@@ -87,7 +87,8 @@ function findField({ file, line }: Pick<Place, "file" | "line">, path: string): 
   return found !== undefined && (next < 0 || found.line <= next) ? found : undefined;
 }
 
-function findLine(file: string, pattern: RegExp, start: number): Place | undefined {
+/** The first line of a file that matches, from the one of that number on, counted from 0. */
+export function findLine(file: string, pattern: RegExp, start = 0): Place | undefined {
   const lines = readLines(file);
   const index = lines.findIndex((text, number) => number >= start && pattern.test(text));
   const text = lines[index];

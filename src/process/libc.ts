@@ -19,8 +19,11 @@ export interface Libc {
   pipe(): readonly [number, number];
   /** Bytes that a pipe holds. */
   pending(fd: number): number;
-  /** Makes reads of this pipe return at once when there is nothing, and lets it hold more where the system allows that. */
-  prepareReading(fd: number): void;
+  /**
+   * Makes reads of this pipe return at once when there is nothing, and lets it hold more where the system allows that, unless it is to
+   * stay small: what a flood brings is then less at a time.
+   */
+  prepareReading(fd: number, size?: "small"): void;
   /** Sets the soft limit of open descriptors of a process to min(`soft`, its hard limit). Nothing where unsupported. */
   limitDescriptors(pid: number, soft: number): void;
   /** Makes whoever loses his parents among our descendants our child. Nothing where unsupported. */
@@ -72,9 +75,9 @@ function openLinux(): Libc {
       throw outOfDescriptors();
     },
     pending: (fd) => (symbols.ioctl(fd, BigInt(FIONREAD), ptr(held)) === 0 ? (held[0] as number) : 0),
-    prepareReading(fd) {
+    prepareReading(fd, size) {
       symbols.fcntl(fd, F_SETFL, O_NONBLOCK);
-      symbols.fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
+      if (size === undefined) symbols.fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
     },
     limitDescriptors(pid, soft) {
       if (symbols.prlimit(pid, RLIMIT_NOFILE, null, ptr(limits)) !== 0) return;

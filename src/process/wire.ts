@@ -20,8 +20,15 @@ export interface Wired {
   readonly printed: OutputPipe;
 }
 
-/** Starts one, in a session of its own, which has nothing of us but these pipes. `libc`: none on Windows. */
-export function spawnWired({ argv, argv0 }: Again, libc: Libc | undefined): Wired {
+export interface WireOptions {
+  /** Absent on Windows. */
+  readonly libc: Libc | undefined;
+  /** Whether it does what others have written, and may flood. */
+  readonly isForeign: boolean;
+}
+
+/** Starts one, in a session of its own, which has nothing of us but these pipes. */
+export function spawnWired({ argv, argv0 }: Again, { libc, isForeign }: WireOptions): Wired {
   const options = { argv0, cwd: "/", env: { PATH }, detached: true } as const;
   if (libc === undefined) return spawnOnStreams(argv);
   const opened: number[] = [];
@@ -35,11 +42,16 @@ export function spawnWired({ argv, argv0 }: Again, libc: Libc | undefined): Wire
     const [[orders, ourOrders], [ourAnswers, answers], [ourPrinted, printed]] = [pipe(), pipe(), pipe()];
     const child = Bun.spawn([...argv], { ...options, stdio: ["ignore", printed, printed, orders, answers] });
     ours.push(ourOrders, ourAnswers, ourPrinted);
-    const read = (fd: number) => {
-      libc.prepareReading(fd);
+    const read = (fd: number, size?: "small") => {
+      libc.prepareReading(fd, size);
       return openOutput(Bun.file(fd).stream(), { number: fd, pending: libc.pending });
     };
-    return { child, orders: openInput(ourOrders), answers: read(ourAnswers), printed: read(ourPrinted) };
+    return {
+      child,
+      orders: openInput(ourOrders),
+      answers: read(ourAnswers, isForeign ? "small" : undefined),
+      printed: read(ourPrinted, "small"),
+    };
   } finally {
     for (const fd of opened) if (!ours.includes(fd)) closeSync(fd);
   }

@@ -63,6 +63,8 @@ export const Invocation = v.object({
   umask: v.number(),
   /** Bytes follow for it. */
   takesInput: v.boolean(),
+  /** Whether anybody takes what it says on the way. */
+  isHeard: v.boolean(),
   /** Of a command that is a program: what is run, instead of the module's. */
   argv: v.optional(v.array(v.string())),
 });

@@ -15,6 +15,7 @@ import { encodeJson, encodeRecord, parseJson, type RunnerRecord, splitRecords } 
 import { toThrown } from "./thrown.ts";
 import { isUncaught, type Uncaught } from "./uncaught.ts";
 import { type Log, Unit } from "./unit.ts";
+import { until } from "./until.ts";
 import type { CallShare } from "./work.ts";
 
 /** Bytes of the parts of one record. */
@@ -100,6 +101,7 @@ export class CustomWork implements AsyncDisposable {
     for (;;) {
       const { done, value } = await stream.next();
       if (done) return await conclude(value, say);
+      if (!invocation.isHeard) continue;
       for (const record of toRecords(value)) await say(record);
     }
   }
@@ -114,7 +116,7 @@ export class CustomWork implements AsyncDisposable {
     if (this.#unit === undefined) throw new AppError("protocol_error", "Cannot call what was not told");
     const ready = await this.#unit.find(command);
     const cwd = this.#enter(invocation);
-    const taken = takesInput ? bytes : NOTHING;
+    const taken = until(takesInput ? bytes : NOTHING, signal);
     const context = {
       signal,
       caller,

@@ -1,4 +1,5 @@
 import { abortable } from "../lib/abort.ts";
+import { toErrorCode } from "../lib/error-code.ts";
 import { AppError } from "../protocol/error.ts";
 import { MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
@@ -13,6 +14,7 @@ import { carryOut } from "./task/carry-out.ts";
 import { describeThrown, toThrown } from "./thrown.ts";
 import { isUncaught, type Uncaught } from "./uncaught.ts";
 import { type Log, Unit } from "./unit.ts";
+import { until } from "./until.ts";
 
 /** Bytes of a result that an outcome holds; a larger one is told in parts before it. */
 const MAX_RESULT_BYTES = 32 * 1024;
@@ -40,8 +42,36 @@ export interface JobOptions {
   readonly signal: AbortSignal;
 }
 
-/** Does what stdin says, to its end, and answers how this process is to end. Throws what is wrong with an order. */
+/**
+ * Does what stdin says, to its end, and answers how this process is to end: when nobody reads any more what it says, as a program does.
+ * Throws what is wrong with an order.
+ */
 export async function runJob(options: JobOptions): Promise<ProcessEnd> {
+  // What a module throws may be anything, so that it is only asked whether it is this.
+  let unread: unknown;
+  const heard = (writing: Promise<void>) =>
+    writing.catch((error: unknown) => {
+      if (toErrorCode(error) === "EPIPE") unread = error;
+      throw error;
+    });
+  const { peer } = options;
+  try {
+    return await obey({
+      ...options,
+      peer: {
+        read: () => peer.read(),
+        say: (bytes) => heard(peer.say(bytes)),
+        write: (bytes) => heard(peer.write(bytes)),
+      },
+      isUnread: (error) => unread !== undefined && error === unread,
+    });
+  } catch (error) {
+    if (unread !== undefined && error === unread) return { type: "signaled", signal: "SIGPIPE" };
+    throw error;
+  }
+}
+
+async function obey(options: Omit<Job, "input">): Promise<ProcessEnd> {
   const { peer } = options;
   const ordered = await readOrder(() => peer.read());
   const { order } = ordered;
@@ -61,6 +91,8 @@ export async function runJob(options: JobOptions): Promise<ProcessEnd> {
 export interface Job extends JobOptions {
   /** What comes on stdin behind the order. */
   readonly input: AsyncIterable<Uint8Array>;
+  /** Whether this was thrown because nobody reads any more what the job says. */
+  readonly isUnread: (error: unknown) => boolean;
 }
 
 type Of<Type extends JobOrder["type"]> = Ordered & {
@@ -77,8 +109,10 @@ async function runCommand(ordered: Of<"command">, job: Job): Promise<ProcessEnd>
     const result = await abortable(callCommand(ordered, job), uncaught.signal);
     end = { type: "returned", value: await sayResult(result, job.peer) };
   } catch (error) {
+    if (job.isUnread(error)) throw error;
     const thrown = isUncaught(error) ? error.thrown : error;
-    job.log(describeThrown(thrown));
+    // Whoever ends it knows why.
+    if (!job.signal.aborted || thrown !== job.signal.reason) job.log(describeThrown(thrown));
     end = { type: "threw", error: toThrown(thrown) };
   }
   await sayEnd(end, job.peer);
@@ -86,7 +120,8 @@ async function runCommand(ordered: Of<"command">, job: Job): Promise<ProcessEnd>
 }
 
 async function callCommand({ order, module, payload }: Of<"command">, job: Job): Promise<Uint8Array> {
-  const { load, peer, input, signal, log, cwd, env } = job;
+  const { load, peer, signal, log, cwd, env } = job;
+  const input = until(job.input, signal);
   const hash = new Bun.CryptoHasher("sha256").update(module).digest("hex");
   await using unit = new Unit({
     load: () => load({ hash, source: module }),

@@ -99,7 +99,7 @@ export class RecordReader {
   }
 
   #cut(chunk: Uint8Array): void {
-    let rest = this.#pending.length === 0 ? new Uint8Array(chunk) : Buffer.concat([this.#pending, chunk]);
+    let rest = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     while (rest.length >= HEADER_BYTES) {
       const length = new DataView(rest.buffer, rest.byteOffset).getUint32(0);
       const kind = KINDS[rest[4] ?? KINDS.length];

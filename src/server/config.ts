@@ -22,10 +22,10 @@ import {
   PacksTable,
   toExtensionSettings,
 } from "./extensions/settings.ts";
+import { type InitialTask, parseInitialTask } from "./tasks/initial-task.ts";
 import { type ListenAddress, parseListen } from "./listen.ts";
 import { listMachineNames, parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
-import { type OwnTask, parseOwnTask } from "./tasks/own.ts";
 import { type TlsConfig, type TlsFlags, TlsTable, toTls } from "./tls/tls-config.ts";
 
 /** Larger than any configuration that somebody wrote. */
@@ -63,7 +63,7 @@ export interface ConfigFlags {
   readonly logFormat: string | undefined;
   readonly retention?: RetentionFlags;
   readonly extensions?: ExtensionFlags;
-  /** As `name=file`. */
+  /** Each as `NAME=FILE`. */
   readonly tasks?: readonly string[];
 }
 
@@ -85,8 +85,8 @@ export interface ServerConfig {
   readonly auth: AuthSettings;
   readonly roles: Roles;
   readonly extensions: ExtensionSettings;
-  /** Tasks that it starts with itself. */
-  readonly tasks: readonly OwnTask[];
+  /** Those that it has from its start. */
+  readonly tasks: readonly InitialTask[];
 }
 
 /** Puts flags, environment (where empty means unset) and file together. Throws `invalid_config`, naming the key. */
@@ -121,7 +121,7 @@ export function readConfig(
     auth: toAuthSettings(from, file.auth),
     roles: toRoles(file.roles ?? {}, toPlace(names, extensions), refuse),
     extensions,
-    tasks: (flags.tasks ?? []).map(parseOwnTask),
+    tasks: (flags.tasks ?? []).map(parseInitialTask),
   };
 }
 

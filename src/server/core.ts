@@ -23,7 +23,7 @@ import type { Login } from "./logins/login.ts";
 import { Logins } from "./logins/logins.ts";
 import { Runners } from "./runners/runners.ts";
 import { Shutdown } from "./shutdown.ts";
-import { startOwn } from "./tasks/own.ts";
+import { beginTasks } from "./tasks/initial.ts";
 import { Tasks } from "./tasks/tasks.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 
@@ -98,8 +98,7 @@ export async function openCore(
     signal: stopped.signal,
   });
   const inline = stack.use(new Inline({ log, signal: stopped.signal }));
-  const builder = new Builder({ toCommand: options.toBuildCommand });
-  const extensions = openExtensions(options, { runners, inline, builder }, stopped.signal);
+  const extensions = openExtensions(options, { runners, inline }, stopped.signal);
   const shutdown: Shutdown = new Shutdown({
     log,
     listLive: () => jobs.listLive(),
@@ -112,11 +111,12 @@ export async function openCore(
   jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();
   tasks.adopt();
+  const builder = new Builder({ toCommand: options.toBuildCommand });
+  await beginTasks(config.tasks, { builder, tasks, environment, log }, signal);
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same
   extensions.start(config.extensions);
-  await startOwn(config.tasks, { tasks, builder, environment, log }, stopped.signal);
   return {
     environment,
     workspaces,
@@ -177,10 +177,11 @@ function openRunners({ log, umask, toRunnerCommand }: CoreOptions, reaper: Reape
 
 /** None of its modules is run here: each is built, and then called, in a process of its own. */
 function openExtensions(
-  { log }: CoreOptions,
-  { runners, inline, builder }: Pick<Core, "runners" | "inline"> & { readonly builder: Builder },
+  { log, toBuildCommand }: CoreOptions,
+  { runners, inline }: Pick<Core, "runners" | "inline">,
   signal: AbortSignal,
 ): Extensions {
+  const builder = new Builder({ toCommand: toBuildCommand });
   return new Extensions({
     build: (file, signal, packs) => builder.build(file, signal, packs),
     retain(units) {

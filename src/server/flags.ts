@@ -58,8 +58,8 @@ export function toConfigFlags(flags: Flags): ConfigFlags {
     config: text("config"),
     logLevel: text("log-level"),
     logFormat: text("log-format"),
-    extensions: { files: list("extension"), watch: flags["watch"] === true },
     tasks: list("task"),
+    extensions: { files: list("extension"), watch: flags["watch"] === true },
     retention: {
       age: text("retention-age"),
       jobs: text("retention-jobs"),

@@ -59,7 +59,7 @@ const serving: ArgsDef = {
   task: {
     type: "string",
     valueHint: "name=file",
-    description: "Start the task of this module with the server, unless it runs already; may be repeated",
+    description: "Have a task of this module from the start; may be repeated",
   },
   watch: { type: "boolean", description: "Reload modules of commands by itself as their files change" },
   "log-level": { type: "enum", options: [...LOG_LEVELS], description: "How much to log (default info)" },
@@ -167,7 +167,7 @@ export const verbs = {
   },
   reload: {
     description:
-      "Have the running server read configuration and certificate anew, as SIGHUP does; connections and jobs go on",
+      "Have the running server read configuration, certificate and modules of commands anew, as SIGHUP does; connections and jobs go on",
     args: { ...state, ...json },
     examples: [
       [

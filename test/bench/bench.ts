@@ -9,8 +9,9 @@ import { openWorld, type World } from "../support/world.ts";
 import { compare, median, type Row, verdict } from "./compare.ts";
 import { openSshd, type PrivateSshd } from "./sshd.ts";
 import { measureTasks } from "./tasks.ts";
+import { measureValues } from "./values.ts";
 
-const usage = `Usage: bun run bench [--runs N] [--only cold|warm|trip|tasks|stdout|idle]
+const usage = `Usage: bun run bench [--runs N] [--only cold|warm|trip|tasks|values|stdout|idle]
 
 Farhand against what one would use instead, on this machine, in this run: medians of interleaved runs.`;
 
@@ -40,6 +41,7 @@ async function bench(runs: number, only: string | undefined): Promise<void> {
     warm: () => connected(world, (connection) => measureWarm(connection, 25 * runs)),
     trip: () => connected(world, (connection) => measureTrip(connection, directory.path, 25 * runs)),
     tasks: () => measureTasks(directory.path, 25 * runs),
+    values: () => measureValues(directory.path),
     stdout: () => measureStdout(world, ssh),
   };
   await using stack = new AsyncDisposableStack();

@@ -28,8 +28,13 @@ async function race(contenders: readonly Contender[], runs: number): Promise<num
   return times.map(median);
 }
 
-/** A row for each; the first is Farhand, the ratio is its time by theirs. */
-export async function compare(what: string, contenders: readonly Contender[], runs: number): Promise<Row[]> {
+/** A row for each; the first is Farhand, the ratio is its time by theirs. `format`: how a median (ms) is shown. */
+export async function compare(
+  what: string,
+  contenders: readonly Contender[],
+  runs: number,
+  format: (ms: number) => string = formatTime,
+): Promise<Row[]> {
   const medians = await race(contenders, runs);
   const own = medians[0] ?? Number.NaN;
   return contenders.map(({ name, target }, index) => {
@@ -38,7 +43,7 @@ export async function compare(what: string, contenders: readonly Contender[], ru
       what: index === 0 ? what : "",
       name,
       runs: String(runs),
-      figure: formatTime(medians[index] ?? Number.NaN),
+      figure: format(medians[index] ?? Number.NaN),
       ratio: index === 0 ? "" : formatRatio(ratio),
       target: target === undefined ? "" : verdict(ratio <= target, `at most ${formatRatio(target)}`),
     };

@@ -45,6 +45,16 @@ export async function accepted(web1: Connection) {
   (await web1.call("deploy", undefined, { raiseError: true })).result satisfies unknown;
   (await web1.commands["deploy-all"]?.({ to: "web" }, { stdin: "bytes" }))?.error satisfies
     AppError | undefined;
+  await web1.call("deploy", new Map([[1n, new Date()]]), {
+    labels: { a: "b" },
+    limits: { execMs: 5 },
+    key: "k",
+  });
+  await web1.commands["deploy"]?.(
+    {},
+    { complete: false, keepOutput: "all", onDisconnect: "kill", info: [1] },
+  );
+  await web1.follow(3, { recent: 2, unit: "values" });
   return maybe;
 }
 
@@ -76,6 +86,12 @@ export async function refused(web1: Connection) {
   await web1.exec(["sleep", 5]);
   // @ts-expect-error: no such field of a built-in command
   await web1.call("wait", { jub: 3 });
+  // @ts-expect-error: a built-in command has no terms beside its input
+  await web1.call("wait", { job: 3 }, { key: "k" });
+  // @ts-expect-error: no such term
+  await web1.call("deploy", {}, { maxExecTime: "5m" });
+  // @ts-expect-error: no such unit
+  await web1.follow(3, { recent: 2, unit: "lines" });
   // @ts-expect-error: a result that may be missing
   (await web1.wait(3)).result.state;
   // @ts-expect-error: an outcome that may be missing

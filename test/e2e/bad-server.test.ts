@@ -210,6 +210,61 @@ describe("A server that means ill cannot command our terminal", () => {
     }
   });
 
+  test("by commands that only it knows, on the command line", async () => {
+    const schema = {
+      type: HOSTILE,
+      description: HOSTILE,
+      default: HOSTILE,
+      examples: [HOSTILE],
+      enum: [HOSTILE],
+    };
+    const input = { properties: { field: schema, [HOSTILE]: {} }, required: [HOSTILE], examples: [HOSTILE] };
+    const zap = {
+      name: "zap",
+      kind: "foreground",
+      summary: HOSTILE,
+      custom: true,
+      positional: ["field"],
+      input,
+    };
+    const zup = { ...zap, name: "zup", kind: "background", input: {} };
+    const results = [
+      [zap, zup],
+      [{ ...zap, name: HOSTILE }],
+      [{ ...zap, input: { ...input, required: [] } }],
+      {},
+      null,
+    ];
+    for (const offered of results) {
+      await using world = setup(({ call, command, events, job }, peer) => {
+        if (job !== undefined)
+          return peer.say({ type: "failed", call, error: { code: "internal", message: HOSTILE } });
+        const value = command === "commands" ? offered : { [HOSTILE]: HOSTILE };
+        if (events !== undefined) {
+          peer.data(events.channel, toRecord("value", 0, { [HOSTILE]: HOSTILE }));
+          peer.end(events.channel);
+        }
+        peer.say({ type: "result", call, result: { encoding: "json", value } });
+      });
+      await using _server = world.server;
+      for (const line of [
+        "--help",
+        "zap --help",
+        "zap 1",
+        "zap --nonsense",
+        "zup",
+        "zap",
+        "call zap",
+        "zap --json",
+        "call zup",
+      ]) {
+        const ran = await world.farhand(line.split(" "));
+        expectHarmless(ran, line);
+        expect(ran.stderr, line).not.toContain("unexpectedly");
+      }
+    }
+  });
+
   test("by candidates of completion, which are words and nothing more", async () => {
     await using world = setup(answerHostile());
     await using _server = world.server;

@@ -66,6 +66,34 @@ describe("of the custom commands that conplyent has,", () => {
     });
   });
 
+  test("one that only waits for what is sent ends as soon as it is killed, without looking for that", async () => {
+    await using world = await setup({
+      "waits.ts": `import { writeFileSync } from "node:fs";
+export default {
+  name: "waits",
+  kind: "background",
+  summary: "Wait for lines",
+  async run(_input, { lines, cwd }) {
+    try {
+      for await (const line of lines) writeFileSync(cwd + "/line", line);
+    } finally {
+      writeFileSync(cwd + "/cleaned", "");
+    }
+  },
+};`,
+    });
+    const job = (await world.farhand(["waits", "-d"])).stdout.trim();
+    expect((await world.farhand(["send-input", job, "one\n"])).code).toBe(0);
+    await eventually(() => existsSync(world.at("line")));
+    expect((await world.farhand(["kill", job])).stdout).toContain("SIGTERM");
+    expect(existsSync(world.at("cleaned"))).toBe(true);
+    expect((await world.job(job)).outcome).toMatchObject({
+      type: "cancelled",
+      end: { type: "exited", code: 0 },
+    });
+    expect(await world.farhand(["follow", job])).toMatchObject({ stdout: "" });
+  });
+
   test("the end of its input ends one, which returns and leaves its code", async () => {
     await using world = await setup();
     const job = (await world.farhand(["shout", "-d"])).stdout.trim();

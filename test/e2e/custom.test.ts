@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { openCallers } from "../support/callers.ts";
 import { openConnected } from "../support/connected.ts";
 import { eventually } from "../support/eventually.ts";
 import { installCommands } from "../support/own-commands.ts";
@@ -132,6 +133,15 @@ describe("commands of a server's own, on the command line,", () => {
       { type: "value", index: 4, value: { n: 4 } },
       { type: "exit", outcome: { type: "returned", value: { $date: "1970-01-01T00:00:00.000Z" } } },
     ]);
+    const returned = { type: "returned", value: { $date: "1970-01-01T00:00:00.000Z" } };
+    for (const words of [
+      ["wait", "@last"],
+      ["job", "show", "@last"],
+    ])
+      expect(lines(await world.farhand([...words, "--json"]))).toMatchObject([{ outcome: returned }]);
+    expect(lines(await world.farhand(["jobs", "@last", "--json"]))).toMatchObject([
+      { jobs: [{ outcome: returned }] },
+    ]);
     expect(await world.farhand(["result", "@last"])).toMatchObject(
       ended('{"$date":"1970-01-01T00:00:00.000Z"}\n'),
     );
@@ -200,6 +210,26 @@ describe("commands of a server's own, on the command line,", () => {
     ] as const;
     for (const [[name, ...args], why] of refusals)
       expect(await call(name, ...args)).toMatchObject(ended("", 125, expect.stringContaining(why)));
+  });
+
+  test("are told of to whoever may call them, and nothing else, and looking them up uses nothing up", async () => {
+    const role = '[roles.deployer]\npermissions = ["exec"]\ncommands = ["deploy-all"]\n';
+    await using callers = await openCallers(role, (world) => installCommands(world, "custom/own.ts"));
+    const alice = await callers.createToken("alice", "deployer");
+    const bob = await callers.createToken("bob", "operator");
+    const once = await callers.narrow(bob, "--only", "deploy-all", "--uses", "1");
+    for (const token of [alice, once]) {
+      const as = (...args: string[]) => callers.farhandAs(token, args);
+      expect((await as("commands", "--json")).stdout).toMatch(/^\[\{"name":"deploy-all"[^]*\]\n$/);
+      expect(JSON.parse((await as("commands", "--json")).stdout)).toHaveLength(1);
+      expect((await as("--help")).stdout).toMatch(/^ {2}deploy-all/m);
+      expect(await as("deploy-all", "web")).toMatchObject({ code: 0, stderr: "" });
+      expect(await as("count-up", "1")).toMatchObject(
+        ended("", 125, expect.stringContaining('Cannot call "count-up"')),
+      );
+    }
+    expect(await callers.farhandAs(once, ["deploy-all", "web"])).toMatchObject({ code: 125 });
+    expect(await callers.farhandAs(bob, ["count-up", "1"])).toMatchObject({ code: 0 });
   });
 
   testIf(hasTmux, "a console with commands of a server's own: there is no tmux")(

@@ -27,6 +27,8 @@ describe("farhandd extension init", () => {
         "mine/hello.ts: ok: hello (foreground), countdown (background)\nmine/tasks/counter.ts: ok: a task\n",
       stderr: "",
     });
+    const compiled = Bun.spawnSync([process.execPath, "check"], { cwd: world.at("mine") });
+    expect([compiled.exitCode, compiled.stdout.toString()]).toEqual([0, ""]);
     writeFileSync(world.at("mine/hello.ts"), "mine");
     expect(await world.extension("init", "mine")).toMatchObject({
       code: 1,
@@ -78,6 +80,23 @@ missing.ts: there is no such file
 `);
     expect(stderr).toBe("farhandd: Cannot use 4 of 5 modules: see what is wrong above\n");
     expect(code).toBe(1);
+  });
+
+  test("tells that a name is a built-in's, and does not ask for the configuration of a pack", async () => {
+    await using world = await setup({
+      "taken.ts": 'const list = [\n  { name: "ls", summary: "List", run() {} },\n];\nexport default list;',
+      "pack.ts": `import { defineCommand, definePack, v } from "farhand";
+const look = defineCommand({ name: "look", summary: "Look", run() {} });
+export default definePack({ name: "eyes", config: v.object({ display: v.string() }), commands: [look] });`,
+    });
+    expect(await world.extension("check", "taken.ts", "pack.ts")).toMatchObject({
+      code: 1,
+      stdout: `taken.ts:2:11: command "ls": there is a built-in command of that name
+    { name: "ls", summary: "List", run() {} },
+            ^
+pack.ts: ok: pack eyes: look (foreground)
+`,
+    });
   });
 
   test("answers the same as one JSON value", async () => {

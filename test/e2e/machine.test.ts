@@ -332,7 +332,7 @@ describe("commands", () => {
     );
     const { stdout } = await world.farhand(["commands"]);
     expect(stdout.trimEnd().split("\n").length).toBe(all.length + 1);
-    expect(stdout).toMatch(/^reboot +foreground +power +Restart the machine$/m);
+    expect(stdout).toMatch(/^reboot +foreground +farhand +power +Restart the machine$/m);
     const [one] = (await world.json("commands", "send_input")) as CommandDescription[];
     expect(one).toMatchObject({ name: "send-input", permission: "exec", positional: ["job", "text"] });
     const canSleep = names.includes("sleep");

@@ -105,6 +105,37 @@ describe("farhand task start", () => {
     expect((await world.json("show", "one")).state).toBe("failed");
     expect((await world.task(["start", "one", world.write("echo.ts", ECHO)])).code).toBe(0);
   });
+
+  test("says, when it is interrupted, that the task may start all the same", async () => {
+    await using world = await setup();
+    const module = world.write(
+      "late.ts",
+      `import { existsSync, writeFileSync } from "node:fs";
+       export default {
+         async init(context, directory) {
+           writeFileSync(directory + "/waits", "");
+           while (!existsSync(directory + "/go")) await Bun.sleep(5);
+         },
+         exec() {},
+       };`,
+    );
+    const running = world.open([
+      "farhand",
+      "task",
+      "start",
+      "late",
+      module,
+      "--args",
+      JSON.stringify(world.home),
+    ]);
+    await eventually(() => existsSync(world.at("waits")));
+    running.kill("SIGINT");
+    const { code, stderr } = await running.ran;
+    expect([code, stderr]).toEqual([130, expect.stringContaining("farhand task show late")]);
+    expect(await world.json("show", "late")).toMatchObject({ state: "starting" });
+    world.write("go", "");
+    await eventually(async () => (await world.json("show", "late")).state === "running");
+  });
 });
 
 describe("farhand task exec", () => {
@@ -238,6 +269,32 @@ describe("farhand task", () => {
     expect(stdout).toContain(`${execution} answered 7\n`);
     expect(stdout).toContain("out\n");
     expect(stderr).toContain("here I am");
+  });
+
+  test("exec is all that a role may do which is granted that alone, also with the task of another", async () => {
+    await using world = openWorld();
+    const config = join(world.home, "farhandd.toml");
+    const role = ['permissions = ["exec"]', 'commands = ["task-exec", "task-await"]', "all_jobs = true"];
+    writeFileSync(config, `[roles.asker]\n${role.join("\n")}\n`);
+    await world.start("--config", config, "--listen", "127.0.0.1:0");
+    const module = join(world.home, "echo.ts");
+    writeFileSync(module, ECHO);
+    await world.farhand(["task", "start", "echo", module]);
+    const created = await world.farhandd(["token", "create", "ask", "--role", "asker", "--config", config]);
+    const env = { FARHAND_HOST: world.local().url, FARHAND_TOKEN: created.stdout.trim() };
+    const ask = async (...words: string[]) => {
+      const { code, stdout } = await world.farhand(["--json", ...words], { env });
+      return [code, JSON.parse(stdout)];
+    };
+    expect(await ask("task", "exec", "echo", "7", "--await")).toMatchObject([0, { value: 7 }]);
+    for (const words of [
+      ["task", "list"],
+      ["task", "stop", "echo"],
+      ["task", "start", "other", module],
+      ["exec", "--no-stdin", "true"],
+      ["kill", "1"],
+    ])
+      expect(await ask(...words)).toMatchObject([125, { code: "forbidden" }]);
   });
 
   test("names are completed", async () => {

@@ -1,11 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import type { TaskState } from "../../src/protocol/task.ts";
 import { openConnected } from "../support/connected.ts";
 import { eventually } from "../support/eventually.ts";
 import { codeOf, COUNTER, writeModule } from "../support/tasks.ts";
-import { openWorld } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
 
@@ -200,50 +197,5 @@ describe("A task whose process dies", () => {
     process.kill(Number(pid), "SIGKILL");
     await eventually(async () => (await tasks.show("counter")).restarts === 1, 30_000);
     expect(await tasks.exec("counter", {})).toMatchObject({ value: 1, restarts: 1, restored: false });
-  });
-});
-
-describe("farhandd start --task", () => {
-  test("starts a task with the server, leaves it alone while its module is the same, and swaps it when it is not", async () => {
-    await using world = openWorld();
-    const path = writeModule(world, "counter.ts", COUNTER);
-    const exec = async () => Number((await world.farhand(["task", "exec", "counter", "--await"])).stdout);
-    await world.start("--task", `counter=${path}`);
-    expect(await exec()).toBe(1);
-    await world.farhandd(["stop"]);
-    await world.start("--task", `counter=${path}`);
-    expect(await exec()).toBe(2);
-    await world.farhandd(["stop"]);
-    writeFileSync(path, COUNTER.replace("state.count++", "state.count += 10"));
-    await world.start("--task", `counter=${path}`);
-    expect(await exec()).toBe(10);
-  });
-
-  test("refuses what names no task, or no module that could be one, and does not start then", async () => {
-    await using world = openWorld();
-    const broken = writeModule(world, "broken.ts", "export default {");
-    const cases = [
-      ["counter", "write name=file"],
-      ["Counter=x.ts", "is no name of a task"],
-      [`counter=${broken}`, "broken.ts"],
-      ["counter=missing.ts", "missing.ts"],
-    ] as const;
-    for (const [task, why] of cases) {
-      const { code, stderr } = await world.farhandd(["start", "--listen", "127.0.0.1:0", "--task", task]);
-      expect(code).not.toBe(0);
-      expect(stderr).toContain(why);
-    }
-  });
-
-  test("says in its log why a task has not started, and serves", async () => {
-    await using world = openWorld();
-    const path = writeModule(
-      world,
-      "bad.ts",
-      "export default { init() { throw new Error('no disk'); }, exec() {} };",
-    );
-    await world.start("--task", `bad=${path}`);
-    expect((await world.farhand(["task", "list"])).stdout).toContain("failed");
-    expect(readFileSync(join(world.state, "logs", "server.log"), "utf8")).toContain("no disk");
   });
 });

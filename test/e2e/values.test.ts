@@ -224,6 +224,16 @@ describe("A command that streams values", () => {
     });
   });
 
+  test("ends as a program does when nobody reads it any more", async () => {
+    await using world = await setup();
+    const { stdout } = await world.shell(
+      "farhand count-up --to 100000000 | head -n 2; echo ${PIPESTATUS[0]}",
+    );
+    expect(stdout).toBe("0\n1\n141\n");
+    expect((await world.job("1")).outcome).toEqual({ type: "signaled", signal: "SIGPIPE" });
+    expect(await world.farhand(["follow", "1", "--recent", "0"])).toMatchObject({ code: 141, stderr: "" });
+  });
+
   test("is ended by its limits, which count values too", async () => {
     await using world = await setup();
     const full = await world.farhand(["count-up", "--to", "100000", "--pad", "100", "--max-output", "10KiB"]);

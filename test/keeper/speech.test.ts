@@ -146,6 +146,18 @@ describe("a job that is a runner", () => {
     expect((await world.keeper.exitOf(world.front, job)).totals.values).toBe(200_000);
   });
 
+  test("is told when nobody reads it any more, as a program is", async () => {
+    await using world = await setup();
+    const { keeper, front } = world;
+    const { argv, order } = speaker({ type: "values", count: 100_000_000 });
+    const holder = crypto.randomUUID() as never; // any will do
+    const job = await keeper.spawn(front, argv, { order, holder });
+    await eventually(() => front.standing(job).next > 1_000);
+    front.send({ type: "discard", job, holder, stream: "stdout" });
+    // It threw, since it could not write.
+    expect((await keeper.exitOf(front, job)).outcome).toEqual({ type: "exited", code: 1 });
+  });
+
   test("is ended by its limit of output, which records whole values only", async () => {
     await using world = await setup();
     const packets = await world.keeper.runSpeaker(world.front, [{ type: "values", count: 1_000_000 }], {

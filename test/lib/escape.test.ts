@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { escapeBytes, escapeControls, escapeLines, toJsonLine } from "../../src/lib/escape.ts";
+import { escapeBytes, escapeControls, escapeLines, toJsonLine, toJsonText } from "../../src/lib/escape.ts";
 
 const hostile = "a\x1b[2J\x07\r\n\tb\x7f\x9b31mc\u202ed\u2028e";
 
@@ -16,6 +16,13 @@ test("toJsonLine() means the same, on one line without controls", () => {
   const line = toJsonLine({ [hostile]: hostile });
   expect(JSON.parse(line)).toEqual({ [hostile]: hostile });
   expect(line).not.toMatch(/[\x00-\x1f\x7f-\x9f\u2028\u202e]/);
+});
+
+test("toJsonText() means the same, in lines without other controls", () => {
+  const text = toJsonText({ [hostile]: hostile }, 2);
+  expect(JSON.parse(text)).toEqual({ [hostile]: hostile });
+  expect(text.split("\n")).toHaveLength(3);
+  expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]/);
 });
 
 test("escapeBytes() shows text as it is, harmless, and every other byte by its number", () => {

@@ -50,17 +50,20 @@ describe("A bundle", () => {
     });
   });
 
-  test("is the same from whichever directory it is made, and tells no path of this machine", async () => {
+  test("is the same from whichever directory and environment it is made, and tells no path of this machine", async () => {
     using files = await setup({
       "sub/main.ts": 'import { a } from "../a.ts"; export default () => a;',
-      "a.ts": "export const a: number = 1;",
+      "a.ts": "export const a = [process.env.NODE_ENV, process.env.SECRET];",
     });
     const script = `
       import { bundle } from ${JSON.stringify(join(import.meta.dir, "../../src/module/bundle.ts"))};
       const { source, hash } = await bundle(process.argv[1]);
       console.log(hash, new TextDecoder().decode(source).includes(${JSON.stringify(files.at("."))}));`;
-    const made = ["/", files.at("."), files.at("sub")].map((cwd) =>
-      Bun.spawnSync([process.execPath, "-e", script, files.at("sub/main.ts")], { cwd }).stdout.toString(),
+    const made = ["/", files.at("."), files.at("sub")].map((cwd, index) =>
+      Bun.spawnSync([process.execPath, "-e", script, files.at("sub/main.ts")], {
+        cwd,
+        env: { ...process.env, NODE_ENV: `env${index}`, SECRET: `secret${index}` },
+      }).stdout.toString(),
     );
     expect(made[0]).toMatch(/^[0-9a-f]{64} false\n$/);
     expect(new Set(made).size).toBe(1);

@@ -76,6 +76,18 @@ describe("spawnProgram", () => {
     expect(stdout).toBe("pipe\n");
   });
 
+  test("gives a runner one pipe more, on which it says values, and nobody else any", async () => {
+    using world = setup();
+    const script = "echo said >&3; echo out; ls /proc/self/fd | wc -l";
+    const runner = world.spawn(["sh", "-c", script], { speaks: true });
+    expect(await readAll(runner.said)).toBe("said\n");
+    // Its own three and that one, and the directory that ls reads.
+    expect((await outputOf(runner)).stdout).toBe("out\n5\n");
+    const other = world.spawn(["sh", "-c", script]);
+    expect(other.said).toBeUndefined();
+    expect((await outputOf(other)).stdout).toBe("out\n4\n");
+  });
+
   test("gives both streams one pipe when they are merged, so that their order is kept", async () => {
     using world = setup();
     const child = world.spawn(["sh", "-c", "for i in 1 2 3; do echo out; echo err >&2; done"], {

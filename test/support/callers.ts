@@ -24,9 +24,10 @@ export interface Callers extends AsyncDisposable {
   readonly reload: (config: string) => Promise<void>;
 }
 
-/** `config`: the server's configuration, in TOML. */
-export async function openCallers(config: string): Promise<Callers> {
+/** `config`: the server's configuration, in TOML. `prepare`: what is done before it starts. */
+export async function openCallers(config: string, prepare?: (world: World) => void): Promise<Callers> {
   const world = openWorld();
+  prepare?.(world);
   const path = join(world.home, "farhandd.toml");
   const write = (config: string) => writeFileSync(path, `listen = "127.0.0.1:0"\n${config}`);
   write(config);

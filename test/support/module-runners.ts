@@ -66,6 +66,7 @@ export async function callModule(
     workspace: { cwd: "/tmp", environment: { PATH: process.env["PATH"] ?? "", HOME: "/tmp" } },
     owner: "ann",
     timeoutMs: 30_000,
+    isHeard: true,
     ...more,
   };
   const stream = runners.runModule(call, signal);

@@ -1,4 +1,5 @@
 import { AppError } from "../../src/protocol/error.ts";
+import { PROTOCOL_VERSION } from "../../src/protocol/hello.ts";
 import { encodeFrame, FrameReader, OPCODE, type RawFrame, type ReadFrame } from "./frame.ts";
 
 /** How a connection ended: by a close frame, or without one. */
@@ -113,7 +114,7 @@ export class RawClient implements Disposable {
   hello(changes: Readonly<Record<string, unknown>> = {}): void {
     this.text({
       type: "hello",
-      version: { major: 1, minor: 0 },
+      version: PROTOCOL_VERSION,
       agent: { name: "raw", version: "1" },
       heartbeat: 15_000,
       received: 0,

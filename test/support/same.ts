@@ -40,7 +40,6 @@ type Part = readonly [name: string, value: unknown];
 
 /** Everything that a reference consists of. */
 function toParts(value: object): readonly Part[] {
-  const own = Object.entries(value);
   if (types.isMap(value))
     return [...value].flatMap(
       ([key, item]) =>
@@ -56,6 +55,7 @@ function toParts(value: object): readonly Part[] {
   if (types.isAnyArrayBuffer(value)) return [["bytes", toHex(new Uint8Array(value))]];
   if (ArrayBuffer.isView(value))
     return [["bytes", toHex(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))]];
+  const own = Object.entries(value);
   if (value instanceof Error) {
     const { name, message, stack } = value;
     const hidden = ["cause", "errors"].flatMap((key) =>

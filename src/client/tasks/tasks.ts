@@ -12,7 +12,7 @@ import type { JobListener } from "../listener.ts";
 import type { Session } from "../session.ts";
 import { createExecutionId, type Execution, execute, lookUp } from "./execution.ts";
 import { startTask, type Stopped, stopTask, type TaskTerms } from "./lifecycle.ts";
-import { explainSkew } from "./skew.ts";
+import { withoutSkew } from "./skew.ts";
 import { type TaskModule, toShipment } from "./shipment.ts";
 
 export interface StartTaskOptions extends TaskTerms, LimitOptions {
@@ -119,10 +119,7 @@ export class Tasks {
     ask: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     using limit = createLimit(options, `task "${name}"`);
-    const asked = ask(limit.signal).catch((error: unknown) => {
-      throw explainSkew(error);
-    });
-    return await answered(asked, this.#session, limit.signal);
+    return await answered(withoutSkew(ask(limit.signal)), this.#session, limit.signal);
   }
 }
 
@@ -133,7 +130,7 @@ function withExecution(
 ): unknown {
   if (!(error instanceof AppError)) return error;
   const { code, message, details, name } = error;
-  const more = { details: { ...details, ...which }, cause: error };
+  const more = { details: { ...details, ...which }, cause: error.cause };
   return error instanceof ClientError
     ? new ClientError(code, message, more)
     : new AppError(code, message, { ...more, name });

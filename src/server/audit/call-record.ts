@@ -26,12 +26,9 @@ export function describeInput(
 
 /** The same of an input that may be more than JSON: what JSON does not say of it is told as text. */
 export function describeRich(command: { readonly confidential?: readonly string[] }, input: unknown): Fields {
-  return Object.fromEntries(
-    Object.entries(describeInput(command, input)).map(([name, value]) => [
-      name,
-      isPlain(value) ? value : toText(value),
-    ]),
-  );
+  if (typeof input !== "object" || input === null) return {};
+  const plain = Object.entries(input).map(([name, value]) => [name, isPlain(value) ? value : toText(value)]);
+  return describeInput(command, Object.fromEntries(plain));
 }
 
 /** The same of a call that becomes a job: what it runs stands apart. */

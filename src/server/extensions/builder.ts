@@ -29,7 +29,7 @@ export interface BuilderOptions {
 interface Order {
   readonly file: string;
   readonly directory: string;
-  readonly packs: PackTables;
+  readonly packs: PackTables | undefined;
 }
 
 /** A module, bundled, and what is known of it. */
@@ -56,7 +56,7 @@ export class Builder {
    * Throws `invalid_module`, whose message names file, line and column, and whose details all that is wrong; and
    * `invalid_config`, which names the key, where one of `packs` is the module's and does not fit it.
    */
-  async build(file: string, signal: AbortSignal, packs: PackTables = {}): Promise<Built> {
+  async build(file: string, signal: AbortSignal, packs?: PackTables): Promise<Built> {
     const directory = await mkdtemp(join(tmpdir(), "farhand-build-"));
     try {
       const ended = await this.#run({ file, directory, packs }, signal);
@@ -79,7 +79,7 @@ export class Builder {
       argv0,
       cwd: "/",
       env: pick(ENVIRONMENT),
-      stdin: new TextEncoder().encode(JSON.stringify(packs)),
+      stdin: new TextEncoder().encode(JSON.stringify(packs ?? null)),
       stdout: "ignore",
       stderr: "pipe",
       signal,

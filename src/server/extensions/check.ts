@@ -1,7 +1,10 @@
+import { resolve } from "node:path";
 import type { ModuleDescription } from "../../module/description.ts";
 import { describePlace, findProblems, type Problem } from "../../module/problem.ts";
+import { findLine } from "../../module/places.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Builder } from "./builder.ts";
+import { findNameFault } from "./settings.ts";
 
 /** What came of looking at one module, as it was named. */
 export type Checked =
@@ -21,11 +24,19 @@ export async function checkModule(
 ): Promise<Checked> {
   try {
     const { description, warnings } = await builder.build(file, signal);
-    return { file, ok: true, description, warnings };
+    const problems = description.commands.flatMap(({ name }) => findTaken(file, name));
+    return problems.length > 0 ? { file, ok: false, problems } : { file, ok: true, description, warnings };
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "invalid_module") throw error;
     return { file, ok: false, problems: findProblems(error) };
   }
+}
+
+function findTaken(file: string, name: string): readonly Problem[] {
+  const fault = findNameFault(name);
+  if (fault === undefined) return [];
+  const place = findLine(resolve(file), new RegExp(`(["'\`])${RegExp.escape(name)}\\1`));
+  return [{ message: `command "${name}": ${fault}`, file: resolve(file), ...place }];
 }
 
 /** The same for people: a line for each thing, as compilers write them, with the source below. */

@@ -78,5 +78,8 @@ function withTime(terms: Terms, timeoutMs: number): Terms {
 function toShown(command: CustomCommand, input: unknown): readonly string[] {
   const text = JSON.stringify(describeRich(command, input));
   if (text === "{}") return [];
-  return [text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN).toWellFormed()}…` : text];
+  if (text.length <= MAX_SHOWN) return [text];
+  // Whoever asks again under the same key is to be answered only if it is the same that he asks.
+  const digest = new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 16);
+  return [`${text.slice(0, MAX_SHOWN).toWellFormed()}… (sha256 ${digest})`];
 }

@@ -4,6 +4,7 @@ import { findCommand } from "../../commands/index.ts";
 import { TASK_COMMAND } from "../auth/identity.ts";
 import type { Permission } from "../../commands/define.ts";
 import { parseDuration } from "../../lib/duration.ts";
+import { COMMAND_NAME, MAX_COMMAND_NAME } from "../../module/name.ts";
 import type { AppError } from "../../protocol/error.ts";
 import { PERMISSIONS } from "../auth/role.ts";
 import { findRunAsFault } from "../logins/run-as.ts";
@@ -93,14 +94,10 @@ interface Said {
   readonly state: string;
 }
 
-/** Names of commands, as they are written on the wire: lower case, with single dashes. */
-export const COMMAND_NAME = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;
-const MAX_NAME = 64;
-
 /** Whether a name can be that of a command of one's own; else why it cannot, as the rest of a sentence. */
 export function findNameFault(name: string): string | undefined {
-  if (!COMMAND_NAME.test(name) || name.length > MAX_NAME)
-    return `a command's name is a word in lower case, with single dashes, of at most ${MAX_NAME} characters`;
+  if (!COMMAND_NAME.test(name) || name.length > MAX_COMMAND_NAME)
+    return `a command's name is a word in lower case, with single dashes, of at most ${MAX_COMMAND_NAME} characters`;
   const isTaken = findCommand(name) !== undefined || name === TASK_COMMAND;
   return isTaken ? "there is a built-in command of that name" : undefined;
 }

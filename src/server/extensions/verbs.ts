@@ -4,7 +4,7 @@ import { AppError } from "../../protocol/error.ts";
 import { toMessage } from "../../lib/message.ts";
 import { type Action, getName } from "../auth/verbs/action.ts";
 import type { Flags } from "../flags.ts";
-import { type Checked, checkModule, describeChecked } from "./check.ts";
+import type { Checked } from "./check.ts";
 
 /** Those that follow one another on the command line. */
 export const files: ArgsDef = {
@@ -18,6 +18,7 @@ const check: Action = {
     ["farhandd extension check commands/*.ts", "before farhandd reload; exits with 1 where one is wrong"],
   ],
   async run(flags, _config, { print, builder, signal }) {
+    const { checkModule, describeChecked } = await import("./check.ts"); // a server that starts does not wait for it
     const all: Checked[] = [];
     for (const file of getFiles(flags)) {
       const checked = await checkModule(file, builder, signal);

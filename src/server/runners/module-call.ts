@@ -38,6 +38,8 @@ export interface ModuleCall {
   /** Whose call it is: what is done for others is done in other processes. */
   readonly owner: string;
   readonly timeoutMs: number;
+  /** Whether anybody takes what it says on the way; otherwise it says nothing. */
+  readonly isHeard: boolean;
   /** What the caller sends along, if the command takes that. */
   readonly bytes?: AsyncIterable<Uint8Array> | undefined;
 }

@@ -18,13 +18,13 @@ export function toModuleTask(
     name: command,
     tell: (isFirst) => tell({ ...call, input }, umask, isFirst),
     input: bytes,
-    hear,
+    hear: (record) => hear(record, call.isHeard),
     toError: (breach) => toCrash(command, breach),
   };
 }
 
 function* tell(
-  { unit, command, caller, workspace, bytes, input }: ModuleCall & { readonly input: Uint8Array },
+  { unit, command, caller, workspace, isHeard, bytes, input }: ModuleCall & { readonly input: Uint8Array },
   umask: number,
   isFirst: boolean,
 ): Generator<Uint8Array, void, void> {
@@ -41,15 +41,19 @@ function* tell(
     env: workspace.environment,
     umask,
     takesInput: bytes !== undefined,
+    isHeard,
     ...(unit.type === "program" && { argv: [...unit.argv] }),
   };
   yield encodeJson("invoke", invocation);
 }
 
-function hear(record: RunnerRecord): Heard<ModuleSaid, Uint8Array | undefined> {
+function hear(record: RunnerRecord, isHeard: boolean): Heard<ModuleSaid, Uint8Array | undefined> {
   const { kind, payload } = record;
   if (kind === "failure") return hearFailure(record);
   if (payload.length > MAX_PAYLOAD_BYTES) return { type: "breach", why: "it says too much at once" };
+  // Of a result there may be parts all the same.
+  if (!isHeard && (kind === "bytes" || kind === "value"))
+    return { type: "breach", why: "it says what nobody asked for" };
   switch (kind) {
     case "bytes":
     case "part":

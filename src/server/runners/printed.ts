@@ -5,7 +5,7 @@ import type { OutputPipe } from "../../process/pipe.ts";
 const MAX_KEPT = 64 * 1024;
 const MAX_LINE = 4 * 1024;
 /** Milliseconds between two reads of what is not kept. */
-const PAUSE = 10;
+const PAUSE = 20;
 /** Milliseconds in which the last of it is to be read. */
 const PATIENCE = 1_000;
 

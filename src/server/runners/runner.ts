@@ -13,6 +13,10 @@ import { Printed } from "./printed.ts";
 /** Milliseconds that a runner has to end once it is told to. */
 const GRACE = 2_000;
 
+/** Bytes of garbage after which the collector is asked to look, and what a record leaves besides what it holds. */
+const MAX_LITTER = 4 * 1024 * 1024;
+const RECORD_LITTER = 1_024;
+
 /** Why a runner's answer is none: what it said, or how it ended. */
 export interface Breach {
   readonly why: string;
@@ -42,7 +46,7 @@ export interface RunnerOptions {
   readonly libc: Libc | undefined;
   /** Runs this executable as a runner. */
   readonly again: Again;
-  /** Bytes of memory at which it is killed while it does something. */
+  /** Of one that does what others have written: bytes of memory at which it is killed while it does something. */
   readonly maxMemory?: number;
   /** A child was started, which nobody else is to wait for. */
   readonly onSpawn: (pid: number, exited: Promise<unknown>) => void;
@@ -65,13 +69,15 @@ export class Runner {
   #pouring: Promise<void> = Promise.resolve();
   #ending: Promise<void> | undefined;
   #isLast = false;
+  /** Bytes that were left to the collector since it was last asked. */
+  #litter = 0;
   /** That it took too much memory, and was killed for it. */
   #excess: string | undefined;
 
   constructor(options: RunnerOptions) {
-    const { again, libc, onSpawn, onPrinted } = options;
+    const { again, libc, maxMemory, onSpawn, onPrinted } = options;
     this.#options = options;
-    this.#wired = spawnWired(again, libc);
+    this.#wired = spawnWired(again, { libc, isForeign: maxMemory !== undefined });
     const { child, answers, printed } = this.#wired;
     onSpawn(child.pid, child.exited);
     this.#reader = new RecordReader(() => answers.read());
@@ -114,7 +120,9 @@ export class Runner {
     try {
       for (;;) {
         signal.throwIfAborted();
-        const heard = task.hear(await abortable(this.#next(task), signal));
+        const record = await abortable(this.#next(task), signal);
+        this.#tidy(record);
+        const heard = task.hear(record);
         if (heard.type === "said") yield heard.said;
         else return this.#conclude(heard, task);
       }
@@ -178,6 +186,14 @@ export class Runner {
         child.kill("SIGKILL");
       })
       .catch(() => {}); // the call is over
+  }
+
+  /** What rushes through here is garbage at once, of which the collector would let much pile up. */
+  #tidy({ payload }: RunnerRecord): void {
+    this.#litter += payload.length + RECORD_LITTER;
+    if (this.#options.maxMemory === undefined || this.#litter < MAX_LITTER) return;
+    this.#litter = 0;
+    Bun.gc(false);
   }
 
   async #next<Said, Result>(task: RunnerTask<Said, Result>): Promise<RunnerRecord> {

@@ -72,6 +72,8 @@ function toArguments(request: ServiceRequest): string[] {
     ...flags.listen.flatMap((address) => ["--listen", toAbsolute(address)]),
     ...(flags.names ?? []).flatMap((name) => ["--name", name]),
     ...(insecure ? ["--insecure"] : []),
+    ...(flags.extensions?.files ?? []).flatMap((file) => ["--extension", resolve(file)]),
+    ...(flags.extensions?.watch ? ["--watch"] : []),
     ...toWords({
       "--cert": cert && resolve(cert),
       "--key": key && resolve(key),

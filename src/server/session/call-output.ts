@@ -4,13 +4,18 @@ import { AppError } from "../../protocol/error.ts";
 import { MAX_PAYLOAD_BYTES } from "../../protocol/limits.ts";
 import { encodePayload, type PacketKind } from "../../protocol/packet.ts";
 
+/** Records that are consumed and still have a place among the others. */
+const MAX_CONSUMED = 4_096;
+const NOTHING = new Uint8Array(0);
+
 /** What a foreground call says on the way, in packets, until its caller has consumed them: at most a window of it. */
 export class CallOutput {
   readonly #window: () => number;
   readonly #bell = new Bell();
   readonly #start = performance.now();
-  /** Whole records that are not consumed, oldest first; the first has number `#first`. */
-  readonly #records: Uint8Array[] = [];
+  /** Whole records, oldest first. Those before `#head` are consumed, and empty; that one has number `#first`. */
+  #records: Uint8Array[] = [];
+  #head = 0;
   #first = 0;
   /** Bytes of all of them. */
   #bytes = 0;
@@ -31,7 +36,7 @@ export class CallOutput {
 
   /** The number of the next packet. */
   get next(): number {
-    return this.#first + this.#records.length;
+    return this.#first + this.#records.length - this.#head;
   }
 
   /**
@@ -58,12 +63,18 @@ export class CallOutput {
 
   /** Packets before this one are consumed. */
   consumed(next: number): void {
-    while (this.#first < next && this.#records[0] !== undefined) {
-      this.#bytes -= this.#records[0].length;
-      this.#records.shift();
-      this.#first++;
+    for (; this.#first < next && this.#head < this.#records.length; this.#first++) {
+      this.#bytes -= this.#records[this.#head]?.length ?? 0;
+      this.#records[this.#head++] = NOTHING;
     }
+    if (this.#head >= MAX_CONSUMED || this.#head === this.#records.length) this.#forget();
     this.#bell.ring();
+  }
+
+  /** Taking each from the front by itself would move all others each time. */
+  #forget(): void {
+    this.#records = this.#records.slice(this.#head);
+    this.#head = 0;
   }
 
   /** Copies whole records from packet `number` on into `target`. Throws `not_found` for a packet that was consumed. */
@@ -75,7 +86,8 @@ export class CallOutput {
       );
     let bytes = 0;
     let next = number;
-    for (const record of this.#records.slice(number - this.#first)) {
+    for (let index = this.#head + number - this.#first; index < this.#records.length; index++) {
+      const record = this.#records[index] ?? NOTHING;
       if (bytes + record.length > target.length) break;
       target.set(record, bytes);
       bytes += record.length;

@@ -24,6 +24,7 @@ import type { Delegate } from "../runners/delegate.ts";
 import { CallInput } from "./call-input.ts";
 import { CallOutput } from "./call-output.ts";
 import type { CallStreams } from "./channels.ts";
+import { demandValues } from "./skew.ts";
 import { Checks, type ChecksOptions } from "./checks.ts";
 import { CustomCalls, type CustomCallsOptions } from "./custom-calls.ts";
 import { parseInput } from "./parse-input.ts";
@@ -35,6 +36,8 @@ export interface CallsOptions extends ChecksOptions, CustomCallsOptions {
   readonly log: Log;
   readonly catalogue: Pick<Catalogue, "find" | "findOwn">;
   readonly delegate: Pick<Delegate, "run" | "confine" | "toFooting">;
+  /** The minor version of the protocol that the client speaks. */
+  readonly minor: () => number;
   readonly onAnswer: (answer: ServerMessage) => void;
 }
 
@@ -164,6 +167,7 @@ export class Calls implements CallStreams {
     const carriedOut = Promise.all([catalogue.findOwn(frame.command), this.#takeTurn()]).then(([command]) => {
       const role = demandCommand(identity, command);
       const output = this.#outputs.get(frame.call);
+      demandValues(this.#options.minor(), `call "${command.name}"`);
       return this.#custom.carryOut({ frame, command, role, input, output, signal });
     });
     if (frame.job !== undefined) jobs.expect(frame.job, identity, carriedOut);

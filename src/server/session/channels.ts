@@ -15,6 +15,7 @@ import type { CallOutput } from "./call-output.ts";
 import { EventChannel } from "./event-channel.ts";
 import { InputChannel, toJobSink } from "./input-channel.ts";
 import { OutputChannel } from "./output-channel.ts";
+import { demandValues } from "./skew.ts";
 
 /** Bytes that may wait in the connection before no more output is put behind them. */
 const MAX_QUEUED_BYTES = 256 * 1024;
@@ -40,6 +41,8 @@ export interface ChannelsOptions {
   readonly recorder: Recorder;
   readonly jobs: Jobs;
   readonly log: Log;
+  /** The minor version of the protocol that the client speaks. */
+  readonly minor: () => number;
   /** The connection at the moment. */
   readonly line: () => Line | undefined;
   readonly send: (message: ServerMessage) => void;
@@ -108,6 +111,7 @@ export class Channels {
         ? grants.demandAny([RESULT, EXEC], `read job ${job}`)
         : grants.demandCommand(EXEC, `hold job ${job}`);
     this.#startAttaching(id, job, demand, (found) => {
+      if (found.start.command !== EXEC.name) demandValues(this.#options.minor(), `read job ${job}`);
       this.#record("read", found);
       channel.attach(found);
     });

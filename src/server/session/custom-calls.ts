@@ -1,6 +1,7 @@
 import type { CommandContext } from "../../commands/context.ts";
 import type { Program } from "../../commands/define.ts";
 import type { Caller } from "../../module/caller.ts";
+import { Pace } from "../../lib/pace.ts";
 import type { Again } from "../../process/again.ts";
 import type { ServerMessage } from "../../protocol/control.ts";
 import { decodeValue } from "../../protocol/cbor/payload.ts";
@@ -114,7 +115,8 @@ export class CustomCalls {
     const said = (command.isInline && order.login === undefined ? inline : runners).runModule(call, signal);
     try {
       let first = output?.next ?? 0;
-      for (;;) {
+      for (const pace = new Pace(signal); ;) {
+        if (pace.isDue) await pace.rest();
         const { done, value: piece } = await said.next();
         if (!done) {
           await output?.append(piece.type === "bytes" ? "stdout" : piece.type, piece.payload, signal);
@@ -143,6 +145,7 @@ export class CustomCalls {
       login,
       owner: this.#options.identity.owner,
       timeoutMs,
+      isHeard: order.output !== undefined,
       bytes: description.takesInput ? input : undefined,
     };
   }

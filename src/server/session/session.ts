@@ -39,7 +39,7 @@ const FREE_UNACKNOWLEDGED_BYTES = 64 * 1024;
 
 export interface SessionOptions
   extends
-    Omit<CallsOptions, "onJob" | "onAnswer" | "recorder">,
+    Omit<CallsOptions, "onJob" | "onAnswer" | "recorder" | "minor">,
     Pick<ChannelsOptions, "state" | "jobs" | "log"> {
   readonly version: string;
   readonly audit: Pick<Audit, "as">;
@@ -73,6 +73,8 @@ export class Session {
   /** Bytes of all of them. */
   #unacknowledged = 0;
   #connection: Connection | undefined;
+  /** The minor version of the protocol that its client speaks. */
+  #minor = 0;
   /** What the client was given last; it may not have come. */
   #offered: Proof = { generation: 0, token: "" };
   /** What the client has shown to hold. */
@@ -89,12 +91,14 @@ export class Session {
     this.#calls = new Calls({
       ...options,
       recorder,
+      minor: () => this.#minor,
       onJob: (job) => this.#channels.own(job),
       onAnswer: (answer) => this.#send(answer),
     });
     this.#channels = new Channels({
       ...options,
       recorder,
+      minor: () => this.#minor,
       line: () => this.#connection,
       send: (message) => this.#send(message),
       calls: this.#calls,
@@ -118,9 +122,11 @@ export class Session {
   }
 
   /** Goes on over this connection; an older one is closed. Throws `protocol_error`. */
-  attach(connection: Connection, { agent, heartbeat, received, resume, workspace }: Hello): void {
+  attach(connection: Connection, hello: Hello): void {
+    const { agent, heartbeat, received, resume, workspace } = hello;
     const { log, identity, version, boot, grace } = this.#options;
     const isResumed = resume !== undefined && resume.session === this.id;
+    this.#minor = hello.version.minor;
     this.#expiry?.[Symbol.dispose]();
     this.#replace(connection);
     if (workspace !== undefined) this.#holdWorkspace(workspace);

@@ -42,7 +42,7 @@ const spawn = {
 function setup(greeting: readonly object[] = [hello]) {
   const directory = openDirectory();
   const socket = join(directory.path, "keeper.sock");
-  const connections: { socket: Bun.Socket<LinkDecoder>; heard: FrontMessage[] }[] = [];
+  const connections: { socket: Bun.Socket<LinkDecoder>; heard: FrontMessage[]; bytes: string[] }[] = [];
   const greet = [...greeting];
   const say = (...messages: object[]) => {
     // What no schema allows is said here too.
@@ -54,11 +54,12 @@ function setup(greeting: readonly object[] = [hello]) {
     socket: {
       open(socket) {
         socket.data = new LinkDecoder();
-        connections.push({ socket, heard: [] });
+        connections.push({ socket, heard: [], bytes: [] });
       },
       data(socket, chunk) {
-        for (const { message } of socket.data.push(chunk)) {
+        for (const { message, bytes } of socket.data.push(chunk)) {
           connections.at(-1)?.heard.push(message as FrontMessage);
+          connections.at(-1)?.bytes.push(Buffer.from(bytes).toString());
           if ((message as FrontMessage).type === "hello") say(...greet);
         }
       },
@@ -199,13 +200,14 @@ describe("request()", () => {
   test("sends a spawn again that had no answer, and takes what it finds for its own", async () => {
     using world = setup();
     await world.link.connect(never);
-    const asked = world.link.request(spawn);
+    const asked = world.link.request({ ...spawn, speaks: true }, new TextEncoder().encode("order"));
     await world.hears("spawn");
     await world.breakOff();
     await world.link.connect(never);
     await world.hears("spawn");
     world.say({ type: "spawned", request: 1, created: false });
     expect(await asked).toMatchObject({ type: "spawned", created: true });
+    expect(world.connections.map(({ bytes }) => bytes.at(-1))).toEqual(["order", "order"]);
   });
 
   test("sends no spawn again whose job the keeper has", async () => {
@@ -317,4 +319,14 @@ test("A job of another user is not asked of a keeper that would run it as itself
   world.link.request({ ...spawn, user }).catch(() => {}); // nobody answers it here
   await world.hears("spawn");
   expect(world.heard().at(-1)).toMatchObject({ type: "spawn", user });
+});
+
+test("A runner is not asked of a keeper that would hear nothing of what it says", async () => {
+  using world = setup([{ ...hello, version: { major: LINK_VERSION.major, minor: 4 } }]);
+  await world.link.connect(never);
+  await expect(world.link.request({ ...spawn, speaks: true }, new Uint8Array(1))).rejects.toMatchObject({
+    code: "unavailable",
+    message: expect.stringContaining("its keeper is of a version before such commands"),
+  });
+  expect(world.heard().map(({ type }) => type)).toEqual(["hello"]);
 });

@@ -45,6 +45,14 @@ describe("A custom command in the foreground", () => {
     expect(result).toEqual(new Uint8Array(3_000_000).fill(7));
   });
 
+  test("whom nobody listens to says nothing, and does all the same", async () => {
+    await using runners = openModuleRunners();
+    const unit = toCommandUnit(
+      "event: v.number(), result: v.number(), async *run() { for (let n = 0; n < 1000; n++) yield n; return 5; }",
+    );
+    expect(await callModule(runners, unit, { isHeard: false })).toEqual({ said: [], result: 5 });
+  });
+
   test("is refused an input that does not fit, and fails where it says or returns what does not", async () => {
     await using runners = openModuleRunners();
     const unit = toCommandUnit(`

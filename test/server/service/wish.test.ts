@@ -49,6 +49,13 @@ test("defineService() writes out what the environment of its maker says, which t
   );
 });
 
+test("defineService() passes on which modules of commands there are, with absolute paths", () => {
+  const extensions = { files: ["a.ts", "/opt/b.ts"], watch: true };
+  expect(commandOf({ flags: { ...request.flags, extensions } })).toBe(
+    `/opt/farhandd serve --extension ${process.cwd()}/a.ts --extension /opt/b.ts --watch --state /var/lib/farhand`,
+  );
+});
+
 test("defineService() passes on how the server is reached over the network, with absolute paths", () => {
   const { flags } = request;
   const tls = { cert: "c.pem", key: "/k.pem", clientCa: "ca.pem" };

@@ -3,6 +3,7 @@ import type { CommandContext } from "../../../src/commands/context.ts";
 import { listCommands } from "../../../src/commands/index.ts";
 import type { ServerMessage } from "../../../src/protocol/control.ts";
 import { AppError } from "../../../src/protocol/error.ts";
+import { PROTOCOL_VERSION } from "../../../src/protocol/hello.ts";
 import type { JobId } from "../../../src/protocol/id.ts";
 import { toValue } from "../../../src/protocol/value.ts";
 import type { Identity } from "../../../src/server/auth/identity.ts";
@@ -44,6 +45,7 @@ function setup(identity: Identity, failure?: Error) {
     inline: access("inline") as unknown as Inline,
     jobRunner: { argv: ["runner"], argv0: "runner" },
     uses: { spend: () => reached.push("uses.spend") },
+    minor: () => PROTOCOL_VERSION.minor,
     onJob: () => {},
     onAnswer: (answer) => answers.push(answer),
   });

@@ -5,6 +5,8 @@ import { escapeControls } from "../../../lib/escape.ts";
 import { formatSize } from "../../../lib/size.ts";
 import { AppError } from "../../../protocol/error.ts";
 import type { Flags } from "../../flags.ts";
+import type { ExtensionSettings } from "../../extensions/settings.ts";
+import { matchesAny } from "../pattern.ts";
 import { allowsCommand, type Role } from "../role.ts";
 import { type Action, getName } from "./action.ts";
 
@@ -26,10 +28,14 @@ const show: Action = {
   description: "Show what a role allows on this server, command by command",
   args: { name: { type: "positional", valueHint: "name", description: "The role" }, ...json },
   examples: [["farhandd role show viewer", "what somebody may do who is one"]],
-  async run(flags, { roles }, { print }) {
+  async run(flags, { roles, extensions }, { print }) {
     const role = getRole(flags, roles);
     if (flags["json"]) return print(JSON.stringify(toJson(role)));
-    const commands = listAllowed(role).map(({ name, summary }) => [`  ${name}`, summary]);
+    const allowed = [...listAllowed(role), ...listOwn(role, extensions)];
+    const commands = allowed.map(({ name, summary }) => [
+      `  ${escapeControls(name)}`,
+      escapeControls(summary),
+    ]);
     const lines = commands.length === 0 ? ["  no command"] : align(commands);
     print([`role ${role.name}: ${toTerms(role).join("; ")}`, ...lines].join("\n"));
   },
@@ -50,6 +56,19 @@ function listAllowed(role: Role) {
   return listCommands().filter(
     ({ name, permission }) => role.permissions.has(permission) && allowsCommand(role, name),
   );
+}
+
+/** Commands of the operator's own: programs of the configuration, and whatever is named that may be a module's. */
+function listOwn(role: Role, { programs }: ExtensionSettings): readonly { name: string; summary: string }[] {
+  const known = Object.entries(programs).flatMap(([name, { summary, permission = "exec" }]) =>
+    role.permissions.has(permission) && allowsCommand(role, name) ? [{ name, summary }] : [],
+  );
+  const names = [...listCommands().map(({ name }) => name), ...Object.keys(programs)];
+  const others = (role.commands ?? []).filter((glob) => !names.some((name) => matchesAny([glob], name)));
+  return [
+    ...known,
+    ...others.map((name) => ({ name, summary: "if a module of the server's has such a command" })),
+  ];
 }
 
 function toTerms({ permissions, hosts, roots, runAs, environment, seesAllJobs, limits }: Role): string[] {

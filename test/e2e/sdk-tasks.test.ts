@@ -1,0 +1,138 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { AppError, ClientError, Pool } from "../../src/sdk.ts";
+import { openConnected } from "../support/connected.ts";
+import { eventually } from "../support/eventually.ts";
+
+setDefaultTimeout(60_000);
+
+/** Answers what it is given at once, and ends when there is a file of that name. */
+const GATE = `
+  import { existsSync } from "node:fs";
+  export default {
+    init: () => 0,
+    async exec(context, count, { answer, gate }) {
+      if (answer !== undefined) context.respond(answer);
+      while (gate !== undefined && !existsSync(gate)) {
+        context.signal.throwIfAborted();
+        await Bun.sleep(5);
+      }
+      return count + 1;
+    },
+    exit(context, count) { context.respond(count); },
+  };
+`;
+
+/** A connection to a server that has the task "gate". */
+async function setup() {
+  const stage = await openConnected();
+  const at = (name: string) => join(stage.world.home, name);
+  writeFileSync(at("gate.ts"), GATE);
+  const { tasks } = stage.web1;
+  await tasks.start("gate", { module: at("gate.ts") });
+  const caught = (promise: Promise<unknown>) => promise.catch((error: unknown) => error);
+  return { ...stage, tasks, at, caught };
+}
+
+describe("connection.tasks", () => {
+  test("takes a module as a path or as a bundle, which is kept once, and no function", async () => {
+    await using stage = await setup();
+    const { tasks, at, world, caught } = stage;
+    const bundled = await world.farhandd(["extension", "bundle", at("gate.ts"), "--output", at("gate.js")]);
+    expect(bundled.code).toBe(0);
+    const module = await Bun.file(at("gate.js")).bytes();
+    const kept = () => readdirSync(join(world.state, "modules")).length;
+    const before = kept();
+    await tasks.start("again", { module });
+    expect(kept()).toBe(before); // it is the same to the byte
+    expect(await tasks.exec("again", { answer: "here" })).toMatchObject({ value: "here" });
+    const closure = { init: () => 0, exec: () => 1 };
+    expect(await caught(tasks.start("closure", { module: closure as never }))).toMatchObject({
+      code: "invalid_module",
+      message: expect.stringContaining("path of a file"),
+    });
+  });
+
+  test("answers when an execution has ended, has answered, or is queued, as it is told", async () => {
+    await using stage = await setup();
+    const { tasks, at } = stage;
+    const gate = at("go");
+    const first = await tasks.exec("gate", { answer: 1, gate }, { wait: "response" });
+    expect(first).toMatchObject({ state: "responded", responded: true, value: 1 });
+    const second = await tasks.exec("gate", { answer: 2 }, { wait: "queued" });
+    expect(second).toMatchObject({ state: "queued", responded: false, value: undefined });
+    expect((await tasks.show("gate")).waiting).toBe(1);
+    const third = tasks.exec("gate", { answer: 3 });
+    writeFileSync(gate, "");
+    expect(await third).toMatchObject({ state: "finished", value: 3 });
+    expect(await tasks.await("gate", second.execution)).toMatchObject({ state: "finished", value: 2 });
+    expect(await tasks.stop("gate")).toMatchObject({ end: "exited", dropped: 0, value: 3 });
+  });
+
+  test("does an execution once, however often it is asked for under one id", async () => {
+    await using stage = await setup();
+    const { tasks } = stage;
+    const execution = crypto.randomUUID();
+    const ask = (answer: string) => tasks.exec("gate", { answer }, { execution });
+    const answers = await Promise.all(["one", "two", "three"].map(ask));
+    expect(answers.map(({ value }) => value)).toEqual(["one", "one", "one"]);
+    expect(await ask("four")).toMatchObject({ execution, value: "one" });
+    expect((await tasks.stop("gate")).value).toBe(1);
+  });
+
+  test("ends waiting by timeout and signal, which end nothing else", async () => {
+    await using stage = await setup();
+    const { tasks, at, caught } = stage;
+    const gate = at("go");
+    const late = await caught(tasks.exec("gate", { gate }, { timeout: 20 }));
+    expect(late).toBeInstanceOf(ClientError);
+    expect(late).toMatchObject({ code: "timeout", details: { task: "gate" } });
+    const stop = new AbortController();
+    const execution = crypto.randomUUID();
+    const stopped = caught(tasks.exec("gate", { answer: 2 }, { signal: stop.signal, execution }));
+    await eventually(async () => (await tasks.show("gate")).waiting === 1);
+    stop.abort(new Error("enough"));
+    expect(await stopped).toMatchObject({ message: "enough" });
+    writeFileSync(gate, "");
+    const { details } = late as AppError;
+    expect(await tasks.await("gate", String(details?.["execution"]))).toMatchObject({ state: "finished" });
+    expect(await tasks.await("gate", execution)).toMatchObject({ state: "finished", value: 2 });
+  });
+
+  test("is another program's too, and goes on when who started it has gone", async () => {
+    await using stage = await setup();
+    const { tasks, world } = stage;
+    await tasks.exec("gate", {});
+    await stage.pool.close();
+    await using pool = new Pool({});
+    const { url, token } = world.local();
+    const other = await pool.add(url, { token }).connect();
+    expect((await other.tasks.list()).map(({ name }) => name)).toEqual(["gate"]);
+    await other.tasks.exec("gate", {});
+    expect((await other.tasks.stop("gate")).value).toBe(2);
+  });
+
+  test("restarts a task with the state that was saved, and follows what it says", async () => {
+    await using stage = await setup();
+    const { tasks, at, caught } = stage;
+    expect(await caught(tasks.start("gate", { module: at("gate.ts") }))).toMatchObject({
+      code: "already_started",
+    });
+    const options = { module: at("gate.ts"), replace: true, checkpoint: true };
+    expect(await tasks.start("gate", options)).toMatchObject({ checkpoint: true });
+    await tasks.exec("gate", {});
+    expect(await tasks.restart("gate")).toMatchObject({ state: "running", restored: true });
+    expect(await tasks.exec("gate", {})).toMatchObject({ restarts: 1, restored: true });
+    await using listener = await tasks.follow("gate");
+    const { execution } = await tasks.exec("gate", { answer: new Map([["a", 1n]]) });
+    for await (const packet of listener) {
+      if (packet.type !== "value" || !Array.isArray(packet.value)) continue;
+      const [type, id, value] = packet.value;
+      if (type !== "responded") continue;
+      expect([id, value]).toEqual([execution, new Map([["a", 1n]])]);
+      break;
+    }
+    expect((await tasks.stop("gate")).value).toBe(3);
+  });
+});
