@@ -24,6 +24,7 @@ type Streaming<S extends v.GenericSchema, E extends v.GenericSchema, R extends v
 /** A verb that is one call of a foreground command, whose answer it shows, and what it says on the way. */
 export function toCall<S extends v.GenericSchema, E extends v.GenericSchema, R extends v.GenericSchema>(
   command: Plain<S, R> | Streaming<S, E, R>,
+  { toJson = (answer) => answer }: Seen<v.InferOutput<R>> = {},
 ): Verb {
   return {
     ...command.cli,
@@ -34,9 +35,14 @@ export function toCall<S extends v.GenericSchema, E extends v.GenericSchema, R e
       await using session = await openSession(context);
       return isStreaming<S, E, R>(command)
         ? await runStream(session, command, { input, source }, context)
-        : await runPlain(session, command, { input, source }, context);
+        : await runPlain(session, command, { input, source, toJson }, context);
     },
   };
+}
+
+/** What `--json` writes of an answer (default: what it is). */
+interface Seen<R> {
+  readonly toJson?: (answer: R) => unknown;
 }
 
 interface Asked<S extends v.GenericSchema> {
@@ -47,11 +53,11 @@ interface Asked<S extends v.GenericSchema> {
 async function runPlain<S extends v.GenericSchema, R extends v.GenericSchema>(
   session: Session,
   command: Plain<S, R>,
-  { input, source }: Asked<S>,
+  { input, source, toJson }: Asked<S> & Required<Seen<v.InferOutput<R>>>,
   context: Context,
 ): Promise<number> {
   const answer = await invoke(session, command, input, context.signal, source);
-  print(context, answer, () => command.cli.show(answer));
+  print(context, toJson(answer), () => command.cli.show(answer));
   return command.cli.toExitCode?.(answer) ?? 0;
 }
 

@@ -1,6 +1,7 @@
 import { findJobs, listJobs } from "../client/listing.ts";
 import { jobs as command } from "../commands/jobs.ts";
 import { COLUMN_NAMES, DEFAULT_COLUMNS, parseColumns, toTable } from "../commands/table.ts";
+import { toSeenJob } from "../commands/seen.ts";
 import { AppError } from "../protocol/error.ts";
 import { type Arguments, type ArgSpecs, parseCount } from "./arguments.ts";
 import { type Context, openSession, print } from "./context.ts";
@@ -38,7 +39,8 @@ async function run(values: Arguments, context: Context): Promise<number> {
     refs.length > 0
       ? { jobs: await findJobs(session, refs, context.signal), more: false }
       : await listJobs(session, { ...(filter && { filter }), ...(limit && { limit }) }, context.signal);
-  print(context, found, () => toTable(found.jobs, columns));
+  const seen = { ...found, jobs: found.jobs.map(toSeenJob) };
+  print(context, seen, () => toTable(found.jobs, columns));
   return 0;
 }
 

@@ -1,4 +1,3 @@
-import { inspect } from "node:util";
 import { escapeLines, toJsonLine, toJsonText } from "../lib/escape.ts";
 import { isPlain } from "../protocol/cbor/plain.ts";
 import { toTagged } from "../protocol/cbor/tagged.ts";
@@ -58,8 +57,7 @@ export function toTexts(packet: Packet, { toLine, toAnswer }: Wording): readonly
 /** `space`: of each level, where it may take several lines. */
 function toText(value: unknown, isTerminal: boolean, space: number | undefined): string {
   if (isTerminal && !isPlain(value)) {
-    const breakLength = space === undefined ? Number.POSITIVE_INFINITY : 80;
-    return inspect(value, { depth: MAX_SHOWN_DEPTH, breakLength, compact: space === undefined ? true : 3 });
+    return Bun.inspect(value, { depth: MAX_SHOWN_DEPTH, compact: space === undefined });
   }
   return space === undefined ? toJsonLine(toTagged(value)) : toJsonText(toTagged(value), space);
 }

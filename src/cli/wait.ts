@@ -4,6 +4,7 @@ import type { Session } from "../client/session.ts";
 import { wait as command } from "../commands/wait.ts";
 import { after } from "../lib/abort.ts";
 import { parseDuration } from "../lib/duration.ts";
+import { toSeenJob } from "../commands/seen.ts";
 import { AppError } from "../protocol/error.ts";
 import type { JobSummary } from "../protocol/job.ts";
 import type { Arguments, ArgSpecs } from "./arguments.ts";
@@ -77,8 +78,9 @@ function conclude({ ids, known, found, isAny }: Waited, context: Context): numbe
   const late = isAny ? found.length === 0 : jobs.some(({ outcome }) => outcome === undefined);
   const first = isAny ? found[0] : undefined;
   if (context.globals.json) {
-    const all = { jobs, ...(first && { first: first.id }), ...(late && { timedOut: true }) };
-    print(context, ids.length === 1 && !isAny ? jobs[0] : all, () => "");
+    const seen = jobs.map(toSeenJob);
+    const all = { jobs: seen, ...(first && { first: first.id }), ...(late && { timedOut: true }) };
+    print(context, ids.length === 1 && !isAny ? seen[0] : all, () => "");
   } else if (late) complain(context, explainLate(jobs));
   if (late) return TIMED_OUT;
   return toCommonCode((first === undefined ? jobs : [first]).map(toCode));

@@ -3,6 +3,7 @@ import { type JobEvent, watchJobs } from "../client/watch.ts";
 import { align, type Column, toHeading, toRow } from "../commands/table.ts";
 import { Bell } from "../lib/bell.ts";
 import { delay } from "../lib/abort.ts";
+import { toSeenJob } from "../commands/seen.ts";
 import { toJsonLine } from "../lib/escape.ts";
 import type { JobFilter } from "../protocol/filter.ts";
 import type { JobId } from "../protocol/id.ts";
@@ -28,7 +29,7 @@ export interface WatchOptions {
 /** Shows jobs as they change until it is interrupted: on a terminal in place, elsewhere a line for each change. */
 export async function watch(session: Session, options: WatchOptions, context: Context): Promise<number> {
   const { globals, screen, sinks } = context;
-  if (globals.json) return await writeLines(session, options, context, toJsonLine);
+  if (globals.json) return await writeLines(session, options, context, toJson);
   if (screen() !== undefined) return await paint(session, options, context);
   const widths: number[] = [];
   const toLine = (cells: readonly string[]) => align([cells], widths).join("");
@@ -36,6 +37,10 @@ export async function watch(session: Session, options: WatchOptions, context: Co
   return await writeLines(session, options, context, (event) =>
     event.type === "removed" ? `Job ${event.number} was removed` : toLine(toRow(event.job, options.columns)),
   );
+}
+
+function toJson(event: JobEvent): string {
+  return toJsonLine(event.type === "removed" ? event : { ...event, job: toSeenJob(event.job) });
 }
 
 async function writeLines(

@@ -6,10 +6,9 @@ import { quote } from "../lib/quote.ts";
 import { formatSize } from "../lib/size.ts";
 import { JobRef } from "../protocol/id.ts";
 import { JobDetails } from "../protocol/job.ts";
-import { toTagged } from "../protocol/cbor/tagged.ts";
-import { fromValue } from "../protocol/value.ts";
 import { defineForeground } from "./define.ts";
 import { describeState } from "./describe.ts";
+import { toSeenOutcome } from "./seen.ts";
 import { toLabels } from "./table.ts";
 
 export const jobShow = defineForeground({
@@ -61,7 +60,7 @@ function toLines(job: JobDetails): (readonly [name: string, value: string | unde
     ["started", job.startedAt],
     ["ended", job.endedAt],
     ["took", job.endedAt && formatDuration(Date.parse(job.endedAt) - Date.parse(job.startedAt))],
-    ["outcome", job.outcome && JSON.stringify(toSeen(job.outcome))],
+    ["outcome", job.outcome && JSON.stringify(toSeenOutcome(job.outcome))],
     ["attached", job.holders > 0 ? count(job.holders, "client") : "nobody"],
     ["on disconnect", job.onDisconnect],
     ["max exec time", map(limits?.execMs, formatDuration)],
@@ -82,12 +81,6 @@ function toLines(job: JobDetails): (readonly [name: string, value: string | unde
     ["keeper", job.keeper],
     ["variables", job.envNames.join(" ")],
   ];
-}
-
-/** What was returned as JSON that says all of it, where the outcome itself holds it. */
-function toSeen(outcome: NonNullable<JobDetails["outcome"]>): object {
-  if (outcome.type !== "returned" || outcome.value.encoding === "parts") return outcome;
-  return { ...outcome, value: toTagged(fromValue(outcome.value)) };
 }
 
 function map(limit: number | undefined, format: (limit: number) => string): string | undefined {

@@ -26,6 +26,8 @@ export const MAX_VALUE_BYTES = 24 * MiB;
 /** Containers within one another in a value, and items in all: more takes the memory of whoever reads it. */
 export const MAX_VALUE_DEPTH = 256;
 export const MAX_VALUE_ITEMS = 1_048_576;
+/** Items of one within a control frame: whoever reads that serves others besides, and takes about as long as for JSON there. */
+export const MAX_FRAME_ITEMS = 65_536;
 /** The same, and keys, of what is written as JSON: less than that may have, as it stands within something else. */
 export const MAX_PLAIN_DEPTH = 48;
 export const MAX_PLAIN_KEYS = 32_768;

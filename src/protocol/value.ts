@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { decodeCbor } from "./cbor/decode.ts";
 import { encodeCbor } from "./cbor/encode.ts";
 import { isPlain } from "./cbor/plain.ts";
+import { MAX_FRAME_ITEMS } from "./limits.ts";
 
 /** A path or an argv element: a string, or base64 of its bytes where they are no UTF-8. */
 export const ByteString = v.union([v.string(), v.object({ bytes: v.pipe(v.string(), v.base64()) })]);
@@ -17,7 +18,7 @@ export type Value = v.InferOutput<typeof Value>;
 /** Throws `invalid_input` for what is no data, or too much of it. */
 export function toValue(value: unknown): Value {
   if (isPlain(value)) return toJsonValue(value);
-  return { encoding: "cbor", value: Buffer.from(encodeCbor(value)).toString("base64url") };
+  return { encoding: "cbor", value: Buffer.from(encodeCbor(value, MAX_FRAME_ITEMS)).toString("base64url") };
 }
 
 /** Of a command whose schema has nothing in it that JSON has not: what it leaves out is nothing. */
@@ -27,5 +28,7 @@ export function toJsonValue(value: unknown): Value {
 
 /** Throws `protocol_error` for CBOR that is none. */
 export function fromValue(value: Value): unknown {
-  return value.encoding === "json" ? value.value : decodeCbor(Buffer.from(value.value, "base64url"));
+  return value.encoding === "json"
+    ? value.value
+    : decodeCbor(Buffer.from(value.value, "base64url"), MAX_FRAME_ITEMS);
 }

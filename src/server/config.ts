@@ -22,6 +22,7 @@ import {
   PacksTable,
   toExtensionSettings,
 } from "./extensions/settings.ts";
+import { type InitialTask, parseInitialTask } from "./tasks/initial-task.ts";
 import { type ListenAddress, parseListen } from "./listen.ts";
 import { listMachineNames, parseName } from "./names.ts";
 import { toQuantity } from "./quantity.ts";
@@ -62,6 +63,8 @@ export interface ConfigFlags {
   readonly logFormat: string | undefined;
   readonly retention?: RetentionFlags;
   readonly extensions?: ExtensionFlags;
+  /** Each as `NAME=FILE`. */
+  readonly tasks?: readonly string[];
 }
 
 export interface ServerConfig {
@@ -82,6 +85,8 @@ export interface ServerConfig {
   readonly auth: AuthSettings;
   readonly roles: Roles;
   readonly extensions: ExtensionSettings;
+  /** Those that it has from its start. */
+  readonly tasks: readonly InitialTask[];
 }
 
 /** Puts flags, environment (where empty means unset) and file together. Throws `invalid_config`, naming the key. */
@@ -116,6 +121,7 @@ export function readConfig(
     auth: toAuthSettings(from, file.auth),
     roles: toRoles(file.roles ?? {}, toPlace(names, extensions), refuse),
     extensions,
+    tasks: (flags.tasks ?? []).map(parseInitialTask),
   };
 }
 

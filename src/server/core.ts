@@ -23,6 +23,7 @@ import type { Login } from "./logins/login.ts";
 import { Logins } from "./logins/logins.ts";
 import { Runners } from "./runners/runners.ts";
 import { Shutdown } from "./shutdown.ts";
+import { beginTasks } from "./tasks/initial.ts";
 import { Tasks } from "./tasks/tasks.ts";
 import { tend, Workspaces } from "./workspaces/workspaces.ts";
 
@@ -110,6 +111,8 @@ export async function openCore(
   jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();
   tasks.adopt();
+  const builder = new Builder({ toCommand: options.toBuildCommand });
+  await beginTasks(config.tasks, { builder, tasks, environment, log }, signal);
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
   keepPruning(audit, config.audit, stopped.signal).catch(() => {}); // the same

@@ -58,6 +58,7 @@ export function toConfigFlags(flags: Flags): ConfigFlags {
     config: text("config"),
     logLevel: text("log-level"),
     logFormat: text("log-format"),
+    tasks: list("task"),
     extensions: { files: list("extension"), watch: flags["watch"] === true },
     retention: {
       age: text("retention-age"),

@@ -56,6 +56,11 @@ const serving: ArgsDef = {
     valueHint: "file",
     description: "Offer the commands of this module too; may be repeated (all of commands/ in the state are)",
   },
+  task: {
+    type: "string",
+    valueHint: "name=file",
+    description: "Have a task of this module from the start; may be repeated",
+  },
   watch: { type: "boolean", description: "Reload modules of commands by itself as their files change" },
   "log-level": { type: "enum", options: [...LOG_LEVELS], description: "How much to log (default info)" },
   "log-format": {
@@ -84,6 +89,7 @@ export const repeatable: readonly unknown[] = [
   serving["listen"],
   serving["name"],
   serving["extension"],
+  serving["task"],
   role["role"],
   invite.args["url"],
   files["files"],

@@ -133,6 +133,15 @@ describe("commands of a server's own, on the command line,", () => {
       { type: "value", index: 4, value: { n: 4 } },
       { type: "exit", outcome: { type: "returned", value: { $date: "1970-01-01T00:00:00.000Z" } } },
     ]);
+    const returned = { type: "returned", value: { $date: "1970-01-01T00:00:00.000Z" } };
+    for (const words of [
+      ["wait", "@last"],
+      ["job", "show", "@last"],
+    ])
+      expect(lines(await world.farhand([...words, "--json"]))).toMatchObject([{ outcome: returned }]);
+    expect(lines(await world.farhand(["jobs", "@last", "--json"]))).toMatchObject([
+      { jobs: [{ outcome: returned }] },
+    ]);
     expect(await world.farhand(["result", "@last"])).toMatchObject(
       ended('{"$date":"1970-01-01T00:00:00.000Z"}\n'),
     );

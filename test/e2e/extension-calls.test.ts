@@ -2,6 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ACCOUNT, asRoot } from "../support/account.ts";
+import { openDirectory } from "../support/directory.ts";
 import { openCallers } from "../support/callers.ts";
 import { eventually } from "../support/eventually.ts";
 import { openModulesWorld } from "../support/modules.ts";
@@ -71,11 +72,10 @@ async function setup(config = "", ...flags: string[]) {
 
 describe("A call of a command of one's own", () => {
   test("that may not be is refused as of any other command", async () => {
-    const directory =
-      mkdirSync(join("/tmp", `farhand-own-${crypto.randomUUID()}`), { recursive: true }) ?? "";
-    writeFileSync(join(directory, "all.ts"), MODULE);
+    using directory = openDirectory();
+    writeFileSync(join(directory.path, "all.ts"), MODULE);
     await using callers = await openCallers(
-      `[commands]\nfiles = ["${directory}/all.ts"]\n[roles.deployer]\npermissions = ["exec"]\ncommands = ["deploy"]\n[roles.looker]\npermissions = ["read"]\nroots = []\n`,
+      `[commands]\nfiles = ["${directory.path}/all.ts"]\n[roles.deployer]\npermissions = ["exec"]\ncommands = ["deploy"]\n[roles.looker]\npermissions = ["read"]\nroots = []\n`,
     );
     const deployer = await callers.createToken("dora", "deployer");
     const as = async (token: string, ...args: string[]) => {
@@ -100,6 +100,31 @@ describe("A call of a command of one's own", () => {
     );
     expect(await as(narrowed, "call", "peek")).toContain('"user":"root"');
     expect(await as(narrowed, "call", "deploy", "--input", '{"to":"b"}')).toMatch(/^125 .*use/);
+  });
+
+  test("cannot be made, changed or looked into by whoever is confined to directories that hold modules", async () => {
+    using directory = openDirectory();
+    const at = (name: string) => join(directory.path, name);
+    for (const name of ["own", "lib", "free"]) mkdirSync(at(name));
+    writeFileSync(
+      at("own/a.ts"),
+      `import { says } from "../lib/says.ts"; export default { name: "say", summary: "S", result: says.schema, run: () => says.text };`,
+    );
+    writeFileSync(
+      at("lib/says.ts"),
+      `import { v } from "farhand"; export const says = { text: "hi", schema: v.string() };`,
+    );
+    await using callers = await openCallers(
+      `[commands]\ndirectory = "${at("own")}"\n[roles.writer]\npermissions = ["read", "write"]\nroots = ["${directory.path}"]\n`,
+    );
+    const token = await callers.createToken("wanda", "writer");
+    const as = async (...args: string[]) => (await callers.farhandAs(token, args)).stderr;
+    expect(await as("wrfile", at("free/x.ts"), "fine")).toBe("");
+    for (const file of ["own/b.ts", "own/a.ts", "lib/says.ts"])
+      expect(await as("wrfile", at(file), "evil")).toContain("server's own");
+    expect(await as("rdfile", at("own/a.ts"))).toContain("server's own");
+    for (const way of ["own", "lib"]) expect(await as("mv", at(way), at("other"))).not.toBe("");
+    expect((await callers.world.farhand(["say"])).stdout).toBe("hi\n");
   });
 
   test("has its caller's workspace for directory and environment, and nothing of it makes the process another", async () => {
@@ -280,11 +305,10 @@ describe("A command that is marked inline", () => {
   });
 
   asRoot("is not, for whom all is done as another user", async () => {
-    const directory =
-      mkdirSync(join("/tmp", `farhand-inline-${crypto.randomUUID()}`), { recursive: true }) ?? "";
-    writeFileSync(join(directory, "all.ts"), MODULE);
+    using directory = openDirectory();
+    writeFileSync(join(directory.path, "all.ts"), MODULE);
     await using callers = await openCallers(
-      `[commands]\nfiles = ["${directory}/all.ts"]\n[commands.peek]\ninline = true\n[roles.other]\npermissions = ["read"]\nroots = ["/tmp"]\nrun_as = "${ACCOUNT.runAs}"\n`,
+      `[commands]\nfiles = ["${directory.path}/all.ts"]\n[commands.peek]\ninline = true\n[roles.other]\npermissions = ["read"]\nroots = ["/tmp"]\nrun_as = "${ACCOUNT.runAs}"\n`,
     );
     const token = await callers.createToken("otto", "other");
     const { stdout } = await callers.farhandAs(token, ["call", "peek"]);
@@ -355,10 +379,13 @@ sys.exit(given.get("code", 0))
   });
 });
 
-test("A client of an older version calls commands that it has never heard of, and reads what they say", async () => {
+test("A client of an older version is told that it is, and one that speaks as the protocol says is answered", async () => {
   await using world = await setup();
   const { url, token } = world.local();
-  using client = await RawClient.open({ url, token }, { version: { major: 1, minor: 3 } });
+  using older = await RawClient.open({ url, token }, { version: { major: 1, minor: 3 } });
+  older.call(1, "deploy", { to: "web1" });
+  expect(await older.control("failed")).toMatchObject({ error: { code: "unsupported_version" } });
+  using client = await RawClient.open({ url, token }, { version: { major: 1, minor: 4 } });
   client.call(1, "deploy", { to: "web1" });
   expect(await client.control("result")).toMatchObject({
     result: { encoding: "json", value: "deployed to web1" },

@@ -27,6 +27,8 @@ describe("farhandd extension init", () => {
         "mine/hello.ts: ok: hello (foreground), countdown (background)\nmine/tasks/counter.ts: ok: a task\n",
       stderr: "",
     });
+    const compiled = Bun.spawnSync([process.execPath, "check"], { cwd: world.at("mine") });
+    expect([compiled.exitCode, compiled.stdout.toString()]).toEqual([0, ""]);
     writeFileSync(world.at("mine/hello.ts"), "mine");
     expect(await world.extension("init", "mine")).toMatchObject({
       code: 1,

@@ -85,6 +85,40 @@ async function setup(...lines: string[]) {
   return { ...world, at, configure, serve, call, notes };
 }
 
+test("A module that is looked at before it is offered finds nothing of the server", async () => {
+  await using world = await setup();
+  writeFileSync(
+    world.at("spy.ts"),
+    `import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
+const open = readdirSync("/proc/self/fd").filter((fd) => Number(fd) > 2).flatMap((fd) => {
+  try {
+    return [readlinkSync("/proc/self/fd/" + fd)];
+  } catch {
+    return []; // it was that of the directory
+  }
+});
+const found = { open, env: Object.keys(process.env).sort(), argv: process.argv, cwd: process.cwd() };
+writeFileSync(${JSON.stringify(world.at("found"))}, JSON.stringify(found));
+export default { name: "spy", summary: "Looks around", run() {} };`,
+  );
+  writeFileSync(
+    world.at("farhand.toml"),
+    `commands.files = ["spy.ts"]\n${readFileSync(world.at("farhand.toml"), "utf8")}`,
+  );
+  expect(await world.farhandd(["reload"])).toMatchObject({ code: 0 });
+  const found: Record<"open" | "env" | "argv", string[]> = JSON.parse(
+    readFileSync(world.at("found"), "utf8"),
+  );
+  expect(found.env).toContain("HOME");
+  expect(found.env.filter((name) => !/^(HOME|PATH|PWD|TEMP|SystemRoot)$/.test(name))).toEqual([]);
+  const { token } = world.local();
+  const all = JSON.stringify(found);
+  for (const secret of [world.state, token]) expect(all).not.toContain(secret);
+  expect(found.open.filter((path) => /socket|\.db|state/.test(path) && !path.startsWith("/proc"))).toEqual(
+    [],
+  );
+});
+
 describe("A pack", () => {
   test("is set up once for all calls in the foreground, which take turns, and disposed of with the server", async () => {
     await using world = await setup("start = 100");

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import * as v from "valibot";
 import { RecordedOutcome } from "../../src/protocol/outcome.ts";
-import { ByteString, toValue, Value } from "../../src/protocol/value.ts";
+import { encodeCbor } from "../../src/protocol/cbor/encode.ts";
+import { ByteString, fromValue, toValue, Value } from "../../src/protocol/value.ts";
 
 const end = { type: "signaled", signal: "SIGKILL" };
 
@@ -34,6 +35,15 @@ test.each([
 test("Value carries whatever toValue was given", () => {
   for (const value of [null, 0, "", [1], { a: { b: [] } }])
     expect(v.parse(Value, toValue(value)).value).toEqual(value);
+});
+
+test("Value has in CBOR as many items as a control frame has room for, and no more", () => {
+  const many = (count: number) => Array.from({ length: count }, () => undefined);
+  expect(fromValue(toValue(many(60_000)))).toEqual(many(60_000));
+  expect(() => toValue(many(70_000))).toThrow("has more than 65536 items");
+  const smuggled = Buffer.from(encodeCbor(many(70_000))).toString("base64url");
+  expect(() => fromValue({ encoding: "cbor", value: smuggled })).toThrow("has more than 65536 items");
+  expect(() => fromValue({ encoding: "cbor", value: "no base64!" })).toThrow("Cannot read a value");
 });
 
 test("ByteString is a string, or base64 of bytes, and nothing else", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { AppError } from "../../src/protocol/error.ts";
 import { DEFAULT_ROLES } from "../../src/server/auth/roles.ts";
 import { type ConfigFlags, readConfig } from "../../src/server/config.ts";
@@ -56,6 +56,7 @@ describe("readConfig()", () => {
       audit: { keep: Number.POSITIVE_INFINITY, onFailure: "hold" },
       auth: { tokenLifetime: 90 * 86_400_000, loginLifetime: 30 * 86_400_000, module: undefined },
       roles: DEFAULT_ROLES,
+      tasks: [],
       extensions: {
         directory: "/state/commands",
         isNamed: false,
@@ -98,6 +99,7 @@ describe("readConfig()", () => {
           createRole({ name: "looker", permissions: new Set(["read"]), roots: [], seesAllJobs: false }),
         ],
       ]),
+      tasks: [],
       extensions: {
         directory: join(world.path, "../mine"),
         isNamed: true,
@@ -272,4 +274,19 @@ describe("readConfig()", () => {
       'Cannot use --log-format "xml": choose one of text, json',
     );
   });
+});
+
+test("readConfig() reads tasks as NAME=FILE, and says what is wrong with one", () => {
+  const read = (...tasks: string[]) => readConfig({ ...noFlags, tasks }, home).tasks;
+  expect(read("counter=/srv/counter.ts", "a.b=x=y.ts")).toEqual([
+    { name: "counter", file: "/srv/counter.ts" },
+    { name: "a.b", file: resolve("x=y.ts") },
+  ]);
+  for (const [text, why] of [
+    ["counter.ts", "write NAME=FILE"],
+    ["counter=", "write NAME=FILE"],
+    ["=counter.ts", "is no name of a task"],
+    ["Counter=counter.ts", "is no name of a task"],
+  ] as const)
+    expect(() => read(text)).toThrow(why);
 });

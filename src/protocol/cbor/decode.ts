@@ -1,4 +1,4 @@
-import { MAX_BIGINT_BYTES, MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from "../limits.ts";
+import { MAX_BIGINT_BYTES, MAX_VALUE_BYTES, MAX_VALUE_DEPTH, MAX_VALUE_ITEMS } from "../limits.ts";
 import { toDate, toRegExp, toUrl } from "./build.ts";
 import { createError, isErrorName, setErrorField } from "./exception.ts";
 import { setProperty } from "./property.ts";
@@ -13,10 +13,11 @@ import { decodeWtf8 } from "./wtf8.ts";
  * none, has something twice that must be once, is too deep, too large or has too many items, or has a tag that is unknown
  * here. Nothing that it was made of is kept.
  */
-export function decodeCbor(bytes: Uint8Array): unknown {
+export function decodeCbor(bytes: Uint8Array, maxItems: number = MAX_VALUE_ITEMS): unknown {
   if (bytes.length > MAX_VALUE_BYTES) throw broken(`takes more than ${MAX_VALUE_BYTES} bytes`);
   const isSelfDescribed = SELF_DESCRIBED.every((byte, index) => bytes[index] === byte);
-  return new Decoder(isSelfDescribed ? bytes.subarray(SELF_DESCRIBED.length) : bytes).decode();
+  const content = isSelfDescribed ? bytes.subarray(SELF_DESCRIBED.length) : bytes;
+  return new Decoder(new Reader(content, maxItems)).decode();
 }
 
 /** Takes a value that others may refer to, as soon as there is something to refer to. */
@@ -32,8 +33,8 @@ class Decoder {
   readonly #shared: unknown[] = [];
   #depth = 0;
 
-  constructor(bytes: Uint8Array) {
-    this.#reader = new Reader(bytes);
+  constructor(reader: Reader) {
+    this.#reader = reader;
   }
 
   decode(): unknown {
@@ -63,9 +64,11 @@ class Decoder {
       case MAJOR.text:
         return decodeUtf8(this.#string(major, info));
       case MAJOR.array:
-        return this.#within(() => this.#array(this.#reader.length(info), keep));
+        this.#enter();
+        return this.#leave(this.#array(this.#reader.length(info), keep));
       case MAJOR.map:
-        return this.#within(() => this.#objectOrMap(this.#reader.length(info), keep));
+        this.#enter();
+        return this.#leave(this.#objectOrMap(this.#reader.length(info), keep));
       default:
         return this.#simple(info);
     }
@@ -112,10 +115,12 @@ class Decoder {
     else for (let count = 0; count < length; count++) each();
   }
 
-  /** One level deeper. */
-  #within<T>(read: () => T): T {
+  /** One level deeper, until `#leave`. */
+  #enter(): void {
     if (++this.#depth > MAX_VALUE_DEPTH) throw broken(`is nested deeper than ${MAX_VALUE_DEPTH} levels`);
-    const value = read();
+  }
+
+  #leave<T>(value: T): T {
     this.#depth--;
     return value;
   }
@@ -196,11 +201,14 @@ class Decoder {
       case TAG.reference:
         return this.#refer();
       case TAG.set:
-        return this.#within(() => this.#set(this.#expect(MAJOR.array), keep));
+        this.#enter();
+        return this.#leave(this.#set(this.#expect(MAJOR.array), keep));
       case TAG.map:
-        return this.#within(() => this.#map(this.#expect(MAJOR.map), keep));
+        this.#enter();
+        return this.#leave(this.#map(this.#expect(MAJOR.map), keep));
       case TAG.generic:
-        return this.#within(() => this.#generic(keep));
+        this.#enter();
+        return this.#leave(this.#generic(keep));
       default:
         return this.#rare(Number(tag));
     }
@@ -209,8 +217,9 @@ class Decoder {
   #rare(tag: number): unknown {
     const typed = findTyped(tag);
     if (typed !== undefined) return toTyped(typed.name, this.#bytes(), broken, typed.isBig);
-    if (TAG.hints.some((hint) => hint === tag)) return this.#within(() => this.#item());
-    throw broken(`has a tag that is unknown here: ${tag}`);
+    if (TAG.hints.every((hint) => hint !== tag)) throw broken(`has a tag that is unknown here: ${tag}`);
+    this.#enter();
+    return this.#leave(this.#item());
   }
 
   /** The head of something that must be of this type, and its length. */

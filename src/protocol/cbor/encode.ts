@@ -1,3 +1,4 @@
+import { MAX_VALUE_ITEMS } from "../limits.ts";
 import { fieldsOf, nameError } from "./exception.ts";
 import { findRepeated } from "./survey.ts";
 import { GENERIC, TAG } from "./tags.ts";
@@ -11,19 +12,20 @@ import { encodeWtf8 } from "./wtf8.ts";
  * it is read, and so is a value within itself. Throws `invalid_input` for what is no data (functions, symbols, promises, …)
  * and for what is too deep, too large or has too many items.
  */
-export function encodeCbor(value: unknown): Uint8Array {
-  const encoder = new Encoder(findRepeated(value));
+export function encodeCbor(value: unknown, maxItems: number = MAX_VALUE_ITEMS): Uint8Array {
+  const encoder = new Encoder(findRepeated(value), maxItems);
   return encoder.encode(value);
 }
 
 class Encoder implements Visitor<void> {
-  readonly #writer = new Writer();
+  readonly #writer: Writer;
   readonly #repeated: ReadonlySet<object>;
   /** The numbers of those that are repeated, in the order in which they begin. */
   readonly #numbers = new Map<object, number>();
 
-  constructor(repeated: ReadonlySet<object>) {
+  constructor(repeated: ReadonlySet<object>, maxItems: number) {
     this.#repeated = repeated;
+    this.#writer = new Writer(maxItems);
   }
 
   encode(value: unknown): Uint8Array {

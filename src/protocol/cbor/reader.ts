@@ -1,5 +1,4 @@
 import { AppError } from "../error.ts";
-import { MAX_VALUE_ITEMS } from "../limits.ts";
 
 /** A length that is told at the end, by a `BREAK`. */
 const INDEFINITE = 31;
@@ -17,10 +16,12 @@ export class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #offset = 0;
+  readonly #maxItems: number;
   #items = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, maxItems: number) {
     this.#bytes = bytes;
+    this.#maxItems = maxItems;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
@@ -36,7 +37,7 @@ export class Reader {
   }
 
   head(): Head {
-    if (++this.#items > MAX_VALUE_ITEMS) throw broken(`has more than ${MAX_VALUE_ITEMS} items`);
+    if (++this.#items > this.#maxItems) throw broken(`has more than ${this.#maxItems} items`);
     const byte = this.peek();
     this.#offset++;
     return { major: byte >> 5, info: byte & 0x1f };

@@ -27,7 +27,7 @@ const FIRST_BYTES = 1_024;
 const LARGE = 4_096;
 const MAX_HEAD = 9;
 
-/** Writes the parts of CBOR. Large bytes are taken as they are until the end, when all is put together once. */
+/** Writes the parts of CBOR, each of which begins with a head, and so many at most. Large bytes are taken as they are until the end, when all is put together once. */
 export class Writer {
   readonly #chunks: Uint8Array[] = [];
   #buffer = new Uint8Array(FIRST_BYTES);
@@ -35,10 +35,16 @@ export class Writer {
   #used = 0;
   /** Bytes in `#chunks`. */
   #before = 0;
+  readonly #maxItems: number;
+  #items = 0;
+
+  constructor(maxItems: number) {
+    this.#maxItems = maxItems;
+  }
 
   /** A major type with its argument: a number, a length, a count or a tag. */
   head(major: number, argument: number): void {
-    this.#reserve(MAX_HEAD);
+    this.#begin();
     const first = major << 5;
     if (argument < 24) return this.#put(first | argument);
     if (argument < 0x100) {
@@ -55,7 +61,7 @@ export class Writer {
 
   /** In as few bytes as say it exactly. */
   float(value: number): void {
-    this.#reserve(MAX_HEAD);
+    this.#begin();
     const first = MAJOR.simple << 5;
     if (Number.isNaN(value) || Math.f16round(value) === value) {
       this.#put(first | SIMPLE.half);
@@ -98,6 +104,11 @@ export class Writer {
       start += chunk.length;
     }
     return all;
+  }
+
+  #begin(): void {
+    if (++this.#items > this.#maxItems) throw refused(`has more than ${this.#maxItems} items`);
+    this.#reserve(MAX_HEAD);
   }
 
   #put(byte: number): void {

@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import type { SentArgs, TaskAccess, TaskStart } from "../../commands/access/tasks.ts";
 import type { Program } from "../../commands/define.ts";
+import { describeError } from "../../lib/log.ts";
 import type { Caller } from "../../module/caller.ts";
 import { AppError } from "../../protocol/error.ts";
 import { encodeValue } from "../../protocol/cbor/payload.ts";
 import type { HolderId, JobId } from "../../protocol/id.ts";
 import { DEFAULT_GRACE, DEFAULT_KEEP_BYTES, MAX_TASKS } from "../../protocol/limits.ts";
-import type { ExecutionWait, TaskName } from "../../protocol/task.ts";
+import type { ExecutionWait, ModuleHash, TaskName } from "../../protocol/task.ts";
 import { type Identity, isVisible } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
 import { collect, toArgs } from "./args.ts";
@@ -26,6 +27,13 @@ export interface TaskUser {
   readonly environment: () => Readonly<Record<string, string>>;
   /** A program as it may be run for him. Throws `forbidden`. */
   readonly admit: (program: Program) => Promise<Program>;
+}
+
+/** A module as it is kept. */
+export interface Bundle {
+  /** UTF-8. */
+  readonly source: Uint8Array;
+  readonly hash: ModuleHash;
 }
 
 export type TasksOptions = Omit<LauncherOptions, "store" | "modules">;
@@ -93,6 +101,29 @@ export class Tasks implements Disposable {
     };
   }
 
+  /**
+   * Has a task of the server's own, and answers whether it is a new one: that of this name goes on if it runs this bundle, and
+   * is replaced otherwise. What its `init` throws is logged.
+   */
+  async begin(name: TaskName, { source, hash }: Bundle, user: TaskUser): Promise<boolean> {
+    const { modules, log } = this.#launcher;
+    const known = this.#tasks.get(name);
+    if (known?.isUp && known.life.record.module === hash) return false;
+    const upload = { hash, bytes: source.length };
+    await modules.keep(
+      upload,
+      (async function* () {
+        yield source;
+      })(),
+    );
+    const terms = { job: undefined, restart: "on-failure", checkpoint: false, limits: undefined } as const;
+    const task = await this.#make({ name, module: hash, ...terms }, encodeValue(undefined), user);
+    task.life.start().catch((error: unknown) => {
+      log.error("a task cannot begin", { task: name, error: describeError(error) });
+    });
+    return true;
+  }
+
   [Symbol.dispose](): void {
     for (const task of this.#list()) task.life.leave();
   }
@@ -107,6 +138,15 @@ export class Tasks implements Disposable {
       return known;
     }
     if (this.#making.has(name) || (known?.isUp && !(replace && isMine))) throw taken(name);
+    const task = await this.#make(start, args, user);
+    await task.life.start();
+    return task;
+  }
+
+  /** A task that is not started yet, in the place of what was there. */
+  async #make(start: Omit<TaskStart, "args" | "replace">, args: Uint8Array, user: TaskUser): Promise<Task> {
+    const { name } = start;
+    const known = this.#tasks.get(name);
     this.#making.add(name);
     try {
       await this.#launcher.modules.read(start.module); // before anything is stopped for it
@@ -117,8 +157,6 @@ export class Tasks implements Disposable {
       await this.#launcher.store.saveArgs(name, args);
       const task = new Task(record, this.#launcher);
       this.#tasks.set(name, task);
-      this.#making.delete(name);
-      await task.life.start();
       return task;
     } finally {
       this.#making.delete(name);
@@ -130,7 +168,7 @@ export class Tasks implements Disposable {
   }
 
   async #toRecord(
-    start: TaskStart,
+    start: Omit<TaskStart, "args" | "replace">,
     { identity, role, cwd, environment, admit }: TaskUser,
   ): Promise<TaskRecord> {
     const { name, module, job, restart, checkpoint, limits } = start;

@@ -84,6 +84,8 @@ describe("encodeCbor()", () => {
     expect(() => encodeCbor("x".repeat(MAX_VALUE_BYTES + 1))).toThrow("takes more than");
     expect(() => encodeCbor(new Array(MAX_VALUE_ITEMS).fill(0))).toThrow("has more than");
     expect(() => encodeCbor(new Array(2 ** 32 - 1))).toThrow("has more than");
+    // What it writes can be read: each date is two items.
+    expect(() => encodeCbor(Array.from({ length: 600_000 }, () => new Date(0)))).toThrow("has more than");
   });
 
   test("writes large bytes with one copy", () => {
