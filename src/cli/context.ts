@@ -53,7 +53,7 @@ export interface Context extends Surroundings {
   readonly log: Log;
   /** Aborted by the first signal, unless somebody else deals with signals then. */
   readonly signal: AbortSignal;
-  /** In a console: the session that its commands share. */
+  /** The session that is there already: a console's, which its commands share, or the one on which a command was asked for. */
   readonly standing?: StandingSession | undefined;
 }
 

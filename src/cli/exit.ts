@@ -71,10 +71,11 @@ export function explainOutcome(outcome: Outcome, job: string): string | undefine
   }
 }
 
-/** The exit code that says how a call failed: a command of somebody's own that threw or crashed is none of Farhand's failures. */
+/** The exit code that says how a call failed: a command of somebody's own that threw, crashed or took too long is no failure of ours. */
 export function toFailureCode({ code, details = {} }: Pick<ErrorBody, "code" | "details">): number {
-  const { code: own, signal } = details;
+  const { code: own, signal, limit } = details;
   if (code === "threw") return 1;
+  if (code === "timed_out" && typeof limit === "number") return TIMED_OUT;
   if (code !== "crashed") return FAILURE;
   if (typeof signal === "string") return toSignalCode(signal);
   return typeof own === "number" && own !== 0 ? toByte(own) : 1;

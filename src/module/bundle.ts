@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { dirname, extname, relative, resolve } from "node:path";
 import * as v from "valibot";
 import { toMessage } from "../lib/message.ts";
@@ -17,6 +17,8 @@ export interface Bundle {
 
 /** What a module may be as source. */
 export const MAX_BUNDLE_BYTES = 24 * 1024 * 1024;
+
+const LANGUAGES = /\.[cm]?[tj]sx?$/;
 
 /** What Bun tells of the files that it has read, by their paths from the working directory. */
 const Metafile = v.object({
@@ -41,7 +43,8 @@ const SourceMap = v.object({
 export async function bundle(file: string): Promise<Bundle> {
   const path = resolve(file);
   const refuse = (...problems: Problem[]) => toModuleError(file, problems);
-  if (!existsSync(path)) throw refuse({ message: "there is no such file" });
+  const fault = findFault(path);
+  if (fault !== undefined) throw refuse({ message: fault });
   const result = await build(path).catch((error: unknown) => {
     throw refuse({ message: toMessage(error) });
   });
@@ -62,6 +65,15 @@ export async function bundle(file: string): Promise<Bundle> {
     warnings: told.filter(({ level }) => level === "warning").map(({ problem }) => problem.message),
     inputs: Object.keys(inputs).map((name) => resolve(name)),
   };
+}
+
+function findFault(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return "there is no such file";
+  if (!found.isFile()) return "it is no file";
+  return LANGUAGES.test(path)
+    ? undefined
+    : "it is neither TypeScript nor JavaScript, as far as its name tells";
 }
 
 /** The name of a bundle that is its content. */

@@ -76,7 +76,7 @@ export function readDefinitions(exports: unknown): Definitions {
 export function inspect(exports: unknown): Definitions | { readonly faults: readonly Fault[] } {
   const main = findMain(exports);
   if (main === undefined)
-    return { faults: [{ message: "it has no default export: write export default defineCommand({ … })" }] };
+    return { faults: [{ message: "it exports no definition: write export default defineCommand({ … })" }] };
   if (isTask(main)) {
     const faults = check(Task, main, "the task");
     // Checked in the line above.
@@ -115,7 +115,11 @@ function inspectCommands(main: object): Definitions | { readonly faults: readonl
 /** The default export; of a task also the functions themselves. */
 function findMain(exports: unknown): object | undefined {
   if (!isObject(exports)) return undefined;
-  if ("default" in exports) return isObject(exports.default) ? exports.default : undefined;
+  // A file that exports nothing at all is taken for CommonJS, which then exports an empty object.
+  if ("default" in exports)
+    return isObject(exports.default) && Reflect.ownKeys(exports.default).length > 0
+      ? exports.default
+      : undefined;
   const functions = ["init", "exec", "exit"].flatMap((name) => (name in exports ? [name] : []));
   return functions.includes("exec")
     ? Object.fromEntries(functions.map((name) => [name, Reflect.get(exports, name)]))

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { explainOutcome, toExitCode } from "../../src/cli/exit.ts";
+import { explainOutcome, toExitCode, toFailureCode } from "../../src/cli/exit.ts";
+import type { ErrorBody } from "../../src/protocol/error.ts";
 import type { Outcome } from "../../src/protocol/outcome.ts";
 
 const notStarted = (code: "program_not_found" | "program_not_executable" | "bad_directory"): Outcome => ({
@@ -34,6 +35,32 @@ describe("toExitCode()", () => {
   ])("makes of %j %i", (outcome, code) => {
     expect(toExitCode(outcome)).toBe(code);
   });
+});
+
+test.each<[Pick<ErrorBody, "code" | "details">, number]>([
+  [{ code: "threw" }, 1],
+  [{ code: "crashed", details: { code: 3 } }, 3],
+  [{ code: "crashed", details: { code: 0 } }, 1],
+  [{ code: "crashed", details: { signal: "SIGSEGV" } }, 139],
+  [{ code: "crashed" }, 1],
+  [{ code: "timed_out", details: { limit: 400 } }, 124],
+  [{ code: "timed_out" }, 125],
+  [{ code: "connection_lost" }, 125],
+])("toFailureCode() makes of %j %i", (error, code) => {
+  expect(toFailureCode(error)).toBe(code);
+});
+
+test("explainOutcome() tells what was thrown under its class's name, once", () => {
+  const explain = (message: string, name?: string) =>
+    explainOutcome(
+      { type: "threw", error: { code: "threw", message, ...(name !== undefined && { name }) } },
+      "3",
+    );
+  expect([
+    explain("no tape", "TapeError"),
+    explain("no tape"),
+    explain("TapeError: no tape", "TapeError"),
+  ]).toEqual(["TapeError: no tape", "no tape", "TapeError: no tape"]);
 });
 
 test("explainOutcome() tells of a limit in units that people read", () => {

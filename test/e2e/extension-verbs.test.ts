@@ -101,13 +101,13 @@ pack.ts: ok: pack eyes: look (foreground)
 
   test("answers the same as one JSON value", async () => {
     await using world = await setup({
-      "wrong.ts": "export default {};",
+      "wrong.ts": "export default { permission: 1 };",
       "fine.ts": 'export default { name: "fine", summary: "Is fine", run() {} };',
     });
     const { code, stdout } = await world.extension("check", "--json", "wrong.ts", "fine.ts");
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject([
-      { file: "wrong.ts", ok: false, problems: [{ message: 'command 1: "name" is missing' }, {}, {}] },
+      { file: "wrong.ts", ok: false, problems: [{ message: 'command 1: "name" is missing' }, {}, {}, {}] },
       { file: "fine.ts", ok: true, description: { commands: [{ name: "fine" }] } },
     ]);
   });

@@ -90,6 +90,7 @@ describe("A bundle", () => {
 describe("bundle() refuses", () => {
   test("what is no TypeScript, or imports what there is not, and names each line", async () => {
     using files = await setup({
+      "page.html": "<script src='./syntax.ts'></script>",
       "syntax.ts": "export default 1;\nconst x: number = ;",
       "imports.ts": 'import a from "nobody-has-this";\nimport b from "./nowhere.ts";\nexport default [a, b];',
     });
@@ -101,6 +102,8 @@ describe("bundle() refuses", () => {
       { file: files.at("imports.ts"), line: 2, column: 15, text: 'import b from "./nowhere.ts";' },
     ]);
     expect((await files.refuse("missing.ts")).message).toEndWith("there is no such file");
+    expect((await files.refuse(".")).message).toEndWith("it is no file");
+    expect((await files.refuse("page.html")).message).toContain("neither TypeScript nor JavaScript");
   });
 
   test("a native addon, by its name and where it is imported, also inside a package", async () => {

@@ -30,7 +30,8 @@ describe("readDefinitions() reads", () => {
 
 describe("readDefinitions() refuses", () => {
   const cases: readonly (readonly [name: string, exports: unknown, sentence: string])[] = [
-    ["no default export", {}, "it has no default export"],
+    ["no default export", {}, "it exports no definition"],
+    ["an empty module", { default: {} }, "it exports no definition"],
     ["an empty list", { default: [] }, "it exports an empty list"],
     ["a name in camel case", { default: { ...command, name: "helloYou" } }, '"name" is not in kebab-case'],
     ["a summary that is missing", { default: { ...command, summary: undefined } }, '"summary" is missing'],

@@ -13,12 +13,17 @@ const OUTSIDE = ["console", "completion"];
 /** What only a console understands. */
 const WORDS = ["help", "exit", "quit"];
 
+/** Milliseconds for which a server is not asked again what it offers. */
+const FRESH = 2_000;
+
 export type Topic = Verb | Group;
 
 /** Everything that a console can do: the client's own verbs, and whatever else its server offers. */
 export class Catalogue {
   readonly #open: (signal: AbortSignal) => Promise<Session>;
   #definitions: readonly Definition[] = [];
+  /** When they were asked for (ms, monotonic). */
+  #listedAt = Number.NEGATIVE_INFINITY;
 
   /** `open`: gives a session for a moment. */
   constructor(open: (signal: AbortSignal) => Promise<Session>) {
@@ -34,16 +39,21 @@ export class Catalogue {
     const name = first.replaceAll("_", "-");
     if (words.length > 1 || !/^\w/.test(name)) return undefined;
     const isMeant = (definition: Definition) => definition.name === name || definition.name === first;
-    if (!this.#definitions.some(isMeant)) await this.list(signal);
+    if (!this.#isFresh || !this.#definitions.some(isMeant)) await this.list(signal);
     const known = this.#definitions.find(isMeant);
     return known && toVerb(known);
   }
 
-  /** Every word that a line may begin with. What the server offers is asked for once: to describe it all costs something. */
+  /** Every word that a line may begin with. */
   async names(signal: AbortSignal): Promise<readonly string[]> {
-    if (this.#definitions.length === 0) await this.list(signal).catch(() => {}); // then it offers nothing that is known
+    if (!this.#isFresh) await this.list(signal).catch(() => {}); // then it offers nothing that is known
     const custom = this.#definitions.filter(isCustom).map(({ name }) => name);
     return [...this.verbs(), ...custom, ...WORDS];
+  }
+
+  /** To describe it all costs something, but whoever has the server may change what it offers. */
+  get #isFresh(): boolean {
+    return performance.now() - this.#listedAt < FRESH;
   }
 
   /** The client's own verbs and groups. */
@@ -56,6 +66,7 @@ export class Catalogue {
     await using session = await this.#open(signal);
     try {
       this.#definitions = await listDefinitions(session, signal);
+      this.#listedAt = performance.now();
     } catch (error) {
       if (!(error instanceof AppError && error.code === "unknown_command")) throw error;
     }

@@ -30,8 +30,6 @@ class Survey implements Visitor<void> {
       this.#seen.add(value);
     }
     this.#path.push(key);
-    if (this.#path.length > MAX_VALUE_DEPTH + 1)
-      throw refused(`is nested deeper than ${MAX_VALUE_DEPTH} levels`);
     try {
       visit(value, this);
     } catch (error) {
@@ -49,15 +47,18 @@ class Survey implements Visitor<void> {
   view(): void {}
 
   array(value: readonly unknown[]): void {
+    this.#enter();
     if (value.length > MAX_VALUE_ITEMS) throw refused(`has more than ${MAX_VALUE_ITEMS} items`);
     for (let index = 0; index < value.length; index++) this.go(`[${index}]`, value[index]);
   }
 
   object(value: Readonly<Record<string, unknown>>): void {
+    this.#enter();
     for (const key of Object.keys(value)) this.#field(key, value[key]);
   }
 
   map(value: ReadonlyMap<unknown, unknown>): void {
+    this.#enter();
     for (const [key, item] of value) {
       this.go("<key>", key);
       this.go("<value>", item);
@@ -65,11 +66,18 @@ class Survey implements Visitor<void> {
   }
 
   set(value: ReadonlySet<unknown>): void {
+    this.#enter();
     for (const item of value) this.go("<item>", item);
   }
 
   error(value: Error): void {
+    this.#enter();
     for (const [key, item] of fieldsOf(value)) this.#field(key, item);
+  }
+
+  /** One level deeper: as many as there are keys that lead here. */
+  #enter(): void {
+    if (this.#path.length > MAX_VALUE_DEPTH) throw refused(`is nested deeper than ${MAX_VALUE_DEPTH} levels`);
   }
 
   /** A name is an item too. */

@@ -28,6 +28,7 @@ export async function carryOut({ order, module, payload }: Order, job: Job): Pro
     say: async (value: Uint8Array) => {
       const pieces = [...splitSaid(value)].flat();
       await Promise.all(pieces.map((piece) => outbox.put(piece)));
+      await outbox.flush();
     },
   };
   try {

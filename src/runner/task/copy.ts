@@ -9,7 +9,11 @@ const COPIED: readonly unknown[] = [Map, Set, Date, RegExp, ArrayBuffer, DataVie
 
 /** A copy of a value in which all is as it was; undefined for what holds something else than values, or too much. */
 export function copy(value: unknown): { readonly value: unknown } | undefined {
-  return new Survey().isCopied(value) ? { value: structuredClone(value) } : undefined;
+  try {
+    return new Survey().isCopied(value) ? { value: structuredClone(value) } : undefined;
+  } catch {
+    return undefined; // a proxy may throw whatever it is asked
+  }
 }
 
 class Survey {

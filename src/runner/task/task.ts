@@ -19,7 +19,7 @@ export interface TaskOptions extends Omit<Setting, "task" | "caller"> {
   readonly load: () => Promise<TaskDefinition>;
   /** The next bytes behind the order, or undefined when there are no more. */
   readonly read: () => Promise<Uint8Array | undefined>;
-  /** Says a value, however long. Resolves when there is room for more. */
+  /** Says a value, however long. Resolves when it is written. */
   readonly say: (value: Uint8Array) => Promise<void>;
 }
 
@@ -101,7 +101,8 @@ class Task {
       await this.#tell("ready", undefined, encodeCbor({ restored }));
       return { task, state: new State(state) };
     } catch (error) {
-      throw await this.#tellThrown("failed", undefined, error);
+      await this.#tellThrown("failed", undefined, error);
+      throw error;
     }
   }
 
@@ -138,7 +139,8 @@ class Task {
       await this.#take({ type: "exit", id }, (turn) => task.exit?.(turn, state.value, args));
       await this.#tell("exited", undefined);
     } catch (error) {
-      throw await this.#tellThrown("broken", undefined, error);
+      await this.#tellThrown("broken", undefined, error);
+      throw error;
     }
   }
 
@@ -153,10 +155,9 @@ class Task {
     }
   }
 
-  async #tellThrown(type: ToldType, id: ExecutionId | undefined, error: unknown): Promise<unknown> {
+  async #tellThrown(type: ToldType, id: ExecutionId | undefined, error: unknown): Promise<void> {
     this.#options.log(describeThrown(error));
     await this.#tell(type, id, encodeCbor(toThrown(error)));
-    return error;
   }
 
   #tell(type: ToldType, id: ExecutionId | undefined, payload?: Uint8Array): Promise<void> {
