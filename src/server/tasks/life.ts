@@ -3,6 +3,7 @@ import { backoff } from "../../lib/backoff.ts";
 import { describeError } from "../../lib/log.ts";
 import { AppError, toErrorBody } from "../../protocol/error.ts";
 import type { HolderId, JobId } from "../../protocol/id.ts";
+import type { Outcome } from "../../protocol/outcome.ts";
 import type { TaskState } from "../../protocol/task.ts";
 import type { Answer, Execution } from "./execution.ts";
 import type { Launcher } from "./launcher.ts";
@@ -14,6 +15,9 @@ import { type TaskEnding, toCrash } from "./ending.ts";
 /** Milliseconds until a process is started again that has died, and for how long one must live for that to begin anew. */
 const RESTART = { first: 500, cap: 30_000, random: () => 0 } as const;
 const HEALTHY = 30_000;
+
+/** Ends that were meant: a process that is started again would get around what its owner's role allows. */
+const LIMITS: readonly Outcome["type"][] = ["timed_out", "idle_timed_out", "output_limited"];
 
 /** Jobs that a task was before, in whose records executions are looked up. */
 const FORMER_JOBS = 8;
@@ -209,7 +213,8 @@ export class Life {
     // Whoever kept it is gone, and what it did may still run: there must not be two of it.
     if (ending.type === "died" && ending.outcome.type === "lost")
       await this.#launcher.kill(this.#record).catch(() => {});
-    if (restart === "never" || !isWorth) return await this.#conclude("failed", error);
+    const isLimited = ending.type === "died" && LIMITS.includes(ending.outcome.type);
+    if (restart === "never" || !isWorth || isLimited) return await this.#conclude("failed", error);
     this.#recover(error);
   }
 
@@ -235,7 +240,9 @@ export class Life {
       if (error instanceof AppError) this.#recover(error);
       else throw error;
     });
-    if (process !== undefined) this.#tend(process, true);
+    if (process === undefined) return;
+    this.#launcher.onRestarted(this.#record);
+    this.#tend(process, true);
   }
 
   async #save(job: JobId, place: Place): Promise<void> {
