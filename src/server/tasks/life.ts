@@ -3,21 +3,17 @@ import { backoff } from "../../lib/backoff.ts";
 import { describeError } from "../../lib/log.ts";
 import { AppError, toErrorBody } from "../../protocol/error.ts";
 import type { HolderId, JobId } from "../../protocol/id.ts";
-import type { Outcome } from "../../protocol/outcome.ts";
 import type { TaskState } from "../../protocol/task.ts";
 import type { Answer, Execution } from "./execution.ts";
 import type { Launcher } from "./launcher.ts";
 import { type Place, readPayload } from "./place.ts";
 import type { TaskRecord } from "./store.ts";
 import { TaskProcess } from "./task-process.ts";
-import { type TaskEnding, toCrash } from "./ending.ts";
+import { isLimit, type TaskEnding, toCrash } from "./ending.ts";
 
 /** Milliseconds until a process is started again that has died, and for how long one must live for that to begin anew. */
 const RESTART = { first: 500, cap: 30_000, random: () => 0 } as const;
 const HEALTHY = 30_000;
-
-/** Ends that were meant: a process that is started again would get around what its owner's role allows. */
-const LIMITS: readonly Outcome["type"][] = ["timed_out", "idle_timed_out", "output_limited"];
 
 /** Jobs that a task was before, in whose records executions are looked up. */
 const FORMER_JOBS = 8;
@@ -213,7 +209,8 @@ export class Life {
     // Whoever kept it is gone, and what it did may still run: there must not be two of it.
     if (ending.type === "died" && ending.outcome.type === "lost")
       await this.#launcher.kill(this.#record).catch(() => {});
-    const isLimited = ending.type === "died" && LIMITS.includes(ending.outcome.type);
+    // A process that is started again would get around what its owner's role allows.
+    const isLimited = ending.type === "died" && isLimit(ending.outcome);
     if (restart === "never" || !isWorth || isLimited) return await this.#conclude("failed", error);
     this.#recover(error);
   }
