@@ -1,12 +1,12 @@
-import { MAX_BIGINT_BYTES, MAX_VALUE_BYTES, MAX_VALUE_DEPTH, MAX_VALUE_ITEMS } from "../limits.ts";
-import { toDate, toRegExp, toUrl } from "./build.ts";
+import { MAX_VALUE_BYTES, MAX_VALUE_DEPTH, MAX_VALUE_ITEMS } from "../limits.ts";
+import { toDate, toUrl } from "./build.ts";
 import { createError, isErrorName, setErrorField } from "./exception.ts";
 import { setProperty } from "./property.ts";
-import { broken, Reader } from "./reader.ts";
+import { BREAK, broken, Reader } from "./reader.ts";
+import { Scalars } from "./scalars.ts";
 import { GENERIC, SELF_DESCRIBED, TAG } from "./tags.ts";
 import { findTyped, toTyped } from "./typed.ts";
-import { MAJOR, SIMPLE } from "./writer.ts";
-import { decodeWtf8 } from "./wtf8.ts";
+import { MAJOR } from "./writer.ts";
 
 /**
  * The value that CBOR (RFC 8949) says, with or without the tag that says that it is. Throws `protocol_error` for what is
@@ -29,12 +29,14 @@ const KEPT_BY_NOBODY: Keep = () => {};
 
 class Decoder {
   readonly #reader: Reader;
+  readonly #scalars: Scalars;
   /** What is shared, by its number. */
   readonly #shared: unknown[] = [];
   #depth = 0;
 
   constructor(reader: Reader) {
     this.#reader = reader;
+    this.#scalars = new Scalars(reader);
   }
 
   decode(): unknown {
@@ -51,18 +53,6 @@ class Decoder {
 
   #untagged(major: number, info: number, keep: Keep): unknown {
     switch (major) {
-      case MAJOR.unsigned:
-        return this.#reader.argument(info);
-      case MAJOR.negative: {
-        const argument = this.#reader.argument(info);
-        return typeof argument === "bigint" || argument === Number.MAX_SAFE_INTEGER
-          ? -1n - BigInt(argument)
-          : -1 - argument;
-      }
-      case MAJOR.bytes:
-        return new Uint8Array(this.#string(major, info));
-      case MAJOR.text:
-        return decodeUtf8(this.#string(major, info));
       case MAJOR.array:
         this.#enter();
         return this.#leave(this.#array(this.#reader.length(info), keep));
@@ -70,43 +60,8 @@ class Decoder {
         this.#enter();
         return this.#leave(this.#objectOrMap(this.#reader.length(info), keep));
       default:
-        return this.#simple(info);
+        return this.#scalars.read(major, info);
     }
-  }
-
-  #simple(info: number): unknown {
-    switch (info) {
-      case SIMPLE.false:
-      case SIMPLE.true:
-        return info === SIMPLE.true;
-      case SIMPLE.null:
-        return null;
-      case SIMPLE.undefined:
-        return undefined;
-      case SIMPLE.half:
-        return this.#reader.half();
-      case SIMPLE.single:
-        return this.#reader.single();
-      case SIMPLE.double:
-        return this.#reader.double();
-      default:
-        throw broken("has a simple value that there is not");
-    }
-  }
-
-  /** The bytes of a string, in one piece or in several that are strings of the same type. */
-  #string(major: number, info: number): Uint8Array {
-    const length = this.#reader.length(info);
-    if (length !== undefined) return this.#reader.take(length);
-    const pieces: Uint8Array[] = [];
-    while (!this.#reader.takesBreak()) {
-      const piece = this.#reader.head();
-      const size = piece.major === major ? this.#reader.length(piece.info) : undefined;
-      if (size === undefined) throw broken("has a string with a piece that is none");
-      pieces.push(this.#reader.take(size));
-      if (major === MAJOR.text) decodeUtf8(pieces.at(-1) ?? new Uint8Array()); // no piece may end within a character
-    }
-    return Buffer.concat(pieces);
   }
 
   /** Runs `each` as often as there are items: so many, or up to a `BREAK`. */
@@ -134,13 +89,14 @@ class Decoder {
 
   /** An object; what others write may be a map of other keys than text. */
   #objectOrMap(length: number | undefined, keep: Keep): object {
-    if (length === 0 || this.#isTextNext()) return this.#object(length, keep);
-    return this.#map(length, keep);
+    return length === 0 || this.#isOfObject(this.#reader.peek())
+      ? this.#object(length, keep)
+      : this.#map(length, keep);
   }
 
-  #isTextNext(): boolean {
-    const byte = this.#reader.peek();
-    return byte >> 5 === MAJOR.text || byte === 0xd9; // the tag of text that is no UTF-8 takes two bytes
+  /** Whether an object can go on with this byte: a key, its end, or the tag of text that is no UTF-8, which takes two bytes. */
+  #isOfObject(byte: number): boolean {
+    return byte >> 5 === MAJOR.text || byte === BREAK || byte === 0xd9;
   }
 
   #object(length: number | undefined, keep: Keep): object {
@@ -183,29 +139,29 @@ class Decoder {
   #tagged(tag: number | bigint, keep: Keep): unknown {
     switch (tag) {
       case TAG.dateText:
-        return this.#dateText();
+        return this.#scalars.dateText();
       case TAG.date:
-        return toDate(Math.round(this.#number() * 1_000), broken);
+        return toDate(Math.round(this.#scalars.number() * 1_000), broken);
       case TAG.bigUnsigned:
-        return this.#bigint();
+        return this.#scalars.bigint();
       case TAG.bigNegative:
-        return -1n - this.#bigint();
+        return -1n - this.#scalars.bigint();
       case TAG.url:
-        return toUrl(this.#text(), broken);
+        return toUrl(this.#scalars.text(), broken);
       case TAG.wtf8:
-        return this.#wtf8();
+        return this.#scalars.wtf8();
       case TAG.regExp:
-        return this.#regExp();
+        return this.#scalars.regExp();
       case TAG.shared:
         return this.#share(keep);
       case TAG.reference:
         return this.#refer();
       case TAG.set:
         this.#enter();
-        return this.#leave(this.#set(this.#expect(MAJOR.array), keep));
+        return this.#leave(this.#set(this.#scalars.expect(MAJOR.array), keep));
       case TAG.map:
         this.#enter();
-        return this.#leave(this.#map(this.#expect(MAJOR.map), keep));
+        return this.#leave(this.#map(this.#scalars.expect(MAJOR.map), keep));
       case TAG.generic:
         this.#enter();
         return this.#leave(this.#generic(keep));
@@ -216,67 +172,10 @@ class Decoder {
 
   #rare(tag: number): unknown {
     const typed = findTyped(tag);
-    if (typed !== undefined) return toTyped(typed.name, this.#bytes(), broken, typed.isBig);
+    if (typed !== undefined) return toTyped(typed.name, this.#scalars.bytes(), broken, typed.isBig);
     if (TAG.hints.every((hint) => hint !== tag)) throw broken(`has a tag that is unknown here: ${tag}`);
     this.#enter();
     return this.#leave(this.#item());
-  }
-
-  /** The head of something that must be of this type, and its length. */
-  #expect(major: number): number | undefined {
-    const head = this.#reader.head();
-    if (head.major !== major) throw broken("has a tag on what it does not fit");
-    return this.#reader.length(head.info);
-  }
-
-  #dateText(): Date {
-    const text = this.#text();
-    const ms = /^\d{4}-\d\d-\d\dT/.test(text) ? Date.parse(text) : Number.NaN;
-    if (Number.isNaN(ms)) throw broken("has a date that is none");
-    return new Date(ms);
-  }
-
-  /** What follows a tag is read by hand: tags on tags would be as deep as there are bytes. */
-  #text(): string {
-    const { major, info } = this.#reader.head();
-    if (major === MAJOR.text) return decodeUtf8(this.#string(major, info));
-    if (major === MAJOR.tag && this.#reader.argument(info) === TAG.wtf8) return this.#wtf8();
-    throw broken("has something else where text must be");
-  }
-
-  #number(): number {
-    const { major, info } = this.#reader.head();
-    const value = major === MAJOR.tag ? undefined : this.#untagged(major, info, KEPT_BY_NOBODY);
-    if (typeof value !== "number") throw broken("has something else where a number must be");
-    return value;
-  }
-
-  #bytes(): Uint8Array {
-    const { major, info } = this.#reader.head();
-    if (major !== MAJOR.bytes) throw broken("has something else where bytes must be");
-    return this.#string(major, info);
-  }
-
-  #bigint(): bigint {
-    const bytes = this.#bytes();
-    if (bytes.length > MAX_BIGINT_BYTES) throw broken(`has a BigInt of more than ${MAX_BIGINT_BYTES} bytes`);
-    return bytes.length === 0 ? 0n : BigInt(`0x${Buffer.from(bytes).toString("hex")}`);
-  }
-
-  #wtf8(): string {
-    const bytes = this.#bytes();
-    try {
-      return decodeWtf8(bytes);
-    } catch {
-      throw broken("has text that is no UTF-8");
-    }
-  }
-
-  #regExp(): RegExp {
-    const length = this.#expect(MAJOR.array);
-    if (length !== 1 && length !== 2) throw broken("has a regular expression that is none");
-    const source = this.#text();
-    return toRegExp(source, length === 2 ? this.#text() : "", broken);
   }
 
   #share(keep: Keep): unknown {
@@ -298,19 +197,19 @@ class Decoder {
   }
 
   #generic(keep: Keep): unknown {
-    const length = this.#expect(MAJOR.array);
+    const length = this.#scalars.expect(MAJOR.array);
     if (length === undefined || length < 2) throw broken("has an object of a class that is none");
-    const name = this.#text();
+    const name = this.#scalars.text();
     if (name === GENERIC.sparse) return this.#sparse(length - 2, keep);
     if (length !== 2) throw broken(`has a ${JSON.stringify(name)} that is none`);
     if (isErrorName(name)) return this.#error(name, keep);
     switch (name) {
       case GENERIC.farDate:
-        return toDate(this.#number(), broken);
+        return toDate(this.#scalars.number(), broken);
       case GENERIC.buffer:
-        return toTyped("Uint8Array", this.#bytes(), broken).buffer;
+        return toTyped("Uint8Array", this.#scalars.bytes(), broken).buffer;
       case GENERIC.view:
-        return new DataView(toTyped("Uint8Array", this.#bytes(), broken).buffer);
+        return new DataView(toTyped("Uint8Array", this.#scalars.bytes(), broken).buffer);
       default:
         throw broken(`has an object of a class that is unknown here: ${JSON.stringify(name.slice(0, 64))}`);
     }
@@ -320,7 +219,7 @@ class Decoder {
     const error = createError(name);
     keep(error);
     const seen = new Set<string>();
-    this.#fields(this.#expect(MAJOR.map), (key, value) => {
+    this.#fields(this.#scalars.expect(MAJOR.map), (key, value) => {
       if (seen.has(key)) throw broken("has a key twice");
       seen.add(key);
       setErrorField(error, [key, value], broken);
@@ -329,13 +228,12 @@ class Decoder {
   }
 
   #sparse(length: number, keep: Keep): unknown[] {
-    const holes = this.#item();
+    const holes = this.#array(this.#scalars.expect(MAJOR.array), KEPT_BY_NOBODY);
     const array: unknown[] = [];
     keep(array);
     this.#repeat(length, () => array.push(this.#item()));
-    if (!Array.isArray(holes)) throw broken("has an array whose holes are no list");
     for (const hole of holes) {
-      if (!Number.isInteger(hole) || !(hole in array) || array[hole] !== undefined)
+      if (typeof hole !== "number" || !(hole in array) || array[hole] !== undefined)
         throw broken("has an array with a hole where none can be");
       delete array[hole];
     }
@@ -346,14 +244,4 @@ class Decoder {
 function setOnce(object: object, key: string, value: unknown): void {
   if (Object.hasOwn(object, key)) throw broken("has a key twice");
   setProperty(object, key, value);
-}
-
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function decodeUtf8(bytes: Uint8Array): string {
-  try {
-    return utf8.decode(bytes);
-  } catch {
-    throw broken("has text that is no UTF-8");
-  }
 }

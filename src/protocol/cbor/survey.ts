@@ -3,6 +3,9 @@ import { MAX_VALUE_DEPTH, MAX_VALUE_ITEMS } from "../limits.ts";
 import { fieldsOf } from "./exception.ts";
 import { refused, type Visitor, visit } from "./visit.ts";
 
+/** Characters of where something is. */
+const MAX_PATH = 80;
+
 /**
  * Everything in a value that is there more than once, or within itself. Throws `invalid_input` for what is no data, telling
  * where, and for a value that is too deep or has too many items.
@@ -30,8 +33,6 @@ class Survey implements Visitor<void> {
       this.#seen.add(value);
     }
     this.#path.push(key);
-    if (this.#path.length > MAX_VALUE_DEPTH + 1)
-      throw refused(`is nested deeper than ${MAX_VALUE_DEPTH} levels`);
     try {
       visit(value, this);
     } catch (error) {
@@ -49,15 +50,18 @@ class Survey implements Visitor<void> {
   view(): void {}
 
   array(value: readonly unknown[]): void {
+    this.#enter();
     if (value.length > MAX_VALUE_ITEMS) throw refused(`has more than ${MAX_VALUE_ITEMS} items`);
     for (let index = 0; index < value.length; index++) this.go(`[${index}]`, value[index]);
   }
 
   object(value: Readonly<Record<string, unknown>>): void {
+    this.#enter();
     for (const key of Object.keys(value)) this.#field(key, value[key]);
   }
 
   map(value: ReadonlyMap<unknown, unknown>): void {
+    this.#enter();
     for (const [key, item] of value) {
       this.go("<key>", key);
       this.go("<value>", item);
@@ -65,11 +69,18 @@ class Survey implements Visitor<void> {
   }
 
   set(value: ReadonlySet<unknown>): void {
+    this.#enter();
     for (const item of value) this.go("<item>", item);
   }
 
   error(value: Error): void {
+    this.#enter();
     for (const [key, item] of fieldsOf(value)) this.#field(key, item);
+  }
+
+  /** One level deeper: as many as there are keys that lead here. */
+  #enter(): void {
+    if (this.#path.length > MAX_VALUE_DEPTH) throw refused(`is nested deeper than ${MAX_VALUE_DEPTH} levels`);
   }
 
   /** A name is an item too. */
@@ -82,7 +93,7 @@ class Survey implements Visitor<void> {
   #locate(error: unknown): unknown {
     const path = this.#path.join("");
     if (!(error instanceof AppError) || error.details !== undefined || path === "") return error;
-    const where = path.length > 200 ? `${path.slice(0, 200)}…` : path;
+    const where = path.length > MAX_PATH ? `${path.slice(0, MAX_PATH)}…` : path;
     return new AppError(error.code, `${error.message} (at "${where}")`, { details: { path: where } });
   }
 }

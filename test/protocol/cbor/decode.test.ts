@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { decodeCbor } from "../../../src/protocol/cbor/decode.ts";
 import { encodeCbor } from "../../../src/protocol/cbor/encode.ts";
@@ -7,6 +7,8 @@ import { AppError } from "../../../src/protocol/error.ts";
 import { MAX_VALUE_BYTES, MAX_VALUE_ITEMS } from "../../../src/protocol/limits.ts";
 import { anyValue } from "../../support/any-value.ts";
 import { findDifference } from "../../support/same.ts";
+
+setDefaultTimeout(60_000);
 
 const decode = (hex: string) => decodeCbor(Buffer.from(hex, "hex"));
 
@@ -111,6 +113,7 @@ const foreign: readonly (readonly [string, unknown])[] = [
   ["d81c6161", "a"],
   ["82d81c6161d81d00", ["a", "a"]],
   ["d90103a0", new Map()],
+  ["bfff", {}],
   ["1b0020000000000000", 9_007_199_254_740_992n],
 ];
 
@@ -166,7 +169,7 @@ const hostile: readonly (readonly [string, string])[] = [
   ["d81b826e416767726567617465" + "4572726f72a1666572726f727301", "has an error whose errors are no list"],
   ["d81b846541727261798105f7f7", "has an array with a hole where none can be"],
   ["d81b83654172726179810001", "has an array with a hole where none can be"],
-  ["d81b8365417272617901f7", "has an array whose holes are no list"],
+  ["d81b8365417272617901f7", "has a tag on what it does not fit"],
   ["d81b8365417272617981695f5f70726f746f5f5ff7", "has an array with a hole where none can be"],
 ];
 
@@ -205,7 +208,7 @@ describe("decodeCbor()", () => {
       { numRuns: 20_000 },
     );
     expect(Object.getOwnPropertyNames(Object.prototype)).toEqual(before);
-  }, 60_000);
+  });
 
   test("makes names like any other of __proto__ and constructor, which change nothing", () => {
     const value = decode("a1" + "695f5f70726f746f5f5f" + "a1" + "6161" + "01") as object;

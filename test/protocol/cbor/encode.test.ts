@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { decodeCbor } from "../../../src/protocol/cbor/decode.ts";
 import { encodeCbor } from "../../../src/protocol/cbor/encode.ts";
 import { AppError } from "../../../src/protocol/error.ts";
 import { MAX_VALUE_BYTES, MAX_VALUE_DEPTH, MAX_VALUE_ITEMS } from "../../../src/protocol/limits.ts";
+
+setDefaultTimeout(60_000);
 
 const hex = (value: unknown) => Buffer.from(encodeCbor(value)).toString("hex");
 
@@ -72,13 +74,21 @@ describe("encodeCbor()", () => {
   });
 
   test("refuses what is too deep, too large, or has too many items", () => {
-    const nested = (depth: number) => {
-      let value: unknown = 1;
+    const nested = (depth: number, inner: unknown = 1) => {
+      let value = inner;
       for (let level = 0; level < depth; level++) value = { in: value };
       return value;
     };
     expect(decodeCbor(encodeCbor(nested(MAX_VALUE_DEPTH)))).toEqual(nested(MAX_VALUE_DEPTH));
     expect(() => encodeCbor(nested(MAX_VALUE_DEPTH + 1))).toThrow("nested deeper than 256 levels");
+    // What is written can be read, down to the last level.
+    const innermost = [{}, [], [, 1], new Set(), new Map(), new Error("x"), new Date(0), undefined];
+    for (const inner of innermost) {
+      const isContainer = typeof inner === "object" && !(inner instanceof Date);
+      const depth = MAX_VALUE_DEPTH - (isContainer ? 1 : 0);
+      expect(() => decodeCbor(encodeCbor(nested(depth, inner)))).not.toThrow();
+      if (isContainer) expect(() => encodeCbor(nested(depth + 1, inner))).toThrow("nested deeper");
+    }
     expect(() => encodeCbor(nested(1_000_000))).toThrow("nested deeper than 256 levels");
     expect(() => encodeCbor(new Uint8Array(MAX_VALUE_BYTES))).toThrow("takes more than");
     expect(() => encodeCbor("x".repeat(MAX_VALUE_BYTES + 1))).toThrow("takes more than");

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { decodeCbor } from "../../../src/protocol/cbor/decode.ts";
 import { encodeCbor } from "../../../src/protocol/cbor/encode.ts";
@@ -9,6 +9,8 @@ import { fromTagged } from "../../../src/protocol/cbor/untag.ts";
 import { fromValue, toValue } from "../../../src/protocol/value.ts";
 import { anyValue } from "../../support/any-value.ts";
 import { findDifference } from "../../support/same.ts";
+
+setDefaultTimeout(60_000);
 
 const throughJson = (json: unknown): unknown => JSON.parse(JSON.stringify(json));
 
@@ -37,7 +39,6 @@ describe("A value", () => {
         { numRuns: 10_000 },
       );
     },
-    120_000,
   );
 
   test("that JSON says exactly is written as JSON, and no other", () => {

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CustomDescription } from "../../../src/module/description.ts";
 import { AppError } from "../../../src/protocol/error.ts";
 import { Extensions } from "../../../src/server/extensions/extensions.ts";
 import type { ExtensionSettings } from "../../../src/server/extensions/settings.ts";
+import { createSettings } from "../../support/custom.ts";
 import { openDirectory } from "../../support/directory.ts";
 
 const log = { error() {}, warn() {}, info() {}, debug() {} };
@@ -43,16 +44,7 @@ function setup(more: Partial<ExtensionSettings> = {}) {
     log,
     signal: controller.signal,
   });
-  const settings: ExtensionSettings = {
-    directory: place,
-    isNamed: false,
-    files: [],
-    watch: false,
-    commands: {},
-    programs: {},
-    packs: {},
-    ...more,
-  };
+  const settings: ExtensionSettings = createSettings(place, more);
   const reload = async (changed: Partial<ExtensionSettings> = {}) => {
     const faults: string[] = [];
     const now = await extensions.reload({ extensions: { ...settings, ...changed } }, ({ name, reason }) =>
@@ -192,6 +184,17 @@ describe("Extensions", () => {
     expect(world.built).toEqual([]);
     chmodSync(world.place, 0o755);
     expect(await world.reload()).toEqual({ now: "new alpha", faults: [] });
+  });
+
+  test("takes a link for what it leads to, unless others could have made it", async () => {
+    using world = setup();
+    const apart = join(world.place, "..", "apart.ts");
+    writeFileSync(apart, JSON.stringify({ names: ["linked"] }));
+    symlinkSync(apart, join(world.place, "link.ts"));
+    chmodSync(world.place, 0o777);
+    expect((await world.reload()).faults[0]).toContain(`run chmod go-w ${world.place}`);
+    chmodSync(world.place, 0o755);
+    expect((await world.reload()).now).toBe("new linked");
   });
 
   test("does as the configuration says of single commands, and tells what it says of none", async () => {
