@@ -53,7 +53,7 @@ export class Output implements AsyncIterable<Packet> {
   readonly #deliveries = new Map<number, Delivery>();
   readonly #discarded = new Set<"stdout" | "stderr" | undefined>();
   readonly #tally: Tally;
-  readonly #assembly: Assembly;
+  readonly #assembly = new Assembly();
   #unread: number | undefined;
   #source: OutputSource;
   #channel: number;
@@ -76,7 +76,6 @@ export class Output implements AsyncIterable<Packet> {
     this.#source = source;
     this.#tally = new Tally(from);
     this.#next = this.#first = this.#tally.next;
-    this.#assembly = new Assembly(this.#next === 0);
     signal?.addEventListener("abort", this.#stop, { once: true });
   }
 

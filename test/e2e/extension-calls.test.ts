@@ -225,6 +225,19 @@ describe("A background command of one's own", () => {
     expect((await world.farhand(["wait", limited])).code).toBe(124);
   });
 
+  test("goes on without the server, is read and ended by the next, and has the code that it began with", async () => {
+    await using world = await setup();
+    const job = (await world.ok("waits", "-d")).trim();
+    const followed = world.open(["farhand", "follow", job]);
+    await eventually(() => followed.said() === "begun\n");
+    await world.farhandd(["stop"]);
+    world.write("all.ts", MODULE.replace("told to end", "other code"));
+    await world.start("--config", join(world.home, "farhandd.toml"));
+    await world.ok("kill", job);
+    expect((await followed.ran).stdout).toBe("begun\ntold to end\n");
+    expect(JSON.parse(await world.ok("jobs", "--json", job)).jobs[0].totals.values).toBe(2);
+  });
+
   test("is refused terms that make no sense, and a terminal", async () => {
     await using world = await setup();
     const { url, token } = world.local();

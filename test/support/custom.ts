@@ -1,5 +1,6 @@
 import type { CustomCommand } from "../../src/server/extensions/custom.ts";
 import type { Extensions } from "../../src/server/extensions/extensions.ts";
+import type { ExtensionSettings } from "../../src/server/extensions/settings.ts";
 
 /** A command of the operator's own. */
 export function createCustom({
@@ -39,5 +40,19 @@ export function createExtensions(
     find: (name) => own.find((command) => command.name === name),
     list: () => own,
     ready: async () => {},
+  };
+}
+
+/** What a configuration says of commands that says nothing of them. */
+export function createSettings(directory: string, more: Partial<ExtensionSettings> = {}): ExtensionSettings {
+  return {
+    directory,
+    isNamed: false,
+    files: [],
+    watch: false,
+    commands: {},
+    programs: {},
+    packs: {},
+    ...more,
   };
 }

@@ -5,6 +5,7 @@ import type { CustomDescription } from "../../../src/module/description.ts";
 import { AppError } from "../../../src/protocol/error.ts";
 import { Extensions } from "../../../src/server/extensions/extensions.ts";
 import type { ExtensionSettings } from "../../../src/server/extensions/settings.ts";
+import { createSettings } from "../../support/custom.ts";
 import { openDirectory } from "../../support/directory.ts";
 
 const log = { error() {}, warn() {}, info() {}, debug() {} };
@@ -43,16 +44,7 @@ function setup(more: Partial<ExtensionSettings> = {}) {
     log,
     signal: controller.signal,
   });
-  const settings: ExtensionSettings = {
-    directory: place,
-    isNamed: false,
-    files: [],
-    watch: false,
-    commands: {},
-    programs: {},
-    packs: {},
-    ...more,
-  };
+  const settings: ExtensionSettings = createSettings(place, more);
   const reload = async (changed: Partial<ExtensionSettings> = {}) => {
     const faults: string[] = [];
     const now = await extensions.reload({ extensions: { ...settings, ...changed } }, ({ name, reason }) =>
