@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CustomDescription } from "../../../src/module/description.ts";
 import { AppError } from "../../../src/protocol/error.ts";
@@ -184,6 +184,17 @@ describe("Extensions", () => {
     expect(world.built).toEqual([]);
     chmodSync(world.place, 0o755);
     expect(await world.reload()).toEqual({ now: "new alpha", faults: [] });
+  });
+
+  test("takes a link for what it leads to, unless others could have made it", async () => {
+    using world = setup();
+    const apart = join(world.place, "..", "apart.ts");
+    writeFileSync(apart, JSON.stringify({ names: ["linked"] }));
+    symlinkSync(apart, join(world.place, "link.ts"));
+    chmodSync(world.place, 0o777);
+    expect((await world.reload()).faults[0]).toContain(`run chmod go-w ${world.place}`);
+    chmodSync(world.place, 0o755);
+    expect((await world.reload()).now).toBe("new linked");
   });
 
   test("does as the configuration says of single commands, and tells what it says of none", async () => {
