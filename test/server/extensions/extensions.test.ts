@@ -275,6 +275,14 @@ describe("Extensions", () => {
     await ready;
     expect(await none).toBeUndefined();
     expect(named(world.extensions)).toEqual(["alpha", "beta", "gamma"]);
+    // Whoever asks while modules are read anew is told of those that were.
+    const again = Promise.withResolvers<void>();
+    world.gates.set(slow, again.promise);
+    const reloaded = world.reload();
+    await world.extensions.ready();
+    expect(named(world.extensions)).toEqual(["alpha", "beta", "gamma"]);
+    again.resolve();
+    await reloaded;
   });
 
   test("obeys two reloads at once one after the other", async () => {
