@@ -43,3 +43,4 @@ export type { Ended, JobDetails, JobName, JobResult, JobState, JobSummary } from
 export type { Outcome } from "./protocol/outcome.ts";
 export type { Packet } from "./protocol/packet.ts";
 export type { Restriction } from "./protocol/restriction.ts";
+export type { RestartPolicy, TaskDetails, TaskState, TaskSummary } from "./protocol/task.ts";

@@ -29,12 +29,14 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   await using owned = new AsyncDisposableStack();
   /** What is found out about a command that only the server knows: the connection to it, and what was read for that. */
   let found: Partial<Pick<Context, "standing" | "token" | "stdin">> = {};
+  let check = (_globals: Arguments): void => {};
   const find: Find = async (path, given) => {
     const topic = await findTopic(path);
     const [word = "", ...others] = path;
     if (topic !== undefined || others.length > 0) return topic;
-    const { findCustom, scanGlobals } = await import("./custom/lookup.ts"); // which a cold start need not pay for
+    const { checkScanned, findCustom, scanGlobals } = await import("./custom/lookup.ts"); // which a cold start need not pay for
     const globals = scanGlobals(given.words).after(given.earlier);
+    check = (read) => checkScanned(globals, read);
     const context = await withToken({ globals }, toContext(globals, surroundings, stop.signal));
     const { verb, standing } = await findCustom(word, context);
     owned.use(standing);
@@ -45,6 +47,7 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
     checkUtf8(words);
     const asked = await parse(words, find);
     isJson = asked.values.flag("json");
+    check(asked.globals);
     return await act(asked, { ...toContext(asked.globals, surroundings, stop.signal), ...found });
   } catch (error) {
     return fail(error, isJson, surroundings);

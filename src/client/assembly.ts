@@ -1,4 +1,3 @@
-import { isCbor } from "../protocol/cbor/payload.ts";
 import { AppError } from "../protocol/error.ts";
 import { MAX_VALUE_BYTES } from "../protocol/limits.ts";
 import type { RawRecord } from "../protocol/packet.ts";
@@ -9,13 +8,6 @@ export class Assembly {
   #parts: Uint8Array[] = [];
   #first: number | undefined;
   #bytes = 0;
-  /** Whether what came before is known: otherwise the first part may be no beginning. */
-  #isKnown: boolean;
-
-  /** `isFromStart`: whether the first record is the job's first. */
-  constructor(isFromStart: boolean) {
-    this.#isKnown = isFromStart;
-  }
 
   /**
    * Takes the next record. A `value` comes back with all of its bytes; nothing comes back of a part, nor of a value whose
@@ -24,15 +16,15 @@ export class Assembly {
   take(record: RawRecord): RawRecord | undefined {
     switch (record.kind) {
       case "part":
-        this.#first ??= record.number;
-        return this.#keep(record.payload);
+        if (record.continues !== true) this.#begin(record.number);
+        return this.#first === undefined ? undefined : this.#keep(record.payload);
       case "value": {
         const whole = this.#join(record);
-        this.#forget(true);
+        this.#forget();
         return whole;
       }
       case "gap":
-        this.#forget(false);
+        this.#forget();
     }
     return record;
   }
@@ -46,22 +38,25 @@ export class Assembly {
     this.#parts.push(part);
     this.#bytes += part.length;
     if (this.#bytes <= MAX_VALUE_BYTES) return;
-    this.#forget(true);
+    this.#forget();
     throw new AppError("protocol_error", `Cannot read a value: it takes more than ${MAX_VALUE_BYTES} bytes`);
   }
 
   #join(record: RawRecord): RawRecord | undefined {
-    const [begin] = this.#parts;
-    if (begin === undefined) return record;
-    if (!this.#isKnown && !isCbor(begin)) return undefined;
+    if (record.continues !== true) return record;
+    if (this.#first === undefined) return undefined;
     this.#keep(record.payload);
     return { ...record, payload: Buffer.concat(this.#parts) };
   }
 
-  #forget(isKnown: boolean): void {
+  #begin(number: number): void {
+    this.#forget();
+    this.#first = number;
+  }
+
+  #forget(): void {
     this.#parts = [];
     this.#first = undefined;
     this.#bytes = 0;
-    this.#isKnown = isKnown;
   }
 }

@@ -53,7 +53,7 @@ export class Output implements AsyncIterable<Packet> {
   readonly #deliveries = new Map<number, Delivery>();
   readonly #discarded = new Set<"stdout" | "stderr" | undefined>();
   readonly #tally: Tally;
-  readonly #assembly: Assembly;
+  readonly #assembly = new Assembly();
   #unread: number | undefined;
   #source: OutputSource;
   #channel: number;
@@ -76,7 +76,6 @@ export class Output implements AsyncIterable<Packet> {
     this.#source = source;
     this.#tally = new Tally(from);
     this.#next = this.#first = this.#tally.next;
-    this.#assembly = new Assembly(this.#next === 0);
     signal?.addEventListener("abort", this.#stop, { once: true });
   }
 
@@ -257,7 +256,7 @@ export class Output implements AsyncIterable<Packet> {
   /** Whether reading goes on. */
   #deliver(record: RawRecord): boolean {
     const packet = this.#tryRead(record);
-    if (packet instanceof AppError) return this.#giveUp(packet);
+    if (packet instanceof AppError) return this.#giveUp(record, packet);
     const bytes = RECORD_HEADER_BYTES + record.payload.length;
     this.#isWhole = packet?.type === "closed";
     if (packet === undefined) this.#tally.skip(record.number, record.kind === "value" ? 1 : 0);
@@ -289,8 +288,12 @@ export class Output implements AsyncIterable<Packet> {
     }
   }
 
-  #giveUp(error: AppError): false {
+  /** Whoever wants to read on begins behind what cannot be read. */
+  #giveUp(record: RawRecord, error: AppError): false {
     this.close(error);
+    this.#tally.skip(record.number, record.kind === "value" ? 1 : 0);
+    this.#deliveries.set(record.number, { bytes: 0, next: record.number + 1, consumed: false });
+    this.#consume(record.number);
     return false;
   }
 

@@ -51,6 +51,8 @@ export class LedgerWriter implements Disposable {
   #segmentBytes: number;
   readonly #header = new Uint8Array(RECORD_HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
+  /** Whether the last that was said is a part, which what follows continues. */
+  #isWithin = false;
   /** Where values are put together that are written at once; most jobs say none. */
   #batch: Uint8Array | undefined;
   /** Segments on disk, oldest first; the last one is open. */
@@ -152,20 +154,22 @@ export class LedgerWriter implements Disposable {
     this.#makeRoom(length);
     const batch = (this.#batch ??= new Uint8Array(MAX_RECORD_BYTES));
     let [start, { number, at }] = [0, this.#stamp()];
+    let continues = this.#isWithin;
     for (const { kind, payload } of pieces) {
-      writeRecordHeader(this.#headerView, kind, { number: number++, at }, payload);
+      writeRecordHeader(this.#headerView, kind, { number: number++, at, continues }, payload);
+      continues = kind === "part";
       batch.set(this.#header, start);
       batch.set(payload, start + RECORD_HEADER_BYTES);
       start += RECORD_HEADER_BYTES + payload.length;
     }
     this.#write([batch.subarray(0, length)]);
-    this.#totals = afterSaying(this.#totals, pieces);
+    this.#count(pieces);
   }
 
   /** Counts values that the disk had no room for; a gap will stand in their place. */
   skipSaid(pieces: readonly SaidValue[]): void {
     this.#missing ??= this.#totals;
-    this.#totals = afterSaying(this.#totals, pieces);
+    this.#count(pieces);
   }
 
   /** Counts a packet of output that the disk had no room for; a gap will stand in its place. */
@@ -187,6 +191,11 @@ export class LedgerWriter implements Disposable {
   /** Appends the close, after which nothing may follow. */
   close(exit: Exit): void {
     this.#record("closed", (totals) => ({ exit, totals }));
+  }
+
+  #count(pieces: readonly SaidValue[]): void {
+    this.#totals = afterSaying(this.#totals, pieces);
+    this.#isWithin = pieces.at(-1)?.kind === "part";
   }
 
   #record<B extends TerminalSize | Exit | Closed>(

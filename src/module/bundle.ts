@@ -1,7 +1,8 @@
-import { readFileSync, statSync } from "node:fs";
-import { dirname, extname, relative, resolve } from "node:path";
+import { statSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
 import * as v from "valibot";
 import { toMessage } from "../lib/message.ts";
+import { findApart, Metafile } from "./apart.ts";
 import { type Problem, toModuleError } from "./problem.ts";
 
 /** A module as one file of JavaScript that needs nothing beside it but `farhand`. */
@@ -19,15 +20,6 @@ export interface Bundle {
 export const MAX_BUNDLE_BYTES = 24 * 1024 * 1024;
 
 const LANGUAGES = /\.[cm]?[tj]sx?$/;
-
-/** What Bun tells of the files that it has read, by their paths from the working directory. */
-const Metafile = v.object({
-  inputs: v.record(
-    v.string(),
-    v.object({ imports: v.array(v.object({ path: v.string(), original: v.optional(v.string()) })) }),
-  ),
-});
-type Inputs = v.InferOutput<typeof Metafile>["inputs"];
 
 const SourceMap = v.object({
   sources: v.array(v.string()),
@@ -126,32 +118,4 @@ function toProblem(log: Bun.BuildOutput["logs"][number]): Problem {
     return { message: plain, ...(position?.file && { file: position.file }) };
   const { file, line, column, lineText } = position;
   return { message: plain, file, line, column, text: lineText };
-}
-
-/** Who imports something that cannot become part of one file of JavaScript. */
-function findApart(output: string, inputs: Inputs): Problem | undefined {
-  const kind = extname(output);
-  const name = kind === ".css" ? "" : output.replace(/^.*\/|-\w{8}(?=\.\w+$)/g, "").slice(0, -kind.length);
-  for (const [file, { imports }] of Object.entries(inputs)) {
-    const found = imports.find(({ path }) => path.endsWith(`${name}${kind}`));
-    if (found !== undefined) return toApart(resolve(file), found);
-  }
-  return undefined;
-}
-
-function toApart(
-  file: string,
-  { path, original = path }: { path: string; original?: string | undefined },
-): Problem {
-  const lines = readFileSync(file, "utf8").split("\n");
-  const index = lines.findIndex((line) => line.includes(`"${original}"`) || line.includes(`'${original}'`));
-  const text = lines[index];
-  const message = path.endsWith(".node")
-    ? `the native addon "${resolve(path)}" cannot be part of a bundle`
-    : `"${resolve(path)}" cannot be part of a bundle: import it with { type: "text" }, or read it where the module runs`;
-  return {
-    message,
-    file,
-    ...(text !== undefined && { line: index + 1, column: text.indexOf(original), text }),
-  };
 }

@@ -8,8 +8,8 @@ import { TerminalSize } from "./terminal.ts";
 
 /**
  * A record, in a ledger and in a data frame alike, all integers big-endian:
- * length of payload u32 · CRC-32 (IEEE 802.3) of all that follows u32 · kind u8 · zero u8 u16 · packet number u64 ·
- * microseconds since the job's start u64 · payload.
+ * length of payload u32 · CRC-32 (IEEE 802.3) of all that follows u32 · kind u8 · continues u8 (0 or 1) · zero u16 ·
+ * packet number u64 · microseconds since the job's start u64 · payload.
  */
 export const RECORD_HEADER_BYTES = 28;
 const CRC_START = 8;
@@ -58,6 +58,12 @@ interface Stamp {
   readonly at: number;
 }
 
+/** What the header of a record tells besides its kind. */
+interface Heading extends Stamp {
+  /** A value, or a part of one, whose beginning is in parts before it (default: it has none). */
+  readonly continues?: boolean;
+}
+
 /** What all see alike. */
 type Common =
   | { readonly type: "stdout" | "stderr"; readonly bytes: Uint8Array }
@@ -91,11 +97,11 @@ export type Packet = Stamp &
 export function writeRecordHeader(
   target: DataView,
   kind: PacketKind,
-  { number, at }: Stamp,
+  { number, at, continues = false }: Heading,
   payload: Uint8Array,
 ): void {
   target.setUint32(0, payload.length);
-  target.setUint32(8, KINDS[kind] << 24);
+  target.setUint32(8, (KINDS[kind] << 24) | (continues ? 1 << 16 : 0));
   setUint64(target, 12, number);
   setUint64(target, 20, at);
   const header = new Uint8Array(target.buffer, target.byteOffset, RECORD_HEADER_BYTES);
@@ -112,10 +118,10 @@ export function encodeRecord(
 }
 
 /** One whole record. */
-export function encodePayload(kind: PacketKind, stamp: Stamp, payload: Uint8Array): Uint8Array {
+export function encodePayload(kind: PacketKind, heading: Heading, payload: Uint8Array): Uint8Array {
   const record = new Uint8Array(RECORD_HEADER_BYTES + payload.length);
   record.set(payload, RECORD_HEADER_BYTES);
-  writeRecordHeader(new DataView(record.buffer), kind, stamp, payload);
+  writeRecordHeader(new DataView(record.buffer), kind, heading, payload);
   return record;
 }
 
@@ -164,7 +170,7 @@ function findNext(payload: Uint8Array): number | undefined {
 }
 
 /** A record whose checksum holds, its payload not yet read. `kind` is undefined for one that a newer version wrote. */
-export interface RawRecord extends Stamp {
+export interface RawRecord extends Heading {
   readonly kind: PacketKind | undefined;
   readonly payload: Uint8Array;
 }
@@ -180,6 +186,7 @@ export function* decodeRecords(bytes: Uint8Array): Generator<RawRecord, void, vo
     if (Bun.hash.crc32(checked) !== view.getUint32(start + 4)) throw broken("has a wrong checksum");
     yield {
       kind: KIND_NAMES.get(view.getUint8(start + 8)),
+      continues: view.getUint8(start + 9) === 1,
       number: getUint64(view, start + 12),
       at: getUint64(view, start + 20),
       payload: bytes.subarray(start + RECORD_HEADER_BYTES, end),

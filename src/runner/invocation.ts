@@ -39,13 +39,15 @@ function isGenerator(running: unknown): running is AsyncIterator<unknown, unknow
 
 function toSaid(command: CommandDefinition, value: unknown): Said {
   if (value instanceof Uint8Array) return { type: "bytes", payload: value };
-  return { type: "value", payload: encodeValue(check(command, "yields", command.event, value)) };
+  const checked = check(command, "yields", command.event, value);
+  return { type: "value", payload: encode(command, "yields", checked) };
 }
 
 /** What returns nothing, and has not said that it returns something, returns null. */
 function toResult(command: CommandDefinition, value: unknown): Uint8Array {
   const hasNone = command.result === undefined;
-  return encodeValue(hasNone ? (value ?? null) : check(command, "returns", command.result, value));
+  const checked = hasNone ? (value ?? null) : check(command, "returns", command.result, value);
+  return encode(command, "returns", checked);
 }
 
 /** Throws `invalid_input` as a built-in's does. */
@@ -53,6 +55,20 @@ function parseInput({ name, input = v.object({}) }: CommandDefinition, value: un
   const parsed = v.safeParse(input, value ?? {});
   if (parsed.success) return parsed.output;
   throw new AppError("invalid_input", `Cannot call "${name}": the input${describeIssue(parsed.issues[0])}`);
+}
+
+/** What is no data is the command's own fault, and not its caller's. */
+function encode({ name }: CommandDefinition, verb: "yields" | "returns", value: unknown): Uint8Array {
+  try {
+    return encodeValue(value);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    const { message, details } = error;
+    const why = message.replace(/^.*?: /, "");
+    throw new AppError("threw", `Cannot finish "${name}": what it ${verb} cannot be sent: ${why}`, {
+      details,
+    });
+  }
 }
 
 function check(

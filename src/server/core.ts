@@ -106,7 +106,19 @@ export async function openCore(
     signal,
   });
   const logins = new Logins({ directory: users, uid: process.getuid?.(), now: () => performance.now() });
-  const tasks = stack.use(new Tasks({ state, jobs, logins, runner: options.jobRunner, environment, log }));
+  const tasks = stack.use(
+    new Tasks({
+      ...{ state, jobs, logins, runner: options.jobRunner, environment, log },
+      onRestarted: ({ name, owner, job }) =>
+        audit.note("changed", {
+          source: "server",
+          what: `start task "${name}" again`,
+          user: owner,
+          job,
+          outcome: "ok",
+        }),
+    }),
+  );
   await keepers.adoptAll();
   jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();

@@ -42,7 +42,7 @@ export function describeStatus(status: ServerStatus, state: string): string {
 
 function describeCommands({ commands }: Pick<ServerStatus, "commands">): string {
   if (commands === undefined || commands.own + commands.faults.length === 0) return "";
-  const faults = commands.faults.map(({ name, reason }) => `\n  not offered: ${name}: ${reason}`);
+  const faults = commands.faults.map(({ name, reason }) => `\n  fault: ${name}: ${reason}`);
   return `\n  ${count(commands.own, "command")} of its own${faults.join("")}`;
 }
 

@@ -215,10 +215,10 @@ describe("Connection.call()", () => {
       const records = [
         encodePayload("part", { number: 0, at: 0 }, event.subarray(0, 65_536)),
         toRecord("stdout", 1, "hi"),
-        encodePayload("part", { number: 2, at: 0 }, event.subarray(65_536, 131_072)),
-        encodePayload("value", { number: 3, at: 0 }, event.subarray(131_072)),
+        encodePayload("part", { number: 2, at: 0, continues: true }, event.subarray(65_536, 131_072)),
+        encodePayload("value", { number: 3, at: 0, continues: true }, event.subarray(131_072)),
         encodePayload("part", { number: 4, at: 0 }, returned.subarray(0, 65_536)),
-        encodePayload("part", { number: 5, at: 0 }, returned.subarray(65_536)),
+        encodePayload("part", { number: 5, at: 0, continues: true }, returned.subarray(65_536)),
         toRecord("exit", 6, { outcome, totals, endedAt: "" }),
       ];
       queueMicrotask(() => peer.data(output?.channel ?? 0, ...records));

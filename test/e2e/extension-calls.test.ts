@@ -171,7 +171,7 @@ describe("A call of a command of one's own", () => {
     await using world = await setup();
     expect(await world.bad("refuse")).toBe("125 farhand: No such thing\n");
     expect(await world.bad("endless")).toBe(
-      '125 farhand: Cannot finish "endless": it took longer than 1 s\n',
+      '124 farhand: Cannot finish "endless": it took longer than 1 s\n',
     );
     expect((await world.farhand(["endless-job"])).code).toBe(124);
     expect(await world.ok("ping")).toContain("ms");
@@ -223,6 +223,19 @@ describe("A background command of one's own", () => {
     expect(JSON.parse(await world.ok("jobs", "--json", job)).jobs[0].outcome.type).toBe("cancelled");
     const limited = (await world.ok("waits", "-d", "--max-exec-time", "200ms")).trim();
     expect((await world.farhand(["wait", limited])).code).toBe(124);
+  });
+
+  test("goes on without the server, is read and ended by the next, and has the code that it began with", async () => {
+    await using world = await setup();
+    const job = (await world.ok("waits", "-d")).trim();
+    const followed = world.open(["farhand", "follow", job]);
+    await eventually(() => followed.said() === "begun\n");
+    await world.farhandd(["stop"]);
+    world.write("all.ts", MODULE.replace("told to end", "other code"));
+    await world.start("--config", join(world.home, "farhandd.toml"));
+    await world.ok("kill", job);
+    expect((await followed.ran).stdout).toBe("begun\ntold to end\n");
+    expect(JSON.parse(await world.ok("jobs", "--json", job)).jobs[0].totals.values).toBe(2);
   });
 
   test("is refused terms that make no sense, and a terminal", async () => {

@@ -40,6 +40,33 @@ describe("farhandd extension init", () => {
   });
 });
 
+test("What farhandd extension init writes runs: an answer, a job that says values, and a task", async () => {
+  await using world = await setup();
+  expect((await world.extension("init")).code).toBe(0);
+  await world.start("--extension", world.at("hello.ts"));
+  expect(await world.farhand(["hello", "Ada", "--json"])).toMatchObject({
+    code: 0,
+    stdout: '{"greeting":"Hello Ada, says local"}\n',
+  });
+  expect(await world.farhand(["countdown", "1"])).toMatchObject({
+    code: 0,
+    stdout: '{"left":1}\nlift-off\n',
+    stderr: "counting from 1\n",
+  });
+  const job = (await world.farhand(["countdown", "1000", "-d"])).stdout.trim();
+  expect((await world.farhand(["follow", job, "--until", "left"])).code).toBe(0);
+  expect((await world.farhand(["kill", job])).stdout).toContain("SIGTERM");
+  expect((await world.farhand(["task", "start", "counter", "tasks/counter.ts"])).code).toBe(0);
+  expect(await world.farhand(["task", "exec", "counter", "2", "--await"])).toMatchObject({
+    code: 0,
+    stdout: "2\n",
+  });
+  expect(await world.farhand(["task", "exec", "counter", "3", "--await"])).toMatchObject({
+    code: 0,
+    stdout: "5\n",
+  });
+});
+
 describe("farhandd extension check", () => {
   test("tells by line what is wrong with each of several files, and exits with 1", async () => {
     await using world = await setup({

@@ -109,6 +109,20 @@ describe("What is large:", () => {
   });
 });
 
+test("What a job says that is no value ends the reading of it in a sentence, which tells where it goes on, and harms nothing else", async () => {
+  await using stage = await setup();
+  const { world } = stage;
+  const garbled = await world.farhand(["call", "garble", "--input", '{"value": {"$set": [1]}}']);
+  expect(garbled).toMatchObject({ code: 125, stdout: '{"$set":[1]}\n' });
+  expect(garbled.stderr).toContain("Cannot read a value: it has a simple value that there is not (packet 1)");
+  const [job] = await stage.connection.allJobs();
+  expect(garbled.stderr).toContain(`farhand follow ${job?.id} --since 2`);
+  expect(await world.farhand(["follow", "1", "--since", "2", "--unit", "packets", "--json"])).toMatchObject({
+    stdout: expect.stringContaining('"value":{"$set":[1]}'),
+  });
+  expect(await stage.call("echo", 1)).toMatchObject({ result: 1 });
+});
+
 test("A client of an older version, which knows JSON alone, is told so, and is served on", async () => {
   await using stage = await setup();
   await stage.call("echo-job", new Date(0));

@@ -33,12 +33,19 @@ describe("LedgerWriter.say", () => {
     using world = setup();
     world.writer.say([piece("value", "1"), piece("part", "[2,"), piece("part", "3,"), piece("value", "4]")]);
     expect(
-      world.records().map(({ number, kind, payload }) => [number, kind, Buffer.from(payload).toString()]),
+      world
+        .records()
+        .map(({ number, kind, payload, continues }) => [
+          number,
+          kind,
+          Buffer.from(payload).toString(),
+          continues,
+        ]),
     ).toEqual([
-      [0, "value", "1"],
-      [1, "part", "[2,"],
-      [2, "part", "3,"],
-      [3, "value", "4]"],
+      [0, "value", "1", false],
+      [1, "part", "[2,", false],
+      [2, "part", "3,", true],
+      [3, "value", "4]", true],
     ]);
     expect(world.writer.totals).toEqual({ ...NO_TOTALS, packets: 4, values: 2 });
   });

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { bundle, digest } from "../../src/module/bundle.ts";
@@ -6,6 +6,8 @@ import { loadModule } from "../../src/module/load.ts";
 import { findProblems } from "../../src/module/problem.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import { openDirectory } from "../support/directory.ts";
+
+setDefaultTimeout(60_000);
 
 /** A directory with these files in it. */
 async function setup(files: Readonly<Record<string, string>>) {

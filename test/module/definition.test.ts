@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import * as v from "valibot";
-import { readDefinitions, toTimeout } from "../../src/module/definition.ts";
+import { inspect, readDefinitions, toTimeout } from "../../src/module/definition.ts";
 
 const command = { name: "hello", summary: "Greets", run: () => {} };
 
@@ -67,3 +68,32 @@ describe("readDefinitions() refuses", () => {
     expect(() => readDefinitions(exports)).toThrow(sentence);
   });
 });
+
+test("inspect() finds what is wrong with anything that a module may export, and throws nothing", () => {
+  const value = fc.anything({ withNullPrototype: true, withBigInt: true, withDate: true, withMap: true });
+  const fields = fc.dictionary(
+    fc.constantFrom(
+      "name",
+      "summary",
+      "run",
+      "kind",
+      "input",
+      "commands",
+      "exec",
+      "timeout",
+      "init",
+      "__proto__",
+    ),
+    value,
+  );
+  fc.assert(
+    fc.property(fc.oneof(value, fields, fc.array(fields)), (exported) => {
+      for (const exports of [exported, { default: exported }]) {
+        const found = inspect(exports);
+        expect("faults" in found && found.faults.length > 0).toBe(true);
+        if ("faults" in found) for (const { message } of found.faults) expect(message).toBeString();
+      }
+    }),
+    { numRuns: 300 },
+  );
+}, 60_000);

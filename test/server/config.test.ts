@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { AppError } from "../../src/protocol/error.ts";
 import { DEFAULT_ROLES } from "../../src/server/auth/roles.ts";
 import { type ConfigFlags, readConfig } from "../../src/server/config.ts";
+import { createSettings } from "../support/custom.ts";
 import { openDirectory } from "../support/directory.ts";
 import { createRole } from "../support/identity.ts";
 
@@ -57,15 +58,7 @@ describe("readConfig()", () => {
       auth: { tokenLifetime: 90 * 86_400_000, loginLifetime: 30 * 86_400_000, module: undefined },
       roles: DEFAULT_ROLES,
       tasks: [],
-      extensions: {
-        directory: "/state/commands",
-        isNamed: false,
-        files: [],
-        watch: false,
-        commands: {},
-        programs: {},
-        packs: {},
-      },
+      extensions: createSettings("/state/commands"),
     });
   });
 

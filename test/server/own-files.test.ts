@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { toOwnFiles } from "../../src/server/own-files.ts";
+import { createSettings } from "../support/custom.ts";
 import { openDirectory } from "../support/directory.ts";
 
 test("toOwnFiles() seals the state, the sockets that lie elsewhere, the configuration, the key and the module", () => {
@@ -15,15 +16,7 @@ test("toOwnFiles() seals the state, the sockets that lie elsewhere, the configur
   writeFileSync(join(state, `keeper/${id}.where`), short);
   const tls = { cert: "/cert.pem", key: "/key.pem", clientCa: "/ca.pem", insecure: false };
   const auth = { tokenLifetime: 1, loginLifetime: 1, module: "/auth.ts" };
-  const none = {
-    directory: join(state, "commands"),
-    isNamed: false,
-    files: [],
-    watch: false,
-    commands: {},
-    programs: {},
-    packs: {},
-  };
+  const none = createSettings(join(state, "commands"));
   expect(toOwnFiles({ state, file: "/farhandd.toml", tls, auth, extensions: none })).toEqual({
     sealed: [state, short, "/farhandd.toml", "/key.pem", "/auth.ts"],
     fixed: [process.execPath, "/cert.pem", "/ca.pem"],

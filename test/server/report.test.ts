@@ -37,7 +37,7 @@ test("What status says of commands of the operator's own, if there are any", () 
     describeStatus({ ...status, commands: { own: 2, faults } }, "/s")
       .split("\n")
       .slice(-2),
-  ).toEqual(["  2 commands of its own", "  not offered: a.ts: line 1"]);
+  ).toEqual(["  2 commands of its own", "  fault: a.ts: line 1"]);
 });
 
 test("What stop says of the jobs that go on, that ended, and that could not be ended", () => {

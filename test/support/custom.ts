@@ -1,5 +1,6 @@
 import type { CustomCommand } from "../../src/server/extensions/custom.ts";
 import type { Extensions } from "../../src/server/extensions/extensions.ts";
+import type { ExtensionSettings } from "../../src/server/extensions/settings.ts";
 
 /** A command of the operator's own. */
 export function createCustom({
@@ -34,10 +35,26 @@ export function createCustom({
 /** A server's own commands that are these. */
 export function createExtensions(
   own: readonly CustomCommand[] = [],
-): Pick<Extensions, "find" | "list" | "ready"> {
+): Pick<Extensions, "find" | "findOnceBuilt" | "list" | "ready"> {
+  const find = (name: string) => own.find((command) => command.name === name);
   return {
-    find: (name) => own.find((command) => command.name === name),
+    find,
+    findOnceBuilt: async (name) => find(name),
     list: () => own,
     ready: async () => {},
+  };
+}
+
+/** What a configuration says of commands that says nothing of them. */
+export function createSettings(directory: string, more: Partial<ExtensionSettings> = {}): ExtensionSettings {
+  return {
+    directory,
+    isNamed: false,
+    files: [],
+    watch: false,
+    commands: {},
+    programs: {},
+    packs: {},
+    ...more,
   };
 }

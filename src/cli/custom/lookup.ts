@@ -9,7 +9,7 @@ import { verbs } from "../verbs.ts";
 import { type Definition, listDefinitions } from "./definition.ts";
 import { toVerb } from "./verb.ts";
 
-export { scanGlobals } from "./scan.ts";
+export { checkScanned, scanGlobals } from "./scan.ts";
 
 /** A command that only the server knows. */
 export interface Found {

@@ -1,6 +1,7 @@
+import { AppError } from "../../protocol/error.ts";
 import { Arguments, type ArgSpecs } from "../arguments.ts";
 import { globalArgs } from "../globals.ts";
-import { jobArgs } from "./job.ts";
+import { jobArgs } from "./job-options.ts";
 
 /** Options of every verb among words of which nobody knows yet what the others mean. Nothing is refused. */
 export function scanGlobals(words: readonly string[]): Arguments {
@@ -16,6 +17,19 @@ export function scanGlobals(words: readonly string[]): Arguments {
     else if (text !== undefined) given.set(name, [text]);
   }
   return new Arguments(given, []);
+}
+
+/**
+ * What was found among words before they could be read must be what they say: else another server was asked than is meant.
+ * Throws `invalid_input`.
+ */
+export function checkScanned(scanned: Arguments, read: Arguments): void {
+  const differing = Object.keys(globalArgs).find((name) => scanned.text(name) !== read.text(name));
+  if (differing === undefined) return;
+  throw new AppError(
+    "invalid_input",
+    `Cannot tell what "--${differing}" belongs to: write it before the command, or a value as NAME=VALUE`,
+  );
 }
 
 /** Those that have a value, by their names. */

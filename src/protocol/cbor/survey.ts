@@ -3,6 +3,9 @@ import { MAX_VALUE_DEPTH, MAX_VALUE_ITEMS } from "../limits.ts";
 import { fieldsOf } from "./exception.ts";
 import { refused, type Visitor, visit } from "./visit.ts";
 
+/** Characters of where something is. */
+const MAX_PATH = 80;
+
 /**
  * Everything in a value that is there more than once, or within itself. Throws `invalid_input` for what is no data, telling
  * where, and for a value that is too deep or has too many items.
@@ -90,7 +93,7 @@ class Survey implements Visitor<void> {
   #locate(error: unknown): unknown {
     const path = this.#path.join("");
     if (!(error instanceof AppError) || error.details !== undefined || path === "") return error;
-    const where = path.length > 200 ? `${path.slice(0, 200)}…` : path;
+    const where = path.length > MAX_PATH ? `${path.slice(0, MAX_PATH)}…` : path;
     return new AppError(error.code, `${error.message} (at "${where}")`, { details: { path: where } });
   }
 }

@@ -119,7 +119,10 @@ function checkRole(
     const isOfOnesOwn = mayHaveModules || programs.some((name) => matchesAny([glob], name));
     if (meant.length === 0 && isOfOnesOwn) continue;
     if (meant.length === 0)
-      throw refuse(`commands.${index}`, "it matches no command; farhand commands lists them");
+      throw refuse(
+        `commands.${index}`,
+        "it matches no command; farhand commands lists them, and those of modules count where commands.files or commands.directory names these",
+      );
     if (!isOfOnesOwn && !meant.some(({ permission }) => permissions.has(permission)))
       throw refuse(
         `commands.${index}`,

@@ -1,5 +1,5 @@
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { toErrorCode } from "../../lib/error-code.ts";
 import { toMessage } from "../../lib/message.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -34,9 +34,11 @@ export function listSources({
   }
 }
 
-/** Where a module is that may be run. Throws `invalid_module`. */
+/** Where a module is that may be run; what leads there may be a link, which nobody else made. Throws `invalid_module`. */
 export function findSource(file: string): string {
-  return findTrusted(file, "file", (why, cause) => refuse(file, why, cause));
+  const refuseIt = (why: string, cause?: unknown) => refuse(file, why, cause);
+  findTrusted(dirname(file), "directory", refuseIt);
+  return findTrusted(file, "file", refuseIt);
 }
 
 function listModules(directory: string): readonly string[] {

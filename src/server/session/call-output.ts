@@ -21,6 +21,8 @@ export class CallOutput {
   #bytes = 0;
   #state: "open" | "ended" | "unread" = "open";
   #isAnnounced = false;
+  /** Whether the last of a value that was said is a part, which what follows continues. */
+  #isWithin = false;
   /** There is something to read. */
   onReady: () => void = () => {};
 
@@ -107,7 +109,9 @@ export class CallOutput {
   ): Promise<void> {
     if (this.#state === "unread") return;
     const at = Math.round((performance.now() - this.#start) * 1_000);
-    const record = encodePayload(kind, { number: this.next, at }, payload);
+    const continues = kind !== "stdout" && this.#isWithin;
+    const record = encodePayload(kind, { number: this.next, at, continues }, payload);
+    if (kind !== "stdout") this.#isWithin = kind === "part";
     this.#records.push(record);
     this.#bytes += record.length;
     this.#announce();

@@ -4,8 +4,7 @@ import type { Caller } from "../../module/caller.ts";
 import { Pace } from "../../lib/pace.ts";
 import type { Again } from "../../process/again.ts";
 import type { ServerMessage } from "../../protocol/control.ts";
-import { decodeValue } from "../../protocol/cbor/payload.ts";
-import { SELF_DESCRIBED } from "../../protocol/cbor/tags.ts";
+import { decodeValue, isCbor } from "../../protocol/cbor/payload.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { CallTerms } from "../../protocol/terms.ts";
@@ -220,8 +219,7 @@ function readTerms(command: string, terms: unknown = {}): CallTerms {
 
 /** What a runner has written, as it is answered. */
 function toWire(bytes: Uint8Array): Value {
-  if (bytes[0] === SELF_DESCRIBED[0])
-    return { encoding: "cbor", value: Buffer.from(bytes).toString("base64url") };
+  if (isCbor(bytes)) return { encoding: "cbor", value: Buffer.from(bytes).toString("base64url") };
   return toJsonValue(decodeValue(bytes));
 }
 

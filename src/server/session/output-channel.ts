@@ -1,16 +1,15 @@
 import { join } from "node:path";
-import { turn } from "../../lib/abort.ts";
-import { Bell } from "../../lib/bell.ts";
 import { findEnding } from "../../ledger/ending.ts";
 import { locatePacket } from "../../ledger/locate.ts";
 import { LedgerReader } from "../../ledger/reader.ts";
-import { searchValue, type WantedValue } from "../../ledger/search.ts";
+import type { WantedValue } from "../../ledger/search.ts";
 import type { From } from "../../protocol/control.ts";
 import type { CreditCounts } from "../../protocol/credit.ts";
 import type { Flight } from "../../protocol/flight.ts";
 import type { HolderId, JobId } from "../../protocol/id.ts";
-import { encodeRecord, NO_TOTALS, type Totals } from "../../protocol/packet.ts";
+import { encodeRecord, type Totals } from "../../protocol/packet.ts";
 import type { Job } from "../jobs/job.ts";
+import { findBeginning } from "./beginning.ts";
 import { Sending } from "./sending.ts";
 
 export interface OutputChannelOptions {
@@ -45,8 +44,8 @@ export class OutputChannel {
   #subscription: Disposable | undefined;
   /** It counts as one of the job's holders. */
   #isHolding = false;
-  /** Rings when there may be more to look for a value in, or nobody looks any more. */
-  readonly #bell = new Bell();
+  /** Aborted when nobody wants the value any more that is looked for. */
+  readonly #search = new AbortController();
   /** A gap of no packets, which comes before everything. */
   #preamble: Uint8Array | undefined;
   /** Why looking for a value came to nothing. */
@@ -169,7 +168,7 @@ export class OutputChannel {
   #stop(now: number): void {
     if (this.#closed !== undefined) return;
     this.#release();
-    this.#bell.ring();
+    this.#search.abort();
     this.#sending.stop(now);
     if (this.#isHolding && this.#job !== undefined) this.#job.holders--;
   }
@@ -213,40 +212,25 @@ export class OutputChannel {
   }
 
   /** Runs by itself until the value is found, or nobody wants it any more. */
-  #startSearching(job: Job, from: WantedValue): void {
+  #startSearching(job: Job, wanted: WantedValue): void {
     const { holder, onReady } = this.#options;
-    if (holder !== undefined) this.#send({ type: "attach", holder, position: 0 });
-    this.#subscription = job.subscribe(() => this.#bell.ring());
-    this.#search(job, from)
-      .then((totals) => totals && this.#begin(job, totals))
+    const hold = (type: "attach" | "hold", position: number) => {
+      if (holder !== undefined) this.#send({ type, holder, position });
+    };
+    hold("attach", 0);
+    const onPassed = (position: number) => hold("hold", position);
+    findBeginning({ directory: this.#toDirectory(job), job, wanted, onPassed }, this.#search.signal)
+      .then((totals) => this.#begin(job, totals))
       .catch((error: unknown) => {
+        if (this.#search.signal.aborted) return;
         this.#failure = error;
         onReady();
       });
   }
 
-  /** What the job had said before the packet at which reading begins; undefined when that is over already. */
-  async #search(job: Job, from: WantedValue): Promise<Totals | undefined> {
-    const { holder } = this.#options;
-    const options = {
-      directory: this.#toDirectory(job),
-      job: job.start.job,
-      limit: () => job.position,
-      isComplete: () => job.isClosed,
-    };
-    // One step after another: the channel may be closed between two, which ends the search.
-    for (const search = searchValue(options, from); ;) {
-      const { done, value } = search.next();
-      if (done) return value;
-      if (holder !== undefined) this.#send({ type: "hold", holder, position: value.position });
-      await (value.isWaiting ? this.#bell.wait() : turn());
-      if (this.#isOver) return void search.return(NO_TOTALS);
-    }
-  }
-
   #begin(job: Job, totals: Totals): void {
+    if (this.#isOver) return;
     const { holder, onReady } = this.#options;
-    this.#subscription?.[Symbol.dispose]();
     const { packets: number } = totals;
     this.#preamble = encodeRecord("gap", { number, at: 0 }, { next: number, totals });
     this.#reader = this.#open(job, number);

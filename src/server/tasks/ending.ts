@@ -7,6 +7,11 @@ export type TaskEnding =
   | { readonly type: "failed" | "broken"; readonly error: AppError }
   | { readonly type: "died"; readonly outcome: Outcome };
 
+/** Whether a job was ended by a limit that it had, however it took that. */
+export function isLimit({ type }: Outcome): boolean {
+  return type === "timed_out" || type === "idle_timed_out" || type === "output_limited";
+}
+
 /** Why something failed whose process has ended. `what`: as in `Cannot start task "x"`. */
 export function toCrash(what: string, outcome: Outcome, isStopped: boolean): AppError {
   if (isStopped) return new AppError("cancelled", `${what}: the task was stopped`);

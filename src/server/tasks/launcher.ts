@@ -25,6 +25,8 @@ export interface LauncherOptions {
   readonly store: TaskStore;
   readonly modules: Modules;
   readonly log: Log;
+  /** A process of a task has died, and another was started by the server itself. */
+  readonly onRestarted: (record: TaskRecord) => void;
 }
 
 /** What all tasks need of the server: it starts their processes, finds them again, and ends them. */
@@ -45,6 +47,11 @@ export class Launcher {
 
   get modules(): Modules {
     return this.#options.modules;
+  }
+
+  /** The server itself has started a process in the place of one that died. */
+  onRestarted(record: TaskRecord): void {
+    this.#options.onRestarted(record);
   }
 
   get log(): Log {

@@ -9,7 +9,7 @@ import type { Launcher } from "./launcher.ts";
 import { type Place, readPayload } from "./place.ts";
 import type { TaskRecord } from "./store.ts";
 import { TaskProcess } from "./task-process.ts";
-import { type TaskEnding, toCrash } from "./ending.ts";
+import { isLimit, type TaskEnding, toCrash } from "./ending.ts";
 
 /** Milliseconds until a process is started again that has died, and for how long one must live for that to begin anew. */
 const RESTART = { first: 500, cap: 30_000, random: () => 0 } as const;
@@ -209,7 +209,9 @@ export class Life {
     // Whoever kept it is gone, and what it did may still run: there must not be two of it.
     if (ending.type === "died" && ending.outcome.type === "lost")
       await this.#launcher.kill(this.#record).catch(() => {});
-    if (restart === "never" || !isWorth) return await this.#conclude("failed", error);
+    // A process that is started again would get around what its owner's role allows.
+    const isLimited = ending.type === "died" && isLimit(ending.outcome);
+    if (restart === "never" || !isWorth || isLimited) return await this.#conclude("failed", error);
     this.#recover(error);
   }
 
@@ -235,7 +237,9 @@ export class Life {
       if (error instanceof AppError) this.#recover(error);
       else throw error;
     });
-    if (process !== undefined) this.#tend(process, true);
+    if (process === undefined) return;
+    this.#launcher.onRestarted(this.#record);
+    this.#tend(process, true);
   }
 
   async #save(job: JobId, place: Place): Promise<void> {

@@ -35,12 +35,10 @@ export class Queue {
     return execution;
   }
 
-  /** None of them is begun any more. Answers how many there were. */
-  clear(toError: (execution: Execution) => AppError): number {
-    const all = this.#waiting.splice(0);
+  /** Takes all of them. */
+  clear(): readonly Execution[] {
     this.#bytes = 0;
-    for (const execution of all) execution.fail(toError(execution));
-    return all.length;
+    return this.#waiting.splice(0);
   }
 }
 

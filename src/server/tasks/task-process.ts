@@ -4,7 +4,7 @@ import type { HolderId } from "../../protocol/id.ts";
 import type { Outcome } from "../../protocol/outcome.ts";
 import { ExecutionId, type TaskName } from "../../protocol/task.ts";
 import type { Job } from "../jobs/job.ts";
-import { type TaskEnding, toCrash } from "./ending.ts";
+import { isLimit, type TaskEnding, toCrash } from "./ending.ts";
 import { type Answer, type Args, Execution, type Process } from "./execution.ts";
 import { Feed } from "./feed.ts";
 import { follow } from "./following.ts";
@@ -232,7 +232,8 @@ export class TaskProcess implements Disposable {
 
   #end(outcome: Outcome): void {
     const { task } = this.#options;
-    const ending = this.#lastWord ?? { type: "died", outcome };
+    const died = { type: "died", outcome } as const;
+    const ending = isLimit(outcome) ? died : (this.#lastWord ?? died);
     const current = this.#current;
     current?.fail(
       toCrash(`Cannot finish execution ${current.id} of task "${task}"`, outcome, this.#exit !== undefined),

@@ -21,7 +21,7 @@ export class Task {
     this.life = new Life(record, launcher, {
       onFound: (execution) => this.#memory.add(execution),
       onFree: (execution) => this.#goOn(execution),
-      onDown: (why) => this.#queue.clear(({ id }) => toNotStarted(id, why)),
+      onDown: (why) => this.#drop(why),
     });
   }
 
@@ -97,11 +97,25 @@ export class Task {
   #goOn(execution: Execution | undefined): void {
     if (execution !== undefined) {
       this.#memory.settle(execution);
-      const { error } = execution;
-      const how = error === undefined ? "finished" : error.code === "crashed" ? "crashed" : "threw";
-      this.#executed[how]++;
+      this.#count(execution);
     }
     this.#pump();
+  }
+
+  #count({ error }: Execution): void {
+    if (error === undefined) this.#executed.finished++;
+    else if (error.code === "crashed") this.#executed.crashed++;
+    else if (error.code !== "not_started") this.#executed.threw++;
+  }
+
+  /** Nothing that waits is begun any more. Answers how much did. */
+  #drop(why: string): number {
+    const all = this.#queue.clear();
+    for (const execution of all) {
+      execution.fail(toNotStarted(execution.id, why));
+      this.#memory.settle(execution);
+    }
+    return all.length;
   }
 
   #pump(): void {

@@ -89,6 +89,15 @@ describe("A command that only the server knows, on the command line,", () => {
     }
   });
 
+  test("is called where it was asked for, or not at all", async () => {
+    await using server = setup();
+    const { code, stderr } = await run(["deploy-all", "--to", "--host", server.url], {
+      env: { FARHAND_HOST: server.url, FARHAND_TOKEN: "t" },
+    });
+    expect([code, stderr]).toEqual([125, expect.stringContaining('Cannot tell what "--host" belongs to')]);
+    expect(server.peers[0]?.of("call").map(({ command }) => command)).toEqual(["commands"]);
+  });
+
   test("explains itself from its schema: fields with types, choices, defaults, and what is required", async () => {
     await using server = setup();
     for (const words of [

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CustomDescription } from "../../../src/module/description.ts";
 import { AppError } from "../../../src/protocol/error.ts";
 import { Extensions } from "../../../src/server/extensions/extensions.ts";
 import type { ExtensionSettings } from "../../../src/server/extensions/settings.ts";
+import { createSettings } from "../../support/custom.ts";
 import { openDirectory } from "../../support/directory.ts";
 
 const log = { error() {}, warn() {}, info() {}, debug() {} };
@@ -43,16 +44,7 @@ function setup(more: Partial<ExtensionSettings> = {}) {
     log,
     signal: controller.signal,
   });
-  const settings: ExtensionSettings = {
-    directory: place,
-    isNamed: false,
-    files: [],
-    watch: false,
-    commands: {},
-    programs: {},
-    packs: {},
-    ...more,
-  };
+  const settings: ExtensionSettings = createSettings(place, more);
   const reload = async (changed: Partial<ExtensionSettings> = {}) => {
     const faults: string[] = [];
     const now = await extensions.reload({ extensions: { ...settings, ...changed } }, ({ name, reason }) =>
@@ -194,6 +186,17 @@ describe("Extensions", () => {
     expect(await world.reload()).toEqual({ now: "new alpha", faults: [] });
   });
 
+  test("takes a link for what it leads to, unless others could have made it", async () => {
+    using world = setup();
+    const apart = join(world.place, "..", "apart.ts");
+    writeFileSync(apart, JSON.stringify({ names: ["linked"] }));
+    symlinkSync(apart, join(world.place, "link.ts"));
+    chmodSync(world.place, 0o777);
+    expect((await world.reload()).faults[0]).toContain(`run chmod go-w ${world.place}`);
+    chmodSync(world.place, 0o755);
+    expect((await world.reload()).now).toBe("new linked");
+  });
+
   test("does as the configuration says of single commands, and tells what it says of none", async () => {
     using world = setup();
     world.write("a.ts", "alpha");
@@ -260,15 +263,26 @@ describe("Extensions", () => {
     const gate = Promise.withResolvers<void>();
     world.gates.set(slow, gate.promise);
     world.extensions.start(world.settings);
-    await world.extensions.ready(100);
+    // Whoever asks for one waits for that alone.
+    expect(await world.extensions.findOnceBuilt("gamma")).toMatchObject({ name: "gamma" });
     expect(named(world.extensions)).toEqual(["beta", "gamma"]);
+    const none = world.extensions.findOnceBuilt("nobody");
     let isReady = false;
     const ready = world.extensions.ready().then(() => (isReady = true));
     await Promise.resolve();
     expect(isReady).toBe(false);
     gate.resolve();
     await ready;
+    expect(await none).toBeUndefined();
     expect(named(world.extensions)).toEqual(["alpha", "beta", "gamma"]);
+    // Whoever asks while modules are read anew is told of those that were.
+    const again = Promise.withResolvers<void>();
+    world.gates.set(slow, again.promise);
+    const reloaded = world.reload();
+    await world.extensions.ready();
+    expect(named(world.extensions)).toEqual(["alpha", "beta", "gamma"]);
+    again.resolve();
+    await reloaded;
   });
 
   test("obeys two reloads at once one after the other", async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import * as v from "valibot";
 import { AppError } from "../../../src/protocol/error.ts";
 import { CommandsTable, PacksTable, toExtensionSettings } from "../../../src/server/extensions/settings.ts";
+import { createSettings } from "../../support/custom.ts";
 
 const from = "/etc/farhand";
 const state = "/state";
@@ -23,15 +24,7 @@ function refusal(commands: object): string {
 
 describe("toExtensionSettings()", () => {
   test("finds modules in the state directory where nothing is said", () => {
-    expect(read()).toEqual({
-      directory: "/state/commands",
-      isNamed: false,
-      files: [],
-      watch: false,
-      commands: {},
-      programs: {},
-      packs: {},
-    });
+    expect(read()).toEqual(createSettings("/state/commands"));
   });
 
   test("counts paths from the file, and those of the command line from where we are", () => {

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Watch } from "../../../src/server/extensions/watch.ts";
+import { createSettings } from "../../support/custom.ts";
 import { openDirectory } from "../../support/directory.ts";
 
 /** Modules that are made of what `inputs` says. */
@@ -24,15 +25,7 @@ function setup() {
         return now;
       },
     },
-    settings: () => ({
-      directory: place,
-      isNamed: false,
-      files: [],
-      watch: true,
-      commands: {},
-      programs: {},
-      packs: {},
-    }),
+    settings: () => createSettings(place),
   });
   return {
     watch,

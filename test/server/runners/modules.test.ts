@@ -72,6 +72,12 @@ describe("A custom command in the foreground", () => {
       message: expect.stringMatching(/^Cannot finish "it": what it returns is not valid/),
     });
     expect(await call({ what: "bare" })).toBeUndefined();
+    const odd = toCommandUnit("result: v.any(), run: () => ({ a: { f() {} } })");
+    expect((await callModule(runners, odd)).error).toMatchObject({
+      code: "threw",
+      message:
+        'Cannot finish "it": what it returns cannot be sent: it has a function in it, which is no data (at ".a.f")',
+    });
     const silent = toCommandUnit("async *run() { yield 1; }");
     expect((await callModule(runners, silent)).error?.message).toContain("it defines no event");
   });
