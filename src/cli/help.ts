@@ -101,6 +101,7 @@ function renderExamples(examples: Verb["examples"]): string {
 const EXIT_CODES = `EXIT CODES
 
   A job's own code, or 128 and the number of the signal that ended it. 124: a time-out or output limit.
+  A command of the server's own: 0 if it returned, 1 if it threw.
   126, 127: the program cannot run, or does not exist. 130: cancelled. 74: our own output cannot be written.
   75: you left a job on a terminal, which runs on.
   125: Farhand failed (no connection, refused, lost, incomplete output, bad usage); --json tells it from a job's 125.`;

@@ -8,7 +8,7 @@ import type { OutputPipe } from "../process/pipe.ts";
 import { quote, StartError } from "../process/program.ts";
 import type { Child, ChildTerminal, ProcessExit } from "../process/spawn.ts";
 import type { Order } from "../process/termination.ts";
-import { AppError } from "../protocol/error.ts";
+import { AppError, type ErrorBody } from "../protocol/error.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
 import {
@@ -38,6 +38,11 @@ const DISK_RETRY = 250;
 
 /** Milliseconds that whoever ended a job waits for its exit to be recorded after that: a disk may be full. */
 const RECORD_PATIENCE = 2_000;
+
+const NOT_HEARD: ErrorBody = {
+  code: "crashed",
+  message: "Its runner said what cannot be read, so that what came of it is unknown",
+};
 
 /** Why a job was ended, if it did not end by itself. */
 type Cause = { readonly type: "cancelled"; readonly by: string } | ReachedLimit;
@@ -80,6 +85,8 @@ export class Job {
   readonly #recorded = Promise.withResolvers<void>();
   /** Streams of which nothing is read because readers are too slow, or the disk is full. */
   #heldBack = 0;
+  /** Whether nobody reads any more what it says. */
+  #isUnread = false;
   /** Between the exit and its record nothing holds output back. */
   #draining = false;
   /** The position up to which readers were told of. */
@@ -91,7 +98,7 @@ export class Job {
     const { start, directory, holder, order, stdin } = options;
     const began = performance.now();
     this.#options = options;
-    this.#speech = new Speech(options.log);
+    this.#speech = new Speech((error) => this.#noteSpeech("end of a runner not understood", error));
     this.#holds = new Holds({
       onChange: () => this.#takeHolds(),
       onAbandoned: () => this.#abandon(),
@@ -253,6 +260,7 @@ export class Job {
     if (this.#holds.isUnread("stdout")) {
       this.#startClosing(this.#process?.child.stdout);
       this.#startClosing(this.#process?.child.said);
+      this.#isUnread = true;
     }
     if (this.#holds.isUnread("stderr")) this.#startClosing(this.#process?.child.stderr);
   }
@@ -328,12 +336,13 @@ export class Job {
       }
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      this.#options.log.warn("runner not understood", {
-        job: this.#options.start.job,
-        error: describeError(error),
-      });
+      this.#noteSpeech("runner not understood", error);
       await pipe.close();
     }
+  }
+
+  #noteSpeech(what: string, error: unknown): void {
+    this.#options.log.warn(what, { job: this.#options.start.job, error: describeError(error) });
   }
 
   /** Waits while the slowest holder is too far behind. */
@@ -425,7 +434,10 @@ export class Job {
   #toOutcome(end: ProcessExit["end"]): RecordedOutcome {
     if (end instanceof StartError) return this.#toRefusal(end);
     if (this.#cause !== undefined) return { ...this.#cause, end };
-    return (end.type === "exited" && end.code === 0 ? this.#speech.outcome : undefined) ?? end;
+    if (end.type !== "exited" || end.code !== 0) return end;
+    // It is no success of which not all was heard, unless nobody wanted to.
+    if (this.#speech.isBroken && !this.#isUnread) return { type: "threw", error: NOT_HEARD };
+    return this.#speech.outcome ?? end;
   }
 
   async #recordExit(outcome: RecordedOutcome, usage: ProcessExit["usage"]): Promise<Exit> {

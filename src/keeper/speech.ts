@@ -1,4 +1,3 @@
-import { describeError, type Log } from "../lib/log.ts";
 import { MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
 import type { RecordedOutcome } from "../protocol/outcome.ts";
 import { RECORD_HEADER_BYTES } from "../protocol/packet.ts";
@@ -6,16 +5,21 @@ import { MAX_END_BYTES, parseEnd, SaidDecoder, type SaidEnd, type SaidValue } fr
 
 /** What a runner says on its own descriptor: values for the ledger, a turn's worth at a time, and how it ends. */
 export class Speech {
-  readonly #log: Log;
+  readonly #onBadEnd: (error: unknown) => void;
   readonly #decoder = new SaidDecoder();
   #end: SaidEnd | undefined;
   /** The packet in which a value begins that is not ended yet. */
   #firstPart: number | undefined;
-  /** Whether it said an end that is none, which is logged once. */
-  #isNoted = false;
+  /** Whether it said an end that is none, which is told once. */
+  #isTold = false;
 
-  constructor(log: Log) {
-    this.#log = log;
+  constructor(onBadEnd: (error: unknown) => void) {
+    this.#onBadEnd = onBadEnd;
+  }
+
+  /** Whether what came last is no record, or not all of one: then its end, if it said one, may be among it. */
+  get isBroken(): boolean {
+    return this.#decoder.isWithin;
   }
 
   /** What is whole now, in pieces of at most 64 KiB of records each. Throws `protocol_error` for what is no record. */
@@ -68,8 +72,8 @@ export class Speech {
         throw new RangeError(`It takes more than ${MAX_END_BYTES} bytes`);
       this.#end = end;
     } catch (error) {
-      if (!this.#isNoted) this.#log.warn("end of a runner not understood", { error: describeError(error) });
-      this.#isNoted = true;
+      if (!this.#isTold) this.#onBadEnd(error);
+      this.#isTold = true;
     }
   }
 }

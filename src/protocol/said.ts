@@ -66,6 +66,11 @@ export function* splitSaid(payload: Uint8Array): Generator<readonly [Uint8Array,
 export class SaidDecoder {
   #pending: Uint8Array = new Uint8Array(0);
 
+  /** Whether the beginning of a record came, and its end did not. */
+  get isWithin(): boolean {
+    return this.#pending.length > 0;
+  }
+
   /** The records that are whole now. Throws `protocol_error` for what is none. */
   *push(chunk: Uint8Array): Generator<Said, void, void> {
     this.#pending =

@@ -17,6 +17,7 @@ import { eventually } from "../support/eventually.ts";
 import type { Front } from "../support/front.ts";
 import { KeeperProcess } from "../support/keeper.ts";
 import { bytesOf, textOf } from "../support/packets.ts";
+import { speaker } from "../support/speaker.ts";
 import { createStart } from "../support/start.ts";
 
 const KiB = 1024;
@@ -444,10 +445,13 @@ test("A grandchild that floods the pipe does not delay the exit", async () => {
   await front.hear("closed", (message) => message.job === job);
 });
 
-test("A job appends at most 64 KiB before everything else has its turn", async () => {
+test.each([
+  ["", { argv: ["head", "-c", "3000000", "/dev/zero"], order: undefined }],
+  [" of values", speaker({ type: "values", count: 100_000 })],
+])("A job appends at most 64 KiB%s before everything else has its turn", async (_what, { argv, order }) => {
   using directory = openDirectory();
   const path = join(directory.path, "ledger");
-  const start = createStart({ argv: ["head", "-c", "3000000", "/dev/zero"] });
+  const start = createStart({ argv: [...argv] });
   using claim = claimLedger(path, start);
   if (claim === undefined) throw new Error("claimed already");
   let closed = false;
@@ -456,7 +460,8 @@ test("A job appends at most 64 KiB before everything else has its turn", async (
     claim,
     start,
     argv: start.argv,
-    env: {},
+    order,
+    env: { PATH: process.env["PATH"] ?? "" },
     umask: 0o022,
     stdin: false,
     holder: undefined,

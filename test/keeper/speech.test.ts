@@ -105,14 +105,22 @@ describe("a job that is a runner", () => {
     });
   });
 
-  test("that says what is no record is not listened to any more, and others are", async () => {
+  test("that says what is no record is not listened to any more, and has not succeeded; others are", async () => {
     await using world = await setup();
-    const packets = await world.keeper.runSpeaker(world.front, [
-      { type: "value", value: "before" },
-      { type: "raw", bytes: [255, 255, 255, 255, 0] },
-    ]);
-    expect(valuesOf(packets)).toEqual(["before"]);
-    const other = await world.keeper.runSpeaker(world.front, [{ type: "value", value: "other" }]);
+    const { keeper, front } = world;
+    for (const bytes of [
+      [255, 255, 255, 255, 0],
+      [0, 0, 0, 1, 9],
+      [0, 0, 0, 99, 0, 1],
+    ]) {
+      const packets = await keeper.runSpeaker(front, [
+        { type: "value", value: "before" },
+        { type: "raw", bytes },
+      ]);
+      expect(valuesOf(packets)).toEqual(["before"]);
+      expect(exitOf(packets)?.outcome).toMatchObject({ type: "threw", error: { code: "crashed" } });
+    }
+    const other = await keeper.runSpeaker(front, [{ type: "value", value: "other" }]);
     expect(valuesOf(other)).toEqual(["other"]);
   });
 

@@ -1,6 +1,7 @@
 import type { Environment } from "../../client/config.ts";
 import type { Session } from "../../client/session.ts";
-import { isCustom, listDefinitions } from "../custom/definition.ts";
+import { listDefinitions } from "../custom/definition.ts";
+import { isOwn } from "../custom/own.ts";
 import { isName } from "../custom/lookup.ts";
 import { toVerb } from "../custom/verb.ts";
 import type { Globals } from "../globals.ts";
@@ -35,7 +36,7 @@ export function createCustoms(open: (signal: AbortSignal) => Promise<Session>, s
     list: () =>
       withPatience(PATIENCE, async (soon) =>
         (await ask([], soon))
-          .filter(isCustom)
+          .filter(isOwn)
           .map(({ name, summary }) => ({ value: name, description: summary })),
       ).catch(() => []),
   };

@@ -4,7 +4,8 @@ import { AppError } from "../../protocol/error.ts";
 import { type Group, isGroup, type Verb } from "../verb.ts";
 import { findTopic, verbs } from "../verbs.ts";
 import { toVerb } from "../custom/verb.ts";
-import { type Definition, isCustom, listDefinitions } from "../custom/definition.ts";
+import { type Definition, listDefinitions } from "../custom/definition.ts";
+import { isOwn } from "../custom/own.ts";
 import { nameFields } from "./fields.ts";
 
 /** What only a shell can make use of. */
@@ -47,7 +48,7 @@ export class Catalogue {
   /** Every word that a line may begin with. */
   async names(signal: AbortSignal): Promise<readonly string[]> {
     if (!this.#isFresh) await this.list(signal).catch(() => {}); // then it offers nothing that is known
-    const custom = this.#definitions.filter(isCustom).map(({ name }) => name);
+    const custom = this.#definitions.filter(isOwn).map(({ name }) => name);
     return [...this.verbs(), ...custom, ...WORDS];
   }
 
@@ -70,7 +71,7 @@ export class Catalogue {
     } catch (error) {
       if (!(error instanceof AppError && error.code === "unknown_command")) throw error;
     }
-    return this.#definitions.filter(isCustom);
+    return this.#definitions.filter(isOwn);
   }
 }
 

@@ -11,7 +11,8 @@ import { renderJson, toTextRenderer } from "../render.ts";
 import type { Verb } from "../verb.ts";
 import { asJson } from "../value-text.ts";
 import { runForeground } from "./foreground.ts";
-import { jobArgs, type JobOptions, runJob, toJobOptions } from "./job.ts";
+import { runJob } from "./job.ts";
+import { jobArgs, type JobOptions, toJobOptions } from "./job-options.ts";
 import { describe } from "./lookup.ts";
 
 const args = {

@@ -1,7 +1,6 @@
 import * as v from "valibot";
 import { toResult } from "../../client/invoke.ts";
 import type { Session } from "../../client/session.ts";
-import { findCommand } from "../../commands/index.ts";
 import { PlainName, Schema, ShownText } from "./schema.ts";
 
 /** A command as its server describes it. */
@@ -33,9 +32,4 @@ export async function listDefinitions(
     const parsed = v.safeParse(Definition, command);
     return parsed.success ? [parsed.output] : []; // of a kind that only a newer client knows
   });
-}
-
-/** Whether no client has a verb of its own for it: somebody's own command, or one of a newer server. */
-export function isCustom({ name }: Definition): boolean {
-  return findCommand(name) === undefined;
 }

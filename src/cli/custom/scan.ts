@@ -1,7 +1,7 @@
 import { AppError } from "../../protocol/error.ts";
 import { Arguments, type ArgSpecs } from "../arguments.ts";
 import { globalArgs } from "../globals.ts";
-import { jobArgs } from "./job.ts";
+import { jobArgs } from "./job-options.ts";
 
 /** Options of every verb among words of which nobody knows yet what the others mean. Nothing is refused. */
 export function scanGlobals(words: readonly string[]): Arguments {

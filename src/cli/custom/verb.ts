@@ -4,7 +4,7 @@ import type { Verb } from "../verb.ts";
 import type { Definition } from "./definition.ts";
 import { toFace } from "./face.ts";
 import { runForeground } from "./foreground.ts";
-import { jobArgs, runJob, toJobOptions } from "./job.ts";
+import { jobArgs, toJobOptions } from "./job-options.ts";
 
 /** A command that only the server knows, as a verb. One that becomes a job is waited for as that of `exec` is. */
 export function toVerb(definition: Definition): Verb {
@@ -31,6 +31,7 @@ export function toVerb(definition: Definition): Verb {
       const input = toInput(values);
       const options = toJobOptions(values.without(own)); // what its fields are called like is theirs
       await using session = await openSession(context);
+      const { runJob } = await import("./job.ts"); // which what answers at once need not pay for
       return await runJob(session, { command: name, input }, options, context);
     },
   };
