@@ -4,12 +4,17 @@ import { fromValue } from "../protocol/value.ts";
 
 /**
  * An outcome as people and their programs see it: what was returned as JSON that says all of it. One that the outcome itself has no
- * room for is left out: `result` tells it.
+ * room for is left out, and so is what is no value: `result` tells it, or why not.
  */
 export function toSeenOutcome(outcome: RecordedOutcome): object {
   if (outcome.type !== "returned") return outcome;
   const { type, value } = outcome;
-  return value.encoding === "parts" ? { type } : { type, value: toTagged(fromValue(value)) };
+  if (value.encoding === "parts") return { type };
+  try {
+    return { type, value: toTagged(fromValue(value)) };
+  } catch {
+    return { type }; // one job that says nonsense must not hide the others
+  }
 }
 
 /** A job with its outcome like that. */

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { buildModule } from "../module/build.ts";
+import { dieWithParent, volunteer } from "../process/dependence.ts";
 import { findSource } from "../server/extensions/sources.ts";
 import { toMessage } from "../lib/message.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
@@ -12,6 +13,9 @@ const PackTables = v.nullable(v.record(v.string(), v.unknown()));
 
 /** Builds a module for the process that started us, which finds what comes of it in a directory of its own. */
 export async function runBuild([file = "", directory = "", trust]: readonly string[]): Promise<void> {
+  const parent = process.ppid;
+  volunteer();
+  dieWithParent(parent); // a module that loops would go on for ever
   writeFileSync(
     join(directory, ANSWER_FILE),
     JSON.stringify(await answer(file, directory, trust === TRUSTED)),

@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { installCommands } from "../support/own-commands.ts";
 import { openRawServer } from "../support/raw-server.ts";
 import { hasTmux, openScreen } from "../support/terminal.ts";
 import { testIf } from "../support/test-if.ts";
@@ -10,6 +11,7 @@ setDefaultTimeout(60_000);
 
 async function setup() {
   const world = openWorld();
+  installCommands(world, "custom/own.ts");
   await world.start();
   for (const name of ["my file", "it's", "x$(touch pwned)", "new\nline"])
     writeFileSync(join(world.home, name), "");
@@ -34,7 +36,7 @@ describe("farhand completion", () => {
   for (const shell of ["bash", "zsh", "fish"] as const) {
     const isHere = hasTmux && Bun.which(shell) !== null;
     testIf(isHere, `completion in ${shell}: there is no tmux or no ${shell}`)(
-      `completes in ${shell}: verbs, options, jobs and files of the server, in the quotes that they need`,
+      `completes in ${shell}: verbs, options, jobs, files and commands of the server, in the quotes that they need`,
       async () => {
         await using world = await setup();
         await using screen = await openScreen(world, shells[shell]);
@@ -57,6 +59,9 @@ describe("farhand completion", () => {
         await finish("farhand -w default rdfile my", "farhand -w default rdfile my\\ file");
         await finish("farhand rdfile 'my f", "farhand rdfile 'my file'");
         await finish("farhand rdfile it", "farhand rdfile it\\'s");
+        await finish("farhand deploy-a", "farhand deploy-all");
+        await finish("farhand deploy-all --mode=sl", "farhand deploy-all --mode=slow");
+        await finish("farhand count-up --max-ex", "farhand count-up --max-exec-time");
         await finish("farhand exec --cwd=dir", "farhand exec --cwd=directory/");
         await finish("farhand rdfile x", "farhand rdfile x\\$\\(touch\\ pwned\\)");
         expect(existsSync(join(world.home, "pwned"))).toBe(false);

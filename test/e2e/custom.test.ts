@@ -232,6 +232,24 @@ describe("commands of a server's own, on the command line,", () => {
     expect(await callers.farhandAs(bob, ["count-up", "1"])).toMatchObject({ code: 0 });
   });
 
+  test("are there for everybody as soon as the server has read them", async () => {
+    await using stage = await connect();
+    const { world, web1 } = stage;
+    expect(await world.farhand(["late-comer"])).toMatchObject({ code: 125 });
+    expect((await web1.call("late-comer")).error).toMatchObject({ code: "unknown_command" });
+    const source = `import { defineCommand } from "farhand";
+      export default defineCommand({ name: "late-comer", summary: "Come late", run: () => "here" });`;
+    writeFileSync(join(world.state, "commands", "late.ts"), source);
+    expect((await world.farhandd(["reload"])).code).toBe(0);
+    expect(await world.farhand(["late-comer"])).toMatchObject(ended("here\n"));
+    expect((await web1.call("late-comer")).result).toBe("here");
+    expect((await world.farhand(["commands"])).stdout).toContain("late-comer");
+    expect((await world.farhand(["completion", "fish", "--", "late"])).stdout).toBe(
+      "late-comer\tCome late\n",
+    );
+    expect(await world.farhand(["console"], { stdin: "late-comer\n" })).toMatchObject(ended("here\n"));
+  });
+
   testIf(hasTmux, "a console with commands of a server's own: there is no tmux")(
     "are called and completed in a console",
     async () => {

@@ -1,5 +1,6 @@
 import { basename, dirname } from "node:path";
 import { after } from "../../lib/abort.ts";
+import { Bell } from "../../lib/bell.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { findProblems } from "../../module/problem.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -50,7 +51,12 @@ export class Extensions implements Reloadable {
   /** What is wrong at the moment. */
   #faults: readonly Fault[] = [];
   #broken: readonly string[] = [];
+  /** Resolves once what there was at the start is built. */
   #ready: Promise<unknown> = Promise.resolve();
+  /** Rung when others are offered. */
+  readonly #offered = new Bell();
+  /** The same of what was asked for last. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: ExtensionsOptions) {
     this.#options = options;
@@ -59,7 +65,7 @@ export class Extensions implements Reloadable {
   /** Has all of them built. Who asks for one meanwhile waits; what is wrong is logged. */
   start(settings: ExtensionSettings): void {
     const { log } = this.#options;
-    this.#inTurn(settings)
+    this.#ready = this.#inTurn(settings)
       .then((now) => {
         if (now !== undefined) log.info("commands of one's own", { names: [...this.#offer.commands.keys()] });
         for (const { name, reason } of this.#faults) log.error("not offered", { name, reason });
@@ -67,11 +73,22 @@ export class Extensions implements Reloadable {
       .catch((error) => log.error("commands of one's own failed", { error: describeError(error) }));
   }
 
-  /** Resolves once all that was to be built is, or that many milliseconds are over. */
+  /** Resolves once all that there was at the start is built, or that many milliseconds are over. */
   async ready(patience: number = Number.POSITIVE_INFINITY): Promise<void> {
     const over = Promise.withResolvers<void>();
     using _limit = Number.isFinite(patience) ? after(patience, over.resolve) : undefined;
     await Promise.race([this.#ready, over.promise]);
+  }
+
+  /** The command of this name as soon as there is one; undefined once all that was to be built is, and it is not among that. */
+  async findOnceBuilt(name: string): Promise<CustomCommand | undefined> {
+    let isReady = false;
+    const ready = this.#ready.then(() => (isReady = true));
+    for (;;) {
+      const found = this.find(name);
+      if (found !== undefined || isReady) return found;
+      await Promise.race([this.#offered.wait(), ready]);
+    }
   }
 
   /** The command of this name, as it is now. */
@@ -106,8 +123,8 @@ export class Extensions implements Reloadable {
 
   /** One at a time: what was asked for last is what counts. */
   #inTurn(settings: ExtensionSettings): Promise<string | undefined> {
-    const done = this.#ready.then(() => this.#build(settings));
-    this.#ready = done.catch(() => {}); // whoever asked is told
+    const done = this.#last.then(() => this.#build(settings));
+    this.#last = done.catch(() => {}); // whoever asked is told
     return done;
   }
 
@@ -133,6 +150,7 @@ export class Extensions implements Reloadable {
   #offerAll(renewed: readonly Renewed[], settings: ExtensionSettings): readonly Fault[] {
     this.#extensions = renewed.flatMap(({ extension }) => extension ?? []);
     this.#offer = toOffer(this.#extensions, settings);
+    this.#offered.ring();
     return this.#offer.faults;
   }
 

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { decodeCbor } from "../../protocol/cbor/decode.ts";
 import { AppError, ErrorBody, fromErrorBody } from "../../protocol/error.ts";
 import type { JobId } from "../../protocol/id.ts";
+import { MAX_FRAME_ITEMS } from "../../protocol/limits.ts";
 import { ExecutionId } from "../../protocol/task.ts";
 import type { Told } from "../../protocol/told.ts";
 import type { Execution } from "./execution.ts";
@@ -46,7 +47,7 @@ export function parseMarked({ payload }: Told): ExecutionId | undefined {
 
 function tryDecode(payload: Uint8Array | undefined): unknown {
   try {
-    return payload && decodeCbor(payload);
+    return payload && decodeCbor(payload, MAX_FRAME_ITEMS);
   } catch {
     return undefined; // the same as nothing
   }
