@@ -9,7 +9,7 @@ import type { Extensions } from "./extensions/extensions.ts";
 export interface CatalogueOptions {
   readonly system: System;
   readonly isAble: (ability: Ability) => boolean;
-  readonly extensions: Pick<Extensions, "find" | "list" | "ready">;
+  readonly extensions: Pick<Extensions, "find" | "findOnceBuilt" | "list" | "ready">;
 }
 
 /** Milliseconds for which who asks for all is kept waiting for those that are just being built. */
@@ -33,9 +33,7 @@ export class Catalogue {
 
   /** One of the operator's own, once it is known. Throws `unknown_command` for one that there is not. */
   async findOwn(name: string): Promise<CustomCommand> {
-    const { extensions } = this.#options;
-    const find = () => extensions.find(name.replaceAll("_", "-"));
-    const command = find() ?? (await extensions.ready().then(find));
+    const command = await this.#options.extensions.findOnceBuilt(name.replaceAll("_", "-"));
     if (command !== undefined) return command;
     throw unknown(name, "this server has no such command");
   }

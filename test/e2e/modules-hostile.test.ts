@@ -9,7 +9,7 @@ import { isRunning, openWorld, readProcess, type World } from "../support/world.
 setDefaultTimeout(240_000);
 
 const MiB = 1024 * 1024;
-/** What the front may take more than it had; and while somebody reads all that he is flooded with, as of any job that floods. */
+/** What the front may take more than it had; and beside a flood, where the collector's measure counts too, as of any job that floods. */
 const BOUND = 16 * MiB;
 const FLOOD_BOUND = 64 * MiB;
 /** Milliseconds within which 99 of 100 pings are answered: ten times what is aimed at. */
@@ -28,7 +28,7 @@ interface Attack {
   /** Flags of the job. */
   readonly flags?: readonly string[];
   readonly limit?: string;
-  /** Whoever calls it gets very much to read. */
+  /** It says very much, or prints it. */
   readonly isFlood?: boolean;
 }
 
@@ -84,11 +84,12 @@ const attacks: readonly Attack[] = [
     body: 'process.chdir("/"); process.umask(0); process.env.PATH = ""; delete process.env.HOME;',
     ...RETURNED,
   },
-  { name: "floods stdout", body: 'for (;;) console.log("x".repeat(10000));', ...LATE },
+  { name: "floods stdout", body: 'for (;;) console.log("x".repeat(10000));', ...LATE, isFlood: true },
   {
     name: "floods stderr without a line",
     body: 'for (;;) process.stderr.write("x".repeat(10000));',
     ...LATE,
+    isFlood: true,
   },
   { name: "floods events", body: "for (let n = 0; ; n++) yield n;", ...LATE, isFlood: true },
   {

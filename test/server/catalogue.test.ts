@@ -85,7 +85,9 @@ describe("Catalogue", () => {
   test("has whoever asks for one of the operator's own wait until that is known", async () => {
     const gate = Promise.withResolvers<void>();
     const own: CustomCommand[] = [];
-    const extensions = { ...createExtensions(own), ready: () => gate.promise };
+    const known = createExtensions(own);
+    const findOnceBuilt = (name: string) => gate.promise.then(() => known.find(name));
+    const extensions = { ...known, findOnceBuilt };
     const catalogue = new Catalogue({ system: "linux", isAble: () => true, extensions });
     const found = catalogue.findOwn("late");
     own.push(createCustom({ name: "late" }));

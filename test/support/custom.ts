@@ -35,9 +35,11 @@ export function createCustom({
 /** A server's own commands that are these. */
 export function createExtensions(
   own: readonly CustomCommand[] = [],
-): Pick<Extensions, "find" | "list" | "ready"> {
+): Pick<Extensions, "find" | "findOnceBuilt" | "list" | "ready"> {
+  const find = (name: string) => own.find((command) => command.name === name);
   return {
-    find: (name) => own.find((command) => command.name === name),
+    find,
+    findOnceBuilt: async (name) => find(name),
     list: () => own,
     ready: async () => {},
   };

@@ -1,5 +1,6 @@
 import { basename, dirname } from "node:path";
 import { after } from "../../lib/abort.ts";
+import { Bell } from "../../lib/bell.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { findProblems } from "../../module/problem.ts";
 import { AppError } from "../../protocol/error.ts";
@@ -52,6 +53,8 @@ export class Extensions implements Reloadable {
   #broken: readonly string[] = [];
   /** Resolves once what there was at the start is built. */
   #ready: Promise<unknown> = Promise.resolve();
+  /** Rung when others are offered. */
+  readonly #offered = new Bell();
   /** The same of what was asked for last. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -75,6 +78,17 @@ export class Extensions implements Reloadable {
     const over = Promise.withResolvers<void>();
     using _limit = Number.isFinite(patience) ? after(patience, over.resolve) : undefined;
     await Promise.race([this.#ready, over.promise]);
+  }
+
+  /** The command of this name as soon as there is one; undefined once all that was to be built is, and it is not among that. */
+  async findOnceBuilt(name: string): Promise<CustomCommand | undefined> {
+    let isReady = false;
+    const ready = this.#ready.then(() => (isReady = true));
+    for (;;) {
+      const found = this.find(name);
+      if (found !== undefined || isReady) return found;
+      await Promise.race([this.#offered.wait(), ready]);
+    }
   }
 
   /** The command of this name, as it is now. */
@@ -136,6 +150,7 @@ export class Extensions implements Reloadable {
   #offerAll(renewed: readonly Renewed[], settings: ExtensionSettings): readonly Fault[] {
     this.#extensions = renewed.flatMap(({ extension }) => extension ?? []);
     this.#offer = toOffer(this.#extensions, settings);
+    this.#offered.ring();
     return this.#offer.faults;
   }
 

@@ -27,6 +27,8 @@ export class Hearing {
   }
 
   #take(record: RawRecord): Heard | undefined {
+    // The rest of a value whose beginning is gone.
+    if (record.continues && this.#open === undefined) return undefined;
     switch (record.kind) {
       case "part": {
         const { number, payload } = record;

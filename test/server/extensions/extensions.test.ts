@@ -263,14 +263,17 @@ describe("Extensions", () => {
     const gate = Promise.withResolvers<void>();
     world.gates.set(slow, gate.promise);
     world.extensions.start(world.settings);
-    await world.extensions.ready(100);
+    // Whoever asks for one waits for that alone.
+    expect(await world.extensions.findOnceBuilt("gamma")).toMatchObject({ name: "gamma" });
     expect(named(world.extensions)).toEqual(["beta", "gamma"]);
+    const none = world.extensions.findOnceBuilt("nobody");
     let isReady = false;
     const ready = world.extensions.ready().then(() => (isReady = true));
     await Promise.resolve();
     expect(isReady).toBe(false);
     gate.resolve();
     await ready;
+    expect(await none).toBeUndefined();
     expect(named(world.extensions)).toEqual(["alpha", "beta", "gamma"]);
     // Whoever asks while modules are read anew is told of those that were.
     const again = Promise.withResolvers<void>();

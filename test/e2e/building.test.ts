@@ -1,0 +1,39 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
+import { openWorld, readProcess } from "../support/world.ts";
+
+setDefaultTimeout(60_000);
+
+/** A world with a server that has modules of these texts. What builds them does not inherit the world's mark. */
+async function setup(modules: Readonly<Record<string, string>>) {
+  const world = openWorld();
+  const files = Object.keys(modules).map((name) => join(world.home, name));
+  for (const [name, text] of Object.entries(modules)) writeFileSync(join(world.home, name), text);
+  const { pid } = await world.start(...files.flatMap((file) => ["--extension", file]));
+  const building = () =>
+    readdirSync("/proc").filter((name) => {
+      const line = /^\d+$/.test(name) ? readProcess(Number(name), "cmdline") : "";
+      return line.includes(" build-module ") && line.includes(world.home);
+    });
+  return { ...world, pid, building };
+}
+
+const FINE = 'export default { name: "fine", summary: "Is fine", run: () => "fine" };';
+
+test("A server serves while a module of it loops as it is loaded, and offers the others", async () => {
+  await using world = await setup({ "loops.ts": "for (;;);", "fine.ts": FINE });
+  await eventually(() => world.building().length > 0);
+  expect(await world.farhand(["ping", "--count", "1"])).toMatchObject({ code: 0 });
+  expect(await world.farhand(["fine"])).toMatchObject({ code: 0, stdout: "fine\n" });
+  expect((await world.farhandd(["stop"])).code).toBe(0);
+  await eventually(() => world.building().length === 0);
+});
+
+test("What builds a module ends with the server, however that does", async () => {
+  await using world = await setup({ "loops.ts": "for (;;);" });
+  await eventually(() => world.building().length > 0);
+  process.kill(world.pid, "SIGKILL");
+  await eventually(() => world.building().length === 0);
+});
