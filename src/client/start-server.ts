@@ -28,7 +28,11 @@ export interface StartServerOptions {
 
 /** A server on this machine that runs by itself: it does not end with this program. */
 export interface StartedServer {
+  /** Where it answers on this machine. */
   readonly url: string;
+  /** All that it listens on, and where it has TLS, the pin of its key: what programs elsewhere need, besides a token of theirs. */
+  readonly addresses: readonly string[];
+  readonly pin: string | undefined;
   readonly pid: number;
   readonly version: string;
   /** Its state directory, by which programs of the same user find it again. */
@@ -39,7 +43,12 @@ export interface StartedServer {
   connect(options?: ConnectOptions): Promise<Connection>;
 }
 
-const Status = v.object({ pid: v.number(), version: v.string() });
+const Status = v.object({
+  pid: v.number(),
+  version: v.string(),
+  listen: v.array(v.string()),
+  tls: v.optional(v.object({ pin: v.string() })),
+});
 type Status = v.InferOutput<typeof Status>;
 
 /**
@@ -84,11 +93,11 @@ async function start(run: Run, { listen = [], config }: StartServerOptions): Pro
 }
 
 /** It is found by what it leaves in its state directory: another address and token once it is started again. */
-function toStarted({ pid, version }: Status, state: string): StartedServer {
+function toStarted({ pid, version, listen, tls }: Status, state: string): StartedServer {
   const { host, token = "" } = findTarget({ state }, {});
   const place = { state, login: undefined, workspace: undefined };
   const connect = (options?: ConnectOptions) => new Member(host.url, place, {}, () => {}).connect(options);
-  return { url: host.url, pid, version, state, token, connect };
+  return { url: host.url, addresses: listen, pin: tls?.pin, pid, version, state, token, connect };
 }
 
 function findFarhandd(path: string | undefined, env: Environment): string {

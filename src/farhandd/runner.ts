@@ -95,7 +95,17 @@ async function runAsJob(): Promise<ProcessEnd> {
   } catch (error) {
     log(error instanceof AppError ? error.message : describeThrown(error));
     return { type: "exited", code: 1 };
+  } finally {
+    await Promise.all([process.stdout, process.stderr].map(finishWriting));
   }
+}
+
+/** What a module has printed is written, at the pace at which it is read: whoever ends before that loses the rest. */
+async function finishWriting(stream: NodeJS.WriteStream): Promise<void> {
+  const written = Promise.withResolvers<void>();
+  stream.on("error", () => written.resolve()); // nobody reads it any more
+  stream.end(() => written.resolve());
+  await written.promise;
 }
 
 /** The first that asks us to end aborts it; another ends us, as it would have without us. */

@@ -48,6 +48,8 @@ const NOT_HEARD: ErrorBody = {
 type Cause = { readonly type: "cancelled"; readonly by: string } | ReachedLimit;
 
 export interface JobOptions extends ProcessOptions {
+  /** What a runner is given first. It may be large, and is kept only until it has that. */
+  readonly order?: Uint8Array | undefined;
   readonly directory: string;
   /** The directory's; it is only needed while the job is made. */
   readonly claim: Claim;
@@ -68,7 +70,7 @@ export interface JobOptions extends ProcessOptions {
  * event loop after each, so that no job starves another.
  */
 export class Job {
-  readonly #options: JobOptions;
+  readonly #options: Omit<JobOptions, "order">;
   readonly #ledger: LedgerWriter;
   readonly #holds: Holds;
   readonly #input: JobInput;
@@ -94,8 +96,8 @@ export class Job {
   /** Whether the last output could not be written, which is logged once. */
   #failing = false;
 
-  constructor(options: JobOptions) {
-    const { start, directory, holder, order, stdin } = options;
+  constructor({ order, ...options }: JobOptions) {
+    const { start, directory, holder, stdin } = options;
     const began = performance.now();
     this.#options = options;
     this.#speech = new Speech((error) => this.#noteSpeech("end of a runner not understood", error));

@@ -286,6 +286,7 @@ class Keeper {
       user,
       // What is behind a message is a view of all that came over the link.
       order: speaks ? new Uint8Array(bytes) : undefined,
+      speaks,
       holder,
       grace: () => this.#grace,
       libc,

@@ -178,7 +178,8 @@ export class LinkDecoder {
       this.#wanted = end;
       if (this.#pending.length < end) return;
       const frame = this.#pending.subarray(0, end);
-      this.#pending = this.#pending.subarray(end);
+      // A view of nothing would keep all that it is a view of.
+      this.#pending = this.#pending.length === end ? NO_BYTES : this.#pending.subarray(end);
       const text = new TextDecoder().decode(frame.subarray(FRAME_HEADER_BYTES, json));
       yield { message: JSON.parse(text), bytes: frame.subarray(json) };
     }

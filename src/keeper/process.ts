@@ -28,8 +28,8 @@ export interface ProcessOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly umask: number;
   readonly stdin: boolean;
-  /** It is a runner, to be given this first, which says values and how it ends. */
-  readonly order?: Uint8Array | undefined;
+  /** It is a runner, which reads its order from stdin, and says values and how it ends. */
+  readonly speaks?: boolean | undefined;
   /** What is run, where its argv[0] does not name it. */
   readonly file?: string | undefined;
   /** Whether its directory has no links, and nothing that one leads to by now is it. */
@@ -47,12 +47,11 @@ export interface ProcessOptions {
 
 /** Starts a job's program, under its limits and with its id in the environment. Throws a `StartError`. */
 export function startProcess(options: ProcessOptions): JobProcess {
-  const { start, argv, order, reaper, table, user } = options;
+  const { start, argv, speaks = false, reaper, table, user } = options;
   const { cwd, job, merge, limits = {}, terminal } = start;
   const confinement = confine(limits, job, () => findMeans(user));
   try {
     const env = { ...options.env, [MARK]: job };
-    const speaks = order !== undefined;
     const stdin = options.stdin || speaks;
     const child = spawnProgram({ ...options, argv, cwd, merge, env, stdin, speaks, confinement, terminal });
     reaper?.leave(child.pid, child.exited);

@@ -231,7 +231,7 @@ describe("A server that means ill cannot command our terminal", () => {
     const results = [
       [zap, zup],
       [{ ...zap, name: HOSTILE }],
-      [{ ...zap, input: { ...input, required: [] } }],
+      [{ ...zap, input: { properties: { field: schema }, examples: [HOSTILE] } }, zup],
       {},
       null,
     ];

@@ -1,7 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startServer, type StartServerOptions } from "../../src/sdk.ts";
+import { Pool, startServer, type StartServerOptions } from "../../src/sdk.ts";
 import { openWorld } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -19,6 +19,7 @@ test("startServer() starts the farhandd that is in the PATH, and tells how to re
   await using world = setup();
   const server = await world.start();
   expect(server).toMatchObject({ state: world.state, ...world.local() });
+  expect([server.addresses, server.pin]).toEqual([[new URL(server.url).host], undefined]);
   await using connection = await server.connect();
   expect((await connection.exec(["echo", "hello"])).text).toBe("hello\n");
   expect(await world.status()).toMatchObject({ pid: server.pid });
@@ -59,6 +60,20 @@ test("startServer() is answered by a server that outlives the program, and that 
   await using connection = await server.connect({ timeout: 20_000 });
   expect((await connection.exec(["true"])).exitCode).toBe(0);
   expect((await world.status()).pid).not.toBe(pid);
+});
+
+test("startServer() tells what programs elsewhere need: its addresses, and by which key it is known", async () => {
+  await using world = setup();
+  const server = await world.start({ listen: "0.0.0.0:0" });
+  const [address = ""] = server.addresses.filter((address) => address.startsWith("https://0.0.0.0:"));
+  const { port } = new URL(address);
+  const created = await world.farhandd(["token", "create", "elsewhere", "--role", "operator"]);
+  await using pool = new Pool({});
+  const options = { token: created.stdout.trim(), ...(server.pin !== undefined && { pin: server.pin }) };
+  const connection = await pool.add(`https://127.0.0.1:${port}`, options).connect();
+  expect((await connection.exec(["echo", "elsewhere"])).text).toBe("elsewhere\n");
+  await using own = await server.connect();
+  expect((await own.exec(["echo", "here"])).text).toBe("here\n");
 });
 
 test("startServer() says why there is no server, and leaves none", async () => {

@@ -461,6 +461,7 @@ test.each([
     start,
     argv: start.argv,
     order,
+    speaks: order !== undefined,
     env: { PATH: process.env["PATH"] ?? "" },
     umask: 0o022,
     stdin: false,

@@ -4,7 +4,7 @@ import { MAX_PAYLOAD_BYTES, MIN_KEEP_BYTES } from "../../src/protocol/limits.ts"
 import { fillDisk, findMountFault, mountSmall } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { KeeperProcess } from "../support/keeper.ts";
-import { openGauge } from "../support/memory.ts";
+import { openGauge, privateBytes } from "../support/memory.ts";
 import { readRecords, textOf } from "../support/packets.ts";
 import { speaker, type Step } from "../support/speaker.ts";
 
@@ -50,6 +50,19 @@ describe("a job that is a runner", () => {
     await world.front.hear("closed", (message) => message.job === job);
     expect(valuesOf(world.keeper.ledger(job))).toEqual(["a", "b"]);
   });
+
+  test("has its order to itself once it was given that", async () => {
+    await using world = await setup();
+    const { keeper, front } = world;
+    const MiB = 1024 * 1024;
+    for (let index = 0; index < 10; index++) {
+      const { argv, order } = speaker({ type: "value", value: 1 }, { type: "line" });
+      const padded = Buffer.concat([Buffer.alloc(20 * MiB, " "), order]);
+      const job = await keeper.spawn(front, argv, { stdin: true, order: padded });
+      await front.until(() => front.standing(job).next === 1 || undefined);
+    }
+    await eventually(() => privateBytes(keeper.process.pid) < 120 * MiB);
+  }, 30_000);
 
   test("says values of any length in parts, each of which counts once", async () => {
     await using world = await setup();

@@ -1,4 +1,5 @@
 import type { ByteSource, CliArg, CliValues } from "../../commands/define.ts";
+import { escapeControls, toJsonLine } from "../../lib/escape.ts";
 import { toKebab } from "../../lib/kebab.ts";
 import { AppError } from "../../protocol/error.ts";
 import { globalArgs } from "../globals.ts";
@@ -28,7 +29,7 @@ export function toFace(definition: Definition): Face {
     examples: [
       [line, "fields by their places, or each as --name value or name=value"],
       ...examples.map((example): [string, string] => [
-        `farhand call ${name} --input '${JSON.stringify(example)}'`,
+        `farhand call ${name} --input '${toJsonLine(example)}'`,
         "the whole input as JSON",
       ]),
     ],
@@ -66,7 +67,7 @@ function toArg({ input: { properties = {}, required = [] } }: Definition, field:
   ];
   return {
     type: isSwitch ? "boolean" : "string",
-    description: facts.filter(Boolean).join("; "),
+    description: escapeControls(facts.filter(Boolean).join("; ")), // of which some is as the server has it
     ...(choices.length > 0 && !isSwitch && { choices }),
   };
 }
