@@ -43,15 +43,14 @@ export async function runRunner([word = ""]: readonly string[]): Promise<Process
     writeSync(WIRE_ANSWERS, encodeJson("failure", failure));
     return DONE;
   }
-  dieWithParent(parent);
   process.umask(0o077);
-  await doCalls();
+  await doCalls(parent);
   return DONE;
 }
 
 const DONE: ProcessEnd = { type: "exited", code: 0 };
 
-async function doCalls(): Promise<void> {
+async function doCalls(parent: number): Promise<void> {
   const stopped = new AbortController();
   for (const name of ["SIGINT", "SIGHUP"] as const) process.on(name, () => {});
   process.on("SIGTERM", () => stopped.abort(new AppError("cancelled", "The caller cancelled")));
@@ -61,9 +60,16 @@ async function doCalls(): Promise<void> {
   inheritEnvironment();
   const log = openStderr();
   const custom = new CustomWork({
-    load: loadModule,
+    load(module) {
+      // Our own commands clean up when the front is gone; a module may be doing anything, and notice nothing.
+      dieWithParent(parent);
+      return loadModule(module);
+    },
     surround,
-    startProgram: (argv) => startProgram(argv, libc),
+    startProgram(argv) {
+      dieWithParent(parent);
+      return startProgram(argv, libc);
+    },
     uncaught: catchAll(log),
     log,
     signal: stopped.signal,
