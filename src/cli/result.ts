@@ -1,5 +1,6 @@
 import { invoke } from "../client/invoke.ts";
 import { readResult } from "../client/returned.ts";
+import { toSeenJob } from "../commands/seen.ts";
 import { toTagged } from "../protocol/cbor/tagged.ts";
 import { result as command } from "../commands/result.ts";
 import type { JobResult } from "../protocol/job.ts";
@@ -25,12 +26,18 @@ async function run(values: Arguments, context: Context): Promise<number> {
   const recorded = await invoke(session, command, command.cli.toInput(values), context.signal);
   const answer = toShown(await readResult(session, recorded, context.signal));
   // What a script captures is the value alone.
-  if (context.globals.json || answer.type === "value") print(context, answer, () => command.cli.show(answer));
+  if (context.globals.json || answer.type === "value")
+    print(context, toSeen(answer), () => command.cli.show(answer));
   else complain(context, command.cli.show(answer));
   return CODES[answer.type];
 }
 
-/** What was returned as JSON that says all of it. */
+/** An answer as `--json` has it. */
+function toSeen(answer: JobResult): object {
+  return answer.type === "not_finished" ? answer : toSeenJob(answer);
+}
+
+/** What was returned as JSON that says all of it; null for nothing. */
 function toShown(answer: JobResult): JobResult {
-  return answer.type === "value" ? { ...answer, value: toTagged(answer.value) } : answer;
+  return answer.type === "value" ? { ...answer, value: toTagged(answer.value ?? null) } : answer;
 }

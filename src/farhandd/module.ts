@@ -6,30 +6,31 @@ import { dieWithParent, volunteer } from "../process/dependence.ts";
 import { findSource } from "../server/extensions/sources.ts";
 import { toMessage } from "../lib/message.ts";
 import { AppError, toErrorBody } from "../protocol/error.ts";
-import { ANSWER_FILE, SOURCE_FILE, TRUSTED, type BuildAnswer } from "../module/answer.ts";
+import { ANSWER_FILE, type BuildAnswer, BuildOrder, SOURCE_FILE, TRUSTED } from "../module/answer.ts";
 
-/** What the configuration says of packs, which may hold secrets and comes by stdin; null where nobody asks. */
-const PackTables = v.nullable(v.record(v.string(), v.unknown()));
+interface Order extends Pick<BuildOrder, "packs"> {
+  readonly file: string;
+  readonly directory: string;
+}
 
 /** Builds a module for the process that started us, which finds what comes of it in a directory of its own. */
 export async function runBuild([file = "", directory = "", trust]: readonly string[]): Promise<void> {
-  const parent = process.ppid;
+  const { parent, packs } = v.parse(BuildOrder, await Bun.stdin.json());
   volunteer();
   dieWithParent(parent); // a module that loops would go on for ever
   writeFileSync(
     join(directory, ANSWER_FILE),
-    JSON.stringify(await answer(file, directory, trust === TRUSTED)),
+    JSON.stringify(await answer({ file, directory, packs }, trust === TRUSTED)),
   );
 }
 
-async function answer(file: string, directory: string, isTrusted: boolean): Promise<BuildAnswer> {
+async function answer({ file, directory, packs }: Order, isTrusted: boolean): Promise<BuildAnswer> {
   const admit = (inputs: readonly string[]) => {
     if (isTrusted) for (const input of inputs) findSource(input);
   };
   try {
-    const packs = v.parse(PackTables, await Bun.stdin.json());
     const { source, description, warnings, inputs } = await buildModule(file, {
-      ...(packs !== null && { packs }),
+      ...(packs && { packs }),
       admit,
     });
     writeFileSync(join(directory, SOURCE_FILE), source);

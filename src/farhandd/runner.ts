@@ -43,15 +43,14 @@ export async function runRunner([word = ""]: readonly string[]): Promise<Process
     writeSync(WIRE_ANSWERS, encodeJson("failure", failure));
     return DONE;
   }
-  dieWithParent(parent);
   process.umask(0o077);
-  await doCalls();
+  await doCalls(parent);
   return DONE;
 }
 
 const DONE: ProcessEnd = { type: "exited", code: 0 };
 
-async function doCalls(): Promise<void> {
+async function doCalls(parent: number): Promise<void> {
   const stopped = new AbortController();
   for (const name of ["SIGINT", "SIGHUP"] as const) process.on(name, () => {});
   process.on("SIGTERM", () => stopped.abort(new AppError("cancelled", "The caller cancelled")));
@@ -61,9 +60,16 @@ async function doCalls(): Promise<void> {
   inheritEnvironment();
   const log = openStderr();
   const custom = new CustomWork({
-    load: loadModule,
+    load(module) {
+      // Our own commands clean up when the front is gone; a module may be doing anything, and notice nothing.
+      dieWithParent(parent);
+      return loadModule(module);
+    },
     surround,
-    startProgram: (argv) => startProgram(argv, libc),
+    startProgram(argv) {
+      dieWithParent(parent);
+      return startProgram(argv, libc);
+    },
     uncaught: catchAll(log),
     log,
     signal: stopped.signal,
@@ -95,7 +101,17 @@ async function runAsJob(): Promise<ProcessEnd> {
   } catch (error) {
     log(error instanceof AppError ? error.message : describeThrown(error));
     return { type: "exited", code: 1 };
+  } finally {
+    await Promise.all([process.stdout, process.stderr].map(finishWriting));
   }
+}
+
+/** What a module has printed is written, at the pace at which it is read: whoever ends before that loses the rest. */
+async function finishWriting(stream: NodeJS.WriteStream): Promise<void> {
+  const written = Promise.withResolvers<void>();
+  stream.on("error", () => written.resolve()); // nobody reads it any more
+  stream.end(() => written.resolve());
+  await written.promise;
 }
 
 /** The first that asks us to end aborts it; another ends us, as it would have without us. */

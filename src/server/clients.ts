@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { System } from "../commands/define.ts";
+import { Budget } from "../lib/budget.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { Again } from "../process/again.ts";
 import { readBootId } from "../process/boot.ts";
@@ -26,6 +27,7 @@ import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { createRequests } from "./requests.ts";
 import { Delegate } from "./runners/delegate.ts";
 import { Connection, type Peer } from "./session/connection.ts";
+import { ORDER_BYTES } from "./session/custom-calls.ts";
 import { Sessions } from "./session/sessions.ts";
 import { leaveLocalServer } from "./state.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
@@ -174,6 +176,7 @@ function createSessions(
     runners,
     inline,
     jobRunner,
+    orders: new Budget(ORDER_BYTES),
     state,
     version,
     audit,

@@ -142,6 +142,9 @@ describe("commands of a server's own, on the command line,", () => {
     expect(lines(await world.farhand(["jobs", "@last", "--json"]))).toMatchObject([
       { jobs: [{ outcome: returned }] },
     ]);
+    expect(lines(await world.farhand(["result", "@last", "--json"]))).toMatchObject([
+      { type: "value", value: returned.value, outcome: returned },
+    ]);
     expect(await world.farhand(["result", "@last"])).toMatchObject(
       ended('{"$date":"1970-01-01T00:00:00.000Z"}\n'),
     );

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { AppError, ClientError, Pool } from "../../src/sdk.ts";
 import { openConnected } from "../support/connected.ts";
 import { eventually } from "../support/eventually.ts";
+import { openProxy } from "../support/proxy.ts";
 
 setDefaultTimeout(60_000);
 
@@ -134,5 +135,75 @@ describe("connection.tasks", () => {
       break;
     }
     expect((await tasks.stop("gate")).value).toBe(3);
+  });
+});
+
+const COUNT = `export default {
+  init: () => 0,
+  async exec(context, count, { id, slow }) {
+    if (slow) await Bun.sleep(20);
+    context.respond({ id, count: count + 1 });
+    return count + 1;
+  },
+};`;
+
+/** What was asked of the task "count", under a number that the answer has too. */
+interface Counted {
+  readonly id: number;
+  readonly count: number;
+}
+
+describe("An execution is done once at most", () => {
+  test("over a link that breaks off again and again: all are done, in order", async () => {
+    await using stage = await setup();
+    writeFileSync(stage.at("count.ts"), COUNT);
+    await stage.tasks.start("count", { module: stage.at("count.ts") });
+    const { url, token } = stage.world.local();
+    await using proxy = await openProxy(new URL(url).host);
+    await using pool = new Pool({});
+    const { tasks } = await pool.add(proxy.address, { token }).connect();
+    const counts: unknown[] = [];
+    for (let round = 0; round < 6; round++) {
+      const asked = Array.from({ length: 20 }, (_, id) => tasks.exec("count", { id, slow: id % 4 === 0 }));
+      await Promise.race(asked); // some are done, and others under way
+      proxy.reset();
+      for (const { value } of await Promise.all(asked)) counts.push((value as Counted).count);
+    }
+    expect(counts).toEqual(Array.from({ length: 120 }, (_, index) => index + 1));
+  });
+
+  test("when the server is killed again and again: each is done or not started, and whoever asked knows which", async () => {
+    await using stage = await setup();
+    const { world, tasks, at } = stage;
+    writeFileSync(at("count.ts"), COUNT);
+    await tasks.start("count", { module: at("count.ts") });
+    const { host } = new URL(world.local().url);
+    await using pool = new Pool({ FARHAND_STATE: world.state });
+    const connection = await pool.add(host).connect();
+    const done: Counted[] = [];
+    for (let round = 0; round < 4; round++) {
+      const asked = Array.from({ length: 8 }, (_, id) => connection.tasks.exec("count", { id, slow: true }));
+      await Promise.race(asked);
+      process.kill((await world.status()).pid, "SIGKILL");
+      await eventually(
+        () =>
+          world.start("--listen", host).then(
+            () => true,
+            () => false, // the one that was killed is not gone yet
+          ),
+        30_000,
+      );
+      for (const [id, one] of (await Promise.allSettled(asked)).entries()) {
+        if (one.status === "rejected") expect(one.reason).toMatchObject({ code: "not_started" });
+        else {
+          const value = one.value.value as Counted;
+          expect(value.id).toBe(id);
+          done.push(value);
+        }
+      }
+    }
+    expect(done.map(({ count }) => count)).toEqual(done.map((_, index) => index + 1));
+    const last = await connection.tasks.exec("count", { id: 0 });
+    expect(last.value).toEqual({ id: 0, count: done.length + 1 });
   });
 });

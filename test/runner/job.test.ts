@@ -40,6 +40,20 @@ describe("A runner that is a job", () => {
     expect(toReturned(ran.end)).toEqual(new Set([3]));
   });
 
+  test("has written all that its command printed before it ends, however large and slowly read", async () => {
+    const source = command(`async *run() {
+      yield new TextEncoder().encode("y".repeat(1e6));
+      for (let n = 0; n < 1000; n++) console.log("x".repeat(999));
+      process.stdout.write("y".repeat(3e6));
+      process.stderr.write("z".repeat(3e6));
+    }`);
+    const { code, stdout, stderr } = await runJobRunner(source).ran;
+    const count = (text: string, letter: string) => text.split(letter).length - 1;
+    expect([code, count(stdout, "x"), count(stdout, "y"), count(stderr, "z")]).toEqual([
+      0, 999_000, 4e6, 3e6,
+    ]);
+  });
+
   test("tells a large result in parts, which the outcome refers to", async () => {
     const source = command("run: () => new Uint8Array(300_000).fill(9)");
     const { code, parts, end } = await runJobRunner(source).ran;

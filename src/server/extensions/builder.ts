@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import * as v from "valibot";
 import { after, turn } from "../../lib/abort.ts";
-import { ANSWER_FILE, BuildAnswer, SOURCE_FILE } from "../../module/answer.ts";
+import { ANSWER_FILE, BuildAnswer, type BuildOrder, SOURCE_FILE } from "../../module/answer.ts";
 import type { PackTables } from "../../module/build.ts";
 import { digest } from "../../module/bundle.ts";
 import type { ModuleDescription } from "../../module/description.ts";
@@ -75,11 +75,12 @@ export class Builder {
   async #run({ file, directory, packs }: Order, signal: AbortSignal): Promise<string> {
     const { toCommand, patience = PATIENCE } = this.#options;
     const { argv, argv0 } = toCommand(resolve(file), directory);
+    const order: BuildOrder = { parent: process.pid, ...(packs && { packs: { ...packs } }) };
     const child = Bun.spawn([...argv], {
       argv0,
       cwd: "/",
       env: pick(ENVIRONMENT),
-      stdin: new TextEncoder().encode(JSON.stringify(packs ?? null)),
+      stdin: new TextEncoder().encode(JSON.stringify(order)),
       stdout: "ignore",
       stderr: "pipe",
       signal,

@@ -1,6 +1,7 @@
 import type { CommandContext } from "../../commands/context.ts";
 import type { Program } from "../../commands/define.ts";
 import type { Caller } from "../../module/caller.ts";
+import { Budget } from "../../lib/budget.ts";
 import { Pace } from "../../lib/pace.ts";
 import type { Again } from "../../process/again.ts";
 import type { ServerMessage } from "../../protocol/control.ts";
@@ -43,9 +44,15 @@ export interface CustomCallsOptions {
   readonly delegate: Pick<Delegate, "toFooting">;
   /** Runs this executable as the runner of a job. */
   readonly jobRunner: Again;
+  /** Bytes of modules on their way to keepers, of all sessions together. */
+  readonly orders: Budget;
   /** A job is begun: its call, which was taken down, tells already who reads and writes it. */
   readonly onJob: (job: JobId) => void;
 }
+
+/** Bytes of modules on their way to keepers: of one session, so that it keeps no other waiting, and of all. Of a larger one there is one. */
+const SESSION_ORDER_BYTES = 1024 * 1024;
+export const ORDER_BYTES: number = 8 * 1024 * 1024;
 
 /** A call of a command of the operator's own. */
 export interface CustomCall {
@@ -74,6 +81,7 @@ interface Order extends CustomCall {
 export class CustomCalls {
   readonly #options: CustomCallsOptions;
   readonly #checks: Checks;
+  readonly #orders = new Budget(SESSION_ORDER_BYTES);
 
   constructor(options: CustomCallsOptions, checks: Checks) {
     this.#options = options;
@@ -150,8 +158,8 @@ export class CustomCalls {
   }
 
   async #start(order: Order): Promise<ServerMessage> {
-    const { frame, command, value, where, role, login, context } = order;
-    const { identity, jobs, jobRunner, onJob } = this.#options;
+    const { frame, command, value, where, role, login, context, signal } = order;
+    const { identity, jobs, jobRunner, orders, onJob } = this.#options;
     const { job, output, call } = frame;
     const { name } = command;
     if (job === undefined)
@@ -159,6 +167,9 @@ export class CustomCalls {
     const { workspace } = context;
     const place = { cwd: workspace.resolve("."), env: workspace.environment };
     const terms = readTerms(name, frame.terms);
+    const bytes = command.unit.type === "module" ? command.unit.source.length : 0;
+    using _own = await this.#orders.take(bytes, signal);
+    using _shared = await orders.take(bytes, signal);
     const asked = { command, input: value, caller: this.#toCaller(order), terms, ...place };
     const program = toJobProgram(asked, jobRunner);
     const { recorded: argv, cwd } = program;

@@ -41,6 +41,8 @@ export class TaskProcess implements Disposable {
   /** What `exit` is called under, and has answered. */
   #exit: { readonly id: ExecutionId; answer: Answer | undefined } | undefined;
   #current: Execution | undefined;
+  /** The last that it has told to have begun. */
+  #begun: ExecutionId | undefined;
   /** The mark that is not answered yet: until then nobody knows what was begun before. */
   #mark: ExecutionId | undefined;
   #process: Process;
@@ -165,6 +167,7 @@ export class TaskProcess implements Disposable {
         this.#ready.resolve();
         return this.#free(undefined);
       case "began":
+        this.#begun = told.id;
         return void (told.id && this.#toCurrent(told.id));
       case "responded":
         if (told.id !== undefined && told.id === this.#exit?.id)
@@ -235,9 +238,11 @@ export class TaskProcess implements Disposable {
     const died = { type: "died", outcome } as const;
     const ending = isLimit(outcome) ? died : (this.#lastWord ?? died);
     const current = this.#current;
-    current?.fail(
-      toCrash(`Cannot finish execution ${current.id} of task "${task}"`, outcome, this.#exit !== undefined),
-    );
+    // Where it ended properly all is told, also that it began nothing else.
+    const isLeft = ending.type === "exited" && current?.id !== this.#begun;
+    const what = `Cannot ${isLeft ? "start" : "finish"} execution ${current?.id} of task "${task}"`;
+    const crash = toCrash(what, outcome, this.#exit !== undefined);
+    current?.fail(isLeft ? new AppError("not_started", crash.message) : crash);
     this.#isReady = false;
     if (current !== undefined) this.#free(current);
     const error = "error" in ending ? ending.error : toCrash(`Cannot start task "${task}"`, outcome, false);

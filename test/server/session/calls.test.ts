@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { CommandContext } from "../../../src/commands/context.ts";
 import { listCommands } from "../../../src/commands/index.ts";
+import { Budget } from "../../../src/lib/budget.ts";
 import type { ServerMessage } from "../../../src/protocol/control.ts";
 import { AppError } from "../../../src/protocol/error.ts";
 import { PROTOCOL_VERSION } from "../../../src/protocol/hello.ts";
@@ -44,6 +45,7 @@ function setup(identity: Identity, failure?: Error) {
     runners: access("runners") as unknown as Runners,
     inline: access("inline") as unknown as Inline,
     jobRunner: { argv: ["runner"], argv0: "runner" },
+    orders: new Budget(1),
     uses: { spend: () => reached.push("uses.spend") },
     minor: () => PROTOCOL_VERSION.minor,
     onJob: () => {},

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { CLOSE } from "../../../src/protocol/close.ts";
+import { Budget } from "../../../src/lib/budget.ts";
 import { AppError } from "../../../src/protocol/error.ts";
 import { PROTOCOL_VERSION } from "../../../src/protocol/hello.ts";
 import type { Identity } from "../../../src/server/auth/identity.ts";
@@ -42,6 +43,7 @@ function setup() {
     runners: { runModule: refuse },
     inline: { runModule: refuse },
     jobRunner: { argv: [], argv0: "" },
+    orders: new Budget(1),
     toContext: refuse,
   });
   /** Somebody greets. What he hears at his end is kept. */
