@@ -251,8 +251,12 @@ export class Life {
   async #save(job: JobId, place: Place): Promise<void> {
     const { name } = this.#record;
     const { store, ledgers } = this.#launcher;
-    const bytes = await store.saveState(name, readPayload(ledgers, job, place));
-    this.#record = { ...this.#record, saved: { at: new Date().toISOString(), bytes } };
+    try {
+      const bytes = await store.saveState(name, readPayload(ledgers, job, place));
+      this.#record = { ...this.#record, saved: { at: new Date().toISOString(), bytes } };
+    } catch (error) {
+      this.#note("state of a task not saved: the one before stays", error); // a full disk ends no task
+    }
   }
 
   async #conclude(wish: "stopped" | "failed", error: unknown): Promise<void> {
