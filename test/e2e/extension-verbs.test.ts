@@ -21,6 +21,12 @@ describe("farhandd extension init", () => {
       code: 0,
       stdout: "mine/hello.ts\nmine/tasks/counter.ts\nmine/tsconfig.json\nmine/farhand.d.ts\n",
     });
+    expect(await world.shell("farhandd extension check mine/*.ts")).toMatchObject({
+      code: 0,
+      stdout: `mine/farhand.d.ts: passed over: declarations are no module
+mine/hello.ts: ok: hello (foreground), countdown (background)
+`,
+    });
     expect(await world.extension("check", "mine/hello.ts", "mine/tasks/counter.ts")).toMatchObject({
       code: 0,
       stdout:

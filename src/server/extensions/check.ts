@@ -5,6 +5,7 @@ import { findLine } from "../../module/places.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Builder } from "./builder.ts";
 import { findNameFault } from "./settings.ts";
+import { isDeclarations } from "./sources.ts";
 
 /** What came of looking at one module, as it was named. */
 export type Checked =
@@ -14,6 +15,8 @@ export type Checked =
       readonly description: ModuleDescription;
       readonly warnings: readonly string[];
     }
+  /** It is none: nothing in it is run. */
+  | { readonly file: string; readonly ok: true; readonly isDeclarations: true }
   | { readonly file: string; readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Bundles a module, runs it once as a server does, and says what it defines, or all that is wrong with it. */
@@ -22,6 +25,7 @@ export async function checkModule(
   builder: Pick<Builder, "build">,
   signal: AbortSignal,
 ): Promise<Checked> {
+  if (isDeclarations(file)) return { file, ok: true, isDeclarations: true };
   try {
     const { description, warnings } = await builder.build(file, signal);
     const problems = description.commands.flatMap(({ name }) => findTaken(file, name));
@@ -42,6 +46,7 @@ function findTaken(file: string, name: string): readonly Problem[] {
 /** The same for people: a line for each thing, as compilers write them, with the source below. */
 export function describeChecked(checked: Checked): string {
   const { file } = checked;
+  if ("isDeclarations" in checked) return `${file}: passed over: declarations are no module`;
   if (checked.ok) return [`${file}: ok: ${summarize(checked.description)}`, ...checked.warnings].join("\n");
   return checked.problems.map((problem) => describeProblem(file, problem)).join("\n");
 }

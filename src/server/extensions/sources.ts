@@ -7,7 +7,12 @@ import { findTrusted } from "../trusted.ts";
 import type { ExtensionSettings } from "./settings.ts";
 
 const MODULE = /^[^.].*\.m?[tj]s$/;
-const DECLARATIONS = /\.d\.m?ts$/;
+const DECLARATIONS = /\.d\.[cm]?ts$/;
+
+/** Whether a file is one of types only, which is for editors and no module. */
+export function isDeclarations(file: string): boolean {
+  return DECLARATIONS.test(file);
+}
 
 /** Something that is not what it should be, and what a report calls it. */
 export interface Fault {
@@ -42,7 +47,7 @@ export function findSource(file: string): string {
 }
 
 function listModules(directory: string): readonly string[] {
-  const names = readdirSync(directory).filter((name) => MODULE.test(name) && !DECLARATIONS.test(name));
+  const names = readdirSync(directory).filter((name) => MODULE.test(name) && !isDeclarations(name));
   return names.sort().map((name) => join(directory, name));
 }
 
