@@ -115,6 +115,17 @@ missing.ts: there is no such file
     expect(code).toBe(1);
   });
 
+  test("warns of a name that is a verb of the client, by which nobody calls it", async () => {
+    await using world = await setup({
+      "host.ts": 'export default { name: "host", summary: "Hide", run: () => "mine" };',
+    });
+    const why = 'farhand has a verb of that name, so only "farhand call host" and programs reach it';
+    expect(await world.extension("check", "host.ts")).toMatchObject({
+      code: 0,
+      stdout: `host.ts: ok: host (foreground)\nhost.ts: warning: command "host": ${why}\n`,
+    });
+  });
+
   test("tells that a name is a built-in's, and does not ask for the configuration of a pack", async () => {
     await using world = await setup({
       "taken.ts": 'const list = [\n  { name: "ls", summary: "List", run() {} },\n];\nexport default list;',

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { findHiding } from "../../commands/client-verbs.ts";
 import type { ModuleDescription } from "../../module/description.ts";
 import { describePlace, findProblems, type Problem } from "../../module/problem.ts";
 import { findLine } from "../../module/places.ts";
@@ -29,7 +30,8 @@ export async function checkModule(
   try {
     const { description, warnings } = await builder.build(file, signal);
     const problems = description.commands.flatMap(({ name }) => findTaken(file, name));
-    return problems.length > 0 ? { file, ok: false, problems } : { file, ok: true, description, warnings };
+    if (problems.length > 0) return { file, ok: false, problems };
+    return { file, ok: true, description, warnings: [...warnings, ...listHidden(description)] };
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "invalid_module") throw error;
     return { file, ok: false, problems: findProblems(error) };
@@ -43,11 +45,21 @@ function findTaken(file: string, name: string): readonly Problem[] {
   return [{ message: `command "${name}": ${fault}`, file: resolve(file), ...place }];
 }
 
+function listHidden({ commands }: ModuleDescription): readonly string[] {
+  return commands.flatMap(({ name }) => {
+    const why = findHiding(name);
+    return why === undefined ? [] : `command "${name}": ${why}`;
+  });
+}
+
 /** The same for people: a line for each thing, as compilers write them, with the source below. */
 export function describeChecked(checked: Checked): string {
   const { file } = checked;
   if ("isDeclarations" in checked) return `${file}: passed over: declarations are no module`;
-  if (checked.ok) return [`${file}: ok: ${summarize(checked.description)}`, ...checked.warnings].join("\n");
+  if (checked.ok) {
+    const warnings = checked.warnings.map((warning) => `${file}: warning: ${warning}`);
+    return [`${file}: ok: ${summarize(checked.description)}`, ...warnings].join("\n");
+  }
   return checked.problems.map((problem) => describeProblem(file, problem)).join("\n");
 }
 

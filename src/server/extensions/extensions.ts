@@ -1,4 +1,5 @@
 import { basename, dirname } from "node:path";
+import { findHiding } from "../../commands/client-verbs.ts";
 import { after } from "../../lib/abort.ts";
 import { Bell } from "../../lib/bell.ts";
 import { describeError, type Log } from "../../lib/log.ts";
@@ -143,6 +144,7 @@ export class Extensions implements Reloadable {
     this.#faults = [...faults, ...renewed.flatMap(({ fault }) => fault ?? []), ...unfit];
     const units = this.list().flatMap(({ unit }) => (unit.type === "module" ? unit : []));
     this.#options.retain(units);
+    this.#warnOfHidden(before);
     const changes = listChanges(before, this.#offer);
     return changes.length === 0 ? undefined : changes.join("; ");
   }
@@ -152,6 +154,14 @@ export class Extensions implements Reloadable {
     this.#offer = toOffer(this.#extensions, settings);
     this.#offered.ring();
     return this.#offer.faults;
+  }
+
+  /** Of those that are new: there they are all the same. */
+  #warnOfHidden(before: Offer): void {
+    for (const name of this.#offer.commands.keys()) {
+      const reason = before.commands.has(name) ? undefined : findHiding(name);
+      if (reason !== undefined) this.#options.log.warn("command hidden", { name, reason });
+    }
   }
 
   /** The module as it is now; as it was before, if it is broken. */
