@@ -29,7 +29,7 @@ interface Source {
 interface Renewed {
   readonly extension?: Extension;
   readonly fault?: Fault;
-  /** Files in which something is wrong. */
+  /** What may put right what is wrong with it, once it changes: files, and directories into which one may come. */
   readonly broken?: readonly string[];
 }
 
@@ -181,7 +181,8 @@ export class Extensions implements Reloadable {
       const known = error instanceof AppError;
       if (!known) this.#options.log.error("module not built", { file, error: describeError(error) });
       const why = known ? error.message : "the server's log says why";
-      const broken = known ? findProblems(error).flatMap(({ file }) => file ?? []) : [];
+      const problems = known ? findProblems(error) : [];
+      const broken = problems.flatMap(({ file, mending = [] }) => [file ?? [], mending].flat());
       return { ...(before && { extension: before }), fault: { name, reason: why }, broken };
     }
   }

@@ -41,7 +41,10 @@ export function listSources({
 
 /** Where a module is that may be run; what leads there may be a link, which nobody else made. Throws `invalid_module`. */
 export function findSource(file: string): string {
-  const refuseIt = (why: string, cause?: unknown) => refuse(file, why, cause);
+  const refuseIt = (why: string, cause?: unknown) => {
+    const details = { problems: [{ message: why, file, mending: [dirname(file)] }] };
+    return new AppError("invalid_module", `Cannot use module "${file}": ${why}`, { details, cause });
+  };
   findTrusted(dirname(file), "directory", refuseIt);
   return findTrusted(file, "file", refuseIt);
 }
@@ -49,8 +52,4 @@ export function findSource(file: string): string {
 function listModules(directory: string): readonly string[] {
   const names = readdirSync(directory).filter((name) => MODULE.test(name) && !isDeclarations(name));
   return names.sort().map((name) => join(directory, name));
-}
-
-function refuse(file: string, why: string, cause: unknown): AppError {
-  return new AppError("invalid_module", `Cannot use module "${file}": ${why}`, { cause });
 }
