@@ -97,6 +97,20 @@ describe("tasks.start()", () => {
     expect(await started).toMatchObject({ name: "counter" });
   });
 
+  test("sends its bundle again where the server was started again before it had it", async () => {
+    const { tasks, first, cut } = await setup();
+    const started = tasks.start("counter", { module: new Uint8Array([1]) });
+    refuse(first, await nextCall(first, 0), "unknown_module");
+    const put = await nextCall(first, 1);
+    const second = await cut();
+    second.welcome({ session: OTHER });
+    const again = await nextCall(second, 0);
+    expect([again.command, inputOf(again)]).toEqual(["module-put", inputOf(put)]);
+    answer(second, again, { hash: inputOf(put)["hash"], known: true });
+    answer(second, await nextCall(second, 1), summary);
+    expect(await started).toMatchObject({ name: "counter" });
+  });
+
   test("refuses a module that is nothing, or too much, before anything is sent", async () => {
     const { tasks, first } = await setup();
     for (const module of [new Uint8Array(), new Uint8Array(24 * 1024 * 1024 + 1)])

@@ -2,6 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { PROTOCOL_VERSION } from "../../src/protocol/hello.ts";
 import { Pool } from "../../src/sdk.ts";
 import { anyValue } from "../support/any-value.ts";
 import { RawClient } from "../support/raw.ts";
@@ -121,6 +122,30 @@ test("What a job says that is no value ends the reading of it in a sentence, whi
     stdout: expect.stringContaining('"value":{"$set":[1]}'),
   });
   expect(await stage.call("echo", 1)).toMatchObject({ result: 1 });
+});
+
+test("A call whose input is no value, or too much of one, fails in a sentence, and its session goes on", async () => {
+  await using stage = await setup();
+  using client = await stage.raw(PROTOCOL_VERSION.minor);
+  const hostile = [
+    "",
+    "no base64!",
+    "d9d9f7ff",
+    "d9d9f7" + "81".repeat(100_000),
+    "d9d9f79f" + "80".repeat(70_000),
+    "d9d9f79b0000ffffffffffff",
+  ];
+  for (const [index, hex] of hostile.entries()) {
+    const value = Buffer.from(hex, "hex").toString("base64url");
+    const input = { encoding: "cbor", value: hex === "no base64!" ? hex : value };
+    client.sequenced({ type: "call", call: index + 1, command: "echo", input });
+    expect(await client.control("failed")).toMatchObject({
+      call: index + 1,
+      error: { code: "protocol_error", message: expect.stringContaining("Cannot read a value: it ") },
+    });
+  }
+  client.call(hostile.length + 1, "echo", { value: "fine" });
+  expect(await client.control("result")).toMatchObject({ result: { value: "fine" } });
 });
 
 test("A client of an older version, which knows JSON alone, is told so, and is served on", async () => {

@@ -1,5 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { Pool } from "../../src/sdk.ts";
 import type { TaskState } from "../../src/protocol/task.ts";
+import { openCallers } from "../support/callers.ts";
 import { openConnected } from "../support/connected.ts";
 import { eventually } from "../support/eventually.ts";
 import { codeOf, COUNTER, writeModule } from "../support/tasks.ts";
@@ -52,9 +54,11 @@ describe("A task", () => {
 
   test("executes one at a time in the order in which it is asked, whoever asks", async () => {
     await using world = await setup();
-    const { tasks, counter, member } = world;
+    const { tasks, counter } = world;
     await tasks.start("counter", { module: counter, args: { from: 0 } });
-    const other = (await member.connect({ timeout: 20_000 })).tasks;
+    const { url, token } = world.world.local();
+    await using elsewhere = new Pool({});
+    const other = (await elsewhere.add(url, { token }).connect({ timeout: 20_000 })).tasks;
     const asked = Array.from({ length: 100 }, (_, note) =>
       (note < 50 ? tasks : other).exec("counter", { note, ...(note === 0 && { hold: 200 }) }),
     );
@@ -140,7 +144,82 @@ describe("A task", () => {
   });
 });
 
+describe("A task that somebody has asked who goes away", () => {
+  test("does it to the end, and tells whoever asks what came of it", async () => {
+    await using world = await setup();
+    const { tasks, counter } = world;
+    await tasks.start("counter", { module: counter });
+    const [first, second] = [crypto.randomUUID(), crypto.randomUUID()];
+    const { url, token } = world.world.local();
+    await using elsewhere = new Pool({});
+    const other = await elsewhere.add(url, { token }).connect({ timeout: 20_000 });
+    const asked = [
+      other.tasks.exec("counter", { hold: 500 }, { execution: first }),
+      other.tasks.exec("counter", {}, { execution: second }),
+    ];
+    await eventually(async () => (await tasks.show("counter")).waiting === 1, 30_000);
+    await elsewhere.close();
+    expect((await Promise.allSettled(asked)).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    expect(await tasks.await("counter", first)).toMatchObject({ value: 1 });
+    expect(await tasks.await("counter", second)).toMatchObject({ value: 2 });
+  });
+
+  test("does nothing of which it did not get all, and keeps nobody waiting for that for long", async () => {
+    await using callers = await openCallers("");
+    const { world, open } = callers;
+    const token = world.local().token;
+    const counter = writeModule(world, "counter.ts", COUNTER);
+    expect((await world.farhand(["task", "start", "counter", counter])).code).toBe(0);
+    const session = await open(token);
+    const ask = (execution: string) =>
+      session.call("task-exec", { task: "counter", execution, argBytes: 1_000 }).catch((error) => error);
+    const gone = await open(token);
+    const execution = crypto.randomUUID();
+    gone.call("task-exec", { task: "counter", execution, argBytes: 1_000 }).catch(() => {});
+    await eventually(async () =>
+      (await world.farhand(["task", "show", "counter"])).stdout.includes(execution),
+    );
+    await gone[Symbol.asyncDispose]();
+    const began = performance.now();
+    const [late, other] = await Promise.all([
+      ask(crypto.randomUUID()),
+      world.farhand(["task", "exec", "counter", "--await"]),
+    ]);
+    expect(late).toMatchObject({ code: "not_started" });
+    expect(other).toMatchObject({ code: 0, stdout: "1\n" });
+    expect(performance.now() - began).toBeLessThan(50_000);
+  });
+
+  test("that is ended as any job is has stopped, and is not started again", async () => {
+    await using world = await setup();
+    const { tasks, counter } = world;
+    const { job } = await tasks.start("counter", { module: counter, restart: "on-failure" });
+    const under = tasks.exec("counter", { hold: 60_000 });
+    const waiting = codeOf(tasks.exec("counter", {}));
+    await eventually(async () => (await tasks.show("counter")).waiting === 1, 30_000);
+    expect((await world.world.farhand(["kill", String(job?.number)])).code).toBe(0);
+    await world.stateIs("counter", "stopped");
+    expect(await waiting).toBe("not_started");
+    expect(await under).toMatchObject({ state: "finished", value: 1 }); // which its signal has told to end
+    expect(await tasks.show("counter")).toMatchObject({ restarts: 0 });
+  });
+});
+
 describe("A task whose process dies", () => {
+  test("can be started again when the record of what it was is gone", async () => {
+    await using world = await setup();
+    const { tasks, counter } = world;
+    const { job } = await tasks.start("counter", { module: counter });
+    await tasks.exec("counter", { save: true });
+    await tasks.stop("counter");
+    expect((await world.world.farhand(["job", "remove", String(job?.number)])).code).toBe(0);
+    expect(await tasks.show("counter")).toMatchObject({ state: "stopped" });
+    expect(await tasks.restart("counter")).toMatchObject({ state: "running", restored: true });
+    expect((await tasks.exec("counter", {})).value).toBe(2);
+    // It may have been before.
+    expect(await codeOf(tasks.await("counter", crypto.randomUUID()))).toBe("incomplete_output");
+  });
+
   test("fails what it did as crashed, tells how, and is down", async () => {
     await using world = await setup();
     const { tasks, counter } = world;

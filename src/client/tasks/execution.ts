@@ -1,11 +1,11 @@
 import { taskAwait } from "../../commands/task-await.ts";
 import { taskExec } from "../../commands/task-exec.ts";
-import { AppError } from "../../protocol/error.ts";
 import type { ExecutionId, ExecutionReport, ExecutionWait } from "../../protocol/task.ts";
 import { invokeStream } from "../invoke.ts";
 import type { Session } from "../session.ts";
 import { readAnswer } from "./answer.ts";
 import { toSentArgs } from "./arguments.ts";
+import { isUnknown } from "./unknown.ts";
 
 /** What came of an execution of a task. */
 export interface Execution extends Omit<ExecutionReport, "value" | "valueBytes"> {
@@ -55,9 +55,4 @@ export async function lookUp(session: Session, inquiry: Inquiry, signal?: AbortS
       if (!isUnknown(error)) throw error;
     }
   }
-}
-
-/** Whether the server was restarted before it answered. */
-function isUnknown(error: unknown): boolean {
-  return error instanceof AppError && error.code === "outcome_unknown";
 }

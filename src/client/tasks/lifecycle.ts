@@ -9,6 +9,7 @@ import type { Session } from "../session.ts";
 import { readAnswer } from "./answer.ts";
 import { toSentArgs } from "./arguments.ts";
 import { type Shipment, ship } from "./shipment.ts";
+import { isUnknown } from "./unknown.ts";
 
 /** How a task is started. */
 export interface TaskTerms {
@@ -44,9 +45,8 @@ export async function startTask(
     try {
       return await invoke(session, command, input, signal, source);
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      if (error.code === "outcome_unknown") continue;
-      if (error.code !== "unknown_module" || isShipped) throw error;
+      if (isUnknown(error)) continue;
+      if (!(error instanceof AppError) || error.code !== "unknown_module" || isShipped) throw error;
       await ship(session, shipment, signal);
       isShipped = true;
     }

@@ -5,6 +5,7 @@ import { MAX_MODULE_BYTES } from "../../protocol/limits.ts";
 import { ModuleHash } from "../../protocol/task.ts";
 import { invoke } from "../invoke.ts";
 import type { Session } from "../session.ts";
+import { isUnknown } from "./unknown.ts";
 
 /** A task's module: the path of a TypeScript or JavaScript file here, or a bundle of one (UTF-8). */
 export type TaskModule = string | Uint8Array;
@@ -27,13 +28,20 @@ export async function toShipment(module: TaskModule): Promise<Shipment> {
   return { source, hash: v.parse(ModuleHash, new Bun.CryptoHasher("sha256").update(source).digest("hex")) };
 }
 
-/** Sends a bundle, unless the server has it already. */
+/** Sends a bundle, unless the server has it already; again where that is restarted meanwhile. */
 export async function ship(
   session: Session,
   { source, hash }: Shipment,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await invoke(session, modulePut, { hash, bytes: source.length }, signal, source);
+  for (;;) {
+    try {
+      await invoke(session, modulePut, { hash, bytes: source.length }, signal, source);
+      return;
+    } catch (error) {
+      if (!isUnknown(error)) throw error;
+    }
+  }
 }
 
 /** Loaded only for this: whoever ships no file needs no bundler. */

@@ -3,8 +3,9 @@ import { toSignalName } from "../../lib/signal.ts";
 import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
 import { signalGroup } from "../../process/signal.ts";
-import { spawnWired, type Wired } from "../../process/wire.ts";
+import { spawnWired, TIME_SIGNAL, type Wired } from "../../process/wire.ts";
 import { AppError, fromErrorBody } from "../../protocol/error.ts";
+import { MAX_PAYLOAD_BYTES } from "../../protocol/limits.ts";
 import type { Failure } from "../../runner/call.ts";
 import { encodeRecord, RecordReader, type RunnerRecord } from "../../runner/record.ts";
 import { watchMemory } from "./memory.ts";
@@ -165,7 +166,7 @@ export class Runner {
     const isFirst = this.#isFirst;
     this.#isFirst = false;
     try {
-      for (const record of tell(isFirst)) await orders.write(record);
+      for (const records of inPieces(tell(isFirst))) await orders.write(records);
       if (input === undefined) return;
       for await (const chunk of input) {
         if (over.aborted) return;
@@ -230,9 +231,23 @@ export class Runner {
   }
 }
 
+/** Records that are told at once: the runner is woken once for them. */
+function* inPieces(records: Iterable<Uint8Array>): Generator<Uint8Array, void, void> {
+  let piece: Uint8Array[] = [];
+  let bytes = 0;
+  for (const record of records) {
+    piece.push(record);
+    bytes += record.length;
+    if (bytes < MAX_PAYLOAD_BYTES) continue;
+    yield Buffer.concat(piece);
+    [piece, bytes] = [[], 0];
+  }
+  if (bytes > 0) yield Buffer.concat(piece);
+}
+
 /** A runner tells its module by this why it is stopped. */
 function toSignal(reason: unknown): NodeJS.Signals {
-  return reason instanceof AppError && reason.code === "timed_out" ? "SIGALRM" : "SIGTERM";
+  return reason instanceof AppError && reason.code === "timed_out" ? TIME_SIGNAL : "SIGTERM";
 }
 
 function endGroup(leader: number): void {

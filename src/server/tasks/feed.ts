@@ -7,24 +7,18 @@ import type { ExecutionId } from "../../protocol/task.ts";
 import { encodeTaskRecord, type TaskRecordKind } from "../../runner/task/record.ts";
 import type { Job } from "../jobs/job.ts";
 
-/** A record that the keeper is not known to hold. */
-interface Sent {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
-
 /** The server's end of a task's stdin: whole records, at the pace at which the task reads them. */
 export class Feed implements Disposable {
   readonly #job: Job;
   readonly #writer = crypto.randomUUID() as WriterId;
   readonly #bell = new Bell();
-  /** What the keeper does not hold yet, as far as it has said. */
-  readonly #sent: Sent[] = [];
+  /** What the keeper does not hold yet, oldest first. Of these only the first is ever under way: it may be left for want of room. */
+  readonly #waiting: Uint8Array[] = [];
   readonly #listening: Disposable | undefined;
-  #position = 0;
+  /** What it holds, and how far it takes more. */
+  #held = 0;
   #limit = 0;
-  /** The keeper had no room for what was sent last. */
-  #isLeft = false;
+  #isUnderWay = false;
   #isClosed = false;
 
   constructor(job: Job) {
@@ -38,11 +32,8 @@ export class Feed implements Disposable {
 
   /** Sends a record without waiting, which is held here until it can go. */
   put(kind: TaskRecordKind, id: ExecutionId, payload?: Uint8Array): void {
-    const bytes = encodeTaskRecord(kind, id, payload);
-    const record = { offset: this.#position, bytes };
-    this.#position += bytes.length;
-    this.#sent.push(record);
-    if (record.offset < this.#limit && !this.#isLeft) this.#send(record);
+    this.#waiting.push(encodeTaskRecord(kind, id, payload));
+    this.#sendNext();
   }
 
   /**
@@ -77,38 +68,38 @@ export class Feed implements Disposable {
 
   /** No more is held here than is under way. */
   async #putPiece(id: ExecutionId, piece: Uint8Array, signal: AbortSignal): Promise<void> {
-    while (this.#position >= this.#limit && !this.#isClosed) await abortable(this.#bell.wait(), signal);
+    while (this.#waiting.length > 0 && !this.#isClosed) await abortable(this.#bell.wait(), signal);
     if (this.#isClosed) throw new AppError("not_running", "The task's process has ended");
     this.put("args", id, piece);
   }
 
   /** The keeper says what it holds, and how much more may be sent. */
   #take(held: number, limit: number): void {
-    const before = this.#limit;
     this.#limit = limit;
-    while (this.#sent[0] !== undefined && toEnd(this.#sent[0]) <= held) this.#sent.shift();
-    if (limit <= held) this.#isLeft = true;
-    else if (this.#isLeft) {
-      this.#isLeft = false;
-      this.#sendFrom(0);
-    } else this.#sendFrom(before);
-    this.#bell.ring();
+    const [first] = this.#waiting;
+    if (first !== undefined && held >= this.#held + first.length) {
+      this.#held += first.length;
+      this.#waiting.shift();
+      this.#isUnderWay = false;
+      this.#bell.ring();
+    }
+    if (limit <= held) this.#isUnderWay = false; // it says so when there is room
+    this.#sendNext();
   }
 
-  /** Sends what could not go before. What the keeper holds already does it no harm. */
-  #sendFrom(offset: number): void {
-    for (const record of this.#sent)
-      if (record.offset >= offset && record.offset < this.#limit) this.#send(record);
-  }
-
-  #send({ offset, bytes }: Sent): void {
+  /** As a whole it may go beyond the limit. */
+  #sendNext(): void {
+    const [first] = this.#waiting;
+    if (first === undefined || this.#isUnderWay || this.#limit <= this.#held) return;
+    this.#isUnderWay = true;
     const { job } = this.#job.start;
-    this.#job.keeper?.send({ type: "input", job, writer: this.#writer, offset, whole: true }, bytes);
+    const message = { type: "input", job, writer: this.#writer, offset: this.#held, whole: true } as const;
+    this.#job.keeper?.send(message, first);
   }
 
   #close(): void {
     this.#isClosed = true;
-    this.#sent.length = 0;
+    this.#waiting.length = 0;
     this.#bell.ring();
   }
 }
@@ -124,8 +115,4 @@ async function* toPieces(
       yield chunk.subarray(start, start + MAX_PAYLOAD_BYTES);
     }
   if (isEmpty) yield new Uint8Array(0);
-}
-
-function toEnd({ offset, bytes }: Sent): number {
-  return offset + bytes.length;
 }

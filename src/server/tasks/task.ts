@@ -48,21 +48,29 @@ export class Task {
 
   /** What is known of an execution. Throws `not_started`, and `incomplete_output` where that cannot be told. */
   async find(id: ExecutionId): Promise<Execution> {
-    const known = this.#memory.find(id);
-    if (known !== undefined) return known;
-    await this.life.process?.settled;
+    const recorded = await this.#search(id);
+    if (recorded instanceof Execution) return recorded;
+    // What a server before us has told it to do it may not have begun yet.
+    if (this.life.process?.isCertain === false) await this.life.process.settled;
+    const late = await this.#search(id);
+    if (late instanceof Execution) return late;
+    throw late;
+  }
+
+  /** Looks it up in the records of its jobs, or answers why it is not there. */
+  async #search(id: ExecutionId): Promise<Execution | AppError> {
     const { job: last, former, isUncertain, restarts, restored } = this.life.record;
     let hasGaps = isUncertain;
     for (const job of [last, ...former]) {
       const trace = await lookUp(this.#launcher.ledgers, { job, restarts, restored }, id);
+      const known = this.#memory.find(id);
+      if (known !== undefined) return known;
       if (trace.execution?.isOver) return trace.execution;
-      const begun = this.#memory.find(id);
-      if (begun !== undefined) return begun;
-      if (trace.execution !== undefined) throw toUnknown(id, "its process has died");
+      if (trace.execution !== undefined) return toUnknown(id, "its process has died");
       hasGaps ||= trace.hasGaps;
     }
-    if (hasGaps) throw toUnknown(id, "some of what the task has said is gone");
-    throw toNotStarted(id, "it was never begun");
+    if (hasGaps) return toUnknown(id, "some of what the task has said is gone");
+    return toNotStarted(id, "it was never begun");
   }
 
   summarize(): TaskSummary {
