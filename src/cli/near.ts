@@ -1,12 +1,19 @@
 /** Names that a word may have been meant for: those that differ from it in few letters, the nearest first. */
 export function findNear(word: string, names: readonly string[]): readonly string[] {
-  const limit = word.length < 2 ? 0 : word.length < 5 ? 1 : 2;
   return names
     .map((name) => ({ name, distance: measure(word, name) }))
-    .filter(({ name, distance }) => distance <= limit || (word.length > 2 && name.startsWith(word)))
+    .filter(
+      ({ name, distance }) => distance <= limitOf(word, name) || (word.length > 2 && name.startsWith(word)),
+    )
     .sort((one, other) => one.distance - other.distance)
     .slice(0, 3)
     .map(({ name }) => name);
+}
+
+/** Whoever types a longer word wrong in two places has at least begun it right. */
+function limitOf(word: string, name: string): number {
+  if (word.length < 2) return 0;
+  return word.length < 5 || word[0] !== name[0] ? 1 : 2;
 }
 
 /** How many letters must be added, taken away, changed, or swapped with their neighbours. */

@@ -11,7 +11,7 @@ import { nameProcess } from "../process/name.ts";
 import { openInput, openOutput } from "../process/pipe.ts";
 import { StartError } from "../process/program.ts";
 import { inheritEnvironment, surround } from "../process/surroundings.ts";
-import { openWire, WIRE_ANSWERS } from "../process/wire.ts";
+import { openWire, TIME_SIGNAL, WIRE_ANSWERS } from "../process/wire.ts";
 import { AppError } from "../protocol/error.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
 import { SAID_FD } from "../protocol/said.ts";
@@ -54,7 +54,10 @@ async function doCalls(parent: number): Promise<void> {
   const stopped = new AbortController();
   for (const name of ["SIGINT", "SIGHUP"] as const) process.on(name, () => {});
   process.on("SIGTERM", () => stopped.abort(new AppError("cancelled", "The caller cancelled")));
-  process.on("SIGALRM", () => stopped.abort(new AppError("timed_out", "The time limit of the call is over")));
+  // Where the two are the same, whoever is to end does not hear why.
+  process.on(TIME_SIGNAL, () =>
+    stopped.abort(new AppError("timed_out", "The time limit of the call is over")),
+  );
   const libc = findLibc();
   const { orders, answers } = openWire(libc);
   inheritEnvironment();

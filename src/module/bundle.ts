@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { toMessage } from "../lib/message.ts";
 import { findApart, Metafile } from "./apart.ts";
 import { type Problem, toModuleError } from "./problem.ts";
+import { listWanted } from "./wanted.ts";
 
 /** A module as one file of JavaScript that needs nothing beside it but `farhand`. */
 export interface Bundle {
@@ -117,5 +118,6 @@ function toProblem(log: Bun.BuildOutput["logs"][number]): Problem {
   if (position === null || position.line < 1)
     return { message: plain, ...(position?.file && { file: position.file }) };
   const { file, line, column, lineText } = position;
-  return { message: plain, file, line, column, text: lineText };
+  const mending = log instanceof ResolveMessage ? [...listWanted(file, log.specifier)] : undefined;
+  return { message: plain, file, line, column, text: lineText, ...(mending && { mending }) };
 }

@@ -11,6 +11,8 @@ export const Problem = v.object({
   column: v.optional(v.number()),
   /** The line itself. */
   text: v.optional(v.string()),
+  /** Files and directories, absolute, whose change may mend it besides the file's: such as where an import was looked for. */
+  mending: v.optional(v.array(v.string())),
 });
 export type Problem = v.InferOutput<typeof Problem>;
 

@@ -64,12 +64,16 @@ function spawnOnStreams(argv: readonly string[]): Wired {
   return { child, orders, answers, printed: openOutput(child.stderr) };
 }
 
-/** The other ends of the wire, in the runner. */
+/** What tells a runner that the time of its call is over, which Windows has no signal for: there it is just ended. */
+export const TIME_SIGNAL: NodeJS.Signals = process.platform === "win32" ? "SIGTERM" : "SIGALRM";
+
+/** The other ends of the wire, in the runner. Whatever is printed where stdout is the wire goes to stderr from then on. */
 export function openWire(libc: Libc | undefined): {
   readonly orders: OutputPipe;
   readonly answers: InputPipe;
 } {
   libc?.prepareReading(ORDERS);
+  if (ANSWERS === 1) for (const name of ["log", "info", "debug"] as const) console[name] = console.error;
   return { orders: openOutput(Bun.file(ORDERS).stream()), answers: openInput(ANSWERS) };
 }
 

@@ -54,7 +54,7 @@ export class CustomWork implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Whether something was thrown that nobody caught: nobody knows what works after that. */
+  /** Whether it can do no more: its module could not be loaded, or threw where nobody caught it. */
   get hasFailed(): boolean {
     return this.#hasFailed;
   }
@@ -69,8 +69,8 @@ export class CustomWork implements AsyncDisposable {
     }
     const { hash, config } = v.parse(ModuleOrder, parseJson(record));
     const source = this.#join();
-    const { load, signal, log } = this.#options;
-    this.#unit = new Unit({ load: () => load({ hash, source }), config, signal, log });
+    const { signal, log } = this.#options;
+    this.#unit = new Unit({ load: () => this.#load({ hash, source }), config, signal, log });
   }
 
   /**
@@ -90,6 +90,16 @@ export class CustomWork implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#unit?.[Symbol.asyncDispose]();
+  }
+
+  /** A process loads a module once: another may be luckier. */
+  async #load(module: Parameters<CustomOptions["load"]>[0]): Promise<unknown> {
+    try {
+      return await this.#options.load(module);
+    } catch (error) {
+      this.#hasFailed = true;
+      throw error;
+    }
   }
 
   async #do(invocation: Invocation, input: Uint8Array, share: CallShare, say: Say): Promise<Uint8Array> {
@@ -161,9 +171,9 @@ export class CustomWork implements AsyncDisposable {
   }
 
   #toFailure(error: unknown): Failure {
-    if (!isUncaught(error)) return toThrown(error);
-    this.#hasFailed = true;
-    return { ...toThrown(error.thrown), isLast: true };
+    this.#hasFailed ||= isUncaught(error);
+    const failure = toThrown(isUncaught(error) ? error.thrown : error);
+    return this.#hasFailed ? { ...failure, isLast: true } : failure;
   }
 
   #join(): Uint8Array {

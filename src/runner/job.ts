@@ -11,7 +11,7 @@ import { toLines } from "./lines.ts";
 import { type JobOrder, type Ordered, readOrder } from "./order.ts";
 import { runProgram, type StartProgram } from "./program.ts";
 import { carryOut } from "./task/carry-out.ts";
-import { describeThrown, toThrown } from "./thrown.ts";
+import { describeThrown, isAppError, toThrown } from "./thrown.ts";
 import { isUncaught, type Uncaught } from "./uncaught.ts";
 import { type Log, Unit } from "./unit.ts";
 import { until } from "./until.ts";
@@ -111,8 +111,9 @@ async function runCommand(ordered: Of<"command">, job: Job): Promise<ProcessEnd>
   } catch (error) {
     if (job.isUnread(error)) throw error;
     const thrown = isUncaught(error) ? error.thrown : error;
-    // Whoever ends it knows why.
-    if (!job.signal.aborted || thrown !== job.signal.reason) job.log(describeThrown(thrown));
+    // Whoever ends it knows why, and an AppError says all there is to say in the outcome.
+    const isTold = isAppError(thrown) || (job.signal.aborted && thrown === job.signal.reason);
+    if (!isTold) job.log(describeThrown(thrown));
     end = { type: "threw", error: toThrown(thrown) };
   }
   await sayEnd(end, job.peer);

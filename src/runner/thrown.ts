@@ -19,7 +19,7 @@ export function toThrown(thrown: unknown): ErrorBody {
     findText(() => (isError ? read(thrown, "message") : String(thrown))),
     MAX_MESSAGE,
   );
-  if (attempt(() => thrown instanceof AppError) === true) {
+  if (isAppError(thrown)) {
     const details = attempt(() => toPlain(read(thrown, "details")));
     const own = { code: read(thrown, "code"), message, ...(details !== undefined && { details }) };
     const parsed = v.safeParse(ErrorBody, own);
@@ -36,6 +36,11 @@ export function toThrown(thrown: unknown): ErrorBody {
     ...(name && { name }),
     ...(stack && { details: { stack } }),
   };
+}
+
+/** Whether it has a code of its own. Never throws. */
+export function isAppError(thrown: unknown): thrown is AppError {
+  return attempt(() => thrown instanceof AppError) === true;
 }
 
 /** The same as people read it, with as much of its stack as is the module's. Never throws. */

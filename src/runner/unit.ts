@@ -25,7 +25,7 @@ export interface Ready extends Found {
   readonly shared: unknown;
 }
 
-/** The module of this process. It is loaded, and its pack's `init` runs, once, before the first call. */
+/** The module of this process. It is loaded, and its pack's `init` runs, once, before the first call; what fails is tried again at the next. */
 export class Unit implements AsyncDisposable {
   readonly #options: UnitOptions;
   #loaded: Promise<unknown> | undefined;
@@ -39,9 +39,10 @@ export class Unit implements AsyncDisposable {
   /** Throws what the module and its `init` throw, `invalid_config`, and `unknown_command`. */
   async find(name: string): Promise<Ready> {
     this.#loaded ??= this.#options.load();
+    this.#loaded.catch(() => (this.#loaded = undefined)); // whoever calls next has it tried again
     const found = findDefinition(await this.#loaded, name);
     this.#prepared ??= this.#prepare(found);
-    this.#prepared.catch(() => (this.#prepared = undefined)); // whoever calls next has it tried again
+    this.#prepared.catch(() => (this.#prepared = undefined)); // the same
     return { ...found, ...(await this.#prepared) };
   }
 

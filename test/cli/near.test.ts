@@ -9,9 +9,11 @@ test("findNear() finds names that differ in few letters, the nearest first", () 
   expect(findNear("kil", names)).toEqual(["kill"]);
   expect(findNear("is-a", names)).toEqual(["is-alive"]);
   expect(findNear("mkdri", names)).toEqual(["mkdir"]);
+  expect(findNear("touhc-in", ["touch-it", "ouch-in"])).toEqual(["touch-it"]);
 });
 
 test("findNear() finds nothing for a word that is like none", () => {
   expect(findNear("frobnicate", names)).toEqual([]);
   expect(findNear("x", names)).toEqual([]);
+  expect(findNear("nosuch", ["touch", "mouse"])).toEqual([]);
 });

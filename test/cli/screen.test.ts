@@ -108,7 +108,7 @@ const token = fc.oneof(
     .map(([mode, isOn]) => `\x1b[?${mode}${isOn}`),
   fc.constantFrom("\x1b[m\x1b[r\x1b[?1049h", `\x1b[r\x1b[?1049l${RESTORED}`),
   fc.constantFrom(
-    "\x1bc",
+    "\x1bc\x1b[?25h", // the emulator goes on hiding the cursor, which a terminal that is reset shows
     "\x1b[?2004l\x1b[?1004l\x1b[!p",
     "\x1b[c",
     "\x1b[6n",

@@ -21,6 +21,12 @@ describe("farhandd extension init", () => {
       code: 0,
       stdout: "mine/hello.ts\nmine/tasks/counter.ts\nmine/tsconfig.json\nmine/farhand.d.ts\n",
     });
+    expect(await world.shell("farhandd extension check mine/*.ts")).toMatchObject({
+      code: 0,
+      stdout: `mine/farhand.d.ts: passed over: declarations are no module
+mine/hello.ts: ok: hello (foreground), countdown (background)
+`,
+    });
     expect(await world.extension("check", "mine/hello.ts", "mine/tasks/counter.ts")).toMatchObject({
       code: 0,
       stdout:
@@ -107,6 +113,17 @@ missing.ts: there is no such file
 `);
     expect(stderr).toBe("farhandd: Cannot use 4 of 5 modules: see what is wrong above\n");
     expect(code).toBe(1);
+  });
+
+  test("warns of a name that is a verb of the client, by which nobody calls it", async () => {
+    await using world = await setup({
+      "host.ts": 'export default { name: "host", summary: "Hide", run: () => "mine" };',
+    });
+    const why = 'farhand has a verb of that name, so only "farhand call host" and programs reach it';
+    expect(await world.extension("check", "host.ts")).toMatchObject({
+      code: 0,
+      stdout: `host.ts: ok: host (foreground)\nhost.ts: warning: command "host": ${why}\n`,
+    });
   });
 
   test("tells that a name is a built-in's, and does not ask for the configuration of a pack", async () => {

@@ -209,4 +209,21 @@ describe("reload", () => {
     rmSync(world.at("b.ts"));
     await eventually(async () => (await world.farhand(["b"])).code !== 0, 30_000);
   });
+
+  test("is not needed with --watch where what a module imports comes only after it, or others may no longer write it", async () => {
+    await using world = openModulesWorld();
+    await world.start("--watch");
+    world.write(
+      "late.ts",
+      `import { says } from "./lib/says"; import { word } from "word"; ${speaking("says + word")}`,
+    );
+    await world.logged("./lib/says");
+    world.write("lib/says.ts", `export const says = "here";`);
+    await world.logged('\\"word\\"');
+    world.write("node_modules/word/index.js", `export const word = " now";`);
+    chmodSync(world.at("lib/says.ts"), 0o666);
+    await world.logged("chmod go-w");
+    chmodSync(world.at("lib/says.ts"), 0o644);
+    await eventually(async () => (await world.farhand(["speak"])).stdout === "here now\n", 30_000);
+  });
 });

@@ -9,9 +9,9 @@ import { isRunning, openWorld, readProcess, type World } from "../support/world.
 setDefaultTimeout(240_000);
 
 const MiB = 1024 * 1024;
-/** What the front may take more than it had; and beside a flood, where the collector's measure counts too, as of any job that floods. */
+/** What the front may take more than it had; and ten times that beside a flood, where it is the collector's measure that shows. */
 const BOUND = 16 * MiB;
-const FLOOD_BOUND = 64 * MiB;
+const FLOOD_BOUND = 10 * BOUND;
 /** Milliseconds within which 99 of 100 pings are answered: ten times what is aimed at. */
 const PROMPT = 2_500;
 /** What a call in the foreground may take, and a job of such a command, unless told otherwise. */

@@ -206,6 +206,20 @@ describe("A task that somebody has asked who goes away", () => {
 });
 
 describe("A task whose process dies", () => {
+  test("can be started again when the record of what it was is gone", async () => {
+    await using world = await setup();
+    const { tasks, counter } = world;
+    const { job } = await tasks.start("counter", { module: counter });
+    await tasks.exec("counter", { save: true });
+    await tasks.stop("counter");
+    expect((await world.world.farhand(["job", "remove", String(job?.number)])).code).toBe(0);
+    expect(await tasks.show("counter")).toMatchObject({ state: "stopped" });
+    expect(await tasks.restart("counter")).toMatchObject({ state: "running", restored: true });
+    expect((await tasks.exec("counter", {})).value).toBe(2);
+    // It may have been before.
+    expect(await codeOf(tasks.await("counter", crypto.randomUUID()))).toBe("incomplete_output");
+  });
+
   test("fails what it did as crashed, tells how, and is down", async () => {
     await using world = await setup();
     const { tasks, counter } = world;

@@ -107,6 +107,16 @@ describe("A runner that is a job", () => {
       { message: "lost" },
     ],
   ] as const;
+  test("writes where an error comes from to stderr, and nothing of one whose code says what it is", async () => {
+    const own = command('run() { throw new RangeError("too far"); }');
+    expect((await runJobRunner(own).ran).stderr).toMatch(/^RangeError: too far\n +at run/);
+    const told = command(
+      'input: v.object({ n: v.number() }), run() { throw new AppError("not_found", "No"); }',
+    );
+    for (const input of [{ n: 1 }, { n: "text" }])
+      expect(await runJobRunner(told, { input }).ran).toMatchObject({ stderr: "", end: { type: "threw" } });
+  });
+
   test.each(thrown)("whose command throws %s tells it, and ends with 0", async (_what, code, error) => {
     const ran = await runJobRunner(command(`async run() { ${code}; }`)).ran;
     expect(ran).toMatchObject({ code: 0, end: { type: "threw", error } });

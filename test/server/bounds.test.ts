@@ -58,6 +58,8 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "server/session/deserted.ts #sessions": "MAX_DESERTED_SESSIONS, and the grace",
   "server/session/sessions.ts #sessions": "connections on which somebody was let in, and the deserted ones",
   "server/tasks/memory.ts #known": "executions that wait, by the queue, and the last hundred that are over",
+  "server/tasks/seen.ts #old": "GENERATION",
+  "server/tasks/seen.ts #young": "GENERATION",
   "server/tasks/tasks.ts #making": "calls under way",
   "server/tasks/tasks.ts #tasks": "MAX_TASKS",
   "server/workspaces/shelf.ts #changes": "calls under way",

@@ -1,10 +1,12 @@
 import { resolve } from "node:path";
+import { findHiding } from "../../commands/client-verbs.ts";
 import type { ModuleDescription } from "../../module/description.ts";
 import { describePlace, findProblems, type Problem } from "../../module/problem.ts";
 import { findLine } from "../../module/places.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { Builder } from "./builder.ts";
 import { findNameFault } from "./settings.ts";
+import { isDeclarations } from "./sources.ts";
 
 /** What came of looking at one module, as it was named. */
 export type Checked =
@@ -14,6 +16,8 @@ export type Checked =
       readonly description: ModuleDescription;
       readonly warnings: readonly string[];
     }
+  /** It is none: nothing in it is run. */
+  | { readonly file: string; readonly ok: true; readonly isDeclarations: true }
   | { readonly file: string; readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Bundles a module, runs it once as a server does, and says what it defines, or all that is wrong with it. */
@@ -22,10 +26,12 @@ export async function checkModule(
   builder: Pick<Builder, "build">,
   signal: AbortSignal,
 ): Promise<Checked> {
+  if (isDeclarations(file)) return { file, ok: true, isDeclarations: true };
   try {
     const { description, warnings } = await builder.build(file, signal);
     const problems = description.commands.flatMap(({ name }) => findTaken(file, name));
-    return problems.length > 0 ? { file, ok: false, problems } : { file, ok: true, description, warnings };
+    if (problems.length > 0) return { file, ok: false, problems };
+    return { file, ok: true, description, warnings: [...warnings, ...listHidden(description)] };
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "invalid_module") throw error;
     return { file, ok: false, problems: findProblems(error) };
@@ -39,10 +45,21 @@ function findTaken(file: string, name: string): readonly Problem[] {
   return [{ message: `command "${name}": ${fault}`, file: resolve(file), ...place }];
 }
 
+function listHidden({ commands }: ModuleDescription): readonly string[] {
+  return commands.flatMap(({ name }) => {
+    const why = findHiding(name);
+    return why === undefined ? [] : `command "${name}": ${why}`;
+  });
+}
+
 /** The same for people: a line for each thing, as compilers write them, with the source below. */
 export function describeChecked(checked: Checked): string {
   const { file } = checked;
-  if (checked.ok) return [`${file}: ok: ${summarize(checked.description)}`, ...checked.warnings].join("\n");
+  if ("isDeclarations" in checked) return `${file}: passed over: declarations are no module`;
+  if (checked.ok) {
+    const warnings = checked.warnings.map((warning) => `${file}: warning: ${warning}`);
+    return [`${file}: ok: ${summarize(checked.description)}`, ...warnings].join("\n");
+  }
   return checked.problems.map((problem) => describeProblem(file, problem)).join("\n");
 }
 

@@ -1,4 +1,5 @@
 import { basename, dirname } from "node:path";
+import { findHiding } from "../../commands/client-verbs.ts";
 import { after } from "../../lib/abort.ts";
 import { Bell } from "../../lib/bell.ts";
 import { describeError, type Log } from "../../lib/log.ts";
@@ -28,7 +29,7 @@ interface Source {
 interface Renewed {
   readonly extension?: Extension;
   readonly fault?: Fault;
-  /** Files in which something is wrong. */
+  /** What may put right what is wrong with it, once it changes: files, and directories into which one may come. */
   readonly broken?: readonly string[];
 }
 
@@ -53,6 +54,7 @@ export class Extensions implements Reloadable {
   #broken: readonly string[] = [];
   /** Resolves once what there was at the start is built. */
   #ready: Promise<unknown> = Promise.resolve();
+  #begunAt = 0;
   /** Rung when others are offered. */
   readonly #offered = new Bell();
   /** The same of what was asked for last. */
@@ -65,6 +67,7 @@ export class Extensions implements Reloadable {
   /** Has all of them built. Who asks for one meanwhile waits; what is wrong is logged. */
   start(settings: ExtensionSettings): void {
     const { log } = this.#options;
+    this.#begunAt = Date.now();
     this.#ready = this.#inTurn(settings)
       .then((now) => {
         if (now !== undefined) log.info("commands of one's own", { names: [...this.#offer.commands.keys()] });
@@ -112,6 +115,11 @@ export class Extensions implements Reloadable {
     ];
   }
 
+  /** When the first of them were read: whatever has changed since may be unknown here. */
+  get begunAt(): number {
+    return this.#begunAt;
+  }
+
   async reload(
     { extensions }: { readonly extensions: ExtensionSettings },
     onFault: (fault: Fault) => void = () => {},
@@ -143,6 +151,7 @@ export class Extensions implements Reloadable {
     this.#faults = [...faults, ...renewed.flatMap(({ fault }) => fault ?? []), ...unfit];
     const units = this.list().flatMap(({ unit }) => (unit.type === "module" ? unit : []));
     this.#options.retain(units);
+    this.#warnOfHidden(before);
     const changes = listChanges(before, this.#offer);
     return changes.length === 0 ? undefined : changes.join("; ");
   }
@@ -152,6 +161,14 @@ export class Extensions implements Reloadable {
     this.#offer = toOffer(this.#extensions, settings);
     this.#offered.ring();
     return this.#offer.faults;
+  }
+
+  /** Of those that are new: there they are all the same. */
+  #warnOfHidden(before: Offer): void {
+    for (const name of this.#offer.commands.keys()) {
+      const reason = before.commands.has(name) ? undefined : findHiding(name);
+      if (reason !== undefined) this.#options.log.warn("command hidden", { name, reason });
+    }
   }
 
   /** The module as it is now; as it was before, if it is broken. */
@@ -171,7 +188,8 @@ export class Extensions implements Reloadable {
       const known = error instanceof AppError;
       if (!known) this.#options.log.error("module not built", { file, error: describeError(error) });
       const why = known ? error.message : "the server's log says why";
-      const broken = known ? findProblems(error).flatMap(({ file }) => file ?? []) : [];
+      const problems = known ? findProblems(error) : [];
+      const broken = problems.flatMap(({ file, mending = [] }) => [file ?? [], mending].flat());
       return { ...(before && { extension: before }), fault: { name, reason: why }, broken };
     }
   }

@@ -7,7 +7,12 @@ import { findTrusted } from "../trusted.ts";
 import type { ExtensionSettings } from "./settings.ts";
 
 const MODULE = /^[^.].*\.m?[tj]s$/;
-const DECLARATIONS = /\.d\.m?ts$/;
+const DECLARATIONS = /\.d\.[cm]?ts$/;
+
+/** Whether a file is one of types only, which is for editors and no module. */
+export function isDeclarations(file: string): boolean {
+  return DECLARATIONS.test(file);
+}
 
 /** Something that is not what it should be, and what a report calls it. */
 export interface Fault {
@@ -36,16 +41,15 @@ export function listSources({
 
 /** Where a module is that may be run; what leads there may be a link, which nobody else made. Throws `invalid_module`. */
 export function findSource(file: string): string {
-  const refuseIt = (why: string, cause?: unknown) => refuse(file, why, cause);
+  const refuseIt = (why: string, cause?: unknown) => {
+    const details = { problems: [{ message: why, file, mending: [dirname(file)] }] };
+    return new AppError("invalid_module", `Cannot use module "${file}": ${why}`, { details, cause });
+  };
   findTrusted(dirname(file), "directory", refuseIt);
   return findTrusted(file, "file", refuseIt);
 }
 
 function listModules(directory: string): readonly string[] {
-  const names = readdirSync(directory).filter((name) => MODULE.test(name) && !DECLARATIONS.test(name));
+  const names = readdirSync(directory).filter((name) => MODULE.test(name) && !isDeclarations(name));
   return names.sort().map((name) => join(directory, name));
-}
-
-function refuse(file: string, why: string, cause: unknown): AppError {
-  return new AppError("invalid_module", `Cannot use module "${file}": ${why}`, { cause });
 }

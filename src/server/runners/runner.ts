@@ -3,7 +3,7 @@ import { toSignalName } from "../../lib/signal.ts";
 import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
 import { signalGroup } from "../../process/signal.ts";
-import { spawnWired, type Wired } from "../../process/wire.ts";
+import { spawnWired, TIME_SIGNAL, type Wired } from "../../process/wire.ts";
 import { AppError, fromErrorBody } from "../../protocol/error.ts";
 import { MAX_PAYLOAD_BYTES } from "../../protocol/limits.ts";
 import type { Failure } from "../../runner/call.ts";
@@ -251,7 +251,7 @@ function* inPieces(records: Iterable<Uint8Array>): Generator<Uint8Array, void, v
 
 /** A runner tells its module by this why it is stopped. */
 function toSignal(reason: unknown): NodeJS.Signals {
-  return reason instanceof AppError && reason.code === "timed_out" ? "SIGALRM" : "SIGTERM";
+  return reason instanceof AppError && reason.code === "timed_out" ? TIME_SIGNAL : "SIGTERM";
 }
 
 function endGroup(leader: number): void {

@@ -42,6 +42,8 @@ export class Life {
   readonly #work: Work;
   #record: TaskRecord;
   #state: TaskState;
+  /** Whether the job that the record names may have been started. */
+  #hasBegun = false;
   #process: TaskProcess | undefined;
   /** The next process is started then. */
   #waiting: { readonly controller: AbortController; readonly until: number } | undefined;
@@ -88,6 +90,7 @@ export class Life {
 
   /** Goes on with what a server before us has left. */
   adopt(): void {
+    this.#hasBegun = true;
     if (this.#record.wish !== "run") return;
     const job = this.#launcher.find(this.#record.job);
     if (job === undefined) {
@@ -145,15 +148,18 @@ export class Life {
   async #launch(): Promise<TaskProcess> {
     this.#state = "starting";
     const { job: last, former, saved } = this.#record;
-    const isFirst = this.#launcher.find(last) === undefined;
     const { error: _over, ...record } = this.#record;
     this.#record = {
       ...record,
       wish: "run",
       holder: crypto.randomUUID() as HolderId,
-      ...(!isFirst && { job: Bun.randomUUIDv7() as JobId, former: [last, ...former].slice(0, FORMER_JOBS) }),
+      ...(this.#hasBegun && {
+        job: Bun.randomUUIDv7() as JobId,
+        former: [last, ...former].slice(0, FORMER_JOBS),
+      }),
       restored: saved !== undefined,
     };
+    this.#hasBegun = true;
     // Before it is: whoever comes after us must know what to look for.
     await this.#launcher.store.save(this.#record);
     await this.#launcher.launch(this.#record);
@@ -245,8 +251,12 @@ export class Life {
   async #save(job: JobId, place: Place): Promise<void> {
     const { name } = this.#record;
     const { store, ledgers } = this.#launcher;
-    const bytes = await store.saveState(name, readPayload(ledgers, job, place));
-    this.#record = { ...this.#record, saved: { at: new Date().toISOString(), bytes } };
+    try {
+      const bytes = await store.saveState(name, readPayload(ledgers, job, place));
+      this.#record = { ...this.#record, saved: { at: new Date().toISOString(), bytes } };
+    } catch (error) {
+      this.#note("state of a task not saved: the one before stays", error); // a full disk ends no task
+    }
   }
 
   async #conclude(wish: "stopped" | "failed", error: unknown): Promise<void> {

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { turn } from "../../lib/abort.ts";
 import { LedgerReader } from "../../ledger/reader.ts";
+import { hasLedger } from "../../ledger/start.ts";
 import { MAX_DATA_BYTES } from "../../protocol/limits.ts";
 import type { ExecutionId } from "../../protocol/task.ts";
 import { Execution, type Process } from "./execution.ts";
@@ -18,7 +19,9 @@ export interface Trace {
 /** Looks an execution up in the record of a job, all of it; others have their turns meanwhile. */
 export async function lookUp(ledgers: string, process: Process, id: ExecutionId): Promise<Trace> {
   const { job } = process;
-  using reader = new LedgerReader(join(ledgers, job), job, 0);
+  const directory = join(ledgers, job);
+  if (!hasLedger(directory)) return { execution: undefined, hasGaps: true };
+  using reader = new LedgerReader(directory, job, 0);
   const buffer = new Uint8Array(MAX_DATA_BYTES);
   const hearing = new Hearing();
   let execution: Execution | undefined;

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -48,7 +48,7 @@ export const TaskRecord = v.object({
   restored: v.boolean(),
   /** A job of it has ended of which nobody can tell any more what it was given and did not begin. */
   isUncertain: v.boolean(),
-  /** When its state was saved last, and how many bytes that takes. */
+  /** When its state was saved last, and how many bytes that takes; the file itself says it. */
   saved: v.optional(v.object({ at: v.string(), bytes: count })),
 });
 export type TaskRecord = Readonly<v.InferOutput<typeof TaskRecord>>;
@@ -69,7 +69,8 @@ export class TaskStore {
         const directory = join(this.#directory, name);
         for (const file of readdirSync(directory))
           if (isDraft(file)) rmSync(join(directory, file), { force: true });
-        return [v.parse(TaskRecord, JSON.parse(readFileSync(join(directory, "task.json"), "utf8")))];
+        const record = v.parse(TaskRecord, JSON.parse(readFileSync(join(directory, "task.json"), "utf8")));
+        return [{ ...record, ...findSaved(join(directory, "state")) }];
       } catch (error) {
         log.warn("task unusable", { task: name, error: describeError(error) });
         return [];
@@ -129,4 +130,9 @@ export class TaskStore {
   #toPath(name: TaskName, file: string): string {
     return join(this.#directory, name, file);
   }
+}
+
+function findSaved(path: string): Pick<TaskRecord, "saved"> {
+  const status = statSync(path, { throwIfNoEntry: false });
+  return status ? { saved: { at: status.mtime.toISOString(), bytes: status.size } } : {};
 }

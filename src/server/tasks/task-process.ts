@@ -45,6 +45,8 @@ export class TaskProcess implements Disposable {
   #begun: ExecutionId | undefined;
   /** The mark that is not answered yet: until then nobody knows what was begun before. */
   #mark: ExecutionId | undefined;
+  /** A state that is still to be written down. */
+  #unsaved: Place | undefined;
   #process: Process;
   #isReady = false;
   #lastWord: Exclude<TaskEnding, { readonly type: "died" }> | undefined;
@@ -138,7 +140,8 @@ export class TaskProcess implements Disposable {
         if (this.#stopped.signal.aborted) return;
         log.error("task not followed any more", { task, job: job.start.job, error: describeError(error) });
         this.kill();
-        this.#end({ type: "lost", since: new Date().toISOString() });
+        this.#unsaved = undefined; // it cannot be read either
+        return this.#end({ type: "lost", since: new Date().toISOString() });
       });
   }
 
@@ -177,7 +180,10 @@ export class TaskProcess implements Disposable {
       case "threw":
         return this.#apply(heard);
       case "saved":
-        return this.#options.onSaved(place);
+        // Of all that a server before us has heard the last will do.
+        if (this.#mark === undefined) return this.#options.onSaved(place);
+        this.#unsaved = place;
+        return;
       case "failed":
       case "broken":
         this.#lastWord = { type: told.type, error: toThrownError(told) };
@@ -186,7 +192,7 @@ export class TaskProcess implements Disposable {
         this.#lastWord = { type: "exited" };
         return;
       case "marked":
-        if (told.id === this.#mark) this.#settle(parseMarked(told));
+        if (told.id === this.#mark) return this.#settle(parseMarked(told));
     }
   }
 
@@ -213,8 +219,9 @@ export class TaskProcess implements Disposable {
     this.#feed.put("mark", this.#mark);
   }
 
-  #settle(running: ExecutionId | undefined): void {
+  async #settle(running: ExecutionId | undefined): Promise<void> {
     const { task } = this.#options;
+    await this.#saveLast();
     this.#mark = undefined;
     this.#settled.resolve();
     const lost = this.#current?.id === running ? undefined : this.#current;
@@ -228,13 +235,20 @@ export class TaskProcess implements Disposable {
     else this.#free(lost);
   }
 
+  async #saveLast(): Promise<void> {
+    const place = this.#unsaved;
+    this.#unsaved = undefined;
+    if (place !== undefined) await this.#options.onSaved(place);
+  }
+
   #free(execution: Execution | undefined): void {
     if (this.#current === execution) this.#current = undefined;
     this.#options.onFree(execution);
   }
 
-  #end(outcome: Outcome): void {
+  async #end(outcome: Outcome): Promise<void> {
     const { task } = this.#options;
+    await this.#saveLast();
     const died = { type: "died", outcome } as const;
     const ending = isLimit(outcome) ? died : (this.#lastWord ?? died);
     const current = this.#current;

@@ -58,7 +58,7 @@ export class Tasks implements Disposable {
   /** Goes on with what a server before us has left; to be called first, and when jobs are known. */
   adopt(): void {
     for (const record of this.#launcher.store.load(this.#launcher.log))
-      this.#tasks.set(record.name, new Task(record, this.#launcher));
+      this.#tasks.set(record.name, new Task(record, this.#launcher, Date.now()));
     for (const task of this.#list()) task.life.adopt();
   }
 
@@ -75,12 +75,12 @@ export class Tasks implements Disposable {
         const task = find(name);
         const given = toArgs(args);
         // Whoever does not wait does not send either, when it is wanted.
-        const execution = task.enqueue(id, wait === "queued" ? await collect(given) : given);
+        const execution = await task.accept(id, wait === "queued" ? await collect(given) : given, signal);
         return yield* tell(task, execution, wait, signal);
       },
       async *inquire({ task: name, execution: id, wait }, signal) {
         const task = find(name);
-        return yield* tell(task, await task.find(id), wait, signal);
+        return yield* tell(task, await task.find(id, signal), wait, signal);
       },
       async *stop(name, args, grace) {
         const task = find(name);
@@ -155,7 +155,7 @@ export class Tasks implements Disposable {
       await this.#makeRoom(name);
       await this.#launcher.store.removeState(name);
       await this.#launcher.store.saveArgs(name, args);
-      const task = new Task(record, this.#launcher);
+      const task = new Task(record, this.#launcher, 0);
       this.#tasks.set(name, task);
       return task;
     } finally {

@@ -1,4 +1,5 @@
 import { open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import { isDiskFull } from "../../lib/disk.ts";
 import { AppError } from "../../protocol/error.ts";
 
@@ -21,11 +22,23 @@ export async function writeWhole(
       await file.close();
     }
     await rename(draft, path);
+    await syncDirectory(dirname(path));
   } catch (error) {
     await rm(draft, { force: true }).catch(() => {}); // the next start removes it
     if (!isDiskFull(error)) throw error;
     const why = "the disk of the state directory is full; make room";
     throw new AppError("unavailable", `Cannot keep ${what}: ${why}`, { cause: error });
+  }
+}
+
+/** So that the new name is on the disk too; on Windows a directory cannot be opened, and need not. */
+async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
   }
 }
 

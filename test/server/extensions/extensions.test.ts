@@ -8,8 +8,6 @@ import type { ExtensionSettings } from "../../../src/server/extensions/settings.
 import { createSettings } from "../../support/custom.ts";
 import { openDirectory } from "../../support/directory.ts";
 
-const log = { error() {}, warn() {}, info() {}, debug() {} };
-
 /** Modules are files with JSON in them: the names of their commands, and what else is to be known of them. */
 function setup(more: Partial<ExtensionSettings> = {}) {
   const directory = openDirectory();
@@ -17,6 +15,8 @@ function setup(more: Partial<ExtensionSettings> = {}) {
   mkdirSync(place);
   const built: string[] = [];
   const retained: string[][] = [];
+  const warned: unknown[] = [];
+  const log = { error() {}, warn: (...said: unknown[]) => void warned.push(said), info() {}, debug() {} };
   const controller = new AbortController();
   /** What is still to be let through, by file. */
   const gates = new Map<string, Promise<void>>();
@@ -61,6 +61,7 @@ function setup(more: Partial<ExtensionSettings> = {}) {
     place,
     built,
     retained,
+    warned,
     gates,
     extensions,
     settings,
@@ -104,6 +105,18 @@ describe("Extensions", () => {
     expect(named(world.extensions)).toEqual(["apart", "alpha", "other", "beta"]);
     expect(world.extensions.find("alpha")).toMatchObject({ kind: "foreground", timeoutMs: 60_000 });
     expect(world.extensions.find("gamma")).toBeUndefined();
+  });
+
+  test("warns once of a command that a verb of the client hides, and offers it", async () => {
+    using world = setup();
+    world.write("a.ts", "host", "alpha");
+    await world.reload();
+    world.write("a.ts", "host", "beta");
+    await world.reload();
+    expect(named(world.extensions)).toEqual(["host", "beta"]);
+    expect(world.warned).toEqual([
+      ["command hidden", { name: "host", reason: expect.stringContaining("farhand call host") }],
+    ]);
   });
 
   test("has none, and costs nothing, where there is no such directory", async () => {

@@ -94,6 +94,16 @@ test("Inline tells what a module throws as a runner does", async () => {
   expect(await thrown({})).toMatchObject({ code: "threw", message: "oops", name: "TypeError" });
 });
 
+test("Inline tries again to load a module that could not be", async () => {
+  const { call } = setup(
+    `${importing} globalThis.attempts = (globalThis.attempts ?? 0) + 1; if (attempts < 2) throw new Error("busy");
+     ${one("run: () => attempts")}`,
+  );
+  const error = await call({}).catch((error: unknown) => error);
+  expect(error).toMatchObject({ code: "invalid_module", message: expect.stringContaining("busy") });
+  expect((await call({})).result).toBe(2);
+});
+
 test("Inline disposes of a pack once it is not called any more", async () => {
   const { call, inline, unit } = setup(
     `import { definePack, v } from "farhand"; globalThis.packs = [];

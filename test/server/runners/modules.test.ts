@@ -274,6 +274,22 @@ describe("A pack with an init", () => {
       message: "no such device",
     });
   });
+
+  test("begins anew where its module could not be loaded, which need not be so for ever", async () => {
+    using directory = openDirectory();
+    const path = join(directory.path, "busy");
+    await Bun.write(path, "");
+    await using runners = openModuleRunners();
+    const busy = toUnit(
+      `import { definePack } from "farhand"; import { existsSync } from "node:fs";
+       if (existsSync(${JSON.stringify(path)})) throw new Error("device is busy");
+       export default definePack({ name: "p", init: () => 5, commands: [{ name: "it", summary: "it", run: (_, { shared }) => shared }] });`,
+      { isShared: true },
+    );
+    expect((await callModule(runners, busy)).error?.message).toContain("device is busy");
+    await Bun.file(path).delete();
+    expect((await callModule(runners, busy)).result).toBe(5);
+  });
 });
 
 describe("A program that is a command", () => {

@@ -6,7 +6,7 @@ import { openLibc } from "../../../src/process/libc.ts";
 import { AppError } from "../../../src/protocol/error.ts";
 import { type RunnerCommand, toBuiltinTask } from "../../../src/server/runners/builtin-task.ts";
 import { Runner } from "../../../src/server/runners/runner.ts";
-import { settled } from "../../support/eventually.ts";
+import { eventually, settled } from "../../support/eventually.ts";
 import { isRunning } from "../../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -174,6 +174,6 @@ describe("A runner", () => {
       expect(await run(runner)).toMatchObject({ result: { size: 1 } });
       await runner.end();
     }
-    expect(count()).toBeLessThanOrEqual(before);
+    await eventually(() => count() <= before); // Bun closes its own a moment later
   });
 });

@@ -117,7 +117,7 @@ describe("TaskStore", () => {
     await store.saveArgs(record.name, new Uint8Array([1]));
     expect(await store.saveState(record.name, send(new Uint8Array(3), new Uint8Array(4)))).toBe(7);
     const next = new TaskStore(directory.path);
-    expect(next.load(log)).toEqual([record]);
+    expect(next.load(log)).toEqual([{ ...record, saved: { at: expect.any(String), bytes: 7 } }]);
     expect(await next.readArgs(record.name)).toEqual(new Uint8Array([1]));
     expect(await next.readState(record.name)).toEqual(new Uint8Array(7));
     expect(statSync(join(directory.path, record.name)).mode & 0o777).toBe(0o700);
