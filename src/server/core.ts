@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Budget } from "../lib/budget.ts";
 import type { Log } from "../lib/log.ts";
@@ -102,7 +102,8 @@ export async function openCore(
     signal: stopped.signal,
   });
   const inline = stack.use(new Inline({ log, signal: stopped.signal }));
-  const extensions = openExtensions(options, { runners, inline }, stopped.signal);
+  const builder = openBuilder(options);
+  const extensions = openExtensions(log, { builder, runners, inline }, stopped.signal);
   const shutdown: Shutdown = new Shutdown({
     log,
     listLive: () => jobs.listLive(),
@@ -128,7 +129,6 @@ export async function openCore(
   jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();
   tasks.adopt();
-  const builder = new Builder({ toCommand: options.toBuildCommand });
   await beginTasks(config.tasks, { builder, tasks, environment, log }, signal);
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
@@ -195,11 +195,10 @@ function openRunners({ log, umask, toRunnerCommand }: CoreOptions, reaper: Reape
 
 /** None of its modules is run here: each is built, and then called, in a process of its own. */
 function openExtensions(
-  { log, toBuildCommand }: CoreOptions,
-  { runners, inline }: Pick<Core, "runners" | "inline">,
+  log: Log,
+  { builder, runners, inline }: Pick<Core, "runners" | "inline"> & { readonly builder: Builder },
   signal: AbortSignal,
 ): Extensions {
-  const builder = new Builder({ toCommand: toBuildCommand });
   return new Extensions({
     build: (file, signal, packs) => builder.build(file, signal, packs),
     retain(units) {
@@ -209,6 +208,14 @@ function openExtensions(
     log,
     signal,
   });
+}
+
+/** It builds where a server that was killed meanwhile has left things for the next to clear away. */
+function openBuilder({ config: { state }, toBuildCommand }: CoreOptions): Builder {
+  const directory = join(state, "building");
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { mode: 0o700 });
+  return new Builder({ toCommand: toBuildCommand, directory });
 }
 
 /** In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then. */

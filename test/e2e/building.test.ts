@@ -31,9 +31,24 @@ test("A server serves while a module of it loops as it is loaded, and offers the
   await eventually(() => world.building().length === 0);
 });
 
-test("What builds a module ends with the server, however that does", async () => {
+test("What builds a module ends with the server, however that does, and the next clears away what it left", async () => {
   await using world = await setup({ "loops.ts": "for (;;);" });
   await eventually(() => world.building().length > 0);
+  const left = () => readdirSync(join(world.state, "building"));
+  expect(left()).toHaveLength(1);
   process.kill(world.pid, "SIGKILL");
   await eventually(() => world.building().length === 0);
+  await world.start();
+  expect(left()).toEqual([]);
+});
+
+test("farhandd reload says so in a line where the server is killed meanwhile", async () => {
+  await using world = await setup({ "fine.ts": FINE });
+  expect((await world.farhand(["fine"])).code).toBe(0);
+  writeFileSync(join(world.home, "fine.ts"), "for (;;);");
+  const reloading = world.open(["farhandd", "reload"]);
+  await eventually(() => world.building().length > 0);
+  process.kill(world.pid, "SIGKILL");
+  const { code, stderr } = await reloading.ran;
+  expect([code, stderr]).toEqual([1, `farhandd: Cannot reload: farhandd with pid ${world.pid} has ended\n`]);
 });

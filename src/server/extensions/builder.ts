@@ -22,6 +22,8 @@ const LAST_WORDS = 400;
 export interface BuilderOptions {
   /** How this executable is run to build the module of a file into a directory. */
   readonly toCommand: (file: string, directory: string) => Again;
+  /** Where what it builds lies meanwhile (default: the system's directory for such). */
+  readonly directory?: string;
   /** Milliseconds (default 20 s). */
   readonly patience?: number;
 }
@@ -57,7 +59,7 @@ export class Builder {
    * `invalid_config`, which names the key, where one of `packs` is the module's and does not fit it.
    */
   async build(file: string, signal: AbortSignal, packs?: PackTables): Promise<Built> {
-    const directory = await mkdtemp(join(tmpdir(), "farhand-build-"));
+    const directory = await mkdtemp(join(this.#options.directory ?? tmpdir(), "farhand-build-"));
     try {
       const ended = await this.#run({ file, directory, packs }, signal);
       const path = join(directory, ANSWER_FILE);
