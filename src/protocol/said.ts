@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { isPlain } from "./cbor/plain.ts";
 import { AppError, ErrorBody } from "./error.ts";
 import { parseForeignJson } from "./json.ts";
 import { MAX_PAYLOAD_BYTES } from "./limits.ts";
@@ -34,13 +35,20 @@ export const SaidEnd = v.variant("type", [
 ]);
 export type SaidEnd = v.InferOutput<typeof SaidEnd>;
 
-/** What an `end` says. Throws `protocol_error`. */
+/** What an `end` says, of which every answer that tells it has room. Throws `protocol_error`. */
 export function parseEnd(payload: Uint8Array): SaidEnd {
   const broken = (why: string) =>
     new AppError("protocol_error", `Cannot read how a runner ends: what it says ${why}`);
   const parsed = v.safeParse(SaidEnd, parseForeignJson(new TextDecoder().decode(payload), broken));
   if (!parsed.success) throw broken(`is not valid (${parsed.issues[0].message})`);
+  if (!isPlain(toContent(parsed.output))) throw broken("is nested too deep, or made of too many objects");
   return parsed.output;
+}
+
+/** What stands in the record of an exit as it is. */
+function toContent(end: SaidEnd): unknown {
+  if (end.type === "threw") return end.error;
+  return end.value.encoding === "json" ? end.value.value : null;
 }
 
 /** What becomes a packet. */

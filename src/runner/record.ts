@@ -67,14 +67,16 @@ export function parseJson({ payload }: RunnerRecord): unknown {
 /** Cuts what arrives into records, whoever asks for the next. */
 export class RecordReader {
   readonly #read: () => Promise<Uint8Array | undefined>;
+  readonly #maxBytes: number;
   readonly #records: RunnerRecord[] = [];
   #pending: Uint8Array = NO_BYTES;
   #reading: Promise<void> | undefined;
   #hasEnded = false;
 
-  /** `read`: the next bytes, or undefined when there are no more. */
-  constructor(read: () => Promise<Uint8Array | undefined>) {
+  /** `read`: the next bytes, or undefined when there are no more. `maxBytes`: what one record holds at most. */
+  constructor(read: () => Promise<Uint8Array | undefined>, maxBytes: number = MAX_BYTES) {
     this.#read = read;
+    this.#maxBytes = maxBytes;
   }
 
   /** The next record, or undefined at the end. Throws `protocol_error`. */
@@ -103,7 +105,7 @@ export class RecordReader {
     while (rest.length >= HEADER_BYTES) {
       const length = new DataView(rest.buffer, rest.byteOffset).getUint32(0);
       const kind = KINDS[rest[4] ?? KINDS.length];
-      if (kind === undefined || length > MAX_BYTES) throw broken("a record is none");
+      if (kind === undefined || length > this.#maxBytes) throw broken("a record is none");
       if (rest.length < HEADER_BYTES + length) break;
       this.#records.push({ kind, payload: rest.subarray(HEADER_BYTES, HEADER_BYTES + length) });
       rest = rest.subarray(HEADER_BYTES + length);

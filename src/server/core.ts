@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { Budget } from "../lib/budget.ts";
 import type { Log } from "../lib/log.ts";
 import { digest } from "../module/bundle.ts";
 import type { Again } from "../process/again.ts";
@@ -23,6 +24,7 @@ import { directory as users } from "./logins/directory.ts";
 import type { Login } from "./logins/login.ts";
 import { Logins } from "./logins/logins.ts";
 import { Runners } from "./runners/runners.ts";
+import { ORDER_BYTES } from "./session/custom-calls.ts";
 import { Shutdown } from "./shutdown.ts";
 import { beginTasks } from "./tasks/initial.ts";
 import { Tasks } from "./tasks/tasks.ts";
@@ -48,6 +50,8 @@ export interface Core {
   /** Knows as whom roles have things done. */
   readonly logins: Logins;
   readonly tasks: Tasks;
+  /** Bytes of modules on their way to keepers, of all together. */
+  readonly orders: Budget;
 }
 
 export interface CoreOptions {
@@ -108,9 +112,10 @@ export async function openCore(
     signal,
   });
   const logins = new Logins({ directory: users, uid: process.getuid?.(), now: () => performance.now() });
+  const orders = new Budget(ORDER_BYTES);
   const tasks = stack.use(
     new Tasks({
-      ...{ state, jobs, logins, runner: options.jobRunner, environment, log },
+      ...{ state, jobs, logins, runner: options.jobRunner, environment, orders, log },
       onRestarted: ({ name, owner, job }) =>
         audit.note("changed", {
           source: "server",
@@ -141,6 +146,7 @@ export async function openCore(
     inline,
     logins,
     tasks,
+    orders,
     shutdown,
   };
 }

@@ -82,7 +82,11 @@ export class Runner {
     this.#wired = spawnWired(again, { libc, isForeign: maxMemory !== undefined });
     const { child, answers, printed } = this.#wired;
     onSpawn(child.pid, child.exited);
-    this.#reader = new RecordReader(() => answers.read());
+    // What others have written says nothing in larger pieces, and would be waited for with all that came of it.
+    this.#reader = new RecordReader(
+      () => answers.read(),
+      maxMemory === undefined ? undefined : MAX_PAYLOAD_BYTES,
+    );
     this.#printed = new Printed(printed, onPrinted);
     this.#printed.startReading();
   }
