@@ -1,6 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { Budget } from "../lib/budget.ts";
 import type { Log } from "../lib/log.ts";
+import { digest } from "../module/bundle.ts";
 import type { Again } from "../process/again.ts";
 import { openLibc } from "../process/libc.ts";
 import { reap, Reaper } from "../process/reaper.ts";
@@ -22,6 +24,7 @@ import { directory as users } from "./logins/directory.ts";
 import type { Login } from "./logins/login.ts";
 import { Logins } from "./logins/logins.ts";
 import { Runners } from "./runners/runners.ts";
+import { ORDER_BYTES } from "./session/custom-calls.ts";
 import { Shutdown } from "./shutdown.ts";
 import { beginTasks } from "./tasks/initial.ts";
 import { Tasks } from "./tasks/tasks.ts";
@@ -47,6 +50,8 @@ export interface Core {
   /** Knows as whom roles have things done. */
   readonly logins: Logins;
   readonly tasks: Tasks;
+  /** Bytes of modules on their way to keepers, of all together. */
+  readonly orders: Budget;
 }
 
 export interface CoreOptions {
@@ -107,9 +112,10 @@ export async function openCore(
     signal,
   });
   const logins = new Logins({ directory: users, uid: process.getuid?.(), now: () => performance.now() });
+  const orders = new Budget(ORDER_BYTES);
   const tasks = stack.use(
     new Tasks({
-      ...{ state, jobs, logins, runner: options.jobRunner, environment, log },
+      ...{ state, jobs, logins, runner: options.jobRunner, environment, orders, log },
       onRestarted: ({ name, owner, job }) =>
         audit.note("changed", {
           source: "server",
@@ -140,6 +146,7 @@ export async function openCore(
     inline,
     logins,
     tasks,
+    orders,
     shutdown,
   };
 }
@@ -204,12 +211,12 @@ function openExtensions(
   });
 }
 
-/** It builds where a server that was killed meanwhile has left things for the next to clear away. */
+/** What a server of this state directory that was killed had begun to build is cleared away. */
 function openBuilder({ config: { state }, toBuildCommand }: CoreOptions): Builder {
-  const directory = join(state, "building");
-  rmSync(directory, { recursive: true, force: true });
-  mkdirSync(directory, { mode: 0o700 });
-  return new Builder({ toCommand: toBuildCommand, directory });
+  const owner = digest(new TextEncoder().encode(state)).slice(0, 12); // the module that is built finds it in its argv
+  const builder = new Builder({ toCommand: toBuildCommand, owner });
+  builder.clear();
+  return builder;
 }
 
 /** In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then. */

@@ -48,9 +48,12 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "server/logins/logins.ts #known": "users that the configuration's roles run as",
   "server/machine/ownership.ts #known": "one listing of processes",
   "server/machine/ownership.ts #leaders": "one listing of processes",
+  "server/runners/crew.ts #ending": "MAX_RUNNERS, of which those are that end",
   "server/runners/crew.ts #working": "MAX_RUNNERS",
   "server/runners/runners.ts #crews":
     "owners who have a runner just now, for each module and each user that roles run as; and packs",
+  "server/runners/runners.ts #packs":
+    "packs that there are, and earlier versions of them that have not ended yet",
   "server/session/calls.ts #outputs": "MAX_CALLS",
   "server/session/calls.ts #running": "MAX_CALLS",
   "server/session/channels.ts #channels": "MAX_CHANNELS",

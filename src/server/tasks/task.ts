@@ -52,6 +52,13 @@ export class Task {
     throw found;
   }
 
+  /** Throws as `accept` does for one that is new, and is given so many bytes. */
+  demand(id: ExecutionId, bytes: number): void {
+    if (this.#memory.has(id) !== "never") return;
+    this.#demandUp();
+    this.#queue.demand(bytes);
+  }
+
   /** What is known of an execution. Throws `not_started`, and `incomplete_output` where that cannot be told. */
   async find(id: ExecutionId, signal: AbortSignal): Promise<Execution> {
     const found = await this.#find(id, signal);
@@ -63,12 +70,16 @@ export class Task {
     const known = this.#memory.find(id);
     // One that was not begun may be asked for again.
     if (known !== undefined && known.error?.code !== "not_started") return known;
-    if (!this.isUp || this.life.state === "stopping") throw this.#toDown();
+    this.#demandUp();
     const execution = new Execution(id, args);
     this.#queue.push(execution);
     this.#memory.add(execution);
     this.#pump();
     return execution;
+  }
+
+  #demandUp(): void {
+    if (!this.isUp || this.life.state === "stopping") throw this.#toDown();
   }
 
   async #find(id: ExecutionId, signal: AbortSignal): Promise<Execution | AppError> {
