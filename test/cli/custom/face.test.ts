@@ -38,6 +38,17 @@ function toInput(definition: Definition, line: string): unknown {
 }
 
 describe("A command that only the server knows", () => {
+  test("writes an option and what stands for its value in one spelling", () => {
+    const { args } = toFace(
+      define({
+        name: "retry",
+        positional: [],
+        input: { type: "object", properties: { maxRetries: { type: "number" } } },
+      }),
+    );
+    expect(Object.entries(args)).toMatchObject([["max-retries", { valueHint: "max-retries" }]]);
+  });
+
   test("takes words in the order of its fields: echo hi", () => {
     expect(toInput(echo, "hi")).toEqual({ string: "hi" });
     expect(toInput(echo, "string=hi")).toEqual({ string: "hi" });
