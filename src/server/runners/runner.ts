@@ -1,5 +1,6 @@
 import { abortable, after } from "../../lib/abort.ts";
 import { Litter } from "../../lib/litter.ts";
+import { toMessage } from "../../lib/message.ts";
 import { toSignalName } from "../../lib/signal.ts";
 import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
@@ -200,7 +201,7 @@ export class Runner {
 
   async #next<Said, Result>(task: RunnerTask<Said, Result>): Promise<RunnerRecord> {
     const record = await this.#reader.next().catch((error: unknown) => {
-      throw task.toError({ why: error instanceof Error ? error.message : "what it says is not understood" });
+      throw task.toError({ why: toMessage(error) });
     });
     if (record !== undefined) return record;
     const { child } = this.#wired;
