@@ -34,11 +34,14 @@ export type {
 } from "./client/tasks/tasks.ts";
 export {
   type CommandContext,
+  type CommandDefinition,
   defineCommand,
   definePack,
   defineTask,
   type ModuleContext,
+  type PackDefinition,
   type TaskContext,
+  type TaskDefinition,
   v,
 } from "./module/authoring.ts";
 export { AppError, type ErrorCode } from "./protocol/error.ts";

@@ -1,4 +1,5 @@
 import { AppError } from "../protocol/error.ts";
+import { Cutter, encodeHeader, type Framing, FRAMING_BYTES } from "../protocol/framing.ts";
 import { parseForeignJson } from "../protocol/json.ts";
 import { MAX_CONTROL_FRAME_BYTES, MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
 
@@ -32,17 +33,21 @@ export interface RunnerRecord {
   readonly payload: Uint8Array;
 }
 
-const HEADER_BYTES = 5;
 /** More than any call: its input and the environment of its workspace, every byte of which may be written as an escape. */
 const MAX_BYTES = 16 * MAX_CONTROL_FRAME_BYTES;
 const NO_BYTES = new Uint8Array(0);
 
+const FRAMING: Framing<RecordKind> = {
+  kinds: KINDS,
+  headerBytes: FRAMING_BYTES,
+  maxBytes: MAX_BYTES,
+  refuse: () => broken("a record is none"),
+};
+
 /** A record as it is sent, big-endian: length of the payload u32 · kind u8 · payload. */
 export function encodeRecord(kind: RecordKind, payload: Uint8Array = NO_BYTES): Uint8Array {
-  const record = new Uint8Array(HEADER_BYTES + payload.length);
-  new DataView(record.buffer).setUint32(0, payload.length);
-  record[4] = KINDS.indexOf(kind);
-  record.set(payload, HEADER_BYTES);
+  const record = encodeHeader(FRAMING, kind, payload.length);
+  record.set(payload, FRAMING_BYTES);
   return record;
 }
 
@@ -67,16 +72,15 @@ export function parseJson({ payload }: RunnerRecord): unknown {
 /** Cuts what arrives into records, whoever asks for the next. */
 export class RecordReader {
   readonly #read: () => Promise<Uint8Array | undefined>;
-  readonly #maxBytes: number;
+  readonly #cutter: Cutter<RecordKind>;
   readonly #records: RunnerRecord[] = [];
-  #pending: Uint8Array = NO_BYTES;
   #reading: Promise<void> | undefined;
   #hasEnded = false;
 
   /** `read`: the next bytes, or undefined when there are no more. `maxBytes`: what one record holds at most. */
   constructor(read: () => Promise<Uint8Array | undefined>, maxBytes: number = MAX_BYTES) {
     this.#read = read;
-    this.#maxBytes = maxBytes;
+    this.#cutter = new Cutter({ ...FRAMING, maxBytes });
   }
 
   /** The next record, or undefined at the end. Throws `protocol_error`. */
@@ -97,20 +101,7 @@ export class RecordReader {
   async #fetch(): Promise<void> {
     const chunk = await this.#read();
     if (chunk === undefined) this.#hasEnded = true;
-    else this.#cut(chunk);
-  }
-
-  #cut(chunk: Uint8Array): void {
-    let rest = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
-    while (rest.length >= HEADER_BYTES) {
-      const length = new DataView(rest.buffer, rest.byteOffset).getUint32(0);
-      const kind = KINDS[rest[4] ?? KINDS.length];
-      if (kind === undefined || length > this.#maxBytes) throw broken("a record is none");
-      if (rest.length < HEADER_BYTES + length) break;
-      this.#records.push({ kind, payload: rest.subarray(HEADER_BYTES, HEADER_BYTES + length) });
-      rest = rest.subarray(HEADER_BYTES + length);
-    }
-    this.#pending = rest;
+    else for (const { kind, payload } of this.#cutter.push(chunk)) this.#records.push({ kind, payload });
   }
 }
 

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Budget } from "../lib/budget.ts";
 import type { Log } from "../lib/log.ts";
+import { digest } from "../module/bundle.ts";
 import type { Again } from "../process/again.ts";
 import { openLibc } from "../process/libc.ts";
 import { reap, Reaper } from "../process/reaper.ts";
@@ -210,12 +211,12 @@ function openExtensions(
   });
 }
 
-/** It builds where a server that was killed meanwhile has left things for the next to clear away. */
+/** What a server of this state directory that was killed had begun to build is cleared away. */
 function openBuilder({ config: { state }, toBuildCommand }: CoreOptions): Builder {
-  const directory = join(state, "building");
-  rmSync(directory, { recursive: true, force: true });
-  mkdirSync(directory, { mode: 0o700 });
-  return new Builder({ toCommand: toBuildCommand, directory });
+  const owner = digest(new TextEncoder().encode(state)).slice(0, 12); // the module that is built finds it in its argv
+  const builder = new Builder({ toCommand: toBuildCommand, owner });
+  builder.clear();
+  return builder;
 }
 
 /** In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then. */

@@ -1,4 +1,6 @@
 import { abortable, after } from "../../lib/abort.ts";
+import { Litter } from "../../lib/litter.ts";
+import { toMessage } from "../../lib/message.ts";
 import { toSignalName } from "../../lib/signal.ts";
 import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
@@ -14,8 +16,7 @@ import { Printed } from "./printed.ts";
 /** Milliseconds that a runner has to end once it is told to. */
 const GRACE = 2_000;
 
-/** Bytes of garbage after which the collector clears up; what a record leaves of it, and how often its bytes are copied on their way. */
-const MAX_LITTER = 8 * 1024 * 1024;
+/** Bytes of garbage that a record leaves, and how often its bytes are copied on their way. */
 const RECORD_LITTER = 3 * 1024;
 const COPIES = 6;
 
@@ -71,8 +72,7 @@ export class Runner {
   #pouring: Promise<void> = Promise.resolve();
   #ending: Promise<void> | undefined;
   #isLast = false;
-  /** Bytes that were left to the collector since it was last asked. */
-  #litter = 0;
+  readonly #litter = new Litter();
   /** That it took too much memory, and was killed for it. */
   #excess: string | undefined;
 
@@ -194,20 +194,14 @@ export class Runner {
       .catch(() => {}); // the call is over
   }
 
-  /**
-   * What rushes through here is garbage at once, of which the collector by itself lets 60 MiB pile up (measured). Clearing it up takes
-   * 5 ms, which whoever floods waits for.
-   */
+  /** Where others have written what it does, who may flood. */
   #tidy({ payload }: RunnerRecord): void {
-    this.#litter += COPIES * payload.length + RECORD_LITTER;
-    if (this.#options.maxMemory === undefined || this.#litter < MAX_LITTER) return;
-    this.#litter = 0;
-    Bun.gc(true);
+    if (this.#options.maxMemory !== undefined) this.#litter.leave(COPIES * payload.length + RECORD_LITTER);
   }
 
   async #next<Said, Result>(task: RunnerTask<Said, Result>): Promise<RunnerRecord> {
     const record = await this.#reader.next().catch((error: unknown) => {
-      throw task.toError({ why: error instanceof Error ? error.message : "what it says is not understood" });
+      throw task.toError({ why: toMessage(error) });
     });
     if (record !== undefined) return record;
     const { child } = this.#wired;
