@@ -20,7 +20,9 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "server/auth/authenticator.ts #uses": "tokens that there are, and ten seconds",
   "server/auth/tickets.ts #issued": "MAX_TICKETS, and thirty seconds",
   "server/endpoint.ts #retired": "reloads whose connections have not ended; the administrator's",
-  "server/extensions/inline.ts #units": "modules that the operator has, since each reload forgets the others",
+  "server/extensions/inline-units.ts #current":
+    "modules that the operator has, since each reload forgets the others",
+  "server/extensions/inline-units.ts #outdated": "modules of which calls are under way",
   "server/files/mounts.ts #asked": "file systems that are mounted",
   "server/files/temporary.ts #swept": "MAX_SWEPT",
   "server/gate/penalties.ts #penalties": "MAX_SOURCES; ten minutes at most",
