@@ -108,11 +108,17 @@ export class CustomWork implements AsyncDisposable {
       argv === undefined
         ? await this.#start(invocation, input, share)
         : this.#startProgram({ ...invocation, argv }, input, share);
-    for (;;) {
-      const { done, value } = await stream.next();
-      if (done) return await conclude(value, say);
-      if (!invocation.isHeard) continue;
-      for (const record of toRecords(value)) await say(record);
+    try {
+      for (;;) {
+        const { done, value } = await stream.next();
+        // Nobody hears what is said when the call is over.
+        share.signal.throwIfAborted();
+        if (done) return await conclude(value, say);
+        if (!invocation.isHeard) continue;
+        for (const record of toRecords(value)) await say(record);
+      }
+    } finally {
+      await stream.return(NO_RESULT);
     }
   }
 
@@ -183,6 +189,7 @@ export class CustomWork implements AsyncDisposable {
   }
 }
 
+const NO_RESULT = new Uint8Array(0);
 const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
 
 /** The result, in parts before it if it takes more than one record. */

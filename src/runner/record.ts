@@ -67,49 +67,105 @@ export function parseJson({ payload }: RunnerRecord): unknown {
 /** Cuts what arrives into records, whoever asks for the next. */
 export class RecordReader {
   readonly #read: () => Promise<Uint8Array | undefined>;
-  readonly #records: RunnerRecord[] = [];
-  #pending: Uint8Array = NO_BYTES;
+  readonly #maxBytes: number;
+  /** What came last, as far as it is not cut. */
+  #rest: Uint8Array = NO_BYTES;
+  /** A record whose end has not come, with room for all of it; or for its header, where not even that has. */
+  #begun: Uint8Array | undefined;
+  /** Bytes of it that have come. */
+  #filled = 0;
+  /** The next, if it was looked at. */
+  #seen: RunnerRecord | undefined;
   #reading: Promise<void> | undefined;
   #hasEnded = false;
 
-  /** `read`: the next bytes, or undefined when there are no more. */
-  constructor(read: () => Promise<Uint8Array | undefined>) {
+  /** `read`: the next bytes, or undefined when there are no more. `maxBytes`: of the longest payload that there can be. */
+  constructor(read: () => Promise<Uint8Array | undefined>, maxBytes: number = MAX_BYTES) {
     this.#read = read;
+    this.#maxBytes = maxBytes;
   }
 
   /** The next record, or undefined at the end. Throws `protocol_error`. */
   async next(): Promise<RunnerRecord | undefined> {
-    await this.peek();
-    return this.#records.shift();
+    for (;;) {
+      const record = this.take();
+      if (record !== undefined || this.#hasEnded) return record;
+      await this.#fetch();
+    }
   }
 
-  /** The same, which stays the next. */
+  /** The next record if it is here already. Throws `protocol_error`. */
+  take(): RunnerRecord | undefined {
+    const record = this.#seen ?? this.#cut();
+    this.#seen = undefined;
+    return record;
+  }
+
+  /** The next record, which stays the next; or undefined at the end. Throws `protocol_error`. */
   async peek(): Promise<RunnerRecord | undefined> {
-    while (this.#records.length === 0 && !this.#hasEnded) {
-      this.#reading ??= this.#fetch().finally(() => (this.#reading = undefined));
-      await this.#reading;
+    for (;;) {
+      this.#seen ??= this.#cut();
+      if (this.#seen !== undefined || this.#hasEnded) return this.#seen;
+      await this.#fetch();
     }
-    return this.#records[0];
   }
 
+  /** One read serves all who wait. */
   async #fetch(): Promise<void> {
-    const chunk = await this.#read();
-    if (chunk === undefined) this.#hasEnded = true;
-    else this.#cut(chunk);
+    const read = async () => {
+      const chunk = await this.#read();
+      if (chunk === undefined) this.#hasEnded = true;
+      else this.#rest = chunk;
+    };
+    this.#reading ??= read().finally(() => (this.#reading = undefined));
+    await this.#reading;
   }
 
-  #cut(chunk: Uint8Array): void {
-    let rest = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
-    while (rest.length >= HEADER_BYTES) {
-      const length = new DataView(rest.buffer, rest.byteOffset).getUint32(0);
-      const kind = KINDS[rest[4] ?? KINDS.length];
-      if (kind === undefined || length > MAX_BYTES) throw broken("a record is none");
-      if (rest.length < HEADER_BYTES + length) break;
-      this.#records.push({ kind, payload: rest.subarray(HEADER_BYTES, HEADER_BYTES + length) });
-      rest = rest.subarray(HEADER_BYTES + length);
+  /** What has come is all cut when there is no record any more: of one that has only begun, every byte is copied once. */
+  #cut(): RunnerRecord | undefined {
+    for (;;) {
+      if (this.#begun === undefined) {
+        if (this.#rest.length === 0) return undefined;
+        const size = this.#rest.length < HEADER_BYTES ? HEADER_BYTES : this.#measure(this.#rest);
+        if (size <= this.#rest.length) return toRecord(this.#splitOff(size));
+        [this.#begun, this.#filled] = [new Uint8Array(size), 0];
+      }
+      const begun = this.#begun;
+      const more = this.#splitOff(begun.length - this.#filled);
+      begun.set(more, this.#filled);
+      this.#filled += more.length;
+      if (this.#filled < begun.length) return undefined;
+      const size = this.#measure(begun);
+      this.#begun = undefined;
+      if (size === begun.length) return toRecord(begun);
+      this.#begun = new Uint8Array(size);
+      this.#begun.set(begun);
     }
-    this.#pending = rest;
   }
+
+  #splitOff(bytes: number): Uint8Array {
+    const before = this.#rest.subarray(0, bytes);
+    this.#rest = this.#rest.subarray(bytes);
+    return before;
+  }
+
+  /** Bytes of a whole record, by its header. */
+  #measure(header: Uint8Array): number {
+    const length = new DataView(header.buffer, header.byteOffset).getUint32(0);
+    if (length > this.#maxBytes) throw broken("a record is longer than any");
+    toKind(header);
+    return HEADER_BYTES + length;
+  }
+}
+
+function toRecord(record: Uint8Array): RunnerRecord {
+  return { kind: toKind(record), payload: record.subarray(HEADER_BYTES) };
+}
+
+function toKind(header: Uint8Array): RecordKind {
+  const kind = KINDS[header[4] ?? KINDS.length];
+  if (kind === undefined) throw broken("a record is none");
+  return kind;
 }
 
 function broken(why: string): AppError {

@@ -35,7 +35,7 @@ export class Inline implements AsyncDisposable {
   async *runModule(
     call: ModuleCall,
     signal: AbortSignal,
-  ): AsyncGenerator<ModuleSaid, Uint8Array | undefined, void> {
+  ): AsyncGenerator<readonly ModuleSaid[], Uint8Array | undefined, void> {
     const { command, timeoutMs } = call;
     const late = new AbortController();
     using _limit = after(timeoutMs, () => late.abort(toLate(command, timeoutMs)));
@@ -45,9 +45,9 @@ export class Inline implements AsyncDisposable {
       doing = await abortable(this.#start(call, over), over);
       for (;;) {
         const { done, value } = await abortable(doing.next(), over);
-        if (!done) yield* toPieces(value);
+        if (!done) yield [...toPieces(value)];
         else if (value.length <= MAX_PAYLOAD_BYTES) return value;
-        else return void (yield* toParts(value));
+        else return void (yield [...toParts(value)]);
       }
     } catch (error) {
       over.throwIfAborted();
