@@ -17,6 +17,12 @@ export type { CallReply, CallSuccess, JobReply, JobSuccess, Said } from "./clien
 export { narrowText as narrowToken } from "./client/narrow.ts";
 export type { ConnectOptions, Member } from "./client/member.ts";
 export { type AddOptions, Pool } from "./client/pool.ts";
+export type {
+  SeenDetails as JobDetails,
+  SeenEvent as JobEvent,
+  SeenJob as JobSummary,
+  SeenResult as JobResult,
+} from "./client/seen.ts";
 export { type StartedServer, startServer, type StartServerOptions } from "./client/start-server.ts";
 export type { Execution } from "./client/tasks/execution.ts";
 export type { Stopped } from "./client/tasks/lifecycle.ts";
@@ -26,20 +32,22 @@ export type {
   StopTaskOptions,
   Tasks,
 } from "./client/tasks/tasks.ts";
-export type { JobEvent } from "./client/watch.ts";
 export {
   type CommandContext,
+  type CommandDefinition,
   defineCommand,
   definePack,
   defineTask,
   type ModuleContext,
+  type PackDefinition,
   type TaskContext,
+  type TaskDefinition,
   v,
 } from "./module/authoring.ts";
 export { AppError, type ErrorCode } from "./protocol/error.ts";
 export type { HolderId, JobId } from "./protocol/id.ts";
 export type { JobFilter } from "./protocol/filter.ts";
-export type { Ended, JobDetails, JobName, JobResult, JobState, JobSummary } from "./protocol/job.ts";
+export type { Ended, JobName, JobState } from "./protocol/job.ts";
 export type { Outcome } from "./protocol/outcome.ts";
 export type { Packet } from "./protocol/packet.ts";
 export type { Restriction } from "./protocol/restriction.ts";

@@ -16,7 +16,7 @@ const args = {
     type: "boolean",
     description: "--no-wait prints the execution's id as soon as it is queued",
   },
-  await: { type: "boolean", description: "Print what it answers; it is an error if it ends without" },
+  await: { type: "boolean", description: "It is an error if it ends without an answer" },
   timeout: {
     type: "string",
     valueHint: "duration",
@@ -26,11 +26,14 @@ const args = {
 
 /** Has a task do something. */
 export const taskExec = toTaskVerb({
-  summary: "Have a task do something, and wait until it is done",
+  summary: "Have a task do something, wait until it is done, and print what it answers, if it does",
   args,
   examples: [
-    ["farhand task exec counter '{\"add\": 2}'", "exit with 0 when it is done, with 1 when it threw"],
-    ["farhand task exec counter '{\"add\": 2}' --await", "print what it answers"],
+    [
+      "farhand task exec counter '{\"add\": 2}'",
+      "print what it answers; exit with 0 when it is done, with 1 when it threw",
+    ],
+    ["farhand task exec counter '{\"add\": 2}' --await", "exit with 125 if it does not answer"],
     ["farhand task exec shop @order.json --no-wait", "print the execution's id, for farhand task await"],
   ],
   run,

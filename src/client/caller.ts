@@ -1,7 +1,6 @@
 import * as v from "valibot";
 import { commands } from "../commands/commands.ts";
 import { type Builtin, findCommand } from "../commands/index.ts";
-import { result } from "../commands/result.ts";
 import type { CommandDescription } from "../protocol/description.ts";
 import {
   type Asked,
@@ -18,7 +17,7 @@ import { invoke } from "./invoke.ts";
 import type { JobListener } from "./listener.ts";
 import type { CallOptions } from "./options.ts";
 import { collectCall, collectJob, type JobReply } from "./reply.ts";
-import { readResult } from "./returned.ts";
+import { seeAnswer } from "./seen.ts";
 import type { Session } from "./session.ts";
 
 /** The input of `exec`. */
@@ -100,11 +99,9 @@ export class Caller {
     return options.complete === false ? listener : await collectCall(listener);
   }
 
-  /** What a job returned may have to be read besides. */
   #open(command: Callable<unknown, unknown>, input: unknown, options: CallOptions) {
-    if (command.name !== result.name) return openCall(this.#session, command, input, options);
-    const complete = async (session: Session, answer: unknown, signal: AbortSignal) =>
-      await readResult(session, v.parse(result.result, answer), signal);
+    const complete = (session: Session, answer: unknown, signal: AbortSignal) =>
+      seeAnswer(command.name, answer, session, signal);
     return openCall(this.#session, { ...command, complete }, input, options);
   }
 }

@@ -44,7 +44,7 @@ export class Calls {
     if (!isSendable(message)) {
       throw new AppError(
         "invalid_input",
-        `Cannot call "${asked.command}": the call takes more than ${MAX_CONTROL_FRAME_BYTES} bytes`,
+        `Cannot call "${asked.command}": the call takes more than ${MAX_CONTROL_FRAME_BYTES} bytes, or is made of too much`,
       );
     }
     this.#last = call;

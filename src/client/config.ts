@@ -2,6 +2,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { defaultConfigHome } from "../lib/config-home.ts";
 import { toErrorCode } from "../lib/error-code.ts";
+import { toMessage } from "../lib/message.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { LocalServer } from "../protocol/local.ts";
@@ -129,8 +130,7 @@ function readLocal(state: string): Pick<Target, "host" | "token"> | undefined {
   } catch (error) {
     if (error instanceof AppError && error.code === "state_unusable") throw error;
     if (toErrorCode(error) === "ENOENT") return undefined;
-    const why = error instanceof Error ? error.message : "it is no JSON";
-    throw new AppError("unavailable", `Cannot read "${path}": ${why}`, { cause: error });
+    throw new AppError("unavailable", `Cannot read "${path}": ${toMessage(error)}`, { cause: error });
   }
 }
 

@@ -23,7 +23,8 @@ import type { JobReply, JobSuccess } from "./reply.ts";
 import type { Accepted, ConnectionState, Session } from "./session.ts";
 import { Tasks } from "./tasks/tasks.ts";
 import { toUnit, type Unit } from "./unit.ts";
-import { type JobEvent, watchJobs } from "./watch.ts";
+import { seeEvent, seeJob, type SeenEvent, type SeenJob } from "./seen.ts";
+import { watchJobs } from "./watch.ts";
 
 /** A program with its arguments, or a line for the server's shell, as it is or named. */
 export type Command = readonly string[] | string | { readonly shell: string };
@@ -136,22 +137,22 @@ export class Connection implements AsyncDisposable {
   }
 
   /** All jobs that a filter means, newest first. */
-  async allJobs(filter: JobFilter = {}): Promise<readonly JobSummary[]> {
-    return (await answered(listJobs(this.#session, { filter }), this.#session)).jobs;
+  async allJobs(filter: JobFilter = {}): Promise<readonly SeenJob[]> {
+    return (await answered(listJobs(this.#session, { filter }), this.#session)).jobs.map(seeJob);
   }
 
   /** Tells of the jobs that a filter means, in one batch, and then of every change. Ends only by throwing the signal's reason. */
   async *watch(
     filter: JobFilter | undefined,
     signal: AbortSignal,
-  ): AsyncGenerator<readonly JobEvent[], never, void> {
+  ): AsyncGenerator<readonly SeenEvent[], never, void> {
     const events = watchJobs(this.#session, filter, signal);
-    for (;;) yield (await answered(events.next(), this.#session, signal)).value;
+    for (;;) yield (await answered(events.next(), this.#session, signal)).value.map(seeEvent);
   }
 
   /** Removes all ended jobs that a filter means, page after page, or only tells which. */
-  prune(filter: JobFilter, { dryRun = false } = {}): Promise<readonly JobSummary[]> {
-    return answered(pruneJobs(this.#session, { filter, dryRun }), this.#session);
+  async prune(filter: JobFilter, { dryRun = false } = {}): Promise<readonly SeenJob[]> {
+    return (await answered(pruneJobs(this.#session, { filter, dryRun }), this.#session)).map(seeJob);
   }
 
   /** Measures a round trip, in milliseconds. */

@@ -3,6 +3,7 @@ import type { Builtins } from "../commands/index.ts";
 import type { CallFlags, InputFlags, JobTerms } from "./options.ts";
 import type { CallListener, JobListener } from "./listener.ts";
 import type { CallReply, CallSuccess, JobReply, JobSuccess, Said } from "./reply.ts";
+import type { Seen } from "./seen.ts";
 
 /**
  * A method for each command that the server has, by its name in camelCase. Leading arguments fill the fields that the
@@ -59,8 +60,8 @@ export type AnswerOf<D extends Definition, C extends boolean, T extends boolean>
   readonly result: infer R extends v.GenericSchema;
 }
   ? D extends { readonly event: infer E extends v.GenericSchema }
-    ? CallAnswer<v.InferOutput<E>, v.InferOutput<R>, C, T, Said<v.InferOutput<E>>>
-    : CallAnswer<never, v.InferOutput<R>, C, T>
+    ? CallAnswer<v.InferOutput<E>, Seen<v.InferOutput<R>>, C, T, Said<v.InferOutput<E>>>
+    : CallAnswer<never, Seen<v.InferOutput<R>>, C, T>
   : JobAnswer<C, T>;
 
 /** The arguments of a method: as many of the fields as are wanted without their names, and then the rest. */

@@ -1,4 +1,5 @@
 import { parseDuration } from "../lib/duration.ts";
+import { toMessage } from "../lib/message.ts";
 import { parseSize } from "../lib/size.ts";
 import { AppError } from "../protocol/error.ts";
 import { MAX_GRACE, MIN_KEEP_BYTES } from "../protocol/limits.ts";
@@ -150,7 +151,7 @@ function parseInfo(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw refused("--info", text, error instanceof Error ? error.message : "it is no JSON");
+    throw refused("--info", text, toMessage(error));
   }
 }
 

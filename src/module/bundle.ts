@@ -18,7 +18,7 @@ export interface Bundle {
 }
 
 /** What a module may be as source. */
-export const MAX_BUNDLE_BYTES = 24 * 1024 * 1024;
+const MAX_BUNDLE_BYTES = 24 * 1024 * 1024;
 
 const LANGUAGES = /\.[cm]?[tj]sx?$/;
 

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { AppError, ErrorBody } from "./error.ts";
 import { Hello, Welcome } from "./hello.ts";
 import { HolderId, JobId, WriterId } from "./id.ts";
-import { parseForeignJson } from "./json.ts";
+import { findExcess, parseForeignJson } from "./json.ts";
 import { MAX_CONTROL_FRAME_BYTES } from "./limits.ts";
 import { Returned } from "./outcome.ts";
 import { TerminalSize } from "./terminal.ts";
@@ -190,10 +190,11 @@ export function decodeControl<const S extends v.GenericSchema>(schema: S, text: 
   throw refused(`is not valid at "${v.getDotPath(issue) ?? "."}": ${issue.message.slice(0, 200)}`);
 }
 
-/** Whether a message fits into a control frame, whatever its numbers will be. The other side closes on one that does not. */
+/** Whether the other side accepts a message as a control frame, whatever its numbers will be. It closes on one that it does not. */
 export function isSendable(message: ClientMessage | ServerMessage): boolean {
   const longest = { seq: Number.MAX_SAFE_INTEGER, ack: Number.MAX_SAFE_INTEGER };
-  return !isTooLarge(JSON.stringify({ ...message, ...longest }));
+  const text = JSON.stringify({ ...message, ...longest });
+  return !isTooLarge(text) && findExcess(text) === undefined;
 }
 
 /** A UTF-16 unit takes at most three bytes, so that only a text that may be too large is counted. */

@@ -18,8 +18,10 @@ export const MAX_DATA_BYTES = 4 * MAX_RECORD_BYTES;
 
 /** Depth of nested JSON that a control frame or a value may have; deeper input is refused before anything walks it. */
 export const MAX_JSON_DEPTH = 64;
-/** Keys that JSON may have, over all its objects: many times what any command takes. */
-export const MAX_JSON_KEYS = 65_536;
+/** Keys and containers that JSON may have, in all: many times what any command takes. */
+export const MAX_JSON_ITEMS = 65_536;
+/** Places of 8 bytes that the engine may set aside for keys that are small numbers: 8 MiB. */
+export const MAX_JSON_PLACES = 1_048_576;
 
 /** Bytes of one value, which travels in several packets or over a channel where it takes more than one has room for. */
 export const MAX_VALUE_BYTES = 24 * MiB;
@@ -28,9 +30,10 @@ export const MAX_VALUE_DEPTH = 256;
 export const MAX_VALUE_ITEMS = 1_048_576;
 /** Items of one within a control frame: whoever reads that serves others besides, and takes about as long as for JSON there. */
 export const MAX_FRAME_ITEMS = 65_536;
-/** The same, and keys, of what is written as JSON: less than that may have, as it stands within something else. */
+/** The same of what is written as JSON: less than that may have, as it stands within something else. */
 export const MAX_PLAIN_DEPTH = 48;
-export const MAX_PLAIN_KEYS = 32_768;
+export const MAX_PLAIN_ITEMS = 32_768;
+export const MAX_PLAIN_PLACES = 262_144;
 /** Bytes of a BigInt: 2^20 bits are the most that the language has. */
 export const MAX_BIGINT_BYTES = 128 * KiB;
 

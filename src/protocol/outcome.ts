@@ -49,7 +49,10 @@ export const RecordedOutcome = v.variant("type", [
 ]);
 export type RecordedOutcome = v.InferOutput<typeof RecordedOutcome>;
 
-/** The same as whoever reads the job sees it: what was returned is the value itself. */
+/**
+ * The same as whoever reads the job sees it: what was returned is the value itself. It is left out where that takes more than a
+ * summary of the job has room for: `result` and the job's output have it.
+ */
 export type Outcome =
   | Exclude<RecordedOutcome, { readonly type: "returned" }>
-  | { readonly type: "returned"; readonly value: unknown };
+  | { readonly type: "returned"; readonly value?: unknown };

@@ -1,5 +1,7 @@
 import * as v from "valibot";
+import { isPlain } from "./cbor/plain.ts";
 import { AppError, ErrorBody } from "./error.ts";
+import { Cutter, encodeHeader, type Framing, FRAMING_BYTES } from "./framing.ts";
 import { parseForeignJson } from "./json.ts";
 import { MAX_PAYLOAD_BYTES } from "./limits.ts";
 import { Value } from "./value.ts";
@@ -12,7 +14,6 @@ import { Value } from "./value.ts";
 export const SAID_FD = 3;
 /** Bytes of an `end`: an exit's record has room for it, and for what else that tells. */
 export const MAX_END_BYTES: number = MAX_PAYLOAD_BYTES - 1024;
-const HEADER_BYTES = 5;
 const KINDS = ["value", "part", "end"] as const;
 export type SaidKind = (typeof KINDS)[number];
 
@@ -34,24 +35,35 @@ export const SaidEnd = v.variant("type", [
 ]);
 export type SaidEnd = v.InferOutput<typeof SaidEnd>;
 
-/** What an `end` says. Throws `protocol_error`. */
+/** What an `end` says, of which every answer that tells it has room. Throws `protocol_error`. */
 export function parseEnd(payload: Uint8Array): SaidEnd {
   const broken = (why: string) =>
     new AppError("protocol_error", `Cannot read how a runner ends: what it says ${why}`);
   const parsed = v.safeParse(SaidEnd, parseForeignJson(new TextDecoder().decode(payload), broken));
   if (!parsed.success) throw broken(`is not valid (${parsed.issues[0].message})`);
+  if (!isPlain(toContent(parsed.output))) throw broken("is nested too deep, or made of too many objects");
   return parsed.output;
+}
+
+/** What stands in the record of an exit as it is. */
+function toContent(end: SaidEnd): unknown {
+  if (end.type === "threw") return end.error;
+  return end.value.encoding === "json" ? end.value.value : null;
 }
 
 /** What becomes a packet. */
 export type SaidValue = Said & { readonly kind: "value" | "part" };
 
+const FRAMING: Framing<SaidKind> = {
+  kinds: KINDS,
+  headerBytes: FRAMING_BYTES,
+  maxBytes: MAX_PAYLOAD_BYTES,
+  refuse: () => new AppError("protocol_error", "Cannot read what a runner says: a record is none"),
+};
+
 /** One record. Its payload is not copied: both are to be written one after the other. */
 export function encodeSaid(kind: SaidKind, payload: Uint8Array): readonly [Uint8Array, Uint8Array] {
-  const header = new Uint8Array(HEADER_BYTES);
-  new DataView(header.buffer).setUint32(0, payload.length);
-  header[4] = KINDS.indexOf(kind);
-  return [header, payload];
+  return [encodeHeader(FRAMING, kind, payload.length, 0), payload];
 }
 
 /** A value of any length, as records. */
@@ -62,28 +74,17 @@ export function* splitSaid(payload: Uint8Array): Generator<readonly [Uint8Array,
   yield encodeSaid("value", payload.subarray(start));
 }
 
-/** Cuts what arrives into records; it never holds more than one and what came with it. */
+/** Cuts what arrives into records. Throws `protocol_error` for what is none. */
 export class SaidDecoder {
-  #pending: Uint8Array = new Uint8Array(0);
+  readonly #cutter = new Cutter(FRAMING);
 
   /** Whether the beginning of a record came, and its end did not. */
   get isWithin(): boolean {
-    return this.#pending.length > 0;
+    return this.#cutter.isWithin;
   }
 
-  /** The records that are whole now. Throws `protocol_error` for what is none. */
-  *push(chunk: Uint8Array): Generator<Said, void, void> {
-    this.#pending =
-      this.#pending.length === 0 ? new Uint8Array(chunk) : Buffer.concat([this.#pending, chunk]);
-    while (this.#pending.length >= HEADER_BYTES) {
-      const length = new DataView(this.#pending.buffer, this.#pending.byteOffset).getUint32(0);
-      const kind = KINDS[this.#pending[4] ?? KINDS.length];
-      if (kind === undefined || length > MAX_PAYLOAD_BYTES)
-        throw new AppError("protocol_error", "Cannot read what a runner says: a record is none");
-      if (this.#pending.length < HEADER_BYTES + length) return;
-      const payload = this.#pending.subarray(HEADER_BYTES, HEADER_BYTES + length);
-      this.#pending = this.#pending.subarray(HEADER_BYTES + length);
-      yield { kind, payload };
-    }
+  /** The records that are whole now. */
+  push(chunk: Uint8Array): Iterable<Said> {
+    return this.#cutter.copy(chunk);
   }
 }

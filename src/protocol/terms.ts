@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { isPlain } from "./cbor/plain.ts";
 import { Environment } from "./environment.ts";
 import {
   DEFAULT_KEEP_BYTES,
@@ -8,6 +9,7 @@ import {
   MAX_LABEL_NAME,
   MAX_LABEL_VALUE,
   MAX_LABELS,
+  MAX_PLAIN_DEPTH,
   MIN_KEEP_BYTES,
 } from "./limits.ts";
 import { Terminal } from "./terminal.ts";
@@ -62,6 +64,10 @@ export const Terms = v.object({
       v.check(
         (info) => Buffer.byteLength(JSON.stringify(info) ?? "") <= MAX_INFO_BYTES,
         `takes more than ${MAX_INFO_BYTES} bytes`,
+      ),
+      v.check(
+        (info) => isPlain(info),
+        `is nested deeper than ${MAX_PLAIN_DEPTH} levels, or made of too many objects`,
       ),
     ),
   ),

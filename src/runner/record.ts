@@ -1,4 +1,5 @@
 import { AppError } from "../protocol/error.ts";
+import { Cutter, encodeHeader, type Framing, FRAMING_BYTES } from "../protocol/framing.ts";
 import { parseForeignJson } from "../protocol/json.ts";
 import { MAX_CONTROL_FRAME_BYTES, MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
 
@@ -32,17 +33,21 @@ export interface RunnerRecord {
   readonly payload: Uint8Array;
 }
 
-const HEADER_BYTES = 5;
 /** More than any call: its input and the environment of its workspace, every byte of which may be written as an escape. */
 const MAX_BYTES = 16 * MAX_CONTROL_FRAME_BYTES;
 const NO_BYTES = new Uint8Array(0);
 
+const FRAMING: Framing<RecordKind> = {
+  kinds: KINDS,
+  headerBytes: FRAMING_BYTES,
+  maxBytes: MAX_BYTES,
+  refuse: () => broken("a record is none"),
+};
+
 /** A record as it is sent, big-endian: length of the payload u32 · kind u8 · payload. */
 export function encodeRecord(kind: RecordKind, payload: Uint8Array = NO_BYTES): Uint8Array {
-  const record = new Uint8Array(HEADER_BYTES + payload.length);
-  new DataView(record.buffer).setUint32(0, payload.length);
-  record[4] = KINDS.indexOf(kind);
-  record.set(payload, HEADER_BYTES);
+  const record = encodeHeader(FRAMING, kind, payload.length);
+  record.set(payload, FRAMING_BYTES);
   return record;
 }
 
@@ -67,22 +72,21 @@ export function parseJson({ payload }: RunnerRecord): unknown {
 /** Cuts what arrives into records, whoever asks for the next. */
 export class RecordReader {
   readonly #read: () => Promise<Uint8Array | undefined>;
-  readonly #maxBytes: number;
-  /** What came last, as far as it is not cut. */
-  #rest: Uint8Array = NO_BYTES;
-  /** A record whose end has not come, with room for all of it; or for its header, where not even that has. */
-  #begun: Uint8Array | undefined;
-  /** Bytes of it that have come. */
-  #filled = 0;
+  readonly #cutter: Cutter<RecordKind>;
+  /** Those of what came last, each cut when it is asked for: together, small ones would take much more than what came. */
+  #records: Iterator<RunnerRecord> = [].values();
   /** The next, if it was looked at. */
   #seen: RunnerRecord | undefined;
+  /** Why nothing that comes is understood any more. */
+  #failure: AppError | undefined;
   #reading: Promise<void> | undefined;
   #hasEnded = false;
 
-  /** `read`: the next bytes, or undefined when there are no more. `maxBytes`: of the longest payload that there can be. */
+  /** `read`: the next bytes, or undefined when there are no more. `maxBytes`: what one record holds at most. */
   constructor(read: () => Promise<Uint8Array | undefined>, maxBytes: number = MAX_BYTES) {
     this.#read = read;
-    this.#maxBytes = maxBytes;
+    const refuse = () => (this.#failure = FRAMING.refuse());
+    this.#cutter = new Cutter({ ...FRAMING, maxBytes, refuse });
   }
 
   /** The next record, or undefined at the end. Throws `protocol_error`. */
@@ -110,62 +114,22 @@ export class RecordReader {
     }
   }
 
+  #cut(): RunnerRecord | undefined {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { done, value } = this.#records.next();
+    return done ? undefined : value;
+  }
+
   /** One read serves all who wait. */
   async #fetch(): Promise<void> {
     const read = async () => {
       const chunk = await this.#read();
       if (chunk === undefined) this.#hasEnded = true;
-      else this.#rest = chunk;
+      else this.#records = this.#cutter.push(chunk);
     };
     this.#reading ??= read().finally(() => (this.#reading = undefined));
     await this.#reading;
   }
-
-  /** What has come is all cut when there is no record any more: of one that has only begun, every byte is copied once. */
-  #cut(): RunnerRecord | undefined {
-    for (;;) {
-      if (this.#begun === undefined) {
-        if (this.#rest.length === 0) return undefined;
-        const size = this.#rest.length < HEADER_BYTES ? HEADER_BYTES : this.#measure(this.#rest);
-        if (size <= this.#rest.length) return toRecord(this.#splitOff(size));
-        [this.#begun, this.#filled] = [new Uint8Array(size), 0];
-      }
-      const begun = this.#begun;
-      const more = this.#splitOff(begun.length - this.#filled);
-      begun.set(more, this.#filled);
-      this.#filled += more.length;
-      if (this.#filled < begun.length) return undefined;
-      const size = this.#measure(begun);
-      this.#begun = undefined;
-      if (size === begun.length) return toRecord(begun);
-      this.#begun = new Uint8Array(size);
-      this.#begun.set(begun);
-    }
-  }
-
-  #splitOff(bytes: number): Uint8Array {
-    const before = this.#rest.subarray(0, bytes);
-    this.#rest = this.#rest.subarray(bytes);
-    return before;
-  }
-
-  /** Bytes of a whole record, by its header. */
-  #measure(header: Uint8Array): number {
-    const length = new DataView(header.buffer, header.byteOffset).getUint32(0);
-    if (length > this.#maxBytes) throw broken("a record is longer than any");
-    toKind(header);
-    return HEADER_BYTES + length;
-  }
-}
-
-function toRecord(record: Uint8Array): RunnerRecord {
-  return { kind: toKind(record), payload: record.subarray(HEADER_BYTES) };
-}
-
-function toKind(header: Uint8Array): RecordKind {
-  const kind = KINDS[header[4] ?? KINDS.length];
-  if (kind === undefined) throw broken("a record is none");
-  return kind;
 }
 
 function broken(why: string): AppError {

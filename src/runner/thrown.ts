@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { isPlain } from "../protocol/cbor/plain.ts";
 import { AppError, ErrorBody } from "../protocol/error.ts";
 
 /** Characters of a message, of a class's name, and of the stack that are told; lines of it; and bytes of details. */
@@ -69,10 +70,12 @@ function read(thrown: unknown, name: string): unknown {
   return typeof thrown === "object" && thrown !== null ? Reflect.get(thrown, name) : undefined;
 }
 
-/** What is no JSON, or too much, is left out. */
+/** What is no JSON, too much or too deep, is left out. */
 function toPlain(details: unknown): unknown {
   const json = JSON.stringify(details);
-  return json === undefined || json.length > MAX_DETAILS_BYTES ? undefined : JSON.parse(json);
+  if (json === undefined || Buffer.byteLength(json) > MAX_DETAILS_BYTES) return undefined;
+  const plain: unknown = JSON.parse(json);
+  return isPlain({ details: plain }) ? plain : undefined;
 }
 
 function findText(find: () => unknown): string {

@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { System } from "../commands/define.ts";
-import { Budget } from "../lib/budget.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { Again } from "../process/again.ts";
 import { readBootId } from "../process/boot.ts";
@@ -27,7 +26,6 @@ import { type Reloadable, Reloading, type ReloadReport } from "./reload.ts";
 import { createRequests } from "./requests.ts";
 import { Delegate } from "./runners/delegate.ts";
 import { Connection, type Peer } from "./session/connection.ts";
-import { ORDER_BYTES } from "./session/custom-calls.ts";
 import { Sessions } from "./session/sessions.ts";
 import { leaveLocalServer } from "./state.ts";
 import { tendTls, Tls, type TlsOptions } from "./tls/tls.ts";
@@ -155,7 +153,19 @@ export async function admitClients(
 /** `config`: as it is by now. */
 function createSessions(
   { config: { state, grace }, version, log, audit, jobRunner }: ClientsOptions,
-  { environment, workspaces, umask, jobs, runners, extensions, inline, logins, tasks, shutdown }: Core,
+  {
+    environment,
+    workspaces,
+    umask,
+    jobs,
+    runners,
+    extensions,
+    inline,
+    logins,
+    tasks,
+    orders,
+    shutdown,
+  }: Core,
   { uses }: Door,
   config: () => ServerConfig,
 ): Sessions {
@@ -176,7 +186,7 @@ function createSessions(
     runners,
     inline,
     jobRunner,
-    orders: new Budget(ORDER_BYTES),
+    orders,
     state,
     version,
     audit,

@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import * as v from "valibot";
 import { parseDuration } from "../lib/duration.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../lib/log.ts";
+import { toMessage } from "../lib/message.ts";
 import { defaultState } from "../lib/state.ts";
 import { AppError } from "../protocol/error.ts";
 import { HOLD_GRACE } from "../protocol/limits.ts";
@@ -166,7 +167,7 @@ function parseToml(path: string, text: string): unknown {
   try {
     return Bun.TOML.parse(text);
   } catch (error) {
-    throw refused(path, error instanceof Error ? error.message : "it is no TOML", error);
+    throw refused(path, toMessage(error), error);
   }
 }
 

@@ -150,13 +150,19 @@ export async function stop(state: string, request: StopRequest, signal: AbortSig
   return { status, ...report };
 }
 
-/** Has the server read its configuration and certificate anew, and answers what that changed. */
+/** Has the server read its configuration and certificate anew, and answers what that changed. Throws `connection_lost` where it ends meanwhile. */
 export async function reload(state: string, signal: AbortSignal): Promise<ReloadReport> {
   const found = await findServer(state, signal);
   if (found === undefined)
     throw new AppError("not_running", `Cannot reload: no farhandd answers for state directory "${state}"`);
   const limited = AbortSignal.any([signal, answerLimit(found.local, RELOAD_PATIENCE)]);
-  const response = await ask(found.local, "POST", "/v1/reload", limited);
+  const response = await ask(found.local, "POST", "/v1/reload", limited).catch((error: unknown) => {
+    limited.throwIfAborted();
+    const { pid } = found.local;
+    throw new AppError("connection_lost", `Cannot reload: farhandd with pid ${pid} has ended`, {
+      cause: error,
+    });
+  });
   if (response.ok) return v.parse(ReloadReport, await response.json());
   throw new AppError(
     "unavailable",

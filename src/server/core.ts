@@ -1,6 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { Budget } from "../lib/budget.ts";
 import type { Log } from "../lib/log.ts";
+import { digest } from "../module/bundle.ts";
 import type { Again } from "../process/again.ts";
 import { openLibc } from "../process/libc.ts";
 import { reap, Reaper } from "../process/reaper.ts";
@@ -22,6 +24,7 @@ import { directory as users } from "./logins/directory.ts";
 import type { Login } from "./logins/login.ts";
 import { Logins } from "./logins/logins.ts";
 import { Runners } from "./runners/runners.ts";
+import { ORDER_BYTES } from "./session/custom-calls.ts";
 import { Shutdown } from "./shutdown.ts";
 import { beginTasks } from "./tasks/initial.ts";
 import { Tasks } from "./tasks/tasks.ts";
@@ -47,6 +50,8 @@ export interface Core {
   /** Knows as whom roles have things done. */
   readonly logins: Logins;
   readonly tasks: Tasks;
+  /** Bytes of modules on their way to keepers, of all together. */
+  readonly orders: Budget;
 }
 
 export interface CoreOptions {
@@ -98,7 +103,8 @@ export async function openCore(
     signal: stopped.signal,
   });
   const inline = stack.use(new Inline({ log, signal: stopped.signal }));
-  const extensions = openExtensions(options, { runners, inline }, stopped.signal);
+  const builder = openBuilder(options);
+  const extensions = openExtensions(log, { builder, runners, inline }, stopped.signal);
   const shutdown: Shutdown = new Shutdown({
     log,
     listLive: () => jobs.listLive(),
@@ -106,9 +112,10 @@ export async function openCore(
     signal,
   });
   const logins = new Logins({ directory: users, uid: process.getuid?.(), now: () => performance.now() });
+  const orders = new Budget(ORDER_BYTES);
   const tasks = stack.use(
     new Tasks({
-      ...{ state, jobs, logins, runner: options.jobRunner, environment, log },
+      ...{ state, jobs, logins, runner: options.jobRunner, environment, orders, log },
       onRestarted: ({ name, owner, job }) =>
         audit.note("changed", {
           source: "server",
@@ -123,7 +130,6 @@ export async function openCore(
   jobs.reconcile((id) => keepers.findUnreached(id));
   await keepers.current();
   tasks.adopt();
-  const builder = new Builder({ toCommand: options.toBuildCommand });
   await beginTasks(config.tasks, { builder, tasks, environment, log }, signal);
   const retention = new Retention({ state, index, log, limits: config.retention, live: jobs });
   retain(retention, stopped.signal).catch(() => {}); // it ends with the server, and logs what fails
@@ -140,6 +146,7 @@ export async function openCore(
     inline,
     logins,
     tasks,
+    orders,
     shutdown,
   };
 }
@@ -189,11 +196,10 @@ function openRunners({ log, umask, toRunnerCommand }: CoreOptions, reaper: Reape
 
 /** None of its modules is run here: each is built, and then called, in a process of its own. */
 function openExtensions(
-  { log, toBuildCommand }: CoreOptions,
-  { runners, inline }: Pick<Core, "runners" | "inline">,
+  log: Log,
+  { builder, runners, inline }: Pick<Core, "runners" | "inline"> & { readonly builder: Builder },
   signal: AbortSignal,
 ): Extensions {
-  const builder = new Builder({ toCommand: toBuildCommand });
   return new Extensions({
     build: (file, signal, packs) => builder.build(file, signal, packs),
     retain(units) {
@@ -203,6 +209,14 @@ function openExtensions(
     log,
     signal,
   });
+}
+
+/** What a server of this state directory that was killed had begun to build is cleared away. */
+function openBuilder({ config: { state }, toBuildCommand }: CoreOptions): Builder {
+  const owner = digest(new TextEncoder().encode(state)).slice(0, 12); // the module that is built finds it in its argv
+  const builder = new Builder({ toCommand: toBuildCommand, owner });
+  builder.clear();
+  return builder;
 }
 
 /** In a container the first process is everybody's parent in the end: a dead keeper's jobs come to us then. */

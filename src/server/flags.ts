@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import type { ArgsDef } from "citty";
 import { parseGrace } from "../commands/terms.ts";
+import { toMessage } from "../lib/message.ts";
 import { AppError } from "../protocol/error.ts";
 import { DEFAULT_GRACE } from "../protocol/limits.ts";
 import type { ConfigFlags } from "./config.ts";
@@ -92,10 +93,7 @@ function parse(args: readonly string[], options: NonNullable<Options>, allowPosi
     const { values, positionals } = parseArgs({ args: [...args], options, strict: true, allowPositionals });
     return { values: values as Flags, positionals };
   } catch (error) {
-    throw new AppError(
-      "invalid_input",
-      `Cannot read the command line: ${error instanceof Error ? toClause(error.message) : String(error)}`,
-    );
+    throw new AppError("invalid_input", `Cannot read the command line: ${toClause(toMessage(error))}`);
   }
 }
 

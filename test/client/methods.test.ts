@@ -3,7 +3,7 @@ import type { AppError, CallListener, JobListener, Outcome } from "../../src/sdk
 import { Connection } from "../../src/client/connection.ts";
 import { toCamelCase } from "../../src/client/custom.ts";
 import { builtins } from "../../src/commands/index.ts";
-import type { JobSummary } from "../../src/protocol/job.ts";
+import type { JobSummary } from "../../src/sdk.ts";
 
 /** What `bun check` must accept of a connection, each with the type that it has. Nobody runs it. */
 export async function accepted(web1: Connection) {

@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { openWorld, readProcess } from "../support/world.ts";
@@ -31,9 +31,25 @@ test("A server serves while a module of it loops as it is loaded, and offers the
   await eventually(() => world.building().length === 0);
 });
 
-test("What builds a module ends with the server, however that does", async () => {
+test("What builds a module ends with the server, however that does, and the next clears away what it left", async () => {
   await using world = await setup({ "loops.ts": "for (;;);" });
   await eventually(() => world.building().length > 0);
+  const line = readProcess(Number(world.building()[0]), "cmdline");
+  const [place = ""] = /\/\S+\/farhand-build-\S+/.exec(line.replaceAll("\0", " ")) ?? [];
+  expect(existsSync(place)).toBe(true);
   process.kill(world.pid, "SIGKILL");
   await eventually(() => world.building().length === 0);
+  await world.start();
+  expect(existsSync(place)).toBe(false);
+});
+
+test("farhandd reload says so in a line where the server is killed meanwhile", async () => {
+  await using world = await setup({ "fine.ts": FINE });
+  expect((await world.farhand(["fine"])).code).toBe(0);
+  writeFileSync(join(world.home, "fine.ts"), "for (;;);");
+  const reloading = world.open(["farhandd", "reload"]);
+  await eventually(() => world.building().length > 0);
+  process.kill(world.pid, "SIGKILL");
+  const { code, stderr } = await reloading.ran;
+  expect([code, stderr]).toEqual([1, `farhandd: Cannot reload: farhandd with pid ${world.pid} has ended\n`]);
 });

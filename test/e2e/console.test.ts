@@ -94,7 +94,7 @@ describe("farhand console on a terminal", () => {
       await at.say(" exec echo secret", /^secret$/m);
       await at.say("exec echo second", /^second$/m);
       await at.screen.press("Up", "Up", "Enter");
-      await at.screen.shows(/^first$[^]*^first$/m);
+      await at.screen.shows(/^first$[^]*^first\n\S+>$/m);
       await at.screen.press("C-d");
       await at.screen.shows(/first\n\S+>\n\S+>$/);
       await at.screen.press("Up", "Up", "Enter");

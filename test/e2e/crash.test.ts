@@ -263,7 +263,7 @@ test("Twenty restarts under load lose no job, repeat nothing, and leave neither 
     [],
   );
   const rooms =
-    /^(?:audit|ledgers|keeper|logs|workspaces|local\.json|server\.lock|(?:auth|state)\.db(?:-wal|-shm)?)$/;
+    /^(?:audit|ledgers|keeper|logs|modules|tasks|workspaces|local\.json|server\.lock|(?:auth|state)\.db(?:-wal|-shm)?)$/;
   expect(readdirSync(world.state).filter((name) => !rooms.test(name))).toEqual([]);
 });
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { PROTOCOL_VERSION } from "../../src/protocol/hello.ts";
-import { Pool } from "../../src/sdk.ts";
+import { type Outcome, Pool } from "../../src/sdk.ts";
 import { anyValue } from "../support/any-value.ts";
 import { RawClient } from "../support/raw.ts";
 import { findDifference } from "../support/same.ts";
@@ -108,6 +108,31 @@ describe("What is large:", () => {
       findDifference({ large }, outcome.type === "returned" ? outcome.value : undefined),
     ).toBeUndefined();
   });
+});
+
+test("Whoever asks the SDK for a job that returned something is told the value itself, unless it is large", async () => {
+  await using stage = await setup();
+  const { connection } = stage;
+  const value = new Map([["at", [new Date(0), 7n, undefined]]]);
+  await stage.call("echo-job", value);
+  await stage.call("echo-job", new Uint8Array(700_000));
+  const outcome: Outcome = { type: "returned", value };
+  const returned: Outcome = { type: "returned" };
+  const now = new AbortController();
+  for await (const batch of connection.watch({}, now.signal)) {
+    expect(batch.map((event) => event.type === "job" && event.job.outcome)).toEqual([outcome, returned]);
+    break;
+  }
+  const { result } = await connection.jobs([1, 2]);
+  expect(result?.jobs.map((job) => job.outcome)).toEqual([outcome, returned]);
+  expect((await connection.allJobs()).map((job) => job.outcome)).toEqual([returned, outcome]);
+  expect((await connection.wait(1)).result?.outcome).toEqual(outcome);
+  expect((await connection.jobShow(1)).result?.outcome).toEqual(outcome);
+  expect((await connection.result(1)).result).toMatchObject({ type: "value", value, outcome });
+  const pruned = await connection.prune({}, { dryRun: true });
+  expect(pruned.map((job) => job.outcome)).toEqual([returned, outcome]);
+  const page = await connection.jobPrune({ filter: {} });
+  expect(page.result?.removed.map((job) => job.outcome)).toEqual([returned, outcome]);
 });
 
 test("What a job says that is no value ends the reading of it in a sentence, which tells where it goes on, and harms nothing else", async () => {

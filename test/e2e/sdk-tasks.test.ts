@@ -82,6 +82,27 @@ describe("connection.tasks", () => {
     expect((await tasks.stop("gate")).value).toBe(1);
   });
 
+  test("does an execution once, also where it is asked for again hundreds of others later", async () => {
+    await using stage = await setup();
+    const { tasks, caught } = stage;
+    for (const execution of [Bun.randomUUIDv7(), crypto.randomUUID()]) {
+      expect((await tasks.exec("gate", { answer: "one" }, { execution })).value).toBe("one");
+      await Promise.all(Array.from({ length: 300 }, () => tasks.exec("gate", {})));
+      expect((await tasks.exec("gate", { answer: "two" }, { execution })).value).toBe("one");
+    }
+    expect((await tasks.stop("gate")).value).toBe(602);
+    // What was not begun may be asked for again, under its id too.
+    await tasks.restart("gate");
+    const running = caught(tasks.exec("gate", { gate: "never" }));
+    const execution = crypto.randomUUID();
+    await tasks.exec("gate", {}, { execution, wait: "queued" });
+    await tasks.stop("gate");
+    expect(await running).toBeInstanceOf(AppError);
+    expect(await caught(tasks.await("gate", execution))).toMatchObject({ code: "not_started" });
+    await tasks.restart("gate");
+    expect(await tasks.exec("gate", { answer: 3 }, { execution })).toMatchObject({ value: 3 });
+  });
+
   test("ends waiting by timeout and signal, which end nothing else", async () => {
     await using stage = await setup();
     const { tasks, at, caught } = stage;

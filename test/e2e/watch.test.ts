@@ -1,8 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { JobEvent } from "../../src/client/watch.ts";
-import { Pool } from "../../src/sdk.ts";
+import { type JobEvent, Pool } from "../../src/sdk.ts";
 import { FARHAND } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
 import { openWorld, type World } from "../support/world.ts";

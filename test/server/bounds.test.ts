@@ -20,7 +20,9 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "server/auth/authenticator.ts #uses": "tokens that there are, and ten seconds",
   "server/auth/tickets.ts #issued": "MAX_TICKETS, and thirty seconds",
   "server/endpoint.ts #retired": "reloads whose connections have not ended; the administrator's",
-  "server/extensions/inline.ts #units": "modules that the operator has, since each reload forgets the others",
+  "server/extensions/inline-units.ts #current":
+    "modules that the operator has, since each reload forgets the others",
+  "server/extensions/inline-units.ts #outdated": "modules of which calls are under way",
   "server/files/mounts.ts #asked": "file systems that are mounted",
   "server/files/temporary.ts #swept": "MAX_SWEPT",
   "server/gate/penalties.ts #penalties": "MAX_SOURCES; ten minutes at most",
@@ -48,9 +50,12 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "server/logins/logins.ts #known": "users that the configuration's roles run as",
   "server/machine/ownership.ts #known": "one listing of processes",
   "server/machine/ownership.ts #leaders": "one listing of processes",
+  "server/runners/crew.ts #ending": "MAX_RUNNERS, of which those are that end",
   "server/runners/crew.ts #working": "MAX_RUNNERS",
   "server/runners/runners.ts #crews":
     "owners who have a runner just now, for each module and each user that roles run as; and packs",
+  "server/runners/runners.ts #packs":
+    "packs that there are, and earlier versions of them that have not ended yet",
   "server/session/calls.ts #outputs": "MAX_CALLS",
   "server/session/calls.ts #running": "MAX_CALLS",
   "server/session/channels.ts #channels": "MAX_CHANNELS",
@@ -59,6 +64,8 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "server/session/deserted.ts #sessions": "MAX_DESERTED_SESSIONS, and the grace",
   "server/session/sessions.ts #sessions": "connections on which somebody was let in, and the deserted ones",
   "server/tasks/memory.ts #known": "executions that wait, by the queue, and the last hundred that are over",
+  "server/tasks/seen.ts #old": "GENERATION",
+  "server/tasks/seen.ts #young": "GENERATION",
   "server/tasks/tasks.ts #making": "calls under way",
   "server/tasks/tasks.ts #tasks": "MAX_TASKS",
   "server/workspaces/shelf.ts #changes": "calls under way",

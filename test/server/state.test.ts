@@ -33,7 +33,15 @@ describe("prepareState()", () => {
   test("makes the directory with its rooms, for this user alone", () => {
     using world = setup();
     prepareState(world.state);
-    expect(readdirSync(world.state).sort()).toEqual(["audit", "keeper", "ledgers", "logs", "workspaces"]);
+    expect(readdirSync(world.state).sort()).toEqual([
+      "audit",
+      "keeper",
+      "ledgers",
+      "logs",
+      "modules",
+      "tasks",
+      "workspaces",
+    ]);
     for (const path of ["", "audit", "keeper", "ledgers", "logs"])
       expect(modeOf(join(world.state, path))).toBe(0o700);
   });

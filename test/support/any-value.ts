@@ -1,7 +1,7 @@
 import fc from "fast-check";
 
 /** A value that is no reference: also what JSON has not. */
-export const anyPrimitive: fc.Arbitrary<unknown> = fc.oneof(
+const anyPrimitive: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom(
     undefined,
     null,

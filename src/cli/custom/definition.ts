@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { toResult } from "../../client/invoke.ts";
 import type { Session } from "../../client/session.ts";
-import { PlainName, Schema, ShownText } from "./schema.ts";
+import { flatten, PlainName, Schema, ShownText } from "./schema.ts";
 
 /** A command as its server describes it. */
 export const Definition = v.object({
@@ -11,7 +11,7 @@ export const Definition = v.object({
   idempotent: v.optional(v.boolean(), false),
   takesInput: v.optional(v.boolean(), false),
   positional: v.optional(v.array(PlainName), []),
-  input: v.optional(Schema, {}),
+  input: v.optional(v.pipe(Schema, v.transform(flatten)), {}),
   /** There is one if it says something on the way. */
   event: v.optional(v.unknown()),
   custom: v.optional(v.boolean(), false),

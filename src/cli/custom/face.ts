@@ -67,6 +67,7 @@ function toArg({ input: { properties = {}, required = [] } }: Definition, field:
   ];
   return {
     type: isSwitch ? "boolean" : "string",
+    valueHint: toKebab(field),
     description: escapeControls(facts.filter(Boolean).join("; ")), // of which some is as the server has it
     ...(choices.length > 0 && !isSwitch && { choices }),
   };

@@ -12,6 +12,7 @@ export interface Schema {
   readonly items?: Schema | undefined;
   readonly anyOf?: readonly Schema[] | undefined;
   readonly oneOf?: readonly Schema[] | undefined;
+  readonly allOf?: readonly Schema[] | undefined;
   readonly properties?: Readonly<Record<string, Schema>> | undefined;
   readonly required?: readonly string[] | undefined;
 }
@@ -37,6 +38,7 @@ export const Schema: v.GenericSchema<unknown, Schema> = v.union([
     items: v.optional(v.lazy(() => Schema)),
     anyOf: v.optional(v.array(v.lazy(() => Schema))),
     oneOf: v.optional(v.array(v.lazy(() => Schema))),
+    allOf: v.optional(v.array(v.lazy(() => Schema))),
     properties: v.optional(
       v.record(
         PlainName,
@@ -50,6 +52,29 @@ export const Schema: v.GenericSchema<unknown, Schema> = v.union([
     v.transform((): Schema => ({})),
   ),
 ]);
+
+/** The same with the fields of all that it is made of, of which those are required that are in every case. */
+export function flatten(schema: Schema): Schema {
+  const every = (schema.allOf ?? []).map(flatten);
+  const either = [schema.anyOf ?? [], schema.oneOf ?? []].map((list) => list.map(flatten));
+  const parts = [schema, ...every, ...either.flat()];
+  if (parts.length === 1) return schema;
+  const properties = new Map<string, Schema>();
+  for (const [name, field] of parts.flatMap((part) => Object.entries(part.properties ?? {}))) {
+    const known = properties.get(name);
+    properties.set(name, known === undefined ? field : { ...known, ...join(known, field) });
+  }
+  const always = either.flatMap(([first, ...others]) =>
+    (first?.required ?? []).filter((name) => others.every(({ required = [] }) => required.includes(name))),
+  );
+  const required = [...[schema, ...every].flatMap((part) => part.required ?? []), ...always];
+  return { ...schema, properties: Object.fromEntries(properties), required: [...new Set(required)] };
+}
+
+/** A field that is of either kind. */
+function join(one: Schema, other: Schema): Schema {
+  return { type: undefined, enum: undefined, const: undefined, anyOf: [one, other] };
+}
 
 /** The types of JSON that a schema names; none if it leaves that open. */
 export function typesOf({ type, enum: choices, const: only, anyOf, oneOf }: Schema): readonly string[] {

@@ -24,7 +24,7 @@ export function* fieldsOf(error: Error): Generator<readonly [string, unknown], v
   yield ["message", String(error.message)];
   if (typeof error.stack === "string") yield ["stack", error.stack];
   if (Object.hasOwn(error, "cause")) yield ["cause", error.cause];
-  if (error instanceof AggregateError) yield ["errors", error.errors];
+  if (error instanceof AggregateError && Array.isArray(error.errors)) yield ["errors", error.errors];
   for (const [key, value] of Object.entries(error)) if (!HIDDEN.includes(key)) yield [key, value];
 }
 

@@ -1,4 +1,5 @@
 import { AppError } from "../../protocol/error.ts";
+import { Cutter, encodeHeader, type Framing, FRAMING_BYTES } from "../../protocol/framing.ts";
 import { MAX_PAYLOAD_BYTES } from "../../protocol/limits.ts";
 import { ExecutionId } from "../../protocol/task.ts";
 
@@ -17,42 +18,35 @@ export interface TaskRecord {
   readonly payload: Uint8Array;
 }
 
-const ID_START = 5;
-const HEADER_BYTES = 21;
+const ID_BYTES = 16;
 const NO_BYTES = new Uint8Array(0);
+
+const FRAMING: Framing<TaskRecordKind> = {
+  kinds: KINDS,
+  headerBytes: FRAMING_BYTES + ID_BYTES,
+  maxBytes: MAX_PAYLOAD_BYTES,
+  refuse: () => new AppError("protocol_error", "Cannot read what a task is told: a record is none"),
+};
 
 export function encodeTaskRecord(
   kind: TaskRecordKind,
   id: ExecutionId,
   payload: Uint8Array = NO_BYTES,
 ): Uint8Array {
-  const record = new Uint8Array(HEADER_BYTES + payload.length);
-  new DataView(record.buffer).setUint32(0, payload.length);
-  record[4] = KINDS.indexOf(kind);
-  record.set(Buffer.from(id.replaceAll("-", ""), "hex"), ID_START);
-  record.set(payload, HEADER_BYTES);
+  const record = encodeHeader(FRAMING, kind, payload.length);
+  record.set(Buffer.from(id.replaceAll("-", ""), "hex"), FRAMING_BYTES);
+  record.set(payload, FRAMING.headerBytes);
   return record;
 }
 
 /** Cuts what arrives into records. */
 export class TaskDecoder {
-  #pending: Uint8Array = NO_BYTES;
+  readonly #cutter = new Cutter(FRAMING);
 
   /** The records that are whole now. Throws `protocol_error` for what is none. */
   *push(chunk: Uint8Array): Generator<TaskRecord, void, void> {
-    this.#pending =
-      this.#pending.length === 0 ? new Uint8Array(chunk) : Buffer.concat([this.#pending, chunk]);
-    while (this.#pending.length >= HEADER_BYTES) {
-      const length = new DataView(this.#pending.buffer, this.#pending.byteOffset).getUint32(0);
-      const kind = KINDS[this.#pending[4] ?? KINDS.length];
-      if (kind === undefined || length > MAX_PAYLOAD_BYTES)
-        throw new AppError("protocol_error", "Cannot read what a task is told: a record is none");
-      if (this.#pending.length < HEADER_BYTES + length) return;
-      const id = toId(this.#pending.subarray(ID_START, HEADER_BYTES));
-      const payload = this.#pending.subarray(HEADER_BYTES, HEADER_BYTES + length);
-      this.#pending = this.#pending.subarray(HEADER_BYTES + length);
-      yield { kind, id, payload };
-    }
+    for (const { kind, header, payload } of this.#cutter.copy(chunk))
+      yield { kind, id: toId(header.subarray(FRAMING_BYTES)), payload };
   }
 }
 

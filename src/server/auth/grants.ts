@@ -44,7 +44,7 @@ export function isUse(name: string): boolean {
 }
 
 /** Whether a command looks after jobs that were started already. */
-export function isCompanion(name: string): boolean {
+function isCompanion(name: string): boolean {
   return COMPANIONS.includes(name);
 }
 

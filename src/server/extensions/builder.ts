@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,6 +12,7 @@ import { toModuleError } from "../../module/problem.ts";
 import { fromErrorBody } from "../../protocol/error.ts";
 import type { Again } from "../../process/again.ts";
 
+const PREFIX = "farhand-build-";
 /** Milliseconds in which a module must be bundled and loaded. */
 const PATIENCE = 20_000;
 /** All that it finds in its environment; of these the last two are Windows', where nothing starts without them. */
@@ -22,6 +23,8 @@ const LAST_WORDS = 400;
 export interface BuilderOptions {
   /** How this executable is run to build the module of a file into a directory. */
   readonly toCommand: (file: string, directory: string) => Again;
+  /** Of whom a word is in the names of the directories in which it builds; of one that has none nobody clears up what is left of them. */
+  readonly owner?: string;
   /** Milliseconds (default 20 s). */
   readonly patience?: number;
 }
@@ -52,12 +55,34 @@ export class Builder {
     this.#options = options;
   }
 
+  get #prefix(): string {
+    const { owner } = this.#options;
+    return owner === undefined ? PREFIX : `${PREFIX}${owner}-`;
+  }
+
+  /** Removes what one of the same owner has left that was killed; nobody else of that owner builds. */
+  clear(): void {
+    for (const path of this.#listLeft()) rmSync(path, { recursive: true, force: true });
+  }
+
+  #listLeft(): readonly string[] {
+    try {
+      const found = readdirSync(tmpdir()).filter((name) => name.startsWith(this.#prefix));
+      // Where everybody may write, a name proves nothing.
+      return found
+        .map((name) => join(tmpdir(), name))
+        .filter((path) => lstatSync(path).uid === process.getuid?.());
+    } catch {
+      return []; // whoever builds is told that there is no such directory
+    }
+  }
+
   /**
    * Throws `invalid_module`, whose message names file, line and column, and whose details all that is wrong; and
    * `invalid_config`, which names the key, where one of `packs` is the module's and does not fit it.
    */
   async build(file: string, signal: AbortSignal, packs?: PackTables): Promise<Built> {
-    const directory = await mkdtemp(join(tmpdir(), "farhand-build-"));
+    const directory = await mkdtemp(join(tmpdir(), this.#prefix));
     try {
       const ended = await this.#run({ file, directory, packs }, signal);
       const path = join(directory, ANSWER_FILE);

@@ -54,6 +54,7 @@ export class Extensions implements Reloadable {
   #broken: readonly string[] = [];
   /** Resolves once what there was at the start is built. */
   #ready: Promise<unknown> = Promise.resolve();
+  #begunAt = 0;
   /** Rung when others are offered. */
   readonly #offered = new Bell();
   /** The same of what was asked for last. */
@@ -66,6 +67,7 @@ export class Extensions implements Reloadable {
   /** Has all of them built. Who asks for one meanwhile waits; what is wrong is logged. */
   start(settings: ExtensionSettings): void {
     const { log } = this.#options;
+    this.#begunAt = Date.now();
     this.#ready = this.#inTurn(settings)
       .then((now) => {
         if (now !== undefined) log.info("commands of one's own", { names: [...this.#offer.commands.keys()] });
@@ -111,6 +113,11 @@ export class Extensions implements Reloadable {
     return [
       ...new Set([...this.#extensions.flatMap(({ file, inputs }) => [file, ...inputs]), ...this.#broken]),
     ];
+  }
+
+  /** When the first of them were read: whatever has changed since may be unknown here. */
+  get begunAt(): number {
+    return this.#begunAt;
   }
 
   async reload(

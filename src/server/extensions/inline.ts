@@ -10,7 +10,8 @@ import { invoke, type Said } from "../../runner/invocation.ts";
 import { toLines } from "../../runner/lines.ts";
 import { toThrown } from "../../runner/thrown.ts";
 import { Unit } from "../../runner/unit.ts";
-import { type ModuleCall, type ModuleSaid, type ModuleUnit, toMark } from "../runners/module-call.ts";
+import type { ModuleCall, ModuleSaid, ModuleUnit } from "../runners/module-call.ts";
+import { InlineUnits } from "./inline-units.ts";
 
 export interface InlineOptions {
   readonly log: Log;
@@ -24,11 +25,14 @@ export interface InlineOptions {
  */
 export class Inline implements AsyncDisposable {
   readonly #options: InlineOptions;
-  /** What is loaded, by its hash and configuration. */
-  readonly #units = new Map<string, Unit>();
+  readonly #units: InlineUnits;
 
   constructor(options: InlineOptions) {
     this.#options = options;
+    this.#units = new InlineUnits({
+      create: (module) => this.#create(module),
+      onFailure: (error) => options.log.error("module not disposed", { error: toThrown(error).message }),
+    });
   }
 
   /** As `Runners.runModule` does, but that nothing crashes alone, and a time limit ends only what waits. */
@@ -36,13 +40,15 @@ export class Inline implements AsyncDisposable {
     call: ModuleCall,
     signal: AbortSignal,
   ): AsyncGenerator<readonly ModuleSaid[], Uint8Array | undefined, void> {
-    const { command, timeoutMs } = call;
+    const { command, timeoutMs, unit: module } = call;
+    if (module.type !== "module") throw new Error("A program is not done in the server");
     const late = new AbortController();
     using _limit = after(timeoutMs, () => late.abort(toLate(command, timeoutMs)));
     const over = AbortSignal.any([signal, late.signal]);
+    using held = await this.#units.take(module, over);
     let doing: AsyncGenerator<Said, Uint8Array, void> | undefined;
     try {
-      doing = await abortable(this.#start(call, over), over);
+      doing = await abortable(this.#start(call, held.unit, over), over);
       for (;;) {
         const { done, value } = await abortable(doing.next(), over);
         if (!done) yield [...toPieces(value)];
@@ -59,25 +65,20 @@ export class Inline implements AsyncDisposable {
 
   /** Modules that are none of these are not called any more. */
   retain(units: readonly ModuleUnit[]): void {
-    const marks = new Set(units.map(toMark));
-    for (const [mark, unit] of this.#units) {
-      if (marks.has(mark)) continue;
-      this.#units.delete(mark);
-      this.#startDisposing(unit);
-    }
+    this.#units.retain(units);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#units.values()].map((unit) => unit[Symbol.asyncDispose]()));
+    await this.#units[Symbol.asyncDispose]();
   }
 
   async #start(
-    { unit, command, input, caller, workspace, bytes = NOTHING }: ModuleCall,
+    { command, input, caller, workspace, bytes = NOTHING }: ModuleCall,
+    unit: Unit,
     signal: AbortSignal,
   ): Promise<AsyncGenerator<Said, Uint8Array, void>> {
-    if (unit.type !== "module") throw new Error("A program is not done in the server");
     const { log } = this.#options;
-    const ready = await this.#find(unit).find(command);
+    const ready = await unit.find(command);
     return invoke(ready.command, encodeValue(input), {
       signal,
       caller,
@@ -91,25 +92,14 @@ export class Inline implements AsyncDisposable {
     });
   }
 
-  #find(module: ModuleUnit): Unit {
+  #create(module: ModuleUnit): Unit {
     const { signal, log } = this.#options;
-    const mark = toMark(module);
-    const unit =
-      this.#units.get(mark) ??
-      new Unit({
-        load: () => loadModule(module),
-        config: module.config,
-        signal,
-        log: (...words) => log.info("module", { said: words.map(String).join(" ") }),
-      });
-    this.#units.set(mark, unit);
-    return unit;
-  }
-
-  #startDisposing(unit: Unit): void {
-    unit[Symbol.asyncDispose]().catch((error: unknown) =>
-      this.#options.log.error("module not disposed", { error: toThrown(error).message }),
-    );
+    return new Unit({
+      load: () => loadModule(module),
+      config: module.config,
+      signal,
+      log: (...words) => log.info("module", { said: words.map(String).join(" ") }),
+    });
   }
 }
 

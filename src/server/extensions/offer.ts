@@ -98,6 +98,7 @@ function toModuleCommand(
       hash: module.hash,
       source,
       ...(config && { config }),
+      ...(module.pack && { pack: module.pack.name }),
       isShared: module.pack?.hasInit ?? false,
     },
   );

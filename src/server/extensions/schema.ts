@@ -54,7 +54,7 @@ function look(schema: Schema, value: unknown, path: readonly string[]): SchemaFa
   if (Array.isArray(value)) return lookIn(schema, value, path);
   if (!isObject(value)) return undefined;
   const { properties = {}, required = [], additionalProperties = true } = schema;
-  const missing = required.find((name) => value[name] === undefined);
+  const missing = required.find((name) => isMissing(value, name, properties[name]));
   if (missing !== undefined) return at("is missing", missing);
   for (const [name, each] of Object.entries(value)) {
     const field = Object.hasOwn(properties, name) ? properties[name] : undefined;
@@ -64,6 +64,12 @@ function look(schema: Schema, value: unknown, path: readonly string[]): SchemaFa
     if (fault !== undefined) return fault;
   }
   return undefined;
+}
+
+/** What is there and `undefined` is missing only where that is none of what the field may be. */
+function isMissing(value: Readonly<Record<string, unknown>>, name: string, field: Schema = {}): boolean {
+  if (!Object.hasOwn(value, name)) return true;
+  return value[name] === undefined && look(field, undefined, []) !== undefined;
 }
 
 function lookIn(

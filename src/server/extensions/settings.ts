@@ -9,7 +9,13 @@ import type { AppError } from "../../protocol/error.ts";
 import { PERMISSIONS } from "../auth/role.ts";
 import { findRunAsFault } from "../logins/run-as.ts";
 import { toQuantity } from "../quantity.ts";
-import { type InputTable, InputTables, type InputSchema, toInputSchema } from "./input-table.ts";
+import {
+  findFieldFault,
+  type InputTable,
+  InputTables,
+  type InputSchema,
+  toInputSchema,
+} from "./input-table.ts";
 
 const text = v.pipe(
   v.string(),
@@ -139,6 +145,10 @@ function checkTable(name: string, table: CommandTable, refuse: (key: string, why
   if (timeout === 0) throw refuse("timeout", "a limit is more than nothing");
   const unfit = runAs === undefined ? undefined : findRunAsFault(runAs);
   if (unfit !== undefined) throw refuse("run_as", unfit);
+  for (const [name, field] of Object.entries(input)) {
+    const wrong = findFieldFault(field);
+    if (wrong !== undefined) throw refuse(`input.${name}.${wrong.key}`, wrong.why);
+  }
   for (const [key, fields] of Object.entries({ positional, confidential }))
     for (const [index, field] of fields.entries())
       if (!Object.hasOwn(input, field)) throw refuse(`${key}.${index}`, `the input has no field "${field}"`);

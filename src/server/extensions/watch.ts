@@ -9,11 +9,14 @@ import { listSources } from "./sources.ts";
 /** Milliseconds between two looks. */
 const EVERY = 500;
 
+/** Milliseconds by which what a file system writes down as the time may be behind the clock. */
+const CLOCK_STEP = 20;
+
 /** What came of modules that were read anew by themselves. */
 export type WatchReport = Pick<ReloadReport, "changed" | "failed">;
 
 export interface WatchOptions {
-  readonly extensions: Pick<Extensions, "name" | "inputs" | "reload" | "ready">;
+  readonly extensions: Pick<Extensions, "name" | "inputs" | "reload" | "ready" | "begunAt">;
   /** As they are by now. */
   readonly settings: () => ExtensionSettings;
 }
@@ -31,14 +34,20 @@ export class Watch {
   /** Looks once. Answers undefined where nothing was to be read. */
   async runOnce(): Promise<WatchReport | undefined> {
     const { extensions, settings } = this.#options;
-    const before = this.#known;
     const now = this.#look();
-    if (before === undefined || Bun.deepEquals(now, before)) return void (this.#known = now);
+    const before = this.#known ?? this.#toFirst(now);
+    if (Bun.deepEquals(now, before)) return void (this.#known = now);
     const failed: ReloadReport["failed"] = [];
     const changed = await extensions.reload({ extensions: settings() }, (fault) => failed.push(fault));
     // What changed while it was read counts as it was before.
     this.#known = new Map([...this.#look()].map(([file, stamp]) => [file, now.get(file) ?? stamp]));
     return { changed: changed === undefined ? [] : [{ name: extensions.name, now: changed }], failed };
+  }
+
+  /** What was there when modules were first read, of what is there now. */
+  #toFirst(now: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+    const { begunAt } = this.#options.extensions;
+    return new Map([...now].filter(([file]) => findChange(file) < begunAt - CLOCK_STEP));
   }
 
   #look(): ReadonlyMap<string, string> {
@@ -77,5 +86,14 @@ function stamp(file: string): string {
     return [lstatSync(file).ino, ino, size, mtimeMs, mode].join();
   } catch {
     return "gone";
+  }
+}
+
+/** When a file was last changed in any way, or put in its place (ms); what is gone may be so since now. */
+function findChange(file: string): number {
+  try {
+    return Math.max(lstatSync(file).ctimeMs, statSync(file).ctimeMs);
+  } catch {
+    return Number.POSITIVE_INFINITY;
   }
 }

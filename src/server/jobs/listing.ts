@@ -1,6 +1,7 @@
 import type { JobPage, JobQuery } from "../../commands/access/jobs.ts";
 import { turn } from "../../lib/abort.ts";
 import type { JobSummary } from "../../protocol/job.ts";
+import { measureJson } from "../../protocol/measure.ts";
 import { toPredicate } from "./job-filter.ts";
 import type { IndexedJob } from "./job-index.ts";
 import type { Job } from "./job.ts";
@@ -11,6 +12,9 @@ const PAGE_JOBS = 200;
 /** Jobs looked at for one answer, and between two turns of the event loop: a filter may match none of many. */
 const SCAN_JOBS = 5_000;
 const CHUNK_JOBS = 250;
+
+/** Places for keys that weigh as much as a byte: fewer than an answer may have then go into it. */
+const BYTE_PLACES = 16;
 
 /** What a listing needs of the jobs that there are. */
 export interface Shelf {
@@ -37,7 +41,7 @@ export async function listPage(shelf: Shelf, query: JobQuery, now: number): Prom
       if (shelf.isVisible(job) && isMeant(job)) {
         if (jobs.length === limit) return { jobs, more: true, next };
         const summary = shelf.summarize(job);
-        bytes += JSON.stringify(summary).length;
+        bytes += weigh(summary);
         if (jobs.length > 0 && bytes > PAGE_BYTES) return { jobs, more: true, next };
         jobs.push(summary);
       }
@@ -46,4 +50,10 @@ export async function listPage(shelf: Shelf, query: JobQuery, now: number): Prom
     if (chunk.length < CHUNK_JOBS) return { jobs, more: false, next };
   }
   return { jobs, more: true, next };
+}
+
+/** Bytes of an answer that a summary takes, or as many as it counts for because of what reading it takes. */
+export function weigh(summary: JobSummary): number {
+  const text = JSON.stringify(summary);
+  return text.length + measureJson(text).places / BYTE_PLACES;
 }

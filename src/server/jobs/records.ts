@@ -15,7 +15,7 @@ import type { Change, Changes } from "./changes.ts";
 import { toPredicate } from "./job-filter.ts";
 import type { JobIndex } from "./job-index.ts";
 import type { Job } from "./job.ts";
-import { PAGE_BYTES } from "./listing.ts";
+import { PAGE_BYTES, weigh } from "./listing.ts";
 import { toMessage } from "../../lib/message.ts";
 
 /** Characters of argv, and of the names of variables, that are shown of one job alone. */
@@ -135,7 +135,7 @@ export class Records {
         if (whose === undefined ? viewer.grants.seesAllJobs : isVisible(whose, viewer)) removed.push(id);
       } else if (isVisible(job.start, viewer)) {
         const summary = this.#options.summarize(job);
-        bytes += JSON.stringify(summary).length;
+        bytes += weigh(summary);
         if (changed.length > 0 && bytes > PAGE_BYTES) break; // the rest is told when it is asked for
         changed.push({ job: summary, isMeant: isMeant(job) });
       }

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Builtin } from "../../commands/index.ts";
+import { isPlain } from "../../protocol/cbor/plain.ts";
 import { AppError } from "../../protocol/error.ts";
 import { Failure, type RunnerCall } from "../../runner/call.ts";
 import { encodeJson, parseJson, type RunnerRecord } from "../../runner/record.ts";
@@ -55,7 +56,7 @@ function hear(record: RunnerRecord, command: RunnerCommand): Heard<unknown, unkn
 /** What a runner says of a call that failed. */
 export function hearFailure(record: RunnerRecord): Heard<never, never> {
   const parsed = v.safeParse(Failure, findJson(record));
-  if (!parsed.success) return { type: "breach", why: "its failure is none" };
+  if (!parsed.success || !isPlain(parsed.output)) return { type: "breach", why: "its failure is none" };
   return { type: "failure", failure: parsed.output };
 }
 

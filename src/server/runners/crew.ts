@@ -1,4 +1,4 @@
-import { after } from "../../lib/abort.ts";
+import { abortable, after } from "../../lib/abort.ts";
 import { Bell } from "../../lib/bell.ts";
 import type { Runner } from "./runner.ts";
 
@@ -15,40 +15,50 @@ export interface CrewOptions {
 }
 
 export interface CrewEvents {
+  /** Another crew that must be gone before this one begins, if there is one. */
+  readonly findFormer: () => Crew | undefined;
   /** A runner could not be ended. */
   readonly onFailure: (error: unknown) => void;
-  /** There is none of it any more. */
+  /** There is none of it any more, and nobody waits for one. */
   readonly onEmpty: () => void;
 }
 
 /** Runners that do each other's calls. */
 export class Crew implements AsyncDisposable {
-  /** Rings when one is done. */
+  /** Rings when one is done, or gone. */
   readonly bell = new Bell();
   readonly #options: CrewOptions & CrewEvents;
   readonly #working = new Set<Runner>();
   /** The last one was used last. */
   #idle: readonly { readonly runner: Runner; readonly timer: Disposable | undefined }[] = [];
+  /** Those that are on their way out. */
+  readonly #ending = new Set<Runner>();
+  /** Calls that wait for one. */
+  #waiting = 0;
   #isRetired = false;
 
   constructor(options: CrewOptions & CrewEvents) {
     this.#options = options;
   }
 
-  get isFull(): boolean {
-    return this.#working.size >= this.#options.max;
-  }
-
-  /** Whether it does no more calls than those that are under way. */
+  /** Whether it does no more calls than those that are under way, or wait. */
   get isRetired(): boolean {
     return this.#isRetired;
   }
 
-  /** One that waits, or a new one. */
-  claim(): Runner {
-    const runner = this.#findIdle() ?? this.#options.start();
-    this.#working.add(runner);
-    return runner;
+  /** One that has nothing to do, or a new one, as soon as there may be another. Throws the signal's reason. */
+  async claim(signal: AbortSignal): Promise<Runner> {
+    this.#waiting++;
+    try {
+      for (let busy = this.#findBusy(); busy !== undefined; busy = this.#findBusy())
+        await abortable(busy.bell.wait(), signal);
+      const runner = this.#findIdle() ?? this.#options.start();
+      this.#working.add(runner);
+      return runner;
+    } finally {
+      this.#waiting--;
+      this.#tellIfEmpty();
+    }
   }
 
   /** Takes back one that was claimed. Runs by itself: it may still have to be told what its last call did not take. */
@@ -56,7 +66,7 @@ export class Crew implements AsyncDisposable {
     this.#release(runner).catch(this.#options.onFailure);
   }
 
-  /** Ends those that wait, and each that works once it is done. */
+  /** Ends those that have nothing to do, and each that works once it is done. */
   retire(): void {
     this.#isRetired = true;
     for (const { runner, timer } of this.#idle) {
@@ -69,9 +79,17 @@ export class Crew implements AsyncDisposable {
 
   /** Ends all of them at once. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const all = [...this.#working, ...this.#idle.map(({ runner }) => runner)];
     this.retire();
+    const all = [...this.#working, ...this.#ending];
     await Promise.all(all.map((runner) => runner.end()));
+  }
+
+  /** The crew for which a call has to wait. */
+  #findBusy(): Crew | undefined {
+    const { max, findFormer } = this.#options;
+    // Where there is to be one only, the next begins when it has ended.
+    const isFull = this.#working.size + this.#ending.size >= max;
+    return findFormer() ?? (isFull ? this : undefined);
   }
 
   #findIdle(): Runner | undefined {
@@ -87,29 +105,36 @@ export class Crew implements AsyncDisposable {
   async #release(runner: Runner): Promise<void> {
     await runner.settled();
     const isKept = runner.isFree && this.#idle.length < MAX_IDLE && !this.#isRetired;
-    // Where there is to be one only, the next begins when it has ended.
-    if (!isKept) await runner.end().catch(this.#options.onFailure);
+    if (!isKept) this.#startEnding(runner);
     this.#working.delete(runner);
-    this.bell.ring();
     if (isKept) this.#keep(runner);
-    else this.#tellIfEmpty();
+    this.bell.ring();
   }
 
   #keep(runner: Runner): void {
     const leave = () => {
       this.#idle = this.#idle.filter((other) => other.runner !== runner);
       this.#startEnding(runner);
-      this.#tellIfEmpty();
     };
     const timer = this.#options.isLasting ? undefined : after(LINGER, leave);
     this.#idle = [...this.#idle, { runner, timer }];
   }
 
   #tellIfEmpty(): void {
-    if (this.#working.size === 0 && this.#idle.length === 0) this.#options.onEmpty();
+    if (this.#working.size + this.#idle.length + this.#ending.size + this.#waiting > 0) return;
+    this.#options.onEmpty();
+    this.bell.ring();
   }
 
   #startEnding(runner: Runner): void {
-    runner.end().catch(this.#options.onFailure);
+    this.#ending.add(runner);
+    runner
+      .end()
+      .catch(this.#options.onFailure)
+      .finally(() => {
+        this.#ending.delete(runner);
+        this.bell.ring();
+        this.#tellIfEmpty();
+      });
   }
 }

@@ -10,6 +10,8 @@ export interface ModuleUnit {
   readonly source: Uint8Array;
   /** Of a pack: its configuration. */
   readonly config?: unknown;
+  /** The name of its pack, if it is one. */
+  readonly pack?: string;
   /** A pack with an `init`: one process does all its calls for everybody, one after another. */
   readonly isShared: boolean;
 }

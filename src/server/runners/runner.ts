@@ -1,11 +1,12 @@
 import { abortable, after, delay } from "../../lib/abort.ts";
+import { Litter } from "../../lib/litter.ts";
 import { toSignalName } from "../../lib/signal.ts";
 import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
 import { signalGroup } from "../../process/signal.ts";
 import { spawnWired, TIME_SIGNAL, type Wired } from "../../process/wire.ts";
 import { AppError, fromErrorBody } from "../../protocol/error.ts";
-import { MAX_CONTROL_FRAME_BYTES, MAX_PAYLOAD_BYTES } from "../../protocol/limits.ts";
+import { MAX_PAYLOAD_BYTES } from "../../protocol/limits.ts";
 import type { Failure } from "../../runner/call.ts";
 import { encodeRecord, RecordReader, type RunnerRecord } from "../../runner/record.ts";
 import { watchMemory } from "./memory.ts";
@@ -19,8 +20,7 @@ const PAUSE = 20;
 /** Things that are said at once at most. */
 const MAX_SAID = 256;
 
-/** Bytes of garbage after which the collector clears up; what a record leaves of it, and how often its bytes are copied on their way. */
-const MAX_LITTER = 8 * 1024 * 1024;
+/** Bytes of garbage that a record leaves, and how often its bytes are copied on their way. */
 const RECORD_LITTER = 1536;
 const COPIES = 3;
 
@@ -78,8 +78,7 @@ export class Runner {
   #pouring: Promise<void> = Promise.resolve();
   #ending: Promise<void> | undefined;
   #isLast = false;
-  /** Bytes that were left to the collector since it was last asked. */
-  #litter = 0;
+  readonly #litter = new Litter();
   /** That it took too much memory, and was killed for it. */
   #excess: string | undefined;
 
@@ -89,8 +88,11 @@ export class Runner {
     this.#wired = spawnWired(again, { libc, isForeign: maxMemory !== undefined });
     const { child, answers, printed } = this.#wired;
     onSpawn(child.pid, child.exited);
-    const maxBytes = maxMemory === undefined ? undefined : MAX_CONTROL_FRAME_BYTES;
-    this.#reader = new RecordReader(() => answers.read(), maxBytes);
+    // What others have written says nothing in larger pieces, and would be waited for with all that came of it.
+    this.#reader = new RecordReader(
+      () => answers.read(),
+      maxMemory === undefined ? undefined : MAX_PAYLOAD_BYTES,
+    );
     this.#printed = new Printed(printed, onPrinted);
     this.#printed.startReading();
   }
@@ -199,15 +201,9 @@ export class Runner {
       .catch(() => {}); // the call is over
   }
 
-  /**
-   * What rushes through here is garbage at once, of which the collector by itself lets 60 MiB pile up (measured). Clearing it up takes
-   * 5 ms, which whoever floods waits for.
-   */
+  /** Where others have written what it does, who may flood. */
   #tidy({ payload }: RunnerRecord): void {
-    this.#litter += COPIES * payload.length + RECORD_LITTER;
-    if (this.#options.maxMemory === undefined || this.#litter < MAX_LITTER) return;
-    this.#litter = 0;
-    Bun.gc(true);
+    if (this.#options.maxMemory !== undefined) this.#litter.leave(COPIES * payload.length + RECORD_LITTER);
   }
 
   /** Hears what has come, up to what is the last of a call, which is answered. */

@@ -1,4 +1,4 @@
-import { abortable, after } from "../../lib/abort.ts";
+import { after } from "../../lib/abort.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
@@ -30,14 +30,18 @@ export interface RunnersOptions {
 /** Whose runners they are: those of one crew do each other's calls. */
 interface Place extends CrewOptions {
   readonly key: string;
-  /** Of a pack, which is there for all: what it is and how it is configured. */
-  readonly mark?: string;
+  /** Of a pack, which is there for all: what it is and how it is configured, and which others are the same in another version. */
+  readonly pack?: { readonly mark: string; readonly line: string };
 }
 
 /** Does calls in processes: one for each call that is under way, which then waits for the next. */
 export class Runners implements AsyncDisposable {
   readonly #options: RunnersOptions;
-  readonly #crews = new Map<string, { readonly crew: Crew; readonly place: Place }>();
+  readonly #crews = new Map<string, Crew>();
+  /** Of packs, in the order in which they began. */
+  readonly #packs = new Map<Crew, NonNullable<Place["pack"]>>();
+  /** Marks of the packs that may be called; undefined before anybody said. */
+  #current: ReadonlySet<string> | undefined;
 
   constructor(options: RunnersOptions) {
     this.#options = options;
@@ -80,14 +84,14 @@ export class Runners implements AsyncDisposable {
 
   /** Packs that are none of these end once their calls are done: a server that was told of newer ones has no use for them. */
   retain(units: readonly ModuleUnit[]): void {
-    const marks = new Set(units.map(toMark));
-    for (const { crew, place } of this.#crews.values())
-      if (place.mark !== undefined && !marks.has(place.mark)) crew.retire();
+    this.#current = new Set(units.map(toMark));
+    for (const [crew, { mark }] of this.#packs) if (!this.#current.has(mark)) crew.retire();
   }
 
   /** Ends all of them. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#crews.values()].map(({ crew }) => crew[Symbol.asyncDispose]()));
+    const all = new Set([...this.#crews.values(), ...this.#packs.keys()]);
+    await Promise.all([...all].map((crew) => crew[Symbol.asyncDispose]()));
   }
 
   async *#do<Said, Result>(
@@ -96,12 +100,11 @@ export class Runners implements AsyncDisposable {
     signal: AbortSignal,
     timeout?: number,
   ): AsyncGenerator<readonly Said[], Result, void> {
-    let crew = this.#crew(place);
-    while (crew.isFull) {
-      await abortable(crew.bell.wait(), signal);
-      crew = this.#crew(place); // it is another if all of that have ended meanwhile
-    }
-    const runner = crew.claim();
+    const crew = this.#crew(place);
+    const claiming = crew.claim(signal);
+    // Whoever asked before others took its place is served, and nobody after him.
+    if (place.pack !== undefined && this.#current?.has(place.pack.mark) === false) crew.retire();
+    const runner = await claiming;
     const limit = new AbortController();
     // Whoever waits for his turn has his time before him.
     using _late =
@@ -115,18 +118,31 @@ export class Runners implements AsyncDisposable {
 
   #crew(place: Place): Crew {
     const known = this.#crews.get(place.key);
-    if (known !== undefined && !known.crew.isRetired) return known.crew;
+    if (known !== undefined && !known.isRetired) return known;
     const { log } = this.#options;
+    const { key, pack } = place;
     const crew: Crew = new Crew({
       ...place,
+      findFormer: () => pack && this.#findFormer(crew, pack.line),
       onFailure: (error) => log.error("runner not ended", { error: describeError(error) }),
       // Users, modules and packs come and go: of whom there is no runner nothing is kept.
       onEmpty: () => {
-        if (this.#crews.get(place.key)?.crew === crew) this.#crews.delete(place.key);
+        if (this.#crews.get(key) === crew) this.#crews.delete(key);
+        this.#packs.delete(crew);
       },
     });
-    this.#crews.set(place.key, { crew, place });
+    this.#crews.set(key, crew);
+    if (pack !== undefined) this.#packs.set(crew, pack);
     return crew;
+  }
+
+  /** The crew of an earlier version of a pack, which may hold what the next one needs. */
+  #findFormer(crew: Crew, line: string): Crew | undefined {
+    for (const [other, pack] of this.#packs) {
+      if (other === crew) return undefined;
+      if (other.isRetired && pack.line === line) return other;
+    }
+    return undefined;
   }
 
   /** What is done for one owner meets nothing that another left in a process, except in a pack, which is there for all. */
@@ -142,7 +158,13 @@ export class Runners implements AsyncDisposable {
       };
     const mark = toMark(unit);
     return unit.isShared
-      ? { key: JSON.stringify(["pack", user, mark]), max: 1, isLasting: true, mark, start }
+      ? {
+          key: JSON.stringify(["pack", user, mark]),
+          max: 1,
+          isLasting: true,
+          pack: { mark, line: JSON.stringify([unit.pack, user]) },
+          start,
+        }
       : { key: JSON.stringify(["module", owner, user, mark]), max: MAX_RUNNERS, isLasting: false, start };
   }
 

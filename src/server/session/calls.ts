@@ -258,7 +258,7 @@ export class Calls implements CallStreams {
   /** What the client would close the connection on is refused here instead. */
   #answer(frame: Call, answer: ServerMessage): void {
     if (isSendable(answer)) return this.#options.onAnswer(answer);
-    const what = `the answer takes more than ${MAX_CONTROL_FRAME_BYTES} bytes; ask for less`;
+    const what = `the answer takes more than ${MAX_CONTROL_FRAME_BYTES} bytes, or is made of too much; ask for less`;
     const error = new AppError("too_many", `Cannot answer "${frame.command}": ${what}`);
     this.#options.onAnswer(this.#toFailure(frame, error));
   }

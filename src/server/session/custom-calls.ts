@@ -6,6 +6,7 @@ import { Pace } from "../../lib/pace.ts";
 import type { Again } from "../../process/again.ts";
 import type { ServerMessage } from "../../protocol/control.ts";
 import { decodeValue, isCbor } from "../../protocol/cbor/payload.ts";
+import { isPlain } from "../../protocol/cbor/plain.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { CallTerms } from "../../protocol/terms.ts";
@@ -133,7 +134,7 @@ export class CustomCalls {
           continue;
         }
         if (came === undefined && output === undefined) throw tooLarge(name);
-        const result = came === undefined ? ({ encoding: "parts", first } as const) : toWire(came);
+        const result = came === undefined ? ({ encoding: "parts", first } as const) : toWire(name, came);
         return { type: "result", call: frame.call, result };
       }
     } finally {
@@ -230,10 +231,13 @@ function readTerms(command: string, terms: unknown = {}): CallTerms {
   return parseInput(command, CallTerms, terms);
 }
 
-/** What a runner has written, as it is answered. */
-function toWire(bytes: Uint8Array): Value {
+/** What a runner has written, as it is answered. Throws `crashed` for what its caller's end of the session would break on. */
+function toWire(command: string, bytes: Uint8Array): Value {
   if (isCbor(bytes)) return { encoding: "cbor", value: Buffer.from(bytes).toString("base64url") };
-  return toJsonValue(decodeValue(bytes));
+  const value = decodeValue(bytes);
+  if (isPlain(value)) return toJsonValue(value);
+  const why = "the process that did it answered what is nested too deep, or made of too many objects";
+  throw new AppError("crashed", `Cannot finish "${command}": ${why}`);
 }
 
 function tooLarge(command: string): AppError {

@@ -1,5 +1,6 @@
 import { abortable } from "../../lib/abort.ts";
 import { Bell } from "../../lib/bell.ts";
+import { Litter } from "../../lib/litter.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { WriterId } from "../../protocol/id.ts";
 import { MAX_PAYLOAD_BYTES } from "../../protocol/limits.ts";
@@ -7,11 +8,15 @@ import type { ExecutionId } from "../../protocol/task.ts";
 import { encodeTaskRecord, type TaskRecordKind } from "../../runner/task/record.ts";
 import type { Job } from "../jobs/job.ts";
 
+/** How often what goes in pieces is copied on its way. */
+const COPIES = 4;
+
 /** The server's end of a task's stdin: whole records, at the pace at which the task reads them. */
 export class Feed implements Disposable {
   readonly #job: Job;
   readonly #writer = crypto.randomUUID() as WriterId;
   readonly #bell = new Bell();
+  readonly #litter = new Litter();
   /** What the keeper does not hold yet, oldest first. Of these only the first is ever under way: it may be left for want of room. */
   readonly #waiting: Uint8Array[] = [];
   readonly #listening: Disposable | undefined;
@@ -71,6 +76,7 @@ export class Feed implements Disposable {
     while (this.#waiting.length > 0 && !this.#isClosed) await abortable(this.#bell.wait(), signal);
     if (this.#isClosed) throw new AppError("not_running", "The task's process has ended");
     this.put("args", id, piece);
+    this.#litter.leave(COPIES * piece.length);
   }
 
   /** The keeper says what it holds, and how much more may be sent. */

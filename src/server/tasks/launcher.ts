@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import type { Program } from "../../commands/define.ts";
+import type { Budget } from "../../lib/budget.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Again } from "../../process/again.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { DEFAULT_KEEP_BYTES, MAX_DATA_BYTES } from "../../protocol/limits.ts";
+import type { ModuleHash } from "../../protocol/task.ts";
 import { encodeOrder } from "../../runner/order.ts";
 import { Grants } from "../auth/grants.ts";
 import { type Identity, TASK_COMMAND } from "../auth/identity.ts";
@@ -22,12 +24,17 @@ export interface LauncherOptions {
   readonly runner: Again;
   /** What programs inherit from the server. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Bytes of modules on their way to keepers. */
+  readonly orders: Budget;
   readonly store: TaskStore;
   readonly modules: Modules;
   readonly log: Log;
   /** A process of a task has died, and another was started by the server itself. */
   readonly onRestarted: (record: TaskRecord) => void;
 }
+
+/** Of whoever goes on by himself: those before him do too, and each has room in the end. */
+const UNENDING = new AbortController().signal;
 
 /** What all tasks need of the server: it starts their processes, finds them again, and ends them. */
 export class Launcher {
@@ -60,7 +67,9 @@ export class Launcher {
 
   /** Starts the job of a record, with the state that was saved last if there is one. Throws `unknown_module`, `too_many`. */
   async launch(record: TaskRecord): Promise<Job> {
-    const { jobs, logins } = this.#options;
+    const { jobs, logins, orders, store, modules } = this.#options;
+    const bytes = modules.measure(record.module) + store.measureOrder(record);
+    using _room = await orders.take(bytes, UNENDING);
     const login = record.runAs === undefined ? undefined : await logins.find(record.runAs);
     return await jobs.start({
       job: record.job,
@@ -71,6 +80,13 @@ export class Launcher {
       program: await this.#toProgram(record),
       user: login?.credentials,
     });
+  }
+
+  /** Throws `unknown_module`. */
+  async demand(module: ModuleHash): Promise<void> {
+    const { orders, modules } = this.#options;
+    using _room = await orders.take(modules.measure(module), UNENDING);
+    await modules.read(module);
   }
 
   find(job: JobId): Job | undefined {

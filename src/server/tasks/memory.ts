@@ -1,5 +1,6 @@
 import type { ExecutionId } from "../../protocol/task.ts";
 import type { Execution } from "./execution.ts";
+import { Seen } from "./seen.ts";
 
 /** Executions of a task that are remembered when they are over; of older ones its job's record tells. */
 const REMEMBERED = 128;
@@ -12,6 +13,17 @@ export class Memory {
   readonly #known = new Map<ExecutionId, Execution>();
   /** Those that are over, the oldest first. */
   readonly #over: Execution[] = [];
+  readonly #seen: Seen;
+
+  /** `until`: when a server before us may still have been asked for executions, in milliseconds since 1970; 0 for a new task. */
+  constructor(until: number) {
+    this.#seen = new Seen(until);
+  }
+
+  /** Whether an execution was asked for before, also one that is not remembered any more. */
+  has(id: ExecutionId): "surely" | "perhaps" | "never" {
+    return this.#seen.has(id);
+  }
 
   find(id: ExecutionId): Execution | undefined {
     return this.#known.get(id);
@@ -19,6 +31,7 @@ export class Memory {
 
   add(execution: Execution): void {
     this.#known.set(execution.id, execution);
+    this.#seen.add(execution.id, Date.now());
   }
 
   /** It is over. */

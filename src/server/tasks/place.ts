@@ -1,11 +1,15 @@
 import { join } from "node:path";
 import { turn } from "../../lib/abort.ts";
+import { Litter } from "../../lib/litter.ts";
 import { LedgerReader } from "../../ledger/reader.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { MAX_DATA_BYTES } from "../../protocol/limits.ts";
 import { decodeRecords } from "../../protocol/packet.ts";
 import { AppError } from "../../protocol/error.ts";
 import { readTold, TAG } from "../../protocol/told.ts";
+
+/** How often what is read is copied on its way. */
+const COPIES = 4;
 
 /** The packets of a ledger that hold something told, and how many bytes its payload takes. */
 export interface Place {
@@ -22,6 +26,7 @@ export async function* readPayload(
 ): AsyncGenerator<Uint8Array, void, void> {
   using reader = new LedgerReader(join(ledgers, job), job, first);
   const buffer = new Uint8Array(MAX_DATA_BYTES);
+  const litter = new Litter();
   let next = first;
   while (next <= last) {
     const bytes = reader.read(buffer, Number.POSITIVE_INFINITY);
@@ -35,6 +40,7 @@ export async function* readPayload(
     }
     if (reader.next > last) return;
     next = reader.next;
+    litter.leave(COPIES * bytes);
     await turn();
   }
 }

@@ -17,14 +17,19 @@ export class Queue {
     return this.#bytes;
   }
 
-  /** Throws `queue_full`. */
-  push(execution: Execution): void {
-    const bytes = measure(execution);
+  /** Throws `queue_full` where there is no room for one more, with so many bytes of arguments. */
+  demand(bytes: number): void {
     if (this.#waiting.length >= MAX_WAITING_EXECUTIONS)
       throw refuse(`${MAX_WAITING_EXECUTIONS} executions wait already`);
     // What is not held here takes no room; and the first is let in however large, as it goes at once.
     if (this.#waiting.length > 0 && this.#bytes + bytes > MAX_WAITING_BYTES)
       throw refuse(`the arguments of those that wait would take more than ${formatSize(MAX_WAITING_BYTES)}`);
+  }
+
+  /** Throws `queue_full`. */
+  push(execution: Execution): void {
+    const bytes = measure(execution);
+    this.demand(bytes);
     this.#waiting.push(execution);
     this.#bytes += bytes;
   }

@@ -110,6 +110,12 @@ export class TaskStore {
     return Bun.file(this.#toPath(name, "state")).bytes();
   }
 
+  /** Bytes of what a process of this task is given to begin with. */
+  measureOrder({ name, saved }: TaskRecord): number {
+    const path = this.#toPath(name, saved === undefined ? "args" : "state");
+    return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
   async removeState(name: TaskName): Promise<void> {
     await rm(this.#toPath(name, "state"), { force: true });
   }

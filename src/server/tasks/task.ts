@@ -1,3 +1,4 @@
+import { abortable } from "../../lib/abort.ts";
 import { AppError } from "../../protocol/error.ts";
 import type { ExecutionId, TaskDetails, TaskSummary } from "../../protocol/task.ts";
 import { type Args, Execution } from "./execution.ts";
@@ -13,11 +14,13 @@ export class Task {
   readonly life: Life;
   readonly #launcher: Launcher;
   readonly #queue = new Queue();
-  readonly #memory = new Memory();
+  readonly #memory: Memory;
   readonly #executed = { finished: 0, threw: 0, crashed: 0 };
 
-  constructor(record: TaskRecord, launcher: Launcher) {
+  /** `until`: when a server before us may still have used it, in milliseconds since 1970; 0 for a new one. */
+  constructor(record: TaskRecord, launcher: Launcher, until: number) {
     this.#launcher = launcher;
+    this.#memory = new Memory(until);
     this.life = new Life(record, launcher, {
       onFound: (execution) => this.#memory.add(execution),
       onFree: (execution) => this.#goOn(execution),
@@ -34,11 +37,40 @@ export class Task {
     return this.life.state !== "stopped" && this.life.state !== "failed";
   }
 
-  /** Accepts an execution, or answers the one of this id. Throws `not_running`, `queue_full`. */
-  enqueue(id: ExecutionId, args: Args): Execution {
+  /**
+   * Accepts an execution, or answers the one of this id, however long ago that was. Throws `not_running`, `queue_full`, and
+   * `incomplete_output` for one of which nobody can tell any more what it did.
+   */
+  async accept(id: ExecutionId, args: Args, signal: AbortSignal): Promise<Execution> {
+    const had = this.#memory.find(id) === undefined ? this.#memory.has(id) : "never";
+    if (had === "never") return this.#enqueue(id, args);
+    const found = await this.#find(id, signal);
+    if (found instanceof Execution) return found;
+    // Of what is only as old as that, and not recorded, a clock that is slow is more likely than a second time.
+    const isNew = had === "perhaps" && found.code === "incomplete_output" && !this.life.record.isUncertain;
+    if (found.code === "not_started" || isNew) return this.#enqueue(id, args);
+    throw found;
+  }
+
+  /** Throws as `accept` does for one that is new, and is given so many bytes. */
+  demand(id: ExecutionId, bytes: number): void {
+    if (this.#memory.has(id) !== "never") return;
+    this.#demandUp();
+    this.#queue.demand(bytes);
+  }
+
+  /** What is known of an execution. Throws `not_started`, and `incomplete_output` where that cannot be told. */
+  async find(id: ExecutionId, signal: AbortSignal): Promise<Execution> {
+    const found = await this.#find(id, signal);
+    if (found instanceof Execution) return found;
+    throw found;
+  }
+
+  #enqueue(id: ExecutionId, args: Args): Execution {
     const known = this.#memory.find(id);
-    if (known !== undefined) return known;
-    if (!this.isUp || this.life.state === "stopping") throw this.#toDown();
+    // One that was not begun may be asked for again.
+    if (known !== undefined && known.error?.code !== "not_started") return known;
+    this.#demandUp();
     const execution = new Execution(id, args);
     this.#queue.push(execution);
     this.#memory.add(execution);
@@ -46,15 +78,16 @@ export class Task {
     return execution;
   }
 
-  /** What is known of an execution. Throws `not_started`, and `incomplete_output` where that cannot be told. */
-  async find(id: ExecutionId): Promise<Execution> {
+  #demandUp(): void {
+    if (!this.isUp || this.life.state === "stopping") throw this.#toDown();
+  }
+
+  async #find(id: ExecutionId, signal: AbortSignal): Promise<Execution | AppError> {
     const recorded = await this.#search(id);
-    if (recorded instanceof Execution) return recorded;
+    if (recorded instanceof Execution || this.life.process?.isCertain !== false) return recorded;
     // What a server before us has told it to do it may not have begun yet.
-    if (this.life.process?.isCertain === false) await this.life.process.settled;
-    const late = await this.#search(id);
-    if (late instanceof Execution) return late;
-    throw late;
+    await abortable(this.life.process.settled, signal);
+    return await this.#search(id);
   }
 
   /** Looks it up in the records of its jobs, or answers why it is not there. */
@@ -62,13 +95,17 @@ export class Task {
     const { job: last, former, isUncertain, restarts, restored } = this.life.record;
     let hasGaps = isUncertain;
     for (const job of [last, ...former]) {
-      const trace = await lookUp(this.#launcher.ledgers, { job, restarts, restored }, id);
       const known = this.#memory.find(id);
       if (known !== undefined) return known;
+      const trace = await lookUp(this.#launcher.ledgers, { job, restarts, restored }, id);
       if (trace.execution?.isOver) return trace.execution;
-      if (trace.execution !== undefined) return toUnknown(id, "its process has died");
+      // It may have begun, and be remembered, since that was read.
+      if (trace.execution !== undefined)
+        return this.#memory.find(id) ?? toUnknown(id, "its process has died");
       hasGaps ||= trace.hasGaps;
     }
+    const known = this.#memory.find(id);
+    if (known !== undefined) return known;
     if (hasGaps) return toUnknown(id, "some of what the task has said is gone");
     return toNotStarted(id, "it was never begun");
   }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { SentArgs, TaskAccess, TaskStart } from "../../commands/access/tasks.ts";
+import type { TaskAccess, TaskStart } from "../../commands/access/tasks.ts";
 import type { Program } from "../../commands/define.ts";
 import { describeError } from "../../lib/log.ts";
 import type { Caller } from "../../module/caller.ts";
@@ -10,8 +10,8 @@ import { DEFAULT_GRACE, DEFAULT_KEEP_BYTES, MAX_TASKS } from "../../protocol/lim
 import type { ExecutionWait, ModuleHash, TaskName } from "../../protocol/task.ts";
 import { type Identity, isVisible } from "../auth/identity.ts";
 import type { Role } from "../auth/role.ts";
-import { collect, toArgs } from "./args.ts";
-import type { Execution } from "./execution.ts";
+import { Collector, toArgs } from "./args.ts";
+import type { Args, Execution } from "./execution.ts";
 import { Launcher, type LauncherOptions, toDifference } from "./launcher.ts";
 import { Modules } from "./modules.ts";
 import { report, tellAnswer } from "./report.ts";
@@ -43,6 +43,7 @@ export class Tasks implements Disposable {
   readonly #tasks = new Map<TaskName, Task>();
   /** Names of which a task is just being made. */
   readonly #making = new Set<TaskName>();
+  readonly #collector = new Collector();
   readonly #launcher: Launcher;
   readonly #environment: Readonly<Record<string, string>>;
 
@@ -58,33 +59,37 @@ export class Tasks implements Disposable {
   /** Goes on with what a server before us has left; to be called first, and when jobs are known. */
   adopt(): void {
     for (const record of this.#launcher.store.load(this.#launcher.log))
-      this.#tasks.set(record.name, new Task(record, this.#launcher));
+      this.#tasks.set(record.name, new Task(record, this.#launcher, Date.now()));
     for (const task of this.#list()) task.life.adopt();
   }
 
   access(user: TaskUser): TaskAccess {
     const { ledgers, modules } = this.#launcher;
+    const collector = this.#collector;
     const tell = (task: Task, execution: Execution, wait: ExecutionWait, signal: AbortSignal) =>
       report(ledgers, { execution, restarts: task.life.record.restarts }, wait, signal);
     const find = (name: TaskName) => this.#find(name, user.identity);
-    const collectArgs = (args: SentArgs) => collect(toArgs(args));
     return {
       keepModule: (module, content) => modules.keep(module, content),
-      start: async (start) => (await this.#start(start, user)).summarize(),
+      start: async (start, signal) => (await this.#start(start, user, signal)).summarize(),
       async *execute({ task: name, execution: id, args, wait }, signal) {
         const task = find(name);
-        const given = toArgs(args);
+        const accept = (given: Args) => task.accept(id, given, signal);
         // Whoever does not wait does not send either, when it is wanted.
-        const execution = task.enqueue(id, wait === "queued" ? await collect(given) : given);
+        const demand = (bytes: number) => task.demand(id, bytes);
+        const execution = await (wait === "queued"
+          ? collector.collect(args, signal, accept, demand)
+          : accept(toArgs(args)));
         return yield* tell(task, execution, wait, signal);
       },
       async *inquire({ task: name, execution: id, wait }, signal) {
         const task = find(name);
-        return yield* tell(task, await task.find(id), wait, signal);
+        return yield* tell(task, await task.find(id, signal), wait, signal);
       },
-      async *stop(name, args, grace) {
+      async *stop(name, args, grace, signal) {
         const task = find(name);
-        const { end, dropped, job, answer } = await task.life.stop(await collectArgs(args), grace);
+        const stop = (given: Uint8Array) => task.life.stop(given, grace);
+        const { end, dropped, job, answer } = await collector.collect(args, signal, stop);
         return { name, job, end, dropped, ...(yield* tellAnswer(ledgers, answer)) };
       },
       restart: async (name, grace) => {
@@ -128,19 +133,32 @@ export class Tasks implements Disposable {
     for (const task of this.#list()) task.life.leave();
   }
 
-  async #start(start: TaskStart, user: TaskUser): Promise<Task> {
-    const { name, job, replace } = start;
-    const args = await collect(toArgs(start.args));
+  async #start(start: TaskStart, user: TaskUser, signal: AbortSignal): Promise<Task> {
+    const place = (args: Uint8Array) => this.#place(start, args, user);
+    const demand = () => void this.#findSame(start, user);
+    const { task, isNew } = await this.#collector.collect(start.args, signal, place, demand);
+    await (isNew ? task.life.start() : task.life.process?.ready);
+    return task;
+  }
+
+  /** What is asked for, if it is there already; or a new task, that is not started yet. */
+  async #place(
+    start: TaskStart,
+    args: Uint8Array,
+    user: TaskUser,
+  ): Promise<{ readonly task: Task; readonly isNew: boolean }> {
+    const same = this.#findSame(start, user);
+    if (same !== undefined) return { task: same, isNew: false };
+    return { task: await this.#make(start, args, user), isNew: true };
+  }
+
+  /** The task that was started by this very call, if it is up. Throws `already_started`. */
+  #findSame({ name, job, replace }: TaskStart, user: TaskUser): Task | undefined {
     const known = this.#tasks.get(name);
     const isMine = known !== undefined && isVisible(known.life.record, user.identity);
-    if (known?.isUp && isMine && job !== undefined && this.#wasStartedAs(known, job)) {
-      await known.life.process?.ready;
-      return known;
-    }
+    if (known?.isUp && isMine && job !== undefined && this.#wasStartedAs(known, job)) return known;
     if (this.#making.has(name) || (known?.isUp && !(replace && isMine))) throw taken(name);
-    const task = await this.#make(start, args, user);
-    await task.life.start();
-    return task;
+    return undefined;
   }
 
   /** A task that is not started yet, in the place of what was there. */
@@ -149,13 +167,13 @@ export class Tasks implements Disposable {
     const known = this.#tasks.get(name);
     this.#making.add(name);
     try {
-      await this.#launcher.modules.read(start.module); // before anything is stopped for it
+      await this.#launcher.demand(start.module); // before anything is stopped for it
       const record = await this.#toRecord(start, user);
       if (known?.isUp) await known.life.stop(encodeValue(undefined), DEFAULT_GRACE).catch(() => {}); // its exit's own affair
       await this.#makeRoom(name);
       await this.#launcher.store.removeState(name);
       await this.#launcher.store.saveArgs(name, args);
-      const task = new Task(record, this.#launcher);
+      const task = new Task(record, this.#launcher, 0);
       this.#tasks.set(name, task);
       return task;
     } finally {

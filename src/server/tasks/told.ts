@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { decodeCbor } from "../../protocol/cbor/decode.ts";
+import { isPlain } from "../../protocol/cbor/plain.ts";
 import { AppError, ErrorBody, fromErrorBody } from "../../protocol/error.ts";
 import type { JobId } from "../../protocol/id.ts";
 import { MAX_FRAME_ITEMS } from "../../protocol/limits.ts";
@@ -29,7 +30,7 @@ export function applyTold(
 /** What a runner says was thrown. What it says is not trusted to be an error. */
 export function toThrownError({ payload }: Told): AppError {
   const body = v.safeParse(ErrorBody, tryDecode(payload));
-  if (body.success) return fromErrorBody(body.output);
+  if (body.success && isPlain(body.output)) return fromErrorBody(body.output);
   return new AppError("threw", "The task threw something that cannot be told");
 }
 

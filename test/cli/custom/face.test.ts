@@ -38,12 +38,53 @@ function toInput(definition: Definition, line: string): unknown {
 }
 
 describe("A command that only the server knows", () => {
+  test("writes an option and what stands for its value in one spelling", () => {
+    const { args } = toFace(
+      define({
+        name: "retry",
+        positional: [],
+        input: { type: "object", properties: { maxRetries: { type: "number" } } },
+      }),
+    );
+    expect(Object.entries(args)).toMatchObject([["max-retries", { valueHint: "max-retries" }]]);
+  });
+
   test("takes words in the order of its fields: echo hi", () => {
     expect(toInput(echo, "hi")).toEqual({ string: "hi" });
     expect(toInput(echo, "string=hi")).toEqual({ string: "hi" });
     expect(toInput(echo, "'string=hi'")).toEqual({ string: "string=hi" });
     expect(toInput(echo, "other=hi")).toEqual({ string: "other=hi" });
     expect(toInput(echo, "-- -n")).toEqual({ string: "-n" });
+  });
+
+  test("has the fields of all that its input may be, and demands those that it always has", () => {
+    const field = (name: string, schema: object) => ({
+      type: "object",
+      properties: { type: { const: name }, ...schema },
+      required: ["type", ...Object.keys(schema)],
+    });
+    const either = define({
+      name: "move",
+      positional: ["type"],
+      input: {
+        oneOf: [field("walk", { steps: { type: "number" } }), field("fly", { to: { type: "string" } })],
+      },
+    });
+    expect(toInput(either, "walk --steps 3")).toEqual({ type: "walk", steps: 3 });
+    expect(toInput(either, "fly to=5")).toEqual({ type: "fly", to: "5" });
+    expect(() => toInput(either, "steps=3")).toThrow("type is missing");
+    expect(toFace(either).args["type"]?.description).toBe("one of walk, fly; required");
+    const both = define({
+      name: "both",
+      input: {
+        allOf: [
+          { type: "object", properties: { a: { type: "string" } }, required: ["a"] },
+          { type: "object", properties: { b: { type: "integer" } } },
+        ],
+      },
+    });
+    expect(toInput(both, "--a 1 --b 2")).toEqual({ a: "1", b: 2 });
+    expect(() => toInput(both, "b=2")).toThrow("a is missing");
   });
 
   test("gives the last field all that is left if it is a list, and reads values by their types", () => {

@@ -41,6 +41,18 @@ describe("A value", () => {
     },
   );
 
+  test.each(ways)("of many objects whose keys are small numbers is itself again %s", (_name, go) => {
+    const value = Array.from({ length: 3_000 }, (_, index) => ({ 999: index, [index % 1_000]: 0, a: 1 }));
+    expect(isPlain(value)).toBe(false);
+    expect(go(value)).toEqual(value);
+  });
+
+  test("with an error whose parts are none that there can be is an error all the same", () => {
+    const error = new AggregateError([new Error("one")], "several");
+    Object.assign(error, { errors: "no list", stack: 1, message: 2 });
+    for (const [, go] of ways) expect(go(error)).toMatchObject({ message: "2", errors: [] });
+  });
+
   test("that JSON says exactly is written as JSON, and no other", () => {
     fc.assert(
       fc.property(anyValue, (value) => expect(isPlain(value)).toBe(saysAll(value))),

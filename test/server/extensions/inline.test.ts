@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { decodeValue } from "../../../src/protocol/cbor/payload.ts";
 import { AppError } from "../../../src/protocol/error.ts";
 import { Inline } from "../../../src/server/extensions/inline.ts";
+import { eventually } from "../../support/eventually.ts";
 import type { ModuleCall, ModuleSaid, ModuleUnit } from "../../../src/server/runners/module-call.ts";
 
 /** Calls of a module in this process. */
@@ -116,4 +117,26 @@ test("Inline disposes of a pack once it is not called any more", async () => {
   expect(Reflect.get(globalThis, "packs")).toEqual(["init"]);
   inline.retain([]);
   expect(Reflect.get(globalThis, "packs")).toEqual(["init", 7]);
+});
+
+test("Inline disposes of a pack that others have taken the place of when its calls are done, and before its next version begins", async () => {
+  const version = (name: string) => `import { definePack, v } from "farhand"; globalThis.steps ??= [];
+    export default definePack({ name: "turn", init: () => { steps.push("init ${name}"); return {}; },
+      dispose: async () => { await Bun.sleep(20); steps.push("dispose ${name}"); },
+      commands: [{ name: "it", summary: "It", input: v.any(), result: v.any(), async run() { await Bun.sleep(50); steps.push("do ${name}"); } }] });`;
+  const { call, inline, unit } = setup(version("one"));
+  const source = Buffer.from(version("two"));
+  const one = { ...unit, pack: "turn" };
+  const two = { ...one, source, hash: new Bun.CryptoHasher("sha256").update(source).digest("hex") };
+  const first = call({}, { unit: one });
+  await eventually(() => Reflect.get(globalThis, "steps")?.length === 1);
+  inline.retain([two]);
+  await Promise.all([first, call({}, { unit: two })]);
+  expect(Reflect.get(globalThis, "steps")).toEqual([
+    "init one",
+    "do one",
+    "dispose one",
+    "init two",
+    "do two",
+  ]);
 });

@@ -49,6 +49,16 @@ describe("findFault()", () => {
     expect(findFault(schema, value)).toMatchObject({ path, why: expect.stringContaining(why) });
   });
 
+  test("takes undefined for what is there where that may be anything, and nothing for what is inherited", () => {
+    const { ...fields } = toJsonSchema(v.object({ any: v.any(), constructor: v.string() }), {
+      errorMode: "ignore",
+    });
+    expect(findFault(fields, { any: undefined, constructor: "x" })).toBeUndefined();
+    expect(findFault(fields, { constructor: "x" })).toMatchObject({ path: "any", why: "is missing" });
+    expect(findFault(fields, { any: 1 })).toMatchObject({ path: "constructor", why: "is missing" });
+    expect(findFault(fields, { any: 1, constructor: undefined })).toMatchObject({ why: "is missing" });
+  });
+
   test("takes whatever a schema says that it does not know", () => {
     expect(findFault({}, { a: 1 })).toBeUndefined();
     expect(findFault({ $ref: "#/definitions/a" }, 1)).toBeUndefined();

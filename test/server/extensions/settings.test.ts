@@ -51,6 +51,10 @@ describe("toExtensionSettings()", () => {
       retries: { type: "integer", default: 3 },
       mode: { enum: ["soft", "hard"], optional: true },
       tags: { type: "array", items: "string", optional: true },
+      level: { enum: [1, 2] },
+      deep: { default: false },
+      names: { items: "string", default: ["a"] },
+      either: { enum: [1, "all"], optional: true },
     };
     const backup = {
       program: ["/usr/bin/backup", "--json"],
@@ -71,8 +75,12 @@ describe("toExtensionSettings()", () => {
           retries: { type: "integer", default: 3 },
           mode: { type: "string", enum: ["soft", "hard"] },
           tags: { type: "array", items: { type: "string" } },
+          level: { type: "number", enum: [1, 2] },
+          deep: { type: "boolean", default: false },
+          names: { type: "array", items: { type: "string" }, default: ["a"] },
+          either: { enum: [1, "all"] },
         },
-        required: ["host"],
+        required: ["host", "level"],
         additionalProperties: false,
       },
     });
@@ -99,6 +107,22 @@ describe("toExtensionSettings()", () => {
     [{ x: { timeout: "0s" } }, "commands.x.timeout: a limit is more than nothing"],
     [{ x: { run_as: "root" } }, "commands.x.run_as: nobody becomes root by it"],
     [{ x: { run_as: "a b" } }, "commands.x.run_as: write user or user:group"],
+    [
+      { x: { program, input: { a: { type: "integer", default: "1" } } } },
+      "commands.x.input.a.default: it must be an integer, and is a string",
+    ],
+    [
+      { x: { program, input: { a: { enum: ["b", "c"], default: "d" } } } },
+      'commands.x.input.a.default: it must be one of "b", "c"',
+    ],
+    [
+      { x: { program, input: { a: { type: "string", enum: [1] } } } },
+      "commands.x.input.a.enum: what it may be must be a string, and is a number",
+    ],
+    [
+      { x: { program, input: { a: { items: "string", default: ["b", 1] } } } },
+      "commands.x.input.a.default: it must be a string, and is a number",
+    ],
     [{ x: { program, positional: ["a"] } }, 'commands.x.positional.0: the input has no field "a"'],
     [{ x: { program, confidential: ["a"] } }, 'commands.x.confidential.0: the input has no field "a"'],
   ])("refuses %j by its key", (commands, why) => {

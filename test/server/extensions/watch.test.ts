@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Watch } from "../../../src/server/extensions/watch.ts";
 import { createSettings } from "../../support/custom.ts";
 import { openDirectory } from "../../support/directory.ts";
+import { eventually } from "../../support/eventually.ts";
 
 /** Modules that are made of what `inputs` says. */
 function setup() {
@@ -12,12 +13,16 @@ function setup() {
   mkdirSync(place);
   const shared = join(directory.path, "shared.ts");
   const inputs: string[] = [];
+  let begunAt = Date.now() + 1_000;
   let onReload = () => {};
   let now: string | undefined = "changed a";
   const watch = new Watch({
     extensions: {
       name: "commands",
       inputs,
+      get begunAt() {
+        return begunAt;
+      },
       ready: async () => {},
       async reload(_config, onFault = () => {}) {
         onReload();
@@ -33,6 +38,7 @@ function setup() {
     shared,
     at: (name: string) => join(place, name),
     whileReloading: (act: () => void) => (onReload = act),
+    begin: (at: number) => void (begunAt = at),
     fail: () => (now = undefined),
     [Symbol.dispose]: () => directory[Symbol.dispose](),
   };
@@ -89,3 +95,28 @@ test("A watch tells what is broken, once", async () => {
   expect(await world.watch.runOnce()).toEqual({ changed: [], failed: [{ name: "a.ts", reason: "line 1" }] });
   expect(await world.watch.runOnce()).toBeUndefined();
 });
+
+test("A watch reads what has changed, or come, or gone, while modules were read for the first time", async () => {
+  for (const act of [
+    ({ at }: ReturnType<typeof setup>) => writeFileSync(at("b.ts"), "late"),
+    ({ shared }: ReturnType<typeof setup>) => writeFileSync(shared, "12"),
+    ({ shared }: ReturnType<typeof setup>) => rmSync(shared),
+    () => {},
+  ]) {
+    using world = setup();
+    writeFileSync(world.at("a.ts"), "1");
+    writeFileSync(world.shared, "1");
+    world.inputs.push(world.shared);
+    const { ctimeMs } = statSync(world.shared);
+    world.begin(ctimeMs + 21);
+    await eventually(() => Date.now() > ctimeMs + 50);
+    const before = lookAt(world);
+    act(world);
+    expect(await world.watch.runOnce()).toEqual(lookAt(world) === before ? undefined : READ);
+    expect(await world.watch.runOnce()).toBeUndefined();
+  }
+});
+
+function lookAt({ at, shared }: ReturnType<typeof setup>): string {
+  return [at("a.ts"), at("b.ts"), shared].map((file) => existsSync(file) && readFileSync(file)).join();
+}

@@ -5,6 +5,7 @@ import { AppError } from "../../../src/protocol/error.ts";
 import { openDirectory } from "../../support/directory.ts";
 import { eventually } from "../../support/eventually.ts";
 import { callModule, openModuleRunners, toCommandUnit, toUnit } from "../../support/module-runners.ts";
+import type { ModuleUnit } from "../../../src/server/runners/module-call.ts";
 import { isRunning } from "../../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -171,7 +172,7 @@ describe("A custom command in the foreground", () => {
       `event: v.number(), async *run() { try { for (;;) yield 1; } finally { writeFileSync(${JSON.stringify(left)}, "x"); } }`,
       'import { writeFileSync } from "node:fs";',
     );
-    const { error } = await callModule(runners, unit, { timeoutMs: 200 });
+    const { error } = await callModule(runners, unit, { timeoutMs: 3_000 });
     expect(error).toMatchObject({ code: "timed_out" });
     expect(existsSync(left)).toBe(true);
   });
@@ -265,6 +266,50 @@ describe("A pack with an init", () => {
     expect(await show(newer)).toEqual({ total: 7, start: 7 });
     await eventually(() => read().includes("dispose 100"));
     expect(read().filter((line) => line.startsWith("init"))).toHaveLength(3);
+  });
+
+  test("is never there twice: another version begins when the one before has done its calls and has ended", async () => {
+    using directory = openDirectory();
+    const record = join(directory.path, "record");
+    const version = (name: string) => {
+      const unit = toUnit(
+        `import { definePack, v } from "farhand"; import { appendFileSync } from "node:fs";
+         const note = (text) => appendFileSync(${JSON.stringify(record)}, "${name} " + text + "\\n");
+         export default definePack({ name: "alone", init: () => note("init"),
+           dispose: async () => { await new Promise((resolve) => setTimeout(resolve, 50)); note("dispose"); },
+           commands: [{ name: "it", summary: "it", input: v.object({ ms: v.number() }), result: v.string(), async run({ ms }) {
+             note("begin"); await new Promise((resolve) => setTimeout(resolve, ms)); note("end"); return "${name}"; } }] });`,
+      );
+      return { ...unit, isShared: true, pack: "alone" };
+    };
+    const [one, two, three] = [version("one"), version("two"), version("three")];
+    await using runners = openModuleRunners();
+    const call = async (unit: ModuleUnit, ms = 0) =>
+      (await callModule(runners, unit, { input: { ms } })).result;
+    runners.retain([one]);
+    const early = [call(one, 200), call(one)];
+    runners.retain([two]);
+    const next = [call(two), call(two)];
+    runners.retain([three]);
+    expect(await Promise.all([...early, ...next, call(three)])).toEqual([
+      "one",
+      "one",
+      "two",
+      "two",
+      "three",
+    ]);
+    await runners[Symbol.asyncDispose]();
+    const lines = readFileSync(record, "utf8").trim().split("\n");
+    const alive = lines.map((line) => (/(?:begin|end)$/.test(line) ? "" : line)).filter(Boolean);
+    for (const [index, line] of alive.entries()) expect(line).toEndWith(index % 2 === 0 ? "init" : "dispose");
+    expect([...new Set(lines.map((line) => line.split(" ")[0]))]).toEqual(["one", "two", "three"]);
+    // Nobody is left of an outdated one that somebody asked for a moment too late.
+    await using later = openModuleRunners();
+    later.retain([two]);
+    expect(await Promise.all([callModule(later, one, { input: { ms: 0 } })])).toMatchObject([
+      { result: "one" },
+    ]);
+    await eventually(() => later.pids.every((pid) => !isRunning(pid)));
   });
 
   test("whose configuration does not fit, or whose init throws, fails its calls with the reason", async () => {

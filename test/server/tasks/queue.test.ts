@@ -40,7 +40,7 @@ describe("Queue", () => {
 
 describe("Memory", () => {
   test("knows whatever is not over, and the last hundred and some that are", () => {
-    const memory = new Memory();
+    const memory = new Memory(0);
     const all = Array.from({ length: 1_000 }, () => create());
     for (const each of all) memory.add(each);
     for (const each of all.slice(0, 900)) memory.settle(each);
@@ -49,7 +49,7 @@ describe("Memory", () => {
   });
 
   test("keeps few answers at hand", () => {
-    const memory = new Memory();
+    const memory = new Memory(0);
     const all = Array.from({ length: 20 }, () => create());
     for (const [index, each] of all.entries()) {
       memory.add(each);
