@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { abortable } from "../lib/abort.ts";
+import { Pace } from "../lib/pace.ts";
 import { toErrorCode } from "../lib/error-code.ts";
 import { toBareMessage } from "../lib/message.ts";
 import { AppError } from "../protocol/error.ts";
@@ -109,9 +110,10 @@ export class CustomWork implements AsyncDisposable {
         ? await this.#start(invocation, input, share)
         : this.#startProgram({ ...invocation, argv }, input, share);
     try {
-      for (;;) {
+      // Also one that never waits hears that it is to end, and nobody hears what it says then.
+      for (const pace = new Pace(share.signal); ;) {
+        if (pace.isDue) await pace.rest();
         const { done, value } = await stream.next();
-        // Nobody hears what is said when the call is over.
         share.signal.throwIfAborted();
         if (done) return await conclude(value, say);
         if (!invocation.isHeard) continue;
