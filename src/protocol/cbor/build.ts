@@ -1,4 +1,4 @@
-import { MAX_NAMED_GROUPS } from "../limits.ts";
+import { MAX_NAMED_GROUPS, MAX_REGEXP_CHARACTERS } from "../limits.ts";
 
 type Refuse = (what: string) => Error;
 
@@ -27,6 +27,8 @@ export function toRegExp(source: string, flags: string, refuse: Refuse): RegExp 
 
 /** Throws what is refused: one that it would take long to compile. */
 export function checkRegExp(source: string, refuse: Refuse): void {
+  if (source.length > MAX_REGEXP_CHARACTERS)
+    throw refuse(`has a regular expression of more than ${MAX_REGEXP_CHARACTERS} characters`);
   const named = source.split("(?<").length - 1;
   if (named > MAX_NAMED_GROUPS)
     throw refuse(`has a regular expression with more than ${MAX_NAMED_GROUPS} named groups`);

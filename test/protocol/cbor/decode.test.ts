@@ -266,9 +266,10 @@ test("A regular expression that would take minutes to read is refused at once, b
   const item = (text: string) =>
     Buffer.concat([Buffer.from("d9524a817a", "hex"), size(text.length), Buffer.from(text)]);
   expect(decodeCbor(item(source(100)))).toEqual(new RegExp(source(100)));
-  expect(() => decodeCbor(item(source(60_000)))).toThrow("more than 100 named groups");
+  expect(() => decodeCbor(item(source(5_000)))).toThrow("more than 100 named groups");
   expect(() => encodeCbor(new RegExp(source(101)))).toThrow("more than 100 named groups");
   expect(() => fromTagged({ $regexp: [source(101)] })).toThrow("more than 100 named groups");
+  expect(() => encodeCbor(new RegExp("a".repeat(65_537)))).toThrow("more than 65536 characters");
   // A few thousand take a second, and a control frame has room for more.
   const many = (count: number) =>
     Buffer.concat([Buffer.from("9a", "hex"), size(count), ...Array<Buffer>(count).fill(item("a"))]);
