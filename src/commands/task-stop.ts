@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { count } from "../lib/count.ts";
 import { DEFAULT_GRACE, MAX_GRACE } from "../protocol/limits.ts";
-import { TaskArgs, TaskEnd, TaskName } from "../protocol/task.ts";
+import { ExecutionId, TaskArgs, TaskEnd, TaskName } from "../protocol/task.ts";
 import { defineStream } from "./define.ts";
 import { parseGrace } from "./terms.ts";
 
@@ -20,6 +20,8 @@ export const taskStop = defineStream({
   confidential: ["args"],
   input: v.object({
     task: TaskName,
+    /** Made by the caller; who asks again under the same is answered what `exit` has answered. */
+    execution: v.optional(ExecutionId),
     /** What `exit` is given. */
     ...TaskArgs.entries,
     /** What runs is told to end; when that takes longer, the process is killed. */
@@ -30,8 +32,8 @@ export const taskStop = defineStream({
   event: v.never(),
   result: TaskEnd,
 
-  run: ({ task, args, argBytes, grace }, { tasks, input, signal }) =>
-    tasks.stop(task, { args, argBytes, input }, grace, signal),
+  run: ({ task, execution, args, argBytes, grace }, { tasks, input, signal }) =>
+    tasks.stop({ task, execution, args: { args, argBytes, input }, grace }, signal),
 
   cli: {
     args: {

@@ -1,6 +1,5 @@
-import { after, delay, turn } from "../lib/abort.ts";
+import { after } from "../lib/abort.ts";
 import { Bell } from "../lib/bell.ts";
-import { isDiskFull } from "../lib/disk.ts";
 import { describeError, type Log } from "../lib/log.ts";
 import type { Claim } from "../ledger/start.ts";
 import { LedgerWriter } from "../ledger/writer.ts";
@@ -8,33 +7,20 @@ import type { OutputPipe } from "../process/pipe.ts";
 import { quote, StartError } from "../process/program.ts";
 import type { Child, ChildTerminal, ProcessExit } from "../process/spawn.ts";
 import type { Order } from "../process/termination.ts";
-import { AppError, type ErrorBody } from "../protocol/error.ts";
+import type { ErrorBody } from "../protocol/error.ts";
 import type { HolderId } from "../protocol/id.ts";
 import type { Ended } from "../protocol/job.ts";
-import {
-  DEFAULT_GRACE,
-  MAX_PAYLOAD_BYTES,
-  RUN_AHEAD_BYTES,
-  TERMINAL_RUN_AHEAD_BYTES,
-} from "../protocol/limits.ts";
+import { DEFAULT_GRACE, RUN_AHEAD_BYTES, TERMINAL_RUN_AHEAD_BYTES } from "../protocol/limits.ts";
 import type { RecordedOutcome } from "../protocol/outcome.ts";
 import type { Exit } from "../protocol/packet.ts";
-import type { SaidValue } from "../protocol/said.ts";
 import type { TerminalSize } from "../protocol/terminal.ts";
+import { insist } from "./full-disk.ts";
 import { Holds } from "./holds.ts";
 import { JobInput, type JobInputOptions } from "./input.ts";
+import { Intake } from "./intake.ts";
 import { Limits, type ReachedLimit } from "./limits.ts";
 import type { JobProgress } from "./link.ts";
-import { Speech } from "./speech.ts";
 import { type JobProcess, type ProcessOptions, startProcess } from "./process.ts";
-
-type Stream = "stdout" | "stderr";
-
-/** Bytes after which readers are told of more, though the program's next output is there already. */
-const PROGRESS_BYTES = 256 * 1024;
-
-/** Milliseconds between tries to write to a full disk. */
-const DISK_RETRY = 250;
 
 /** Milliseconds that whoever ended a job waits for its exit to be recorded after that: a disk may be full. */
 const RECORD_PATIENCE = 2_000;
@@ -66,8 +52,7 @@ export interface JobOptions extends ProcessOptions {
 
 /**
  * One job: a program, its ledger, and those it waits for. Its directory is claimed already; that no ledger can be begun
- * there is thrown before anything is started. Output goes into the ledger in pieces of at most 64 KiB with a turn of the
- * event loop after each, so that no job starves another.
+ * there is thrown before anything is started.
  */
 export class Job {
   readonly #options: Omit<JobOptions, "order">;
@@ -79,28 +64,18 @@ export class Job {
   /** Rings when the job may have become free to read on. */
   readonly #bell = new Bell();
   readonly #controller = new AbortController();
-  readonly #speech: Speech;
-  readonly #runAhead: number;
+  readonly #intake: Intake;
   /** The first cause wins. */
   #cause: Cause | undefined;
   #exit: Exit | undefined;
   readonly #recorded = Promise.withResolvers<void>();
-  /** Streams of which nothing is read because readers are too slow, or the disk is full. */
-  #heldBack = 0;
   /** Whether nobody reads any more what it says. */
   #isUnread = false;
-  /** Between the exit and its record nothing holds output back. */
-  #draining = false;
-  /** The position up to which readers were told of. */
-  #told = 0;
-  /** Whether the last output could not be written, which is logged once. */
-  #failing = false;
 
   constructor({ order, ...options }: JobOptions) {
     const { start, directory, holder, stdin } = options;
     const began = performance.now();
     this.#options = options;
-    this.#speech = new Speech((error) => this.#noteSpeech("end of a runner not understood", error));
     this.#holds = new Holds({
       onChange: () => this.#takeHolds(),
       onAbandoned: () => this.#abandon(),
@@ -114,13 +89,23 @@ export class Job {
     });
     const spawned = this.#spawn();
     this.#process = spawned instanceof StartError ? undefined : spawned;
-    this.#runAhead = toRunAhead(start.keepBytes, this.#process?.child.terminal);
     const preamble = order && { bytes: order, isAll: !stdin };
     this.#input = new JobInput(this.#process?.child.stdin, options.input, preamble);
     this.#limits = new Limits({
       limits: start.limits ?? {},
-      isHeldBack: () => this.#heldBack > 0,
+      isHeldBack: () => this.#intake.isHeldBack,
       onReached: (limit) => this.#reach(limit),
+    });
+    this.#intake = new Intake({
+      job: start.job,
+      ledger: this.#ledger,
+      holds: this.#holds,
+      limits: this.#limits,
+      runAhead: toRunAhead(start.keepBytes, this.#process?.child.terminal),
+      bell: this.#bell,
+      log: options.log,
+      onProgress: () => options.onProgress(this),
+      signal: this.#controller.signal,
     });
     this.#startKeeping(spawned);
   }
@@ -157,9 +142,9 @@ export class Job {
     terminal.resize(size);
     try {
       this.#ledger.resize(size);
-      this.#tell();
+      this.#intake.tell();
     } catch (error) {
-      this.#noteFailure(error); // the screen is as large as it is, written down or not
+      this.#intake.noteFailure(error); // the screen is as large as it is, written down or not
     }
   }
 
@@ -289,148 +274,25 @@ export class Job {
 
   async #keep({ stdout, stderr, said, exited }: Child): Promise<void> {
     const pumped = Promise.all([
-      this.#pump("stdout", stdout),
-      stderr && this.#pump("stderr", stderr),
-      said && this.#pumpSaid(said),
+      this.#intake.pump("stdout", stdout),
+      stderr && this.#intake.pump("stderr", stderr),
+      said && this.#intake.pumpSaid(said),
     ]);
     pumped.catch(() => {}); // awaited below, after the exit
     const { end, usage } = await exited;
     this.#limits[Symbol.dispose]();
     this.#input.close();
-    this.#draining = true;
-    this.#bell.ring();
-    await Promise.all([stdout, stderr, said].map((pipe) => pipe?.caughtUp(this.#controller.signal)));
-    this.#draining = false;
+    await this.#drain([stdout, stderr, said]);
     const exit = await this.#recordExit(this.#toOutcome(end), usage);
     await pumped;
     await this.#process?.settled();
     await this.#recordClose(exit);
   }
 
-  async #pump(stream: Stream, pipe: OutputPipe): Promise<void> {
-    for (;;) {
-      await this.#mayRunOn();
-      const chunk = await pipe.read();
-      if (chunk === undefined) return this.#tell();
-      for (let start = 0; start < chunk.length; start += MAX_PAYLOAD_BYTES) {
-        await this.#mayRunOn();
-        await this.#admit(stream, chunk.subarray(start, start + MAX_PAYLOAD_BYTES));
-        if (pipe.pending() === 0 || this.#ledger.position - this.#told >= PROGRESS_BYTES) this.#tell();
-        await turn();
-      }
-    }
-  }
-
-  /** One that says what is no record is not listened to any more: its next write fails. */
-  async #pumpSaid(pipe: OutputPipe): Promise<void> {
-    try {
-      for (;;) {
-        await this.#mayRunOn();
-        const chunk = await pipe.read();
-        if (chunk === undefined) return this.#tell();
-        for (const pieces of this.#speech.hear(chunk)) {
-          await this.#mayRunOn();
-          await this.#admitSaid(pieces);
-          if (pipe.pending() === 0 || this.#ledger.position - this.#told >= PROGRESS_BYTES) this.#tell();
-          await turn();
-        }
-        await turn(); // there may have been nothing for the ledger
-      }
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      this.#noteSpeech("runner not understood", error);
-      await pipe.close();
-    }
-  }
-
-  #noteSpeech(what: string, error: unknown): void {
-    this.#options.log.warn(what, { job: this.#options.start.job, error: describeError(error) });
-  }
-
-  /** Waits while the slowest holder is too far behind. */
-  async #mayRunOn(): Promise<void> {
-    const mustWait = () => !this.#draining && this.#ledger.position - this.#holds.released >= this.#runAhead;
-    if (!mustWait()) return;
-    using _held = this.#holdBack();
-    while (mustWait()) {
-      this.#tell();
-      await this.#bell.wait();
-    }
-  }
-
-  /** Until disposed, the job says nothing because it cannot. */
-  #holdBack(): Disposable {
-    this.#heldBack++;
-    return {
-      [Symbol.dispose]: () => {
-        this.#heldBack--;
-        this.#limits.resume();
-      },
-    };
-  }
-
-  #tell(): void {
-    this.#told = this.#ledger.position;
-    this.#options.onProgress(this);
-  }
-
-  /** Takes what the program wrote, as far as its limit allows. What it left behind may exceed that only visibly. */
-  async #admit(stream: Stream, bytes: Uint8Array): Promise<void> {
-    const admitted = this.#limits.admit(bytes.length);
-    if (admitted > 0) await this.#append(stream, bytes.subarray(0, admitted));
-    if (admitted < bytes.length && this.#exit !== undefined)
-      this.#ledger.skip(stream, bytes.subarray(admitted));
-  }
-
-  /** The same of values, each of which is taken whole or not at all. */
-  async #admitSaid(pieces: readonly SaidValue[]): Promise<void> {
-    const isOver = (piece: SaidValue) => !this.#limits.admitWhole(piece.payload.length);
-    const end = pieces.findIndex(isOver);
-    const admitted = end < 0 ? pieces : pieces.slice(0, end);
-    const noting = (append: (pieces: readonly SaidValue[]) => void) => () => {
-      const { packets } = this.#ledger.totals;
-      append(admitted);
-      this.#speech.note(admitted, packets);
-    };
-    if (admitted.length > 0)
-      await this.#insert(
-        noting((pieces) => this.#ledger.say(pieces)),
-        noting((pieces) => this.#ledger.skipSaid(pieces)),
-      );
-    if (end >= 0 && this.#exit !== undefined) this.#ledger.skipSaid(pieces.slice(end));
-  }
-
-  #append(stream: Stream, bytes: Uint8Array): Promise<void> {
-    return this.#insert(
-      () => this.#ledger.append(stream, bytes),
-      () => this.#ledger.skip(stream, bytes),
-    );
-  }
-
-  /** Appends, or waits for room on a full disk while somebody holds the job, or leaves a gap when nobody does. */
-  async #insert(append: () => void, skip: () => void): Promise<void> {
-    for (;;) {
-      try {
-        append();
-        this.#failing = false;
-        return;
-      } catch (error) {
-        this.#noteFailure(error);
-        if (this.#holds.isEmpty || !isDiskFull(error)) return skip();
-        this.#tell();
-        using _held = this.#holdBack();
-        await this.#retryDelay();
-      }
-    }
-  }
-
-  #noteFailure(error: unknown): void {
-    if (this.#failing) return;
-    this.#failing = true;
-    this.#options.log.warn("output not written", {
-      job: this.#options.start.job,
-      error: describeError(error),
-    });
+  /** Has all that the program wrote before it ended recorded before its exit, however slow readers are. */
+  async #drain(pipes: readonly (OutputPipe | undefined)[]): Promise<void> {
+    using _draining = this.#intake.drain();
+    await Promise.all(pipes.map((pipe) => pipe?.caughtUp(this.#controller.signal)));
   }
 
   #toOutcome(end: ProcessExit["end"]): RecordedOutcome {
@@ -438,42 +300,29 @@ export class Job {
     if (this.#cause !== undefined) return { ...this.#cause, end };
     if (end.type !== "exited" || end.code !== 0) return end;
     // It is no success of which not all was heard, unless nobody wanted to.
-    if (this.#speech.isBroken && !this.#isUnread) return { type: "threw", error: NOT_HEARD };
-    return this.#speech.outcome ?? end;
+    const { isBroken, outcome } = this.#intake.speech;
+    if (isBroken && !this.#isUnread) return { type: "threw", error: NOT_HEARD };
+    return outcome ?? end;
   }
 
   async #recordExit(outcome: RecordedOutcome, usage: ProcessExit["usage"]): Promise<Exit> {
+    const { signal } = this.#controller;
     const body = { outcome, ...(usage && { usage }), endedAt: new Date().toISOString() };
-    const exit = await this.#insist(() => this.#ledger.exit(body)).catch((error: unknown) => {
+    const exit = await insist(() => this.#ledger.exit(body), signal).catch((error: unknown) => {
       // Somebody removed the ledger, for one: whoever waits is told all the same.
-      this.#noteFailure(error);
+      this.#intake.noteFailure(error);
       return { ...body, totals: this.#ledger.totals };
     });
     this.#exit = exit;
+    this.#intake.finish();
     this.#recorded.resolve();
-    this.#tell();
+    this.#intake.tell();
     return exit;
   }
 
   async #recordClose(exit: Exit): Promise<void> {
-    await this.#insist(() => this.#ledger.close(exit));
-    this.#tell();
-  }
-
-  /** How a job ended must be written down, however long the disk is full. */
-  async #insist<T>(write: () => T): Promise<T> {
-    for (;;) {
-      try {
-        return write();
-      } catch (error) {
-        if (!isDiskFull(error)) throw error;
-        await this.#retryDelay();
-      }
-    }
-  }
-
-  #retryDelay(): Promise<void> {
-    return delay(DISK_RETRY, this.#controller.signal);
+    await insist(() => this.#ledger.close(exit), this.#controller.signal);
+    this.#intake.tell();
   }
 }
 

@@ -36,10 +36,13 @@ export function encodeHeader<Kind extends string>(
   return record;
 }
 
-/** Cuts what arrives into records; it never holds more than one and what came with it. */
+/** Cuts what arrives into records; it never holds more than one. */
 export class Cutter<Kind extends string> {
   readonly #framing: Framing<Kind>;
-  #pending: Uint8Array = new Uint8Array(0);
+  /** A record whose end has not come, with room for all of it; or for its header, where not even that has. */
+  #begun: Uint8Array | undefined;
+  /** Bytes of it that have come. */
+  #filled = 0;
 
   constructor(framing: Framing<Kind>) {
     this.#framing = framing;
@@ -47,30 +50,65 @@ export class Cutter<Kind extends string> {
 
   /** Whether the beginning of a record came, and its end did not. */
   get isWithin(): boolean {
-    return this.#pending.length > 0;
+    return this.#begun !== undefined;
   }
 
-  /** The records that are whole now, which may be views of the chunk. Throws what `refuse` makes. */
+  /**
+   * The records that are whole now, which may be views of the chunk; all are to be taken before the next chunk. Throws what `refuse`
+   * makes.
+   */
   *push(chunk: Uint8Array): Generator<Framed<Kind>, void, void> {
-    const { kinds, headerBytes, maxBytes, refuse } = this.#framing;
-    this.#pending = this.isWithin ? Buffer.concat([this.#pending, chunk]) : chunk;
-    while (this.#pending.length >= headerBytes) {
-      const length = new DataView(this.#pending.buffer, this.#pending.byteOffset).getUint32(0);
-      const kind = kinds[this.#pending[4] ?? kinds.length];
-      if (kind === undefined || length > maxBytes) throw refuse();
-      const end = headerBytes + length;
-      if (this.#pending.length < end) return;
-      const [header, payload] = [
-        this.#pending.subarray(0, headerBytes),
-        this.#pending.subarray(headerBytes, end),
-      ];
-      this.#pending = this.#pending.subarray(end);
-      yield { kind, header, payload };
+    for (let rest = chunk; rest.length > 0;) {
+      const size = this.#begun === undefined ? this.#measure(rest) : Number.POSITIVE_INFINITY;
+      if (size <= rest.length) {
+        yield this.#toFramed(rest.subarray(0, size));
+        rest = rest.subarray(size);
+        continue;
+      }
+      const begun = this.#begun ?? this.#begin(size);
+      const more = rest.subarray(0, begun.length - this.#filled);
+      rest = rest.subarray(more.length);
+      const whole = this.#fill(begun, more);
+      if (whole !== undefined) yield this.#toFramed(whole);
     }
   }
 
   /** The same of a chunk whose bytes may be others afterwards. */
   copy(chunk: Uint8Array): Generator<Framed<Kind>, void, void> {
-    return this.push(this.isWithin ? chunk : new Uint8Array(chunk));
+    return this.push(new Uint8Array(chunk));
+  }
+
+  #begin(size: number): Uint8Array {
+    this.#filled = 0;
+    return (this.#begun = new Uint8Array(size));
+  }
+
+  /** Adds to a record that has begun, and answers it once it is whole. Every byte is copied once, in however many pieces it comes. */
+  #fill(begun: Uint8Array, more: Uint8Array): Uint8Array | undefined {
+    begun.set(more, this.#filled);
+    this.#filled += more.length;
+    if (this.#filled < begun.length) return undefined;
+    const size = this.#measure(begun);
+    this.#begun = undefined;
+    if (size === begun.length) return begun;
+    this.#begun = new Uint8Array(size); // it was the header
+    this.#begun.set(begun);
+    return undefined;
+  }
+
+  /** Bytes of a record by its header; of that, where not all of it is there. */
+  #measure(bytes: Uint8Array): number {
+    const { kinds, headerBytes, maxBytes, refuse } = this.#framing;
+    if (bytes.length < headerBytes) return headerBytes;
+    const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+    if (kinds[bytes[4] ?? kinds.length] === undefined || length > maxBytes) throw refuse();
+    return headerBytes + length;
+  }
+
+  #toFramed(record: Uint8Array): Framed<Kind> {
+    const { kinds, headerBytes, refuse } = this.#framing;
+    const kind = kinds[record[4] ?? kinds.length];
+    if (kind === undefined) throw refuse();
+    return { kind, header: record.subarray(0, headerBytes), payload: record.subarray(headerBytes) };
   }
 }

@@ -18,7 +18,7 @@ const TYPES = [
   /** `exit` has returned; or it has thrown (an error). */
   "exited",
   "broken",
-  /** All that was told before this mark was read, whose id stands in the place of an execution's: `{running}`, an id or null. */
+  /** All that was told before this mark was read, whose id stands in the place of an execution's: `{running, ending}`: an id or null, and whether it was told to end. */
   "marked",
 ] as const;
 export type ToldType = (typeof TYPES)[number];

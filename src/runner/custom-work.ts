@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { abortable } from "../lib/abort.ts";
+import { Pace } from "../lib/pace.ts";
 import { toErrorCode } from "../lib/error-code.ts";
 import { toBareMessage } from "../lib/message.ts";
 import { AppError } from "../protocol/error.ts";
@@ -108,11 +109,18 @@ export class CustomWork implements AsyncDisposable {
       argv === undefined
         ? await this.#start(invocation, input, share)
         : this.#startProgram({ ...invocation, argv }, input, share);
-    for (;;) {
-      const { done, value } = await stream.next();
-      if (done) return await conclude(value, say);
-      if (!invocation.isHeard) continue;
-      for (const record of toRecords(value)) await say(record);
+    try {
+      // Also one that never waits hears that it is to end, and nobody hears what it says then.
+      for (const pace = new Pace(share.signal); ;) {
+        if (pace.isDue) await pace.rest();
+        const { done, value } = await stream.next();
+        share.signal.throwIfAborted();
+        if (done) return await conclude(value, say);
+        if (!invocation.isHeard) continue;
+        for (const record of toRecords(value)) await say(record);
+      }
+    } finally {
+      await stream.return(NO_RESULT);
     }
   }
 
@@ -183,6 +191,7 @@ export class CustomWork implements AsyncDisposable {
   }
 }
 
+const NO_RESULT = new Uint8Array(0);
 const NOTHING: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
 
 /** The result, in parts before it if it takes more than one record. */

@@ -73,35 +73,62 @@ export function parseJson({ payload }: RunnerRecord): unknown {
 export class RecordReader {
   readonly #read: () => Promise<Uint8Array | undefined>;
   readonly #cutter: Cutter<RecordKind>;
-  readonly #records: RunnerRecord[] = [];
+  /** Those of what came last, each cut when it is asked for: together, small ones would take much more than what came. */
+  #records: Iterator<RunnerRecord> = [].values();
+  /** The next, if it was looked at. */
+  #seen: RunnerRecord | undefined;
+  /** Why nothing that comes is understood any more. */
+  #failure: AppError | undefined;
   #reading: Promise<void> | undefined;
   #hasEnded = false;
 
   /** `read`: the next bytes, or undefined when there are no more. `maxBytes`: what one record holds at most. */
   constructor(read: () => Promise<Uint8Array | undefined>, maxBytes: number = MAX_BYTES) {
     this.#read = read;
-    this.#cutter = new Cutter({ ...FRAMING, maxBytes });
+    const refuse = () => (this.#failure = FRAMING.refuse());
+    this.#cutter = new Cutter({ ...FRAMING, maxBytes, refuse });
   }
 
   /** The next record, or undefined at the end. Throws `protocol_error`. */
   async next(): Promise<RunnerRecord | undefined> {
-    await this.peek();
-    return this.#records.shift();
-  }
-
-  /** The same, which stays the next. */
-  async peek(): Promise<RunnerRecord | undefined> {
-    while (this.#records.length === 0 && !this.#hasEnded) {
-      this.#reading ??= this.#fetch().finally(() => (this.#reading = undefined));
-      await this.#reading;
+    for (;;) {
+      const record = this.take();
+      if (record !== undefined || this.#hasEnded) return record;
+      await this.#fetch();
     }
-    return this.#records[0];
   }
 
+  /** The next record if it is here already. Throws `protocol_error`. */
+  take(): RunnerRecord | undefined {
+    const record = this.#seen ?? this.#cut();
+    this.#seen = undefined;
+    return record;
+  }
+
+  /** The next record, which stays the next; or undefined at the end. Throws `protocol_error`. */
+  async peek(): Promise<RunnerRecord | undefined> {
+    for (;;) {
+      this.#seen ??= this.#cut();
+      if (this.#seen !== undefined || this.#hasEnded) return this.#seen;
+      await this.#fetch();
+    }
+  }
+
+  #cut(): RunnerRecord | undefined {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { done, value } = this.#records.next();
+    return done ? undefined : value;
+  }
+
+  /** One read serves all who wait. */
   async #fetch(): Promise<void> {
-    const chunk = await this.#read();
-    if (chunk === undefined) this.#hasEnded = true;
-    else for (const { kind, payload } of this.#cutter.push(chunk)) this.#records.push({ kind, payload });
+    const read = async () => {
+      const chunk = await this.#read();
+      if (chunk === undefined) this.#hasEnded = true;
+      else this.#records = this.#cutter.push(chunk);
+    };
+    this.#reading ??= read().finally(() => (this.#reading = undefined));
+    await this.#reading;
   }
 }
 

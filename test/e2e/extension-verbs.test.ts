@@ -35,6 +35,12 @@ mine/hello.ts: ok: hello (foreground), countdown (background)
     });
     const compiled = Bun.spawnSync([process.execPath, "check"], { cwd: world.at("mine") });
     expect([compiled.exitCode, compiled.stdout.toString()]).toEqual([0, ""]);
+    expect(await world.extension("init", "mine/hello.ts/below")).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^farhandd: Cannot write "mine\/hello.ts\/below\/hello.ts": ENOTDIR[^\n]+\n$/,
+      ),
+    });
     writeFileSync(world.at("mine/hello.ts"), "mine");
     expect(await world.extension("init", "mine")).toMatchObject({
       code: 1,
@@ -113,6 +119,19 @@ missing.ts: there is no such file
 `);
     expect(stderr).toBe("farhandd: Cannot use 4 of 5 modules: see what is wrong above\n");
     expect(code).toBe(1);
+  });
+
+  test("shows no controls of a module's to a terminal, and points at the right place", async () => {
+    await using world = await setup({
+      "odd.ts": 'const a = "\u001b[31m\u202e",\tb: number = ;',
+      "name.ts": 'export default { name: "\\x1b[31m", summary: "S", run() {} };',
+    });
+    const { stdout } = await world.extension("check", "odd.ts", "name.ts");
+    expect(stdout).toContain(`odd.ts:1:33: Unexpected ;
+    const a = "\\x1b[31m\\u202e", b: number = ;
+                                            ^
+`);
+    expect(stdout).not.toMatch(/[\x00-\x09\x0b-\x1f\u202e]/);
   });
 
   test("warns of a name that is a verb of the client, by which nobody calls it", async () => {

@@ -111,6 +111,16 @@ const attacks: readonly Attack[] = [
     outcome: {},
   },
   {
+    name: "says for ever what went wrong",
+    body: `
+      const head = Buffer.alloc(5, 6);
+      head.writeUInt32BE(16 * 1024 * 1024);
+      writeSync(4, head);
+      for (;;) writeSync(4, new Uint8Array(1000));`,
+    failure: { code: "crashed" },
+    outcome: {},
+  },
+  {
     name: "closes its descriptors",
     body: "for (let fd = 0; fd < 20; fd++) try { closeSync(fd); } catch {} yield 1;",
     failure: {},

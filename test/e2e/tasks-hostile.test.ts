@@ -20,6 +20,7 @@ const HOSTILE = `
     exit: () => process.exit(0),
     kill: () => process.kill(process.pid, "SIGKILL"),
     garbage: () => { for (let n = 0; n < 100; n++) writeSync(3, Buffer.alloc(1000, 0xee)); },
+    mumble: () => writeSync(3, Buffer.alloc(100, 0xee)),
     forge: () => writeSync(3, Buffer.from([0, 0, 0, 5, 0, 1, 2, 3, 4, 5])),
     close: () => { for (let fd = 0; fd < 8; fd++) try { closeSync(fd); } catch {} },
     flood: async () => { for (let n = 0; n < 2000; n++) { console.log("x".repeat(60_000)); if (n % 50 === 0) await new Promise(setImmediate); } },
@@ -105,7 +106,7 @@ describe("A task hurts nobody else", () => {
   test("that writes garbage where it should tell things, or closes that: what it did is no more", async () => {
     await using world = await setup();
     const { tasks, hostile } = world;
-    for (const deed of ["garbage", "close"]) {
+    for (const deed of ["garbage", "mumble", "close"]) {
       await tasks.start("bad", { module: hostile });
       expect(await world.beside(codeOf(tasks.exec("bad", deed)))).toBe("crashed");
       expect((await tasks.show("bad")).state).toBe("failed");

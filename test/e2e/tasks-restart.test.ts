@@ -1,4 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { AppError, type ErrorCode } from "../../src/protocol/error.ts";
 import type { TaskState } from "../../src/protocol/task.ts";
 import { Pool } from "../../src/sdk.ts";
@@ -154,6 +156,74 @@ describe("A server that is killed and started again", () => {
     for (const each of await settled)
       if (each.status === "rejected") expect(each.reason).toMatchObject({ code: "not_started" });
     expect((await tasks.exec("counter", {})).value).toBe(done + 1);
+  });
+});
+
+/** Its exit waits until there is a file, or for ever. */
+const SLOW_END = `
+  import { existsSync } from "node:fs";
+  export default {
+    init: () => 0,
+    exec: (context, count) => count + 1,
+    async exit(context, count, gate) {
+      context.log("at the end");
+      while (!existsSync(String(gate))) await Bun.sleep(5);
+      context.respond({ last: count });
+    },
+  };
+`;
+
+describe("A task that is told to end by a server that is killed meanwhile", () => {
+  async function begin() {
+    const stage = await setup();
+    const { world, tasks } = stage;
+    await tasks.start("slow", { module: writeModule(world, "slow.ts", SLOW_END), restart: "on-failure" });
+    await tasks.exec("slow");
+    return {
+      ...stage,
+      isEnding: () =>
+        eventually(async () =>
+          (await world.farhand(["task", "follow", "slow", "--no-follow"])).stderr.includes("at the end"),
+        ),
+      slowStateIs: (state: TaskState) =>
+        eventually(async () => (await tasks.show("slow")).state === state, 30_000),
+      [Symbol.asyncDispose]: () => stage[Symbol.asyncDispose](),
+    };
+  }
+
+  test("ends, and what its exit answers is told to whoever asked", async () => {
+    await using stage = await begin();
+    const { world, tasks } = stage;
+    for (const isEarly of [true, false]) {
+      const gate = join(world.home, `gate-${isEarly}`);
+      const stopping = tasks.stop("slow", gate, { grace: 60_000 });
+      await stage.isEnding();
+      await stage.killFront();
+      if (isEarly) writeFileSync(gate, "");
+      await stage.startAgain();
+      writeFileSync(gate, "");
+      expect(await stopping).toMatchObject({ end: "exited", value: { last: isEarly ? 1 : 0 } });
+      expect(await codeOf(tasks.exec("slow"))).toBe("not_running");
+      await tasks.restart("slow");
+    }
+  });
+
+  test("is killed if it does not end, and keeps nobody waiting", async () => {
+    await using stage = await begin();
+    const { tasks, world } = stage;
+    const { url } = world.local();
+    const other = new Pool({});
+    const token = (await world.farhandd(["token", "create", "other"])).stdout.trim();
+    const connection = await other.add(url, { token }).connect({ timeout: 20_000, reconnect: 0 });
+    const stopping = codeOf(connection.tasks.stop("slow", "never", { grace: 3_600_000 }));
+    await stage.isEnding();
+    await stage.killFront();
+    await stopping;
+    await other.close();
+    await stage.startAgain();
+    expect(["cancelled", "not_running", "not_started"]).toContain(await codeOf(tasks.exec("slow")));
+    await stage.slowStateIs("stopped");
+    expect(stage.runners()).toEqual([]);
   });
 });
 

@@ -60,6 +60,7 @@ const BOUNDS: Readonly<Record<string, string>> = {
   "server/session/calls.ts #running": "MAX_CALLS",
   "server/session/channels.ts #channels": "MAX_CHANNELS",
   "server/session/channels.ts #own": "MAX_CALLS",
+  "server/session/channels.ts #ready": "those of #channels",
   "server/session/deserted.ts #sessions": "MAX_DESERTED_SESSIONS, and the grace",
   "server/session/sessions.ts #sessions": "connections on which somebody was let in, and the deserted ones",
   "server/tasks/memory.ts #known": "executions that wait, by the queue, and the last hundred that are over",

@@ -75,11 +75,13 @@ export async function callModule(
     for (;;) {
       const { done, value } = await stream.next();
       if (done) return { said, result: decodeValue(value ?? Buffer.concat(parts)) };
-      if (value.type === "bytes") said.push(Buffer.from(value.payload).toString());
-      else parts.push(value.payload);
-      if (value.type !== "value") continue;
-      said.push(decodeValue(Buffer.concat(parts)));
-      parts = [];
+      for (const { type, payload } of value) {
+        if (type === "bytes") said.push(Buffer.from(payload).toString());
+        else parts.push(payload);
+        if (type !== "value") continue;
+        said.push(decodeValue(Buffer.concat(parts)));
+        parts = [];
+      }
     }
   } catch (error) {
     // Whatever else is thrown shows as one in the test.

@@ -8,6 +8,7 @@ import { createJobId } from "../launch.ts";
 import type { Session } from "../session.ts";
 import { readAnswer } from "./answer.ts";
 import { toSentArgs } from "./arguments.ts";
+import { createExecutionId } from "./execution.ts";
 import { type Shipment, ship } from "./shipment.ts";
 import { isUnknown } from "./unknown.ts";
 
@@ -71,6 +72,13 @@ export async function stopTask(
 ): Promise<Stopped> {
   const { args, source } = toSentArgs(value);
   const command = { ...taskStop, takesInput: source !== undefined };
-  const input = { task: name, ...(grace !== undefined && { grace }), ...args };
-  return await readAnswer(invokeStream(session, command, input, { signal, source }));
+  const execution = createExecutionId();
+  const input = { task: name, execution, ...(grace !== undefined && { grace }), ...args };
+  for (;;) {
+    try {
+      return await readAnswer(invokeStream(session, command, input, { signal, source }));
+    } catch (error) {
+      if (!isUnknown(error)) throw error; // a server that was started again knows what became of it
+    }
+  }
 }

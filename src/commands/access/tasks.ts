@@ -48,6 +48,14 @@ export interface TaskInquiry {
   readonly wait: ExecutionWait;
 }
 
+export interface TaskStop {
+  readonly task: TaskName;
+  /** Of the caller's own making; who asks again under it is answered what `exit` has answered. */
+  readonly execution: ExecutionId | undefined;
+  readonly args: SentArgs;
+  readonly grace: number;
+}
+
 /** What an execution comes to; what it answered, where no frame has room for that, on the way. */
 export type ExecutionStream = AsyncGenerator<Uint8Array, ExecutionReport, void>;
 
@@ -71,7 +79,7 @@ export interface TaskAccess {
    * Ends it: what runs has `grace` ms, what waits is refused. What `exit` answers is told as an execution's answer is. Throws
    * what its `exit` throws; it has ended all the same.
    */
-  stop(name: TaskName, args: SentArgs, grace: number, signal: AbortSignal): EndStream;
+  stop(stop: TaskStop, signal: AbortSignal): EndStream;
   /** Ends its process as `stop` does, and starts it anew with the state that was saved last. */
   restart(name: TaskName, grace: number, signal: AbortSignal): Promise<TaskSummary>;
   list(): readonly TaskSummary[];

@@ -57,7 +57,7 @@ class Task {
     });
   }
 
-  /** Resolves when nobody has been there for so long that it need not end properly any more. */
+  /** Resolves when nobody has been there for so long that it need not end properly any more; rejects when nobody listens. */
   get abandoned(): Promise<void> {
     return this.#abandoned.promise;
   }
@@ -88,7 +88,8 @@ class Task {
 
   #answerMark(id: ExecutionId): void {
     const running = this.#inbox.unfinished ?? null;
-    this.#tell("marked", id, encodeCbor({ running })).catch(() => {}); // who asked is gone
+    const told = this.#tell("marked", id, encodeCbor({ running, ending: this.#isEnding }));
+    told.catch((error: unknown) => this.#abandoned.reject(error)); // nobody hears anything any more
   }
 
   async #begin(): Promise<{ readonly task: TaskDefinition; readonly state: State }> {

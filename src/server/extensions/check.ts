@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { findHiding } from "../../commands/client-verbs.ts";
+import { escapeControls } from "../../lib/escape.ts";
 import type { ModuleDescription } from "../../module/description.ts";
 import { describePlace, findProblems, type Problem } from "../../module/problem.ts";
 import { findLine } from "../../module/places.ts";
@@ -64,11 +65,13 @@ export function describeChecked(checked: Checked): string {
 }
 
 function describeProblem(file: string, problem: Problem): string {
-  const { message, text, column = 1 } = problem;
-  const head = `${describePlace(file, problem)}: ${message}`;
-  if (!text?.trim()) return head;
-  const indent = text.length - text.trimStart().length;
-  return [head, `    ${text.trim()}`, `    ${" ".repeat(Math.max(0, column - 1 - indent))}^`].join("\n");
+  const { message, text = "", column = 1 } = problem;
+  const head = escapeControls(`${describePlace(file, problem)}: ${message}`);
+  const line = text.replaceAll("\t", " ").trimEnd();
+  if (line === "") return head;
+  const indent = line.length - line.trimStart().length;
+  const before = escapeControls(line.slice(indent, Math.max(indent, column - 1)));
+  return [head, `    ${escapeControls(line.trim())}`, `    ${" ".repeat(before.length)}^`].join("\n");
 }
 
 function summarize({ pack, commands, task }: ModuleDescription): string {

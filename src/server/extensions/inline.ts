@@ -39,7 +39,7 @@ export class Inline implements AsyncDisposable {
   async *runModule(
     call: ModuleCall,
     signal: AbortSignal,
-  ): AsyncGenerator<ModuleSaid, Uint8Array | undefined, void> {
+  ): AsyncGenerator<readonly ModuleSaid[], Uint8Array | undefined, void> {
     const { command, timeoutMs, unit: module } = call;
     if (module.type !== "module") throw new Error("A program is not done in the server");
     const late = new AbortController();
@@ -51,9 +51,9 @@ export class Inline implements AsyncDisposable {
       doing = await abortable(this.#start(call, held.unit, over), over);
       for (;;) {
         const { done, value } = await abortable(doing.next(), over);
-        if (!done) yield* toPieces(value);
+        if (!done) yield [...toPieces(value)];
         else if (value.length <= MAX_PAYLOAD_BYTES) return value;
-        else return void (yield* toParts(value));
+        else return void (yield [...toParts(value)]);
       }
     } catch (error) {
       over.throwIfAborted();

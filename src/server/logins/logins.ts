@@ -99,7 +99,7 @@ async function ask<T>(runAs: string, asked: Promise<T>): Promise<T> {
 function refuse(runAs: string, why: string): AppError {
   return new AppError(
     "invalid_config",
-    `Cannot run as ${JSON.stringify(runAs)}: ${why}; mend the role's run_as in the server's configuration`,
+    `Cannot run as ${JSON.stringify(runAs)}: ${why}; mend the run_as of the role, or of the command`,
   );
 }
 

@@ -1,6 +1,5 @@
-import { abortable, after } from "../../lib/abort.ts";
+import { abortable, after, delay } from "../../lib/abort.ts";
 import { Litter } from "../../lib/litter.ts";
-import { toMessage } from "../../lib/message.ts";
 import { toSignalName } from "../../lib/signal.ts";
 import type { Again } from "../../process/again.ts";
 import type { Libc } from "../../process/libc.ts";
@@ -16,9 +15,14 @@ import { Printed } from "./printed.ts";
 /** Milliseconds that a runner has to end once it is told to. */
 const GRACE = 2_000;
 
+/** Milliseconds between two reads of what one says that is to end. */
+const PAUSE = 20;
+/** Things that are said at once at most. */
+const MAX_SAID = 256;
+
 /** Bytes of garbage that a record leaves, and how often its bytes are copied on their way. */
-const RECORD_LITTER = 3 * 1024;
-const COPIES = 6;
+const RECORD_LITTER = 1536;
+const COPIES = 3;
 
 /** Why a runner's answer is none: what it said, or how it ended. */
 export interface Breach {
@@ -33,6 +37,8 @@ export type Heard<Said, Result> =
   | { readonly type: "result"; readonly result: Result }
   | { readonly type: "failure"; readonly failure: Failure }
   | { readonly type: "breach"; readonly why: string };
+
+type Last<Result> = Exclude<Heard<unknown, Result>, { readonly type: "said" }>;
 
 /** What is done in a runner: what it is told, and what its answers mean. */
 export interface RunnerTask<Said, Result> {
@@ -108,13 +114,13 @@ export class Runner {
   }
 
   /**
-   * Does a call: what that says on the way, and its result. Throws its failure, the signal's reason, and what the task says of a
+   * Does a call: what that says on the way, as much at once as has come, and its result. Throws its failure, the signal's reason, and what the task says of a
    * runner that ends or says what it must not. One whose call is over before it has answered is ended.
    */
   async *run<Said, Result>(
     task: RunnerTask<Said, Result>,
     signal: AbortSignal,
-  ): AsyncGenerator<Said, Result, void> {
+  ): AsyncGenerator<readonly Said[], Result, void> {
     this.#isAnswered = false;
     const over = new AbortController();
     // Also where nobody takes what it says, and so nobody asks here.
@@ -126,11 +132,11 @@ export class Runner {
     try {
       for (;;) {
         signal.throwIfAborted();
-        const record = await abortable(this.#next(task), signal);
-        this.#tidy(record);
-        const heard = task.hear(record);
-        if (heard.type === "said") yield heard.said;
-        else return this.#conclude(heard, task);
+        await abortable(this.#arrived(task), signal);
+        const said: Said[] = [];
+        const last = this.#hear(task, said);
+        if (said.length > 0) yield said;
+        if (last !== undefined) return this.#conclude(last, task);
       }
     } finally {
       over.abort();
@@ -156,12 +162,13 @@ export class Runner {
     orders.end();
   }
 
-  /** One that waits for somebody to read does not end. */
+  /** One that waits for somebody to read does not end; one that says more and more is not to fill our memory until it does. */
   #startDraining(): void {
+    const patient = new AbortController().signal;
     const drain = async () => {
-      while ((await this.#reader.next()) !== undefined);
+      while ((await this.#wired.answers.read()) !== undefined) await delay(PAUSE, patient);
     };
-    drain().catch(() => {}); // it says nothing that is understood, and ends all the same
+    drain().catch(() => {}); // a pipe that fails says no more
   }
 
   /** Tells it what to do, and all that comes for that. It is told no more once it has answered. */
@@ -199,11 +206,35 @@ export class Runner {
     if (this.#options.maxMemory !== undefined) this.#litter.leave(COPIES * payload.length + RECORD_LITTER);
   }
 
-  async #next<Said, Result>(task: RunnerTask<Said, Result>): Promise<RunnerRecord> {
-    const record = await this.#reader.next().catch((error: unknown) => {
-      throw task.toError({ why: toMessage(error) });
-    });
-    if (record !== undefined) return record;
+  /** Hears what has come, up to what is the last of a call, which is answered. */
+  #hear<Said, Result>(task: RunnerTask<Said, Result>, said: Said[]): Last<Result> | undefined {
+    while (said.length < MAX_SAID) {
+      const heard = this.#hearOne(task);
+      if (heard?.type !== "said") return heard;
+      said.push(heard.said);
+    }
+    return undefined;
+  }
+
+  #hearOne<Said, Result>(task: RunnerTask<Said, Result>): Heard<Said, Result> | undefined {
+    try {
+      const record = this.#reader.take();
+      if (record === undefined) return undefined;
+      this.#tidy(record);
+      return task.hear(record);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      return { type: "breach", why: error.message };
+    }
+  }
+
+  /** Resolves when something has come. Throws what the task says of a runner that has ended. */
+  async #arrived<Said, Result>(task: RunnerTask<Said, Result>): Promise<void> {
+    const hasEnded = await this.#reader.peek().then(
+      (record) => record === undefined,
+      () => false, // whoever takes it is told
+    );
+    if (!hasEnded) return;
     const { child } = this.#wired;
     await child.exited;
     const { exitCode, signalCode } = child;
@@ -215,10 +246,7 @@ export class Runner {
   }
 
   /** The result, or throws the failure. */
-  #conclude<Said, Result>(
-    heard: Exclude<Heard<Said, Result>, { readonly type: "said" }>,
-    task: RunnerTask<Said, Result>,
-  ): Result {
+  #conclude<Said, Result>(heard: Last<Result>, task: RunnerTask<Said, Result>): Result {
     if (heard.type === "breach") throw task.toError(heard);
     this.#isAnswered = true;
     if (heard.type === "result") return heard.result;

@@ -47,7 +47,7 @@ export class Runners implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Does a built-in command as this user. `owner`: whose call it is. Throws what `toBuiltinTask` says besides its failure. */
+  /** Does a built-in command as this user: what that says on the way, and its result. `owner`: whose call it is. Throws what `toBuiltinTask` says besides its failure. */
   async *run(
     login: Login,
     owner: string,
@@ -56,11 +56,20 @@ export class Runners implements AsyncDisposable {
   ): AsyncGenerator<unknown, unknown, void> {
     const key = JSON.stringify([owner, login.credentials]);
     const place = { key, max: MAX_RUNNERS, isLasting: false, start: () => this.#start(login) };
-    return yield* this.#do(place, toBuiltinTask(call), signal);
+    const stream = this.#do(place, toBuiltinTask(call), signal);
+    try {
+      for (;;) {
+        const { done, value } = await stream.next();
+        if (done) return value;
+        yield* value;
+      }
+    } finally {
+      await stream.return(undefined);
+    }
   }
 
   /**
-   * Does a call of a custom command: what that says on the way, and its result as `encodeValue` writes it, or undefined where that
+   * Does a call of a custom command: what that says on the way, as much at once as has come, and its result as `encodeValue` writes it, or undefined where that
    * takes more than 64 KiB: it is then all that was said as `part`s since the last value. Throws what the command throws (`threw`,
    * or an `AppError` of its own), `invalid_input`, `timed_out`, `crashed` for a process that ends or says what it must not, and the
    * signal's reason.
@@ -68,7 +77,7 @@ export class Runners implements AsyncDisposable {
   async *runModule(
     call: ModuleCall,
     signal: AbortSignal,
-  ): AsyncGenerator<ModuleSaid, Uint8Array | undefined, void> {
+  ): AsyncGenerator<readonly ModuleSaid[], Uint8Array | undefined, void> {
     const task = toModuleTask(call, this.#options.umask);
     return yield* this.#do(this.#toPlace(call), task, signal, call.timeoutMs);
   }
@@ -90,7 +99,7 @@ export class Runners implements AsyncDisposable {
     task: RunnerTask<Said, Result>,
     signal: AbortSignal,
     timeout?: number,
-  ): AsyncGenerator<Said, Result, void> {
+  ): AsyncGenerator<readonly Said[], Result, void> {
     const crew = this.#crew(place);
     const claiming = crew.claim(signal);
     // Whoever asked before others took its place is served, and nobody after him.

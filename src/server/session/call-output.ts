@@ -2,23 +2,26 @@ import { abortable } from "../../lib/abort.ts";
 import { Bell } from "../../lib/bell.ts";
 import { AppError } from "../../protocol/error.ts";
 import { MAX_PAYLOAD_BYTES } from "../../protocol/limits.ts";
-import { encodePayload, type PacketKind } from "../../protocol/packet.ts";
+import { type PacketKind, RECORD_HEADER_BYTES, writeRecordHeader } from "../../protocol/packet.ts";
 
-/** Records that are consumed and still have a place among the others. */
-const MAX_CONSUMED = 4_096;
-const NOTHING = new Uint8Array(0);
+/** Bytes for which there is room at first. */
+const FIRST_BYTES = 4 * 1024;
 
 /** What a foreground call says on the way, in packets, until its caller has consumed them: at most a window of it. */
 export class CallOutput {
   readonly #window: () => number;
   readonly #bell = new Bell();
-  readonly #start = performance.now();
-  /** Whole records, oldest first. Those before `#head` are consumed, and empty; that one has number `#first`. */
-  #records: Uint8Array[] = [];
-  #head = 0;
+  readonly #began = performance.now();
+  /** Whole records one behind the other, from `#start` to `#end`: as objects of their own, small ones would take ten times as much. */
+  #buffer: Uint8Array = new Uint8Array(0);
+  #view = new DataView(this.#buffer.buffer);
+  #start = 0;
+  #end = 0;
+  /** The numbers of the first of them, and of the next. */
   #first = 0;
-  /** Bytes of all of them. */
-  #bytes = 0;
+  #next = 0;
+  /** Where the record is with which whoever reads goes on. */
+  #place = { number: 0, offset: 0 };
   #state: "open" | "ended" | "unread" = "open";
   #isAnnounced = false;
   /** Whether the last of a value that was said is a part, which what follows continues. */
@@ -38,7 +41,7 @@ export class CallOutput {
 
   /** The number of the next packet. */
   get next(): number {
-    return this.#first + this.#records.length - this.#head;
+    return this.#next;
   }
 
   /**
@@ -61,41 +64,60 @@ export class CallOutput {
   abandon(): void {
     this.#state = "unread";
     this.consumed(this.next);
+    this.#buffer = new Uint8Array(0);
+    this.#view = new DataView(this.#buffer.buffer);
+    this.#start = this.#end = 0;
   }
 
   /** Packets before this one are consumed. */
   consumed(next: number): void {
-    for (; this.#first < next && this.#head < this.#records.length; this.#first++) {
-      this.#bytes -= this.#records[this.#head]?.length ?? 0;
-      this.#records[this.#head++] = NOTHING;
-    }
-    if (this.#head >= MAX_CONSUMED || this.#head === this.#records.length) this.#forget();
+    for (; this.#first < Math.min(next, this.#next); this.#first++) this.#start = this.#findEnd(this.#start);
     this.#bell.ring();
-  }
-
-  /** Taking each from the front by itself would move all others each time. */
-  #forget(): void {
-    this.#records = this.#records.slice(this.#head);
-    this.#head = 0;
   }
 
   /** Copies whole records from packet `number` on into `target`. Throws `not_found` for a packet that was consumed. */
   read(number: number, target: Uint8Array): { readonly bytes: number; readonly next: number } {
-    if (number < this.#first || number > this.next)
+    if (number < this.#first || number > this.#next)
       throw new AppError(
         "not_found",
         `Cannot read packet ${number} of a call: ${this.#first} is the first left`,
       );
-    let bytes = 0;
+    const start = this.#find(number);
+    let end = start;
     let next = number;
-    for (let index = this.#head + number - this.#first; index < this.#records.length; index++) {
-      const record = this.#records[index] ?? NOTHING;
-      if (bytes + record.length > target.length) break;
-      target.set(record, bytes);
-      bytes += record.length;
+    while (next < this.#next && this.#findEnd(end) - start <= target.length) {
+      end = this.#findEnd(end);
       next++;
     }
-    return { bytes, next };
+    target.set(this.#buffer.subarray(start, end));
+    this.#place = { number: next, offset: end };
+    return { bytes: end - start, next };
+  }
+
+  /** Where a record begins. Nearly always it is the one with which its reader goes on. */
+  #find(number: number): number {
+    const isBehind = this.#place.number >= this.#first && this.#place.number <= number;
+    let { number: at, offset } = isBehind ? this.#place : { number: this.#first, offset: this.#start };
+    for (; at < number; at++) offset = this.#findEnd(offset);
+    return offset;
+  }
+
+  #findEnd(start: number): number {
+    return start + RECORD_HEADER_BYTES + this.#view.getUint32(start);
+  }
+
+  /** Makes room for so many bytes behind the last record: where what is consumed was, if that is half of all, and otherwise in twice as much. */
+  #makeRoom(bytes: number): void {
+    const kept = this.#end - this.#start;
+    if (this.#end + bytes <= this.#buffer.length) return;
+    const records = this.#buffer.subarray(this.#start, this.#end);
+    if (2 * (kept + bytes) > this.#buffer.length) {
+      this.#buffer = new Uint8Array(Math.max(FIRST_BYTES, 2 * (kept + bytes)));
+      this.#view = new DataView(this.#buffer.buffer);
+    }
+    this.#buffer.set(records);
+    this.#place = { ...this.#place, offset: this.#place.offset - this.#start };
+    [this.#start, this.#end] = [0, kept];
   }
 
   /**
@@ -108,14 +130,18 @@ export class CallOutput {
     signal: AbortSignal,
   ): Promise<void> {
     if (this.#state === "unread") return;
-    const at = Math.round((performance.now() - this.#start) * 1_000);
+    const at = Math.round((performance.now() - this.#began) * 1_000);
     const continues = kind !== "stdout" && this.#isWithin;
-    const record = encodePayload(kind, { number: this.next, at, continues }, payload);
     if (kind !== "stdout") this.#isWithin = kind === "part";
-    this.#records.push(record);
-    this.#bytes += record.length;
+    const bytes = RECORD_HEADER_BYTES + payload.length;
+    this.#makeRoom(bytes);
+    const view = new DataView(this.#buffer.buffer, this.#end, bytes);
+    this.#buffer.set(payload, this.#end + RECORD_HEADER_BYTES);
+    writeRecordHeader(view, kind, { number: this.#next, at, continues }, payload);
+    this.#end += bytes;
+    this.#next++;
     this.#announce();
-    while (this.#bytes >= this.#window()) await abortable(this.#bell.wait(), signal);
+    while (this.#end - this.#start >= this.#window()) await abortable(this.#bell.wait(), signal);
   }
 
   /** What is said in one turn goes in one frame: a frame for each of 200,000 events takes three times as long. */

@@ -68,6 +68,8 @@ type Channel = Sender | InputChannel;
 export class Channels {
   readonly #options: ChannelsOptions;
   readonly #channels = new Map<number, Channel>();
+  /** Those that may have something to send, in the order of their turns. All others wait for credit, or for something to send. */
+  readonly #ready = new Set<number>();
   /** Jobs that this session has started lately. */
   readonly #own = new Set<JobId>();
   #flight = new Flight();
@@ -99,7 +101,7 @@ export class Channels {
       holder,
       hold,
       flight: this.#flight,
-      onReady: () => this.startPumping(),
+      onReady: () => this.#wake(id),
       onTaken: () =>
         this.#break(id, new AppError("session_replaced", "This hold is another session's by now")),
     });
@@ -142,12 +144,12 @@ export class Channels {
       output,
       since,
       flight: this.#flight,
-      onReady: () => this.startPumping(),
+      onReady: () => this.#wake(id),
       onDone: () => calls.forgetOutput(call),
     });
     channel.grant({ received: 0, limit }, performance.now());
     this.#channels.set(id, channel);
-    this.startPumping();
+    this.#wake(id);
   }
 
   /** Throws as `openOutput` does. */
@@ -158,6 +160,7 @@ export class Channels {
   close(id: number): void {
     const channel = this.#channels.get(id);
     this.#channels.delete(id);
+    this.#ready.delete(id);
     channel?.close(true, performance.now());
   }
 
@@ -184,8 +187,10 @@ export class Channels {
   }
 
   grant(id: number, credit: CreditCounts & { readonly next?: number | undefined }): void {
-    this.#findSender(id)?.grant(credit, performance.now());
-    this.startPumping();
+    const channel = this.#findSender(id);
+    if (channel === undefined) return;
+    channel.grant(credit, performance.now());
+    this.#wake(id);
   }
 
   /** Of each channel on which output is under way, what was sent. */
@@ -214,6 +219,7 @@ export class Channels {
       channel.close(false, performance.now());
       if (!(isSender(channel) && channel.isHeld)) this.#channels.delete(id);
     }
+    this.#ready.clear();
     this.#flight = new Flight();
   }
 
@@ -221,6 +227,7 @@ export class Channels {
   closeAll(onPurpose: boolean): void {
     for (const channel of this.#channels.values()) channel.close(onPurpose, performance.now());
     this.#channels.clear();
+    this.#ready.clear();
   }
 
   /** Runs by itself while there is output to send and room to send it; once for all that is told of at the same time. */
@@ -228,6 +235,11 @@ export class Channels {
     if (this.#pumping) return;
     this.#pumping = true;
     queueMicrotask(() => this.#pumpOn());
+  }
+
+  #wake(id: number): void {
+    this.#ready.add(id);
+    this.startPumping();
   }
 
   #pumpOn(): void {
@@ -251,6 +263,7 @@ export class Channels {
       if (!(channel instanceof OutputChannel && channel.isOf(job, holder))) continue;
       channel.replace(performance.now());
       this.#channels.delete(id);
+      this.#ready.delete(id);
     }
   }
 
@@ -325,16 +338,14 @@ export class Channels {
   /** Sends from each channel in turn. Answers whether there is more to send at once. */
   #pump(line: Line): boolean {
     let sent = 0;
-    for (let progress = true; progress;) {
-      progress = false;
-      for (const [id, channel] of this.#channels) {
-        if (!isSender(channel)) continue;
-        if (this.#flight.room <= 0 || line.queued > MAX_QUEUED_BYTES) return false;
-        if (sent >= FRAMES_PER_TURN) return true;
-        if (!this.#pumpOne(id, channel, line)) continue;
-        progress = true;
-        sent++;
-      }
+    for (const id of this.#ready) {
+      if (this.#flight.room <= 0 || line.queued > MAX_QUEUED_BYTES) return false;
+      if (sent >= FRAMES_PER_TURN) return true;
+      this.#ready.delete(id);
+      const channel = this.#channels.get(id);
+      if (channel === undefined || !isSender(channel) || !this.#pumpOne(id, channel, line)) continue;
+      this.#ready.add(id); // behind all others
+      sent++;
     }
     return false;
   }

@@ -125,14 +125,16 @@ export class CustomCalls {
       let first = output?.next ?? 0;
       for (const pace = new Pace(signal); ;) {
         if (pace.isDue) await pace.rest();
-        const { done, value: piece } = await said.next();
+        const { done, value: came } = await said.next();
         if (!done) {
-          await output?.append(piece.type === "bytes" ? "stdout" : piece.type, piece.payload, signal);
-          if (piece.type !== "part") first = output?.next ?? 0;
+          for (const { type, payload } of came) {
+            await output?.append(type === "bytes" ? "stdout" : type, payload, signal);
+            if (type !== "part") first = output?.next ?? 0;
+          }
           continue;
         }
-        if (piece === undefined && output === undefined) throw tooLarge(name);
-        const result = piece === undefined ? ({ encoding: "parts", first } as const) : toWire(name, piece);
+        if (came === undefined && output === undefined) throw tooLarge(name);
+        const result = came === undefined ? ({ encoding: "parts", first } as const) : toWire(name, came);
         return { type: "result", call: frame.call, result };
       }
     } finally {

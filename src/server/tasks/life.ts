@@ -1,11 +1,14 @@
 import { after, delay } from "../../lib/abort.ts";
 import { backoff } from "../../lib/backoff.ts";
 import { describeError } from "../../lib/log.ts";
+import { encodeValue } from "../../protocol/cbor/payload.ts";
 import { AppError, toErrorBody } from "../../protocol/error.ts";
+import { DEFAULT_GRACE } from "../../protocol/limits.ts";
 import type { HolderId, JobId } from "../../protocol/id.ts";
-import type { TaskState } from "../../protocol/task.ts";
+import type { ExecutionId, TaskState } from "../../protocol/task.ts";
 import type { Answer, Execution } from "./execution.ts";
 import type { Launcher } from "./launcher.ts";
+import { lookUp } from "./lookup.ts";
 import { type Place, readPayload } from "./place.ts";
 import type { TaskRecord } from "./store.ts";
 import { TaskProcess } from "./task-process.ts";
@@ -14,6 +17,9 @@ import { isLimit, type TaskEnding, toCrash } from "./ending.ts";
 /** Milliseconds until a process is started again that has died, and for how long one must live for that to begin anew. */
 const RESTART = { first: 500, cap: 30_000, random: () => 0 } as const;
 const HEALTHY = 30_000;
+
+/** What `exit` is given where nobody has said that. */
+const NOTHING = encodeValue(undefined);
 
 /** Jobs that a task was before, in whose records executions are looked up. */
 const FORMER_JOBS = 8;
@@ -26,6 +32,16 @@ export interface Work {
   readonly onFree: (execution: Execution | undefined) => void;
   /** Nothing that waits is begun any more. Answers how much did. */
   readonly onDown: (why: string) => number;
+}
+
+/** How a task is told to end. */
+export interface StopOrder {
+  /** What its `exit` is given. */
+  readonly args: Uint8Array;
+  /** Milliseconds that what runs has. */
+  readonly grace: number;
+  /** Under which what `exit` answers is told, if whoever asks may ask again. */
+  readonly id?: ExecutionId | undefined;
 }
 
 /** What came of the end of a task. */
@@ -105,13 +121,13 @@ export class Life {
   }
 
   /** Ends it: what runs has `grace` ms, what waits is refused. Throws what its `exit` throws. */
-  stop(args: Uint8Array, grace: number): Promise<Stopped> {
-    return this.#inTurn(() => this.#stop(args, grace));
+  stop(order: StopOrder): Promise<Stopped> {
+    return this.#inTurn(() => this.#stop(order));
   }
 
   /** Ends its process, and starts it with the state that was saved last. */
-  async restart(args: Uint8Array, grace: number): Promise<void> {
-    await this.#inTurn(() => this.#stop(args, grace)).catch((error: unknown) =>
+  async restart(grace: number): Promise<void> {
+    await this.stop({ args: NOTHING, grace }).catch((error: unknown) =>
       this.#note("exit of task failed", error),
     );
     this.#record = { ...this.#record, restarts: this.#record.restarts + 1 };
@@ -125,7 +141,7 @@ export class Life {
     this.#work.onDown("the server stops");
   }
 
-  async #stop(args: Uint8Array, grace: number): Promise<Stopped> {
+  async #stop({ args, grace, id }: StopOrder): Promise<Stopped> {
     this.#waiting?.controller.abort(new AppError("cancelled", "The task was stopped"));
     this.#waiting = undefined;
     const process = this.#process;
@@ -134,15 +150,25 @@ export class Life {
     const dropped = this.#work.onDown("the task was stopped");
     if (process === undefined) {
       await this.#conclude("stopped", undefined);
-      return { end: "down", dropped, job, answer: undefined };
+      // A server before us may have seen to it.
+      const exit = await this.#findExit(id);
+      return { end: exit === undefined ? "down" : "exited", dropped, job, answer: exit?.answer };
     }
     using _limit = after(grace, () => process.kill());
-    process.end(args).catch(() => process.kill());
+    process.end(id ?? (crypto.randomUUID() as ExecutionId), args).catch(() => process.kill());
     const ending = await process.ended;
     await this.#conclude("stopped", undefined);
     if (ending.type === "broken") throw ending.error;
     const end = ending.type === "exited" ? "exited" : "killed";
-    return { end, dropped, job, answer: process.exitAnswer };
+    const answer = process.exitAnswer ?? (process.isAdopted ? (await this.#findExit(id))?.answer : undefined);
+    return { end, dropped, job, answer };
+  }
+
+  /** What the record of its last job tells of an end that was asked for under this id. */
+  async #findExit(id: ExecutionId | undefined): Promise<Execution | undefined> {
+    const { job, restarts, restored } = this.#record;
+    if (id === undefined) return undefined;
+    return (await lookUp(this.#launcher.ledgers, { job, restarts, restored }, id)).execution;
   }
 
   async #launch(): Promise<TaskProcess> {
@@ -177,6 +203,7 @@ export class Life {
       onFound: this.#work.onFound,
       onFree: this.#work.onFree,
       onSaved: (place: Place) => this.#save(id, place),
+      onEnding: () => this.#run("task not stopped", this.stop({ args: NOTHING, grace: DEFAULT_GRACE })),
       kill: () => this.#launcher.kill(record),
     };
     return new TaskProcess(options, isAdopted);
@@ -239,9 +266,10 @@ export class Life {
   async #again(): Promise<void> {
     if (this.#state !== "waiting") return;
     this.#waiting = undefined;
-    const process = await this.#launch().catch((error: unknown) => {
-      if (error instanceof AppError) this.#recover(error);
-      else throw error;
+    const process = await this.#launch().catch(async (error: unknown) => {
+      if (error instanceof AppError) return this.#recover(error);
+      await this.#conclude("failed", error);
+      throw error;
     });
     if (process === undefined) return;
     this.#launcher.onRestarted(this.#record);

@@ -10,7 +10,8 @@ import { Feed } from "./feed.ts";
 import { follow } from "./following.ts";
 import type { Heard } from "./hearing.ts";
 import type { Place } from "./place.ts";
-import { applyTold, parseMarked, parseReady, toThrownError } from "./told.ts";
+import { Probe } from "./probe.ts";
+import { applyTold, type Marked, parseMarked, parseReady, toThrownError } from "./told.ts";
 
 export interface TaskProcessOptions {
   readonly ledgers: string;
@@ -26,15 +27,20 @@ export interface TaskProcessOptions {
   readonly onFree: (execution: Execution | undefined) => void;
   /** A state is to be written down; nothing more is heard until that is done. */
   readonly onSaved: (place: Place) => Promise<void>;
+  /** A server before us has told it to end, and whoever saw to that is gone. */
+  readonly onEnding: () => void;
   /** Ends the job at once. */
   readonly kill: () => Promise<void>;
 }
 
 /** One process of a task, which does one execution after another. */
 export class TaskProcess implements Disposable {
+  /** A server before us has started it, and may have had it do something. */
+  readonly isAdopted: boolean;
   readonly #options: TaskProcessOptions;
   readonly #feed: Feed;
   readonly #stopped = new AbortController();
+  readonly #probe: Probe;
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<TaskEnding>();
   readonly #settled = Promise.withResolvers<void>();
@@ -52,12 +58,13 @@ export class TaskProcess implements Disposable {
   #lastWord: Exclude<TaskEnding, { readonly type: "died" }> | undefined;
   #isNoisy = false;
 
-  /** `isAdopted`: a server before us has started it, and may have had it do something. */
   constructor(options: TaskProcessOptions, isAdopted: boolean) {
     const { job, restarts } = options;
     this.#options = options;
+    this.isAdopted = isAdopted;
     this.#process = { job: job.start.job, restarts, restored: false };
     this.#feed = new Feed(job);
+    this.#probe = new Probe((mark) => this.#feed.put("mark", mark));
     this.#ready.promise.catch(() => {}); // who does not wait for it hears of the end
     if (isAdopted) this.#ask();
     else this.#settled.resolve();
@@ -107,15 +114,18 @@ export class TaskProcess implements Disposable {
     execution.args = undefined;
     execution.begin(this.#process);
     this.#current = execution;
-    this.#feed.send("run", execution.id, args, this.#stopped.signal).catch((error: unknown) => {
-      execution.fail(toIncomplete(execution.id, error));
-      this.#free(execution);
-    });
+    this.#feed.send("run", execution.id, args, this.#stopped.signal).then(
+      () => this.#probe.begin(execution),
+      (error: unknown) => {
+        execution.fail(toIncomplete(execution.id, error));
+        this.#free(execution);
+      },
+    );
   }
 
-  /** Tells it to end, whatever it does. */
-  async end(args: Args): Promise<void> {
-    const id = crypto.randomUUID() as ExecutionId;
+  /** Tells it to end, whatever it does. What its `exit` answers is told under this id. */
+  async end(id: ExecutionId, args: Args): Promise<void> {
+    this.#probe[Symbol.dispose](); // it would have it forget what it got of them
     this.#exit = { id, answer: undefined };
     await this.#feed.send("exit", id, args, this.#stopped.signal);
   }
@@ -130,6 +140,7 @@ export class TaskProcess implements Disposable {
   [Symbol.dispose](): void {
     this.#stopped.abort(new AppError("shutting_down", "The server stops"));
     this.#feed[Symbol.dispose]();
+    this.#probe[Symbol.dispose]();
   }
 
   #startFollowing(): void {
@@ -193,6 +204,7 @@ export class TaskProcess implements Disposable {
         return;
       case "marked":
         if (told.id === this.#mark) return this.#settle(parseMarked(told));
+        return this.#compare(this.#probe.find(told.id), parseMarked(told).running);
     }
   }
 
@@ -219,19 +231,22 @@ export class TaskProcess implements Disposable {
     this.#feed.put("mark", this.#mark);
   }
 
-  async #settle(running: ExecutionId | undefined): Promise<void> {
-    const { task } = this.#options;
+  /** It was asked about this one, and does that one. */
+  #compare(execution: Execution | undefined, running: ExecutionId | undefined): void {
+    if (execution === undefined || execution !== this.#current || execution.id === running) return;
+    execution.fail(toLost(execution.id, this.#options.task));
+    this.#free(execution);
+  }
+
+  async #settle({ running, isEnding }: Marked): Promise<void> {
+    const { task, onEnding } = this.#options;
     await this.#saveLast();
     this.#mark = undefined;
     this.#settled.resolve();
     const lost = this.#current?.id === running ? undefined : this.#current;
-    lost?.fail(
-      new AppError(
-        "incomplete_output",
-        `Cannot tell what became of execution ${lost.id} of task "${task}": its record is gone`,
-      ),
-    );
-    if (running !== undefined) this.#toCurrent(running);
+    lost?.fail(toLost(lost.id, task));
+    if (isEnding && this.#exit === undefined) onEnding();
+    if (running !== undefined) this.#probe.begin(this.#toCurrent(running));
     else this.#free(lost);
   }
 
@@ -242,6 +257,7 @@ export class TaskProcess implements Disposable {
   }
 
   #free(execution: Execution | undefined): void {
+    this.#probe[Symbol.dispose]();
     if (this.#current === execution) this.#current = undefined;
     this.#options.onFree(execution);
   }
@@ -265,6 +281,13 @@ export class TaskProcess implements Disposable {
     this.#ended.resolve(ending);
     this[Symbol.dispose]();
   }
+}
+
+function toLost(id: ExecutionId, task: TaskName): AppError {
+  return new AppError(
+    "incomplete_output",
+    `Cannot tell what became of execution ${id} of task "${task}": its record is gone`,
+  );
 }
 
 /** What it was given did not come whole, so that it never began. */

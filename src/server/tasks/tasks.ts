@@ -86,15 +86,15 @@ export class Tasks implements Disposable {
         const task = find(name);
         return yield* tell(task, await task.find(id, signal), wait, signal);
       },
-      async *stop(name, args, grace, signal) {
+      async *stop({ task: name, execution: id, args, grace }, signal) {
         const task = find(name);
-        const stop = (given: Uint8Array) => task.life.stop(given, grace);
+        const stop = (given: Uint8Array) => task.life.stop({ args: given, grace, id });
         const { end, dropped, job, answer } = await collector.collect(args, signal, stop);
         return { name, job, end, dropped, ...(yield* tellAnswer(ledgers, answer)) };
       },
       restart: async (name, grace) => {
         const task = find(name);
-        await task.life.restart(encodeValue(undefined), grace);
+        await task.life.restart(grace);
         return task.summarize();
       },
       list: () =>
@@ -169,7 +169,8 @@ export class Tasks implements Disposable {
     try {
       await this.#launcher.demand(start.module); // before anything is stopped for it
       const record = await this.#toRecord(start, user);
-      if (known?.isUp) await known.life.stop(encodeValue(undefined), DEFAULT_GRACE).catch(() => {}); // its exit's own affair
+      if (known?.isUp)
+        await known.life.stop({ args: encodeValue(undefined), grace: DEFAULT_GRACE }).catch(() => {}); // its exit's own affair
       await this.#makeRoom(name);
       await this.#launcher.store.removeState(name);
       await this.#launcher.store.saveArgs(name, args);

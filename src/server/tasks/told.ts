@@ -35,15 +35,24 @@ export function toThrownError({ payload }: Told): AppError {
 }
 
 const Ready = v.object({ restored: v.boolean() });
-const Marked = v.object({ running: v.nullable(ExecutionId) });
+const MarkedPayload = v.object({ running: v.nullable(ExecutionId), ending: v.optional(v.boolean(), false) });
+
+/** What a process is doing as it reads a mark. */
+export interface Marked {
+  /** The execution that is under way. */
+  readonly running: ExecutionId | undefined;
+  /** It was told to end, and begins nothing else. */
+  readonly isEnding: boolean;
+}
 
 export function parseReady({ payload }: Told): v.InferOutput<typeof Ready> {
   return v.parse(v.fallback(Ready, { restored: false }), tryDecode(payload));
 }
 
-/** The execution that was under way when a mark was read. */
-export function parseMarked({ payload }: Told): ExecutionId | undefined {
-  return v.parse(v.fallback(Marked, { running: null }), tryDecode(payload)).running ?? undefined;
+export function parseMarked({ payload }: Told): Marked {
+  const nothing = { running: null, ending: false };
+  const { running, ending } = v.parse(v.fallback(MarkedPayload, nothing), tryDecode(payload));
+  return { running: running ?? undefined, isEnding: ending };
 }
 
 function tryDecode(payload: Uint8Array | undefined): unknown {

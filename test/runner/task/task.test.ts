@@ -283,14 +283,14 @@ describe("runTask()", () => {
     const mark = newId();
     task.tell("mark", mark);
     await task.saying("marked");
-    expect(task.said.at(-1)).toEqual(["marked", mark, { running: null }]);
+    expect(task.said.at(-1)).toEqual(["marked", mark, { running: null, ending: false }]);
     const running = task.run(1);
     const half = newId();
     task.tell("args", half, new Uint8Array([0xff]));
     const second = newId();
     task.tell("mark", second);
     await task.saying("marked", 2);
-    expect(task.said.at(-1)).toEqual(["marked", second, { running }]);
+    expect(task.said.at(-1)).toEqual(["marked", second, { running, ending: false }]);
     task.tell("run", half, encodeValue(2)); // of which nothing is left but this
     task.exit();
     await task.ended;

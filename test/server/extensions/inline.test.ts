@@ -35,7 +35,7 @@ function setup(source: string) {
     for (;;) {
       const { done, value } = await doing.next();
       if (done) return { pieces, result: value && decodeValue(value) };
-      pieces.push(value);
+      pieces.push(...value);
     }
   };
   return { inline, call, unit, said };

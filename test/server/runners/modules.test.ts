@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError } from "../../../src/protocol/error.ts";
 import { openDirectory } from "../../support/directory.ts";
@@ -162,6 +162,19 @@ describe("A custom command in the foreground", () => {
     stop.abort(new AppError("cancelled", "Enough"));
     expect((await cancelled).error).toMatchObject({ code: "cancelled", message: "Enough" });
     await eventually(() => runners.pids.every((pid) => !isRunning(pid)));
+  });
+
+  test("that says one thing after the other is ended where it says the next once its call is over", async () => {
+    await using runners = openModuleRunners();
+    using directory = openDirectory();
+    const left = join(directory.path, "left");
+    const unit = toCommandUnit(
+      `event: v.number(), async *run() { try { for (;;) yield 1; } finally { writeFileSync(${JSON.stringify(left)}, "x"); } }`,
+      'import { writeFileSync } from "node:fs";',
+    );
+    const { error } = await callModule(runners, unit, { timeoutMs: 3_000 });
+    expect(error).toMatchObject({ code: "timed_out" });
+    expect(existsSync(left)).toBe(true);
   });
 
   test("prints to the server's log, which keeps of a flood the beginning only", async () => {

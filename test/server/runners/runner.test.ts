@@ -76,7 +76,7 @@ async function run(runner: Runner, command = ask, signal = new AbortController()
     for (;;) {
       const { done, value } = await stream.next();
       if (done) return { said, result: value };
-      said.push(value instanceof Uint8Array ? Buffer.from(value).toString() : value);
+      for (const each of value) said.push(each instanceof Uint8Array ? Buffer.from(each).toString() : each);
     }
   } catch (error) {
     const { code, message } = error as AppError;
@@ -160,6 +160,28 @@ describe("A runner", () => {
     over.abort(new AppError("cancelled", "Enough"));
     await expect(stream.next()).rejects.toThrow("Enough");
     expect(isRunning(runner.pid)).toBe(false);
+  });
+
+  test("that says on and on when it is told to end is read slowly", async () => {
+    const stubborn = `import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n${answer()}\nwhile True: say(4, 'x' * 65536)`;
+    const { runner } = start(stubborn);
+    const surroundings = { workspace: { name: "default", cwd: "/", home: "/", environment: {} }, umask: 0 };
+    const call = { command: "tell", input: {}, surroundings };
+    const input: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
+    const stream = runner.run(toBuiltinTask({ command: tell, call, input }), new AbortController().signal);
+    await stream.next();
+    const before = countWritten(runner.pid);
+    let most = before;
+    const ending = runner.end();
+    // Until it is killed; a dead one has written nothing.
+    await eventually(() => {
+      const written = isRunning(runner.pid) ? countWritten(runner.pid) : 0;
+      most = Math.max(most, written);
+      return written === 0;
+    });
+    // A hundred reads of what a pipe holds, and ten times that.
+    expect(most - before).toBeLessThan(10 * 100 * 64 * 1024);
+    await ending;
   });
 
   test("leaves no descriptor open when it has ended", async () => {
