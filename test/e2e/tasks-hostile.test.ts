@@ -155,16 +155,16 @@ test("Arguments that nobody has room for are refused, and the server stays small
   await tasks.exec("busy", undefined, { wait: "queued" });
   const large = new Uint8Array(12 * MiB);
   const flood = [
-    ...Array.from({ length: 40 }, () => codeOf(tasks.exec("busy", large, { wait: "queued" }))),
+    ...Array.from({ length: 24 }, () => codeOf(tasks.exec("busy", large, { wait: "queued" }))),
     ...Array.from({ length: 4 }, () => codeOf(tasks.start("busy", { module: hostile, args: large }))),
   ];
   const codes = await world.beside(Promise.all(flood));
-  expect(codes).toEqual([...Array(40).fill("queue_full"), ...Array(4).fill("already_started")]);
-  const starting = Array.from({ length: 6 }, (_, index) =>
+  expect(codes).toEqual([...Array(24).fill("queue_full"), ...Array(4).fill("already_started")]);
+  const starting = Array.from({ length: 2 }, (_, index) =>
     tasks.start(`large${index}`, { module: hostile, args: large }),
   );
   expect((await world.beside(Promise.all(starting))).map(({ state }) => state)).toEqual(
-    Array(6).fill("running"),
+    Array(2).fill("running"),
   );
   await tasks.stop("busy", undefined, { grace: 100 });
   expect(await spinning).toBe("cancelled");
