@@ -6,17 +6,9 @@ import { AppError } from "../protocol/error.ts";
 import type { HolderId, JobId } from "../protocol/id.ts";
 import { CREDIT_DELAY, OUTPUT_WINDOW_BYTES } from "../protocol/limits.ts";
 import { decodeValue } from "../protocol/cbor/payload.ts";
-import type { Outcome, RecordedOutcome } from "../protocol/outcome.ts";
-import {
-  decodeRecords,
-  type Packet,
-  type RawRecord,
-  RECORD_HEADER_BYTES,
-  toPacket,
-} from "../protocol/packet.ts";
-import { fromValue } from "../protocol/value.ts";
-import { Assembly } from "./assembly.ts";
+import { decodeRecords, type Packet, type RawRecord, RECORD_HEADER_BYTES } from "../protocol/packet.ts";
 import type { Link } from "./link.ts";
+import { PacketReader } from "./packet-reader.ts";
 import { type Missing, Tally } from "./tally.ts";
 
 /** A packet on its way to the consumer: its bytes on the wire, and the packet wanted once it is consumed. */
@@ -42,9 +34,9 @@ export interface OutputOptions {
 }
 
 /**
- * The receiving half of a job's output, or of what a foreground call says: packets in order, checked against their numbers and counts, over one channel after
- * another. It holds at most the window that it granted; more is granted as packets are reported consumed, which also moves
- * the job's hold.
+ * The receiving half of a job's output, or of what a foreground call says: packets in order, checked against their numbers and
+ * counts, over one channel after another. It holds at most the window that it granted; more is granted as packets are reported
+ * consumed, which also moves the job's hold.
  */
 export class Output implements AsyncIterable<Packet> {
   readonly #options: OutputOptions;
@@ -53,8 +45,7 @@ export class Output implements AsyncIterable<Packet> {
   readonly #deliveries = new Map<number, Delivery>();
   readonly #discarded = new Set<"stdout" | "stderr" | undefined>();
   readonly #tally: Tally;
-  readonly #assembly = new Assembly();
-  #unread: number | undefined;
+  readonly #reader = new PacketReader(() => this.#tally.values);
   #source: OutputSource;
   #channel: number;
   #next: number | undefined;
@@ -110,7 +101,7 @@ export class Output implements AsyncIterable<Packet> {
 
   /** Where the parts begin of what the job returned, if it has exited and they were before what was read. */
   get unread(): number | undefined {
-    return this.#unread;
+    return this.#reader.unread;
   }
 
   /**
@@ -119,7 +110,7 @@ export class Output implements AsyncIterable<Packet> {
    */
   async readParts(first: number): Promise<unknown> {
     await this.#over.promise;
-    const bytes = this.#assembly.find(first);
+    const bytes = this.#reader.find(first);
     if (bytes !== undefined) return decodeValue(bytes);
     throw new AppError("incomplete_output", "Cannot read the result: not all of its parts came");
   }
@@ -255,7 +246,7 @@ export class Output implements AsyncIterable<Packet> {
 
   /** Whether reading goes on. */
   #deliver(record: RawRecord): boolean {
-    const packet = this.#tryRead(record);
+    const packet = this.#reader.read(record);
     if (packet instanceof AppError) return this.#giveUp(record, packet);
     const bytes = RECORD_HEADER_BYTES + record.payload.length;
     this.#isWhole = packet?.type === "closed";
@@ -277,17 +268,6 @@ export class Output implements AsyncIterable<Packet> {
     return true;
   }
 
-  /** What the job itself said may be no value: that is no reason to give up the connection, on which it would come again. */
-  #tryRead(record: RawRecord): Packet | AppError | undefined {
-    try {
-      return this.#read(record);
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      const { code, message } = error;
-      return new AppError(code, `${message} (packet ${record.number})`, { cause: error });
-    }
-  }
-
   /** Whoever wants to read on begins behind what cannot be read. */
   #giveUp(record: RawRecord, error: AppError): false {
     this.close(error);
@@ -295,35 +275,6 @@ export class Output implements AsyncIterable<Packet> {
     this.#deliveries.set(record.number, { bytes: 0, next: record.number + 1, consumed: false });
     this.#consume(record.number);
     return false;
-  }
-
-  /** What a record says, if that is for whoever reads: a part is not, and is kept until the rest comes. */
-  #read(record: RawRecord): Packet | undefined {
-    const whole = this.#assembly.take(record);
-    const packet = whole && toPacket(whole);
-    switch (packet?.type) {
-      case undefined:
-      case "part":
-        return undefined;
-      case "exit":
-        return { ...packet, outcome: this.#toSeen(packet.outcome) };
-      case "closed":
-        return { ...packet, exit: { ...packet.exit, outcome: this.#toSeen(packet.exit.outcome) } };
-      case "value": {
-        const index = this.#tally.values;
-        return index === undefined ? packet : { ...packet, index };
-      }
-      default:
-        return packet;
-    }
-  }
-
-  #toSeen(outcome: RecordedOutcome): Outcome {
-    if (outcome.type !== "returned") return outcome;
-    if (outcome.value.encoding !== "parts") return { type: "returned", value: fromValue(outcome.value) };
-    const bytes = this.#assembly.find(outcome.value.first);
-    this.#unread = bytes === undefined ? outcome.value.first : undefined;
-    return { type: "returned", value: bytes && decodeValue(bytes) };
   }
 
   #consume(number: number): void {

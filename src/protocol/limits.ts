@@ -34,6 +34,12 @@ export const MAX_FRAME_ITEMS = 65_536;
 export const MAX_PLAIN_DEPTH = 48;
 export const MAX_PLAIN_ITEMS = 32_768;
 export const MAX_PLAIN_PLACES = 262_144;
+/** Items that a regular expression counts as, for the time that it takes to read one. */
+export const REGEXP_ITEMS = 64;
+/** Characters of one, which may all be brackets within one another. */
+export const MAX_REGEXP_CHARACTERS = 65_536;
+/** Named groups of one: each is compared with all others, and 1,500 of them take a second. */
+export const MAX_NAMED_GROUPS = 100;
 /** Bytes of a BigInt: 2^20 bits are the most that the language has. */
 export const MAX_BIGINT_BYTES = 128 * KiB;
 

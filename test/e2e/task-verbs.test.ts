@@ -271,6 +271,23 @@ describe("farhand task", () => {
     expect(stderr).toContain("here I am");
   });
 
+  test("follow goes on with the next process where one is started again, and ends with the task", async () => {
+    await using world = await setup();
+    const module = world.write(
+      "dies.ts",
+      "export default { exec(context, state, args) { if (args === 'die') process.exit(3); context.respond(args); } };",
+    );
+    await world.task(["start", "dies", module, "--restart", "on-failure"]);
+    const following = world.open(["farhand", "task", "follow", "dies"]);
+    expect((await world.task(["exec", "dies", '"die"'])).code).toBe(3);
+    const { execution } = await world.json("exec", "dies", "8");
+    await eventually(() => following.said().includes(`${execution} finished`));
+    await world.task(["stop", "dies"]);
+    const { code, stdout } = await following.ran;
+    expect(code).toBe(0);
+    expect(stdout.match(/^ready$/gm)).toHaveLength(2);
+  });
+
   test("exec is all that a role may do which is granted that alone, also with the task of another", async () => {
     await using world = openWorld();
     const config = join(world.home, "farhandd.toml");

@@ -1,9 +1,10 @@
-import { MAX_VALUE_ITEMS } from "../limits.ts";
+import { MAX_VALUE_ITEMS, REGEXP_ITEMS } from "../limits.ts";
+import { checkRegExp } from "./build.ts";
 import { fieldsOf, nameError } from "./exception.ts";
 import { findRepeated } from "./survey.ts";
 import { GENERIC, TAG } from "./tags.ts";
 import { bytesOf, type TypedArray, type TypedName, tagOf } from "./typed.ts";
-import { type Fields, type Primitive, type Visitor, visit } from "./visit.ts";
+import { type Fields, type Primitive, refused, type Visitor, visit } from "./visit.ts";
 import { MAJOR, SIMPLE, Writer } from "./writer.ts";
 import { encodeWtf8 } from "./wtf8.ts";
 
@@ -88,6 +89,8 @@ class Encoder implements Visitor<void> {
   }
 
   regExp({ source, flags }: RegExp): void {
+    checkRegExp(source, refused);
+    this.#writer.count(REGEXP_ITEMS);
     this.#tag(TAG.regExp);
     this.#writer.head(MAJOR.array, 2);
     this.#text(source);

@@ -36,8 +36,14 @@ export class Reader {
     return byte;
   }
 
+  /** So many items more. */
+  count(items: number): void {
+    this.#items += items;
+    if (this.#items > this.#maxItems) throw broken(`has more than ${this.#maxItems} items`);
+  }
+
   head(): Head {
-    if (++this.#items > this.#maxItems) throw broken(`has more than ${this.#maxItems} items`);
+    this.count(1);
     const byte = this.peek();
     this.#offset++;
     return { major: byte >> 5, info: byte & 0x1f };

@@ -1,4 +1,4 @@
-import { MAX_BIGINT_BYTES } from "../limits.ts";
+import { MAX_BIGINT_BYTES, REGEXP_ITEMS } from "../limits.ts";
 import { toRegExp } from "./build.ts";
 import { broken, type Reader } from "./reader.ts";
 import { TAG } from "./tags.ts";
@@ -128,6 +128,7 @@ export class Scalars {
 
   /** A regular expression, from its source and flags. */
   regExp(): RegExp {
+    this.#reader.count(REGEXP_ITEMS);
     const length = this.expect(MAJOR.array);
     if (length !== 1 && length !== 2) throw broken("has a regular expression that is none");
     const source = this.text();

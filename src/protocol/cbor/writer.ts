@@ -42,6 +42,12 @@ export class Writer {
     this.#maxItems = maxItems;
   }
 
+  /** So many items more. */
+  count(items: number): void {
+    this.#items += items;
+    if (this.#items > this.#maxItems) throw refused(`has more than ${this.#maxItems} items`);
+  }
+
   /** A major type with its argument: a number, a length, a count or a tag. */
   head(major: number, argument: number): void {
     this.#begin();
@@ -107,7 +113,7 @@ export class Writer {
   }
 
   #begin(): void {
-    if (++this.#items > this.#maxItems) throw refused(`has more than ${this.#maxItems} items`);
+    this.count(1);
     this.#reserve(MAX_HEAD);
   }
 

@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { decodeCbor } from "../../../src/protocol/cbor/decode.ts";
 import { encodeCbor } from "../../../src/protocol/cbor/encode.ts";
 import { decodeValue } from "../../../src/protocol/cbor/payload.ts";
+import { fromTagged } from "../../../src/protocol/cbor/untag.ts";
 import { AppError } from "../../../src/protocol/error.ts";
-import { MAX_VALUE_BYTES, MAX_VALUE_ITEMS } from "../../../src/protocol/limits.ts";
+import { MAX_FRAME_ITEMS, MAX_VALUE_BYTES, MAX_VALUE_ITEMS } from "../../../src/protocol/limits.ts";
 import { anyValue } from "../../support/any-value.ts";
 import { findDifference } from "../../support/same.ts";
 
@@ -259,6 +260,34 @@ describe("decodeCbor()", () => {
     });
   });
 });
+
+test("A regular expression that would take minutes to read is refused at once, by whoever writes it too", () => {
+  const source = (groups: number) => Array.from({ length: groups }, (_, index) => `(?<a${index}>x)`).join("");
+  const item = (text: string) =>
+    Buffer.concat([Buffer.from("d9524a817a", "hex"), size(text.length), Buffer.from(text)]);
+  expect(decodeCbor(item(source(100)))).toEqual(new RegExp(source(100)));
+  expect(() => decodeCbor(item(source(5_000)))).toThrow("more than 100 named groups");
+  expect(() => encodeCbor(new RegExp(source(101)))).toThrow("more than 100 named groups");
+  expect(() => fromTagged({ $regexp: [source(101)] })).toThrow("more than 100 named groups");
+  expect(() => encodeCbor(new RegExp("a".repeat(65_537)))).toThrow("more than 65536 characters");
+  // A few thousand take a second, and a control frame has room for more.
+  const many = (count: number) =>
+    Buffer.concat([Buffer.from("9a", "hex"), size(count), ...Array<Buffer>(count).fill(item("a"))]);
+  expect(() => decodeCbor(many(2_000), MAX_FRAME_ITEMS)).toThrow("more than 65536 items");
+  expect(decodeCbor(many(2_000))).toHaveLength(2_000);
+  expect(() =>
+    encodeCbor(
+      Array.from({ length: 2_000 }, () => /a/),
+      MAX_FRAME_ITEMS,
+    ),
+  ).toThrow("items");
+});
+
+function size(length: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(length);
+  return bytes;
+}
 
 test("decodeValue() tells CBOR from JSON by its first byte, and refuses what is neither", () => {
   expect(decodeValue(Buffer.from('{"a":[1]}'))).toEqual({ a: [1] });
