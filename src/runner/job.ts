@@ -1,5 +1,6 @@
 import { abortable } from "../lib/abort.ts";
 import { toErrorCode } from "../lib/error-code.ts";
+import { Pace } from "../lib/pace.ts";
 import { AppError } from "../protocol/error.ts";
 import { MAX_PAYLOAD_BYTES } from "../protocol/limits.ts";
 import type { ProcessEnd } from "../protocol/outcome.ts";
@@ -143,7 +144,9 @@ async function callCommand({ order, module, payload }: Of<"command">, job: Job):
     shared,
   };
   const stream = invoke(command, payload, context);
-  for (;;) {
+  // Also one that never waits hears that it is to end; what it says then is still written down.
+  for (const pace = new Pace(new AbortController().signal); ;) {
+    if (pace.isDue) await pace.rest();
     const { done, value } = await stream.next();
     if (done) return value;
     if (value.type === "bytes") await peer.write(value.payload);

@@ -1,44 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import { launchAttached } from "../../src/client/launch.ts";
 import { Session } from "../../src/client/session.ts";
-import type { Workspace } from "../../src/client/workspace.ts";
 import { AppError } from "../../src/protocol/error.ts";
-import type { SessionId } from "../../src/protocol/id.ts";
 import { OUTPUT_WINDOW_BYTES } from "../../src/protocol/limits.ts";
 import { eventually } from "../support/eventually.ts";
+import { OTHER, openPeers, SESSION } from "../support/peers.ts";
 import { ServerPeer, toExit, toRecord } from "../support/server-peer.ts";
 
-const SESSION = "0f2d4e61-0000-4000-8000-000000000001" as SessionId;
-const OTHER = "0f2d4e61-0000-4000-8000-000000000002" as SessionId;
 const BROKEN = new AppError("connection_lost", "Connection lost: it broke off");
 
-/** A session whose next connections lead to further peers, as they are opened. */
-async function setup({ window = 10_000, workspace }: { window?: number; workspace?: Workspace } = {}) {
-  const peers = [new ServerPeer()];
-  const session = new Session(peers[0] as ServerPeer, {
-    heartbeat: 15_000,
-    patience: 10_000,
-    now: () => performance.now(),
-    workspace,
-  });
-  session.persist({
-    window,
-    open: async () => {
-      const peer = new ServerPeer();
-      peers.push(peer);
-      return peer;
-    },
-  });
-  peers[0]?.welcome({ session: SESSION });
-  await session.welcome;
-  /** Cuts the connection, and answers the next one once it has greeted. */
-  const cut = async (): Promise<ServerPeer> => {
-    const before = peers.length;
-    peers.at(-1)?.cut(BROKEN);
-    await eventually(() => peers.length > before && (peers.at(-1)?.heard.length ?? 0) > 0);
-    return peers.at(-1) as ServerPeer;
-  };
-  return { session, first: peers[0] as ServerPeer, peers, cut };
+function setup(options: Parameters<typeof openPeers>[1] = {}) {
+  return openPeers({}, options);
 }
 
 const types = (peer: ServerPeer) => peer.heard.map(({ type }) => type);

@@ -163,6 +163,16 @@ describe("A runner that is a job", () => {
     expect(toReturned(end)).toBe("over");
   });
 
+  test("hears that it is to end though its command never waits", async () => {
+    const source = command(
+      `async *run(_, { signal }) { let n = 0; while (!signal.aborted && n < 3_000_000) yield n++; return signal.aborted; }`,
+    );
+    const job = runJobRunner(source);
+    await eventually(() => job.said().values.length > 0);
+    job.kill("SIGTERM");
+    expect(toReturned((await job.ran).end)).toBe(true);
+  });
+
   test("tells its command once that it is to end; the second time it is ended", async () => {
     const source = command(`async *run(_input, { signal }) {
       yield "up";

@@ -1,6 +1,7 @@
 import { commands } from "../../commands/commands.ts";
 import type { CommandContext } from "../../commands/context.ts";
 import { turn } from "../../lib/abort.ts";
+import { Litter } from "../../lib/litter.ts";
 import { describeError, type Log } from "../../lib/log.ts";
 import { type ClientFrame, isSendable, type ServerMessage } from "../../protocol/control.ts";
 import { AppError, toErrorBody } from "../../protocol/error.ts";
@@ -29,6 +30,8 @@ import { Checks, type ChecksOptions } from "./checks.ts";
 import { CustomCalls, type CustomCallsOptions } from "./custom-calls.ts";
 import { parseInput } from "./parse-input.ts";
 
+/** Bytes of garbage that a call leaves (measured). */
+const CALL_LITTER = 16 * 1024;
 /** Milliseconds after which a command that says one thing after another lets others have their turn. */
 const MAX_BUSY = 5;
 
@@ -79,6 +82,7 @@ export class Calls implements CallStreams {
   readonly #running = new Map<number, Running>();
   /** What calls have said, as long as it is not all read: also of those that are answered. */
   readonly #outputs = new Map<number, CallOutput>();
+  readonly #litter = new Litter();
   #last = 0;
   /** Resolves when the next call may begin that starts no job. */
   #turns: Promise<void> = Promise.resolve();
@@ -247,6 +251,7 @@ export class Calls implements CallStreams {
     const { recorder } = this.#options;
     recorder.note("answer", { call, command, ...describeAnswer(answer) });
     if (answer.type !== "accepted") recorder.write();
+    this.#litter.leave(CALL_LITTER);
   }
 
   /** Bytes that each call may have said and its caller not consumed. */
