@@ -7,6 +7,8 @@ import { MAX_END_BYTES, parseEnd, SaidDecoder, type SaidEnd, type SaidValue } fr
 export class Speech {
   readonly #onBadEnd: (error: unknown) => void;
   readonly #decoder = new SaidDecoder();
+  /** Whether it said what is no record. */
+  #isNone = false;
   #end: SaidEnd | undefined;
   /** The packet in which a value begins that is not ended yet. */
   #firstPart: number | undefined;
@@ -19,7 +21,7 @@ export class Speech {
 
   /** Whether what came last is no record, or not all of one: then its end, if it said one, may be among it. */
   get isBroken(): boolean {
-    return this.#decoder.isWithin;
+    return this.#isNone || this.#decoder.isWithin;
   }
 
   /** What is whole now, in pieces of at most 64 KiB of records each. Throws `protocol_error` for what is no record. */
@@ -40,6 +42,9 @@ export class Speech {
         pieces.push({ kind, payload });
         bytes += size;
       }
+    } catch (error) {
+      this.#isNone = true;
+      throw error;
     } finally {
       if (bytes > 0) yield pieces; // also what came before what is no record
     }
