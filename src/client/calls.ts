@@ -1,6 +1,6 @@
-import { type ClientMessage, isSendable, type ServerFrame } from "../protocol/control.ts";
+import { type ClientMessage, findExcessOf, type ServerFrame } from "../protocol/control.ts";
 import { AppError } from "../protocol/error.ts";
-import { MAX_CONTROL_FRAME_BYTES, REMOVED_JOB_MEMORY } from "../protocol/limits.ts";
+import { REMOVED_JOB_MEMORY } from "../protocol/limits.ts";
 import type { Output } from "./output.ts";
 
 export type Call = Extract<ClientMessage, { readonly type: "call" }>;
@@ -41,12 +41,9 @@ export class Calls {
   ): { readonly call: number; readonly answer: Promise<Answer> } {
     const call = this.next;
     const message: Call = { type: "call", call, ...asked };
-    if (!isSendable(message)) {
-      throw new AppError(
-        "invalid_input",
-        `Cannot call "${asked.command}": the call takes more than ${MAX_CONTROL_FRAME_BYTES} bytes, or is made of too much`,
-      );
-    }
+    const excess = findExcessOf(message);
+    if (excess !== undefined)
+      throw new AppError("invalid_input", `Cannot call "${asked.command}": the call ${excess}`);
     this.#last = call;
     const answer = Promise.withResolvers<Answer>();
     this.#pending.set(call, { message, answer, isRepeatable, askedAt: Date.now(), output });

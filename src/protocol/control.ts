@@ -190,11 +190,14 @@ export function decodeControl<const S extends v.GenericSchema>(schema: S, text: 
   throw refused(`is not valid at "${v.getDotPath(issue) ?? "."}": ${issue.message.slice(0, 200)}`);
 }
 
-/** Whether the other side accepts a message as a control frame, whatever its numbers will be. It closes on one that it does not. */
-export function isSendable(message: ClientMessage | ServerMessage): boolean {
+/**
+ * Why the other side does not accept a message as a control frame, on which it closes, as the rest of a sentence; undefined for one
+ * that it accepts, whatever its numbers will be.
+ */
+export function findExcessOf(message: ClientMessage | ServerMessage): string | undefined {
   const longest = { seq: Number.MAX_SAFE_INTEGER, ack: Number.MAX_SAFE_INTEGER };
   const text = JSON.stringify({ ...message, ...longest });
-  return !isTooLarge(text) && findExcess(text) === undefined;
+  return isTooLarge(text) ? `takes more than ${MAX_CONTROL_FRAME_BYTES} bytes` : findExcess(text);
 }
 
 /** A UTF-16 unit takes at most three bytes, so that only a text that may be too large is counted. */

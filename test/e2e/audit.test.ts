@@ -344,7 +344,7 @@ describe("While the audit log cannot be written", () => {
       await using world = setup();
       mkdirSync(world.directory, { recursive: true, mode: 0o700 });
       chmodSync(world.state, 0o700);
-      using _disk = mountOn(world.directory, 64 * 1024);
+      using _disk = mountOn(world.directory, 4 * 1024 * 1024); // room for all that is held meanwhile, a line for each try
       const config = join(world.home, "config.toml");
       writeFileSync(config, '[audit]\non_failure = "refuse"\n');
       await world.start("--config", config, "--listen", "127.0.0.1:0");

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ClientFrame, decodeControl, isSendable, ServerFrame } from "../../src/protocol/control.ts";
+import { ClientFrame, decodeControl, findExcessOf, ServerFrame } from "../../src/protocol/control.ts";
 import { AppError } from "../../src/protocol/error.ts";
 import { MAX_CONTROL_FRAME_BYTES, MAX_JSON_DEPTH } from "../../src/protocol/limits.ts";
 
@@ -176,26 +176,26 @@ describe("decodeControl refuses", () => {
   });
 });
 
-describe("isSendable()", () => {
+describe("findExcessOf()", () => {
   const call = (text: string) =>
     ({ type: "call", call: 1, command: "exec", input: { encoding: "json", value: text } }) as const;
   const stamped = (text: string) =>
     JSON.stringify({ ...call(text), seq: Number.MAX_SAFE_INTEGER, ack: Number.MAX_SAFE_INTEGER });
   const room = MAX_CONTROL_FRAME_BYTES - stamped("").length;
 
-  test("is true for what decodeControl takes, whatever the numbers are, and for no more", () => {
+  test("finds nothing in what decodeControl takes, whatever the numbers are, and no more", () => {
     const largest = "x".repeat(room);
-    expect(isSendable(call(largest))).toBe(true);
+    expect(findExcessOf(call(largest))).toBeUndefined();
     expect(decodeControl(ClientFrame, stamped(largest)) as object).toMatchObject(call(largest));
-    expect(isSendable(call(`${largest}x`))).toBe(false);
+    expect(findExcessOf(call(`${largest}x`))).toBe("takes more than 1048576 bytes");
     expect(() => decodeControl(ClientFrame, stamped(`${largest}x`))).toThrow("is larger than");
   });
 
   test("counts bytes, as they are written in JSON", () => {
-    expect(isSendable(call("é".repeat(Math.floor(room / 2))))).toBe(true);
-    expect(isSendable(call("é".repeat(Math.floor(room / 2) + 1)))).toBe(false);
-    expect(isSendable(call("\0".repeat(Math.floor(room / 6))))).toBe(true);
-    expect(isSendable(call("\0".repeat(Math.floor(room / 6) + 1)))).toBe(false);
+    expect(findExcessOf(call("é".repeat(Math.floor(room / 2))))).toBeUndefined();
+    expect(findExcessOf(call("é".repeat(Math.floor(room / 2) + 1)))).toBe("takes more than 1048576 bytes");
+    expect(findExcessOf(call("\0".repeat(Math.floor(room / 6))))).toBeUndefined();
+    expect(findExcessOf(call("\0".repeat(Math.floor(room / 6) + 1)))).toBe("takes more than 1048576 bytes");
   });
 });
 

@@ -18,7 +18,7 @@ import type { JobIndex } from "./job-index.ts";
 import { Job } from "./job.ts";
 import { listPage, type Shelf } from "./listing.ts";
 import { deliver } from "./delivery.ts";
-import { endLost, findLiving, type LostJob, signalLost } from "./lost.ts";
+import { endLost, findLiving, type LostJob, notRunning, signalLost } from "./lost.ts";
 import { Records } from "./records.ts";
 import { mayMean, Register } from "./register.ts";
 import { type Answer, type JobRequest, Starter, type StarterOptions } from "./starter.ts";
@@ -218,14 +218,16 @@ export class Jobs {
         const job = await this.#resolve(ref, viewer);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return signalLost(this.#toLost(job), signal);
-        await job.keeper.request({ type: "signal", job: job.start.job, signal });
+        const asked = job.keeper.request({ type: "signal", job: job.start.job, signal });
+        await toNumbered(asked, job.start);
       },
       cancel: async (ref, name, grace) => {
         const job = await this.#resolve(ref, viewer);
         const signal = parseSignal(name);
         if (job.keeper === undefined) return await endLost(this.#toLost(job), { signal, grace }, this.#table);
         const { job: id } = job.start;
-        const reply = await job.keeper.request({ type: "cancel", job: id, signal, grace, by: viewer.owner });
+        const asked = job.keeper.request({ type: "cancel", job: id, signal, grace, by: viewer.owner });
+        const reply = await toNumbered(asked, job.start);
         return reply.type === "reply" ? reply.ended : undefined;
       },
     };
@@ -282,5 +284,14 @@ export class Jobs {
     if (job === undefined)
       throw new AppError("not_found", `Cannot find job "${ref}": see farhand jobs for those there are`);
     return job;
+  }
+}
+
+/** What a keeper answers of a job, whose number it has no word for. */
+async function toNumbered<T>(asked: Promise<T>, start: StartRecord): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    throw error instanceof AppError && error.code === "not_running" ? notRunning(start) : error;
   }
 }

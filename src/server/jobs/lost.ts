@@ -40,6 +40,6 @@ function findTree({ directory, start }: LostJob, table: ProcessTable): Tree | un
   return leader && new Tree({ leader, mark: start.job, table });
 }
 
-function notRunning({ number }: StartRecord): AppError {
+export function notRunning({ number }: StartRecord): AppError {
   return new AppError("not_running", `Cannot signal job ${number}: none of its processes is running`);
 }

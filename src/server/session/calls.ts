@@ -3,12 +3,11 @@ import type { CommandContext } from "../../commands/context.ts";
 import { turn } from "../../lib/abort.ts";
 import { Litter } from "../../lib/litter.ts";
 import { describeError, type Log } from "../../lib/log.ts";
-import { type ClientFrame, isSendable, type ServerMessage } from "../../protocol/control.ts";
+import { type ClientFrame, findExcessOf, type ServerMessage } from "../../protocol/control.ts";
 import { AppError, toErrorBody } from "../../protocol/error.ts";
 import {
   CALL_WINDOW_BYTES,
   MAX_CALLS,
-  MAX_CONTROL_FRAME_BYTES,
   MIN_CALL_WINDOW_BYTES,
   SESSION_EVENT_BYTES,
 } from "../../protocol/limits.ts";
@@ -262,8 +261,9 @@ export class Calls implements CallStreams {
 
   /** What the client would close the connection on is refused here instead. */
   #answer(frame: Call, answer: ServerMessage): void {
-    if (isSendable(answer)) return this.#options.onAnswer(answer);
-    const what = `the answer takes more than ${MAX_CONTROL_FRAME_BYTES} bytes, or is made of too much; ask for less`;
+    const excess = findExcessOf(answer);
+    if (excess === undefined) return this.#options.onAnswer(answer);
+    const what = `the answer ${excess}; ask for less`;
     const error = new AppError("too_many", `Cannot answer "${frame.command}": ${what}`);
     this.#options.onAnswer(this.#toFailure(frame, error));
   }
