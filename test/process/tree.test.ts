@@ -61,14 +61,15 @@ describe("Tree", () => {
 
   onLinux("finds by its pipes who left the session, lost its parents and its environment", async () => {
     const [read, write] = openLibc().pipe();
+    const [otherRead, otherWrite] = openLibc().pipe();
     await using world = setup("env -i setsid sleep 60 & exit 0", write);
     const { leader, mark } = world;
-    const inode = fstatSync(read).ino;
-    for (const fd of [read, write]) closeSync(fd);
+    const [inode, other] = [read, otherRead].map((fd) => fstatSync(fd).ino) as [number, number]; // of two, two
+    for (const fd of [read, write, otherRead, otherWrite]) closeSync(fd);
     await world.child.exited;
     const find = (pipe: number) => new Tree({ leader, mark, pipes: [pipe] }).find();
     expect(find(inode)).toHaveLength(1);
-    expect(find(inode + 1)).toEqual([]);
+    expect(find(other)).toEqual([]);
     expect(world.tree.find()).toEqual([]);
     for (const { pid } of find(inode)) kill(pid);
   });
