@@ -162,6 +162,7 @@ export class Channels {
     this.#channels.delete(id);
     this.#ready.delete(id);
     channel?.close(true, performance.now());
+    this.startPumping(); // what it had under way holds the others up no more
   }
 
   /** The client has heard of a channel's end. Over the next connection that means nothing to it: it asks on, or closes the channel. */

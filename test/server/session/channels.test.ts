@@ -8,8 +8,8 @@ import { eventually } from "../../support/eventually.ts";
 
 const never = new AbortController().signal;
 
-/** A session with so many calls, each of which has a channel for what it says, of the same number. */
-function setup(calls: number) {
+/** A session with so many calls, each of which has a channel for what it says, of the same number. `isHeard`: whether that arrives. */
+function setup(calls: number, isHeard = true) {
   let reads = 0;
   const outputs = Array.from({ length: calls }, () => {
     const output = new CallOutput(() => Number.POSITIVE_INFINITY);
@@ -29,7 +29,7 @@ function setup(calls: number) {
     sent.push(channel);
     const arrived = position + bytes.length;
     const credit = { arrived, received: arrived, limit: arrived + 1_000_000 };
-    queueMicrotask(() => channels.grant(channel, credit));
+    if (isHeard) queueMicrotask(() => channels.grant(channel, credit));
   };
   // Of a session only what channels of calls have to do with.
   const channels = new Channels({
@@ -63,4 +63,15 @@ test("Channels that have much to send take turns, however many", async () => {
   await Promise.all(puts);
   while (sent.length < 20) await turn();
   expect(new Set(sent.slice(0, 20)).size).toBeGreaterThan(10);
+});
+
+test("Channels go on once one is closed whose bytes held them up, though nobody says that these came", async () => {
+  const { channels, outputs, sent } = setup(20, false);
+  await Promise.all(outputs.map((output) => output.put(new Uint8Array(60_000), never)));
+  await eventually(() => sent.length >= 4);
+  await turn();
+  const before = sent.length;
+  expect(before).toBeLessThan(20);
+  channels.close(sent[0] ?? 0);
+  await eventually(() => sent.length > before);
 });
