@@ -184,6 +184,37 @@ describe("tasks.exec()", () => {
     expect(await asked).toMatchObject({ state: "finished", value: undefined });
   });
 
+  test("needs nothing more of a server that was killed when it had answered", async () => {
+    const { tasks, first, cut } = await setup();
+    const asked = tasks.exec("counter");
+    const { call } = await nextCall(first, 0);
+    const value = report({ responded: true, value: { encoding: "json", value: 5 } });
+    first.say({ type: "result", call, result: { encoding: "json", value } });
+    const second = await cut(); // the end of what it said has not come
+    second.welcome({ session: OTHER });
+    expect(await asked).toMatchObject({ value: 5 });
+    expect(second.of("call")).toEqual([]);
+  });
+
+  test("asks again for the rest of an answer that is gone with the server", async () => {
+    const { tasks, first, cut } = await setup();
+    const asked = tasks.exec("counter");
+    const { call, events, ...before } = await nextCall(first, 0);
+    first.data(events?.channel ?? 0, toRecord("stdout", 0, '"ha'));
+    const value = report({ responded: true, valueBytes: 6 });
+    first.say({ type: "result", call, result: { encoding: "json", value } });
+    const second = await cut();
+    second.welcome({ session: OTHER });
+    const again = await nextCall(second, 0);
+    expect([again.command, inputOf(again)["execution"]]).toEqual([
+      "task-await",
+      (before.input.value as Record<string, unknown>)["execution"],
+    ]);
+    second.data(again.events?.channel ?? 0, toRecord("stdout", 0, '"half"'));
+    answer(second, again, value);
+    expect((await asked).value).toBe("half");
+  });
+
   test("throws what the task throws under the name that it had, and names the execution", async () => {
     const { tasks, first } = await setup();
     const asked = tasks.exec("counter", undefined, { execution: EXECUTION }).catch((error: unknown) => error);

@@ -9,18 +9,39 @@ interface Answered {
   readonly valueBytes?: number | undefined;
 }
 
-/** Reads what a task is called for to its end: its result, with the value that was answered. Throws `incomplete_output`. */
+/**
+ * Reads what a task is called for to its end: its result, with the value that was answered. Throws `incomplete_output`, and
+ * `outcome_unknown` where the rest of the value is gone with a server that was restarted, so that it must be asked for.
+ */
 export async function readAnswer<R extends Answered>({
   output,
   result,
 }: Invocation<R>): Promise<Omit<R, "value" | "valueBytes"> & { readonly value: unknown }> {
   const parts: Uint8Array[] = [];
+  const failure = await collect(output, parts).then(
+    () => undefined,
+    (error: unknown) => ({ error }),
+  );
+  const { value, valueBytes, ...report } = await result;
+  // The result tells all that there was: nothing is missed of an output whose end only did not come.
+  const isWhole = valueBytes === undefined || length(parts) === valueBytes;
+  if (failure !== undefined && !isWhole) throw toGone(failure.error);
+  return { ...report, value: valueBytes === undefined ? toInline(value) : join(parts, valueBytes) };
+}
+
+async function collect(output: Invocation<unknown>["output"], parts: Uint8Array[]): Promise<void> {
   for await (const packet of output) {
     if (packet.type === "stdout") parts.push(packet.bytes);
     output.consumed(packet);
   }
-  const { value, valueBytes, ...report } = await result;
-  return { ...report, value: valueBytes === undefined ? toInline(value) : join(parts, valueBytes) };
+}
+
+function length(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
+}
+
+function toGone(cause: unknown): AppError {
+  return new AppError("outcome_unknown", "Cannot read what the task answered: not all of it came", { cause });
 }
 
 function toInline(value: Value | undefined): unknown {
