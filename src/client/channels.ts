@@ -125,13 +125,13 @@ export class Channels {
     for (const output of [...this.#outputs.values()]) {
       if (!output.isOfCall || pending.has(output)) continue;
       const why = "its server knows nothing of it any more";
-      output.failed(new AppError("incomplete_output", `Output of a call is incomplete: ${why}`));
+      output.forsake(new AppError("incomplete_output", `Output of a call is incomplete: ${why}`));
     }
   }
 
   /** The session is over. */
   failAll(error: AppError): void {
-    for (const output of [...this.#outputs.values()]) output.failed(error);
+    for (const output of [...this.#outputs.values()]) output.forsake(error);
     for (const input of [...this.#inputs.values()]) input.close();
   }
 

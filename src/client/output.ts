@@ -56,6 +56,8 @@ export class Output implements AsyncIterable<Packet> {
   #isLost = false;
   /** The job's last packet came, so that the server closes the channel by itself. */
   #isWhole = false;
+  /** How many packets the call has said, once it is answered by a server that tells. */
+  #said: number | undefined;
   #delayed: Disposable | undefined;
   readonly #over = Promise.withResolvers<void>();
   readonly #stop = () => this.close(this.#options.signal?.reason);
@@ -217,6 +219,18 @@ export class Output implements AsyncIterable<Packet> {
         `Cannot accept the end of a channel at ${position}: ${this.#credit.arrived} bytes came`,
       );
     }
+    this.#finish();
+    this.#packets.close();
+  }
+
+  /** The call that says this is over, and has said so many packets in all. */
+  isOver(packets: number | undefined): void {
+    this.#said = packets;
+  }
+
+  /** What has not come by now never will, for this reason; with all that its call has said nothing is missing. */
+  forsake(error: AppError): void {
+    if (this.#said === undefined || this.#tally.next !== this.#said) return this.failed(error);
     this.#finish();
     this.#packets.close();
   }

@@ -364,9 +364,9 @@ export class Session implements AsyncDisposable {
         return this.#accepted(frame);
       case "result":
         this.#recovery.progressed();
-        return void this.#calls.settle(frame);
+        return this.#calls.settle(frame)?.isOver(frame.packets);
       case "failed":
-        return this.#failed(frame.call, fromErrorBody(frame.error));
+        return this.#failed(frame);
       case "credit":
       case "discard":
       case "end":
@@ -389,9 +389,11 @@ export class Session implements AsyncDisposable {
   }
 
   /** What a call has said before it failed can be read on, unless the server knows nothing of such a channel. */
-  #failed(call: number, error: AppError): void {
+  #failed({ call, packets, error: body }: Extract<ServerFrame, { readonly type: "failed" }>): void {
     this.#recovery.progressed();
+    const error = fromErrorBody(body);
     const output = this.#calls.fail(call, error);
+    output?.isOver(packets);
     if (output?.isOfCall === true && !this.#mayStream) output.failed(error);
   }
 

@@ -111,8 +111,10 @@ const Accepted = v.object({
   job: JobId,
   number: count,
 });
-const Result = v.object({ type: v.literal("result"), ...sequenced, call: callId, result: Returned });
-const Failed = v.object({ type: v.literal("failed"), ...sequenced, call: callId, error: ErrorBody });
+/** How a foreground call ended, and of one whose `events` were wanted how many packets it has said (since 1.4). */
+const answered = { ...sequenced, call: callId, packets: v.optional(count) };
+const Result = v.object({ type: v.literal("result"), ...answered, result: Returned });
+const Failed = v.object({ type: v.literal("failed"), ...answered, error: ErrorBody });
 const Broken = v.object({ type: v.literal("broken"), ...sequenced, channel: channelId, error: ErrorBody });
 
 /** Credit never falls, so a lost or repeated one does no harm: it needs no sequence number. */

@@ -174,6 +174,40 @@ describe("invokeStream()", () => {
     expect(await result).toEqual({ sum: 3 });
     expect(second.of("open_events")).toEqual([]);
   });
+
+  test("is whole where all had come that the answer tells of, though its end had not", async () => {
+    const { session, first, cut } = await openPeers();
+    const returned = invokeStream(session, count, {});
+    const threw = invokeStream(session, count, {});
+    const short = invokeStream(session, count, {});
+    for (const channel of [1, 2, 3])
+      first.data(channel, toRecord("value", 0, "1"), toRecord("value", 1, "2"));
+    first.say({ type: "result", call: 1, result: answer(3), packets: 2 });
+    first.say({ type: "failed", call: 2, error: { code: "threw", message: "No" }, packets: 2 });
+    first.say({ type: "result", call: 3, result: answer(6), packets: 3 });
+    const second = await cut();
+    second.welcome({ session: OTHER });
+    expect(await Array.fromAsync(readValues(returned.output))).toEqual([1, 2]);
+    expect(await returned.result).toEqual({ sum: 3 });
+    expect(await Array.fromAsync(readValues(threw.output))).toEqual([1, 2]);
+    await expect(threw.result).rejects.toMatchObject({ code: "threw" });
+    await expect(Array.fromAsync(readValues(short.output))).rejects.toMatchObject({
+      code: "incomplete_output",
+    });
+    expect([...second.of("call"), ...second.of("open_events")]).toEqual([]);
+  });
+
+  test("is read on from a server that is the same, though all had come", async () => {
+    const { session, first, cut } = await openPeers();
+    const { output } = invokeStream(session, count, {});
+    first.data(1, toRecord("value", 0, "1"));
+    first.say({ type: "result", call: 1, result: answer(1), packets: 1 });
+    const second = await cut();
+    second.welcome({ session: SESSION, generation: 2, received: 1 });
+    await eventually(() => second.of("open_events").length > 0);
+    second.sayBare({ type: "end", seq: 2, channel: 2, position: 0 });
+    expect(await Array.fromAsync(readValues(output))).toEqual([1]);
+  });
 });
 
 describe("A listener to a call", () => {

@@ -189,7 +189,7 @@ describe("tasks.exec()", () => {
     const asked = tasks.exec("counter");
     const { call } = await nextCall(first, 0);
     const value = report({ responded: true, value: { encoding: "json", value: 5 } });
-    first.say({ type: "result", call, result: { encoding: "json", value } });
+    first.say({ type: "result", call, result: { encoding: "json", value }, packets: 0 });
     const second = await cut(); // the end of what it said has not come
     second.welcome({ session: OTHER });
     expect(await asked).toMatchObject({ value: 5 });
@@ -202,7 +202,7 @@ describe("tasks.exec()", () => {
     const { call, events, ...before } = await nextCall(first, 0);
     first.data(events?.channel ?? 0, toRecord("stdout", 0, '"ha'));
     const value = report({ responded: true, valueBytes: 6 });
-    first.say({ type: "result", call, result: { encoding: "json", value } });
+    first.say({ type: "result", call, result: { encoding: "json", value }, packets: 2 });
     const second = await cut();
     second.welcome({ session: OTHER });
     const again = await nextCall(second, 0);

@@ -112,6 +112,20 @@ describe("What a foreground call says and takes", () => {
 });
 
 describe("The end of what a call says", () => {
+  test("is told in its answer too, however it ended: how many packets there are", async () => {
+    await using world = await setup();
+    mkdirSync(join(world.home, "few"));
+    for (const name of ["a", "b", "c"]) writeFileSync(join(world.home, "few", name), "");
+    using client = await RawClient.open(world.local());
+    const events = (channel: number) => ({ events: { channel, limit: 1_000_000 } });
+    client.call(1, "ls", { paths: [join(world.home, "few")] }, events(1));
+    expect(await client.control("result")).toMatchObject({ call: 1, packets: 3 });
+    client.call(2, "ls", { paths: [join(world.home, "none")] }, events(2));
+    expect(await client.control("failed")).toMatchObject({ call: 2, packets: 0 });
+    client.call(3, "ls", { paths: [join(world.home, "few")] });
+    expect(await client.control("result")).not.toHaveProperty("packets"); // nobody listened
+  });
+
   test("heard of over the next connection only is none yet: the client asks on, and gets it all", async () => {
     await using world = await setup();
     mkdirSync(join(world.home, "few"));

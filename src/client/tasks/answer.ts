@@ -18,30 +18,18 @@ export async function readAnswer<R extends Answered>({
   result,
 }: Invocation<R>): Promise<Omit<R, "value" | "valueBytes"> & { readonly value: unknown }> {
   const parts: Uint8Array[] = [];
-  const failure = await collect(output, parts).then(
-    () => undefined,
-    (error: unknown) => ({ error }),
-  );
-  const { value, valueBytes, ...report } = await result;
-  // The result tells all that there was: nothing is missed of an output whose end only did not come.
-  const isWhole = valueBytes === undefined || length(parts) === valueBytes;
-  if (failure !== undefined && !isWhole) throw toGone(failure.error);
-  return { ...report, value: valueBytes === undefined ? toInline(value) : join(parts, valueBytes) };
-}
-
-async function collect(output: Invocation<unknown>["output"], parts: Uint8Array[]): Promise<void> {
-  for await (const packet of output) {
-    if (packet.type === "stdout") parts.push(packet.bytes);
-    output.consumed(packet);
+  try {
+    for await (const packet of output) {
+      if (packet.type === "stdout") parts.push(packet.bytes);
+      output.consumed(packet);
+    }
+  } catch (cause) {
+    await result; // if there is none, that says why
+    const message = "Cannot read what the task answered: not all of it came";
+    throw new AppError("outcome_unknown", message, { cause });
   }
-}
-
-function length(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, { length }) => sum + length, 0);
-}
-
-function toGone(cause: unknown): AppError {
-  return new AppError("outcome_unknown", "Cannot read what the task answered: not all of it came", { cause });
+  const { value, valueBytes, ...report } = await result;
+  return { ...report, value: valueBytes === undefined ? toInline(value) : join(parts, valueBytes) };
 }
 
 function toInline(value: Value | undefined): unknown {

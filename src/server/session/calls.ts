@@ -106,9 +106,12 @@ export class Calls implements CallStreams {
       .catch((error: unknown): ServerMessage => this.#toFailure(frame, error))
       .then((answer) => {
         running.input?.close();
-        this.#outputs.get(frame.call)?.end();
+        const output = this.#outputs.get(frame.call);
+        output?.end();
         this.#conclude(frame, answer);
-        if (this.#running.delete(frame.call)) this.#answer(frame, answer);
+        const packets = output?.next;
+        const told = answer.type === "accepted" || packets === undefined ? answer : { ...answer, packets };
+        if (this.#running.delete(frame.call)) this.#answer(frame, told);
       });
   }
 
