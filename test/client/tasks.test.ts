@@ -215,6 +215,17 @@ describe("tasks.exec()", () => {
     expect((await asked).value).toBe("half");
   });
 
+  test("is not asked again for an answer whose channel the server breaks", async () => {
+    const { tasks, first } = await setup();
+    const asked = tasks.exec("counter");
+    const { call, events } = await nextCall(first, 0);
+    first.say({ type: "result", call, result: { encoding: "json", value: report() }, packets: 0 });
+    const error = { code: "not_found", message: "No" } as const;
+    first.say({ type: "broken", channel: events?.channel ?? 0, error });
+    await expect(asked).rejects.toMatchObject({ code: "not_found" });
+    expect(first.of("call")).toHaveLength(1);
+  });
+
   test("throws what the task throws under the name that it had, and names the execution", async () => {
     const { tasks, first } = await setup();
     const asked = tasks.exec("counter", undefined, { execution: EXECUTION }).catch((error: unknown) => error);
