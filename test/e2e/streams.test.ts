@@ -11,9 +11,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
+import { openFakeServer } from "../support/fake-server.ts";
 import { openGauge } from "../support/memory.ts";
 import { cutAtRandom, openProxy } from "../support/proxy.ts";
 import { RawClient } from "../support/raw.ts";
+import { toRecord } from "../support/server-peer.ts";
 import { isRunning, openWorld } from "../support/world.ts";
 
 setDefaultTimeout(120_000);
@@ -125,6 +127,32 @@ describe("The end of what a call says", () => {
     client.call(3, "ls", { paths: [join(world.home, "few")] });
     expect(await client.control("result")).not.toHaveProperty("packets"); // nobody listened
   });
+
+  test.each([
+    ["all that the answer tells of had come, which is whole", 1, { code: 0, stderr: "" }],
+    ["something had not, which is said", 2, { code: 125, stderr: expect.stringContaining("incomplete") }],
+  ] as const)(
+    "need not come from a server that is killed, and restarted, when %s",
+    async (_when, packets, how) => {
+      await using world = openWorld();
+      await using server = openFakeServer({
+        answer(frame, peer) {
+          if (frame.type === "hello") peer.welcome(); // each connection finds another server
+          if (frame.type !== "call" || frame.events === undefined) return;
+          const value = { size: 4, offset: 0, bytes: 4, changed: false };
+          peer.say({ type: "result", call: frame.call, result: { encoding: "json", value }, packets });
+          peer.data(frame.events.channel, toRecord("stdout", 0, "here"));
+        },
+      });
+      await using proxy = await openProxy(`127.0.0.1:${server.port}`);
+      const argv = ["farhand", "-H", proxy.address, "rdfile", "/x"];
+      const reader = world.open(argv, { env: { FARHAND_TOKEN: "x" } });
+      await eventually(() => reader.said() === "here");
+      proxy.reset();
+      expect(await reader.ran).toMatchObject({ stdout: "here", ...how });
+      expect(server.peers.flatMap((peer) => peer.of("call"))).toHaveLength(1);
+    },
+  );
 
   test("heard of over the next connection only is none yet: the client asks on, and gets it all", async () => {
     await using world = await setup();
