@@ -149,18 +149,14 @@ export class Output implements AsyncIterable<Packet> {
   close(error?: Error): void {
     if (!this.#isOpen) return;
     if (!this.#isWhole) this.#options.link.send({ type: "close", channel: this.#channel });
-    this.#finish();
-    if (error === undefined) this.#packets.close();
-    else this.#packets.fail(error);
+    this.#finish(error);
   }
 
   /** The connection is gone, and the channel with it. With the job's last packet nothing more is wanted. */
   suspend(): void {
     this.#undelay();
     this.#isLost = true;
-    if (!this.#isWhole) return;
-    this.#finish();
-    this.#packets.close();
+    if (this.#isWhole) this.#finish();
   }
 
   /** Whether anything of it has come. */
@@ -220,25 +216,22 @@ export class Output implements AsyncIterable<Packet> {
       );
     }
     this.#finish();
-    this.#packets.close();
   }
 
   /** The call that says this is over, and has said so many packets in all. */
-  isOver(packets: number | undefined): void {
+  answered(packets: number | undefined): void {
     this.#said = packets;
   }
 
   /** What has not come by now never will, for this reason; with all that its call has said nothing is missing. */
   forsake(error: AppError): void {
-    if (this.#said === undefined || this.#tally.next !== this.#said) return this.failed(error);
-    this.#finish();
-    this.#packets.close();
+    const isMissed = this.#said === undefined || this.#tally.next !== this.#said;
+    this.#finish(isMissed ? error : undefined);
   }
 
   /** The channel failed, or its session. */
   failed(error: AppError): void {
-    this.#finish();
-    this.#packets.fail(error);
+    this.#finish(error);
   }
 
   #toRequest(source: OutputSource): ClientMessage {
@@ -327,12 +320,14 @@ export class Output implements AsyncIterable<Packet> {
     this.#delayed = undefined;
   }
 
-  #finish(): void {
+  #finish(error?: Error): void {
     this.#over.resolve();
     this.#isOpen = false;
     this.#undelay();
     this.#options.signal?.removeEventListener("abort", this.#stop);
     this.#options.forget(this.#channel);
+    if (error === undefined) this.#packets.close();
+    else this.#packets.fail(error);
   }
 }
 

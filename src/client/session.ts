@@ -364,7 +364,7 @@ export class Session implements AsyncDisposable {
         return this.#accepted(frame);
       case "result":
         this.#recovery.progressed();
-        return this.#calls.settle(frame)?.isOver(frame.packets);
+        return this.#calls.settle(frame)?.answered(frame.packets);
       case "failed":
         return this.#failed(frame);
       case "credit":
@@ -393,7 +393,7 @@ export class Session implements AsyncDisposable {
     this.#recovery.progressed();
     const error = fromErrorBody(body);
     const output = this.#calls.fail(call, error);
-    output?.isOver(packets);
+    output?.answered(packets);
     if (output?.isOfCall === true && !this.#mayStream) output.failed(error);
   }
 
