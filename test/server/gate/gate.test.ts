@@ -129,7 +129,9 @@ testIf(openSockets() !== undefined, "this system offers no way to a process's ow
       });
     const friend = await dial();
     friend.write("GET /in HTTP/1.1\r\nHost: x\r\n\r\n");
-    await Promise.all(Array.from({ length: 2_000 }, dial));
+    // Fewer at once than the 512 that wait to be accepted: of what comes beyond, the kernel forgets some that their clients take for
+    // open, and nobody ever closes those.
+    for (let batch = 0; batch < 8; batch++) await Promise.all(Array.from({ length: 250 }, dial));
     for (let round = 0; round < 10; round++)
       expect(await (await fetch(server.url, { headers: { connection: "close" } })).text()).toBe("ok");
     await eventually(() => open.size <= MAX_SOURCE_STRANGERS + 1, 30_000);
