@@ -343,8 +343,14 @@ describe.skipIf(fault !== undefined)("a runner on a full disk", () => {
     expect((await keeper.exitOf(front, job)).totals).toMatchObject({ packets: 50_006, values: 50_006 });
     await front.hear("closed", (message) => message.job === job);
     const packets = keeper.ledger(job);
-    const gap = packets.findLast(({ type }) => type === "gap");
-    expect(gap).toMatchObject({ next: 50_000, totals: { packets: 50_000, values: 50_000 } });
+    // A few of the last may still have found room in a block that was not full: where the gap ends is not given.
+    const gap = packets.findLast((packet) => packet.type === "gap");
+    expect(gap?.totals).toMatchObject({ packets: gap?.next, values: gap?.next });
+    const missing = packets.map((packet) => (packet.type === "gap" ? packet.next - packet.number : 0));
+    const left = valuesOf(packets).slice(0, -6);
+    expect(left.length + missing.reduce((sum, count) => sum + count)).toBe(50_000);
+    const flood = packets.filter((packet) => packet.type === "value" && packet.number < 50_000);
+    expect(left).toEqual(flood.map(({ number }) => number));
     expect(valuesOf(packets).slice(-6)).toEqual(["on", 0, 1, 2, 3, 4]);
   }, 30_000);
 });
