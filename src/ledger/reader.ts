@@ -73,9 +73,10 @@ export class LedgerReader implements Disposable {
       if (this.#seeking) return 0;
       const look = this.#look(target, limit);
       if (look.end > 0) return this.#pass(look);
-      if (this.#isDamaged(look, limit)) throw this.#damaged();
-      if (look.bytes.length > 0 || limit <= this.#position || !this.#leave()) return 0;
-      if (!this.#enter()) return 0;
+      const state = this.#judge(look, limit);
+      if (state === "damaged") throw this.#damaged();
+      if (state === "waiting") return 0;
+      if (state === "ended") this.#leave();
     }
   }
 
@@ -83,16 +84,22 @@ export class LedgerReader implements Disposable {
   seek(limit: number): void {
     let buffer: Uint8Array | undefined;
     while (this.#seeking) {
-      if (this.#segment === undefined && !this.#enter()) return;
+      if (this.#segment === undefined) {
+        if (!this.#enter()) return;
+        continue;
+      }
       if (limit <= this.#position) return;
       buffer ??= new Uint8Array(Math.min(MAX_DATA_BYTES, limit - this.#position));
       const look = this.#look(buffer, limit);
-      if (look.end > 0) this.#passUnwanted(look.bytes.subarray(0, look.end));
-      else if (look.isBroken) this.#seeking = this.#passBroken(look.bytes);
-      else if (look.bytes.length > 0 || limit <= this.#position || !this.#leave()) {
-        this.#seeking = !this.#isDamaged(look, limit); // reading then says so
-        return;
+      if (look.end > 0) {
+        this.#passUnwanted(look.bytes.subarray(0, look.end));
+        continue;
       }
+      if (look.isBroken && this.#passBroken(look.bytes)) continue;
+      const state = this.#judge(look, limit);
+      if (state === "damaged") this.#seeking = false; // reading then says so
+      if (state === "waiting") return;
+      if (state === "ended") this.#leave();
     }
   }
 
@@ -119,14 +126,17 @@ export class LedgerReader implements Disposable {
   }
 
   #begin(fd: number, first: number): boolean {
-    // Before it is read: its keeper may write it in between.
-    const isWhole = fstatSync(fd).size >= SEGMENT_HEADER_BYTES;
+    const size = () => fstatSync(fd).size;
+    const sizeBefore = size(); // its keeper may write it in between
     const start = this.#attempt(() => readSegmentHeader(fd, this.#job), fd);
     if (start === undefined || start.totals.packets !== first) {
-      closeSync(fd);
       // The newest may be one that is just being begun, or whose keeper died over it.
-      if (isWhole || this.#findLater(first) !== undefined) throw this.#damaged();
-      return false;
+      const isNewest = sizeBefore < SEGMENT_HEADER_BYTES && this.#findLater(first) === undefined;
+      const hasGrown = size() > sizeBefore;
+      closeSync(fd);
+      if (isNewest) return false;
+      if (hasGrown) return this.#search(); // it was the newest until just now
+      throw this.#damaged();
     }
     this.#segment = { ...start, fd };
     this.#position = start.position;
@@ -145,14 +155,13 @@ export class LedgerReader implements Disposable {
     return gap.length;
   }
 
-  /** Goes on to the segment that begins where this one ended; false when there is none. */
-  #leave(): boolean {
-    const { fd, totals } = this.#segment as OpenSegment;
-    if (this.#findLater(totals.packets) === undefined) return false;
-    closeSync(fd);
+  /** The next packet is in the segment that begins where this one ended. */
+  #leave(): void {
+    if (this.#segment === undefined) return;
+    closeSync(this.#segment.fd);
+    this.#left = this.#segment.totals.packets;
     this.#segment = undefined;
-    this.#left = totals.packets;
-    return true;
+    this.#seeking = true;
   }
 
   #findLater(first: number): number | undefined {
@@ -181,12 +190,16 @@ export class LedgerReader implements Disposable {
     return end;
   }
 
-  /** Whether no reading later can give more. Only the newest segment may end in a record, or before what was told of. */
-  #isDamaged({ bytes, isBroken, isShort }: Look, limit: number): boolean {
-    if (isBroken) return true;
-    if (!isShort || this.#segment === undefined) return false;
-    const isNewest = this.#findLater(this.#segment.totals.packets) === undefined;
-    return isNewest ? Number.isFinite(limit) : bytes.length > 0;
+  /** What is to be done about a segment in which no whole record comes next: only of the newest may one be written yet. */
+  #judge({ bytes, isBroken, isShort }: Look, limit: number): "damaged" | "waiting" | "growing" | "ended" {
+    if (isBroken) return "damaged";
+    if (!isShort || this.#segment === undefined) return "waiting";
+    const { fd, totals, position } = this.#segment;
+    if (this.#findLater(totals.packets) === undefined) return Number.isFinite(limit) ? "damaged" : "waiting"; // something was told of that is not there
+    // From here on it grows no more, but it may have until just now.
+    const seen = SEGMENT_HEADER_BYTES + this.#position - position + bytes.length;
+    if (this.#attempt(() => fstatSync(fd).size) > seen) return "growing";
+    return bytes.length > 0 ? "damaged" : "ended";
   }
 
   /** Goes over intact records to the one wanted; what is left of a gap that it lies in is given as a gap of its own. */

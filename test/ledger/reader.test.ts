@@ -18,7 +18,9 @@ import {
   RECORD_HEADER_BYTES,
   toPacket,
 } from "../../src/protocol/packet.ts";
+import { turn } from "../../src/lib/abort.ts";
 import { openDirectory } from "../support/directory.ts";
+import { eventually } from "../support/eventually.ts";
 import { readLedger, readPackets, textOf, SOME_EXIT } from "../support/packets.ts";
 
 setDefaultTimeout(60_000);
@@ -498,4 +500,32 @@ test("LedgerReader ignores whatever else lies in the directory", () => {
   expect(textOf(read(0))).toBe("zero");
   mkdirSync(segmentPath(directory, 1));
   expect(() => read(0)).toThrow(expect.objectContaining({ code: "incomplete_output" }));
+});
+
+test("A reader that is not told how far it may go misses nothing of a ledger that others write meanwhile", async () => {
+  using directory = openDirectory();
+  const job = v.parse(JobId, Bun.randomUUIDv7());
+  const packets = 4_000;
+  const writing = Bun.spawn(
+    [
+      process.execPath,
+      "-e",
+      `const { LedgerWriter } = await import(${JSON.stringify(join(import.meta.dir, "../../src/ledger/writer.ts"))});
+      const options = { keepBytes: 1, clock: () => 0, released: () => 0 }; // small segments, all of them kept
+      const writer = LedgerWriter.create(${JSON.stringify(directory.path)}, "${job}", options);
+      for (let number = 0; number < ${packets}; number++) writer.append("stdout", new Uint8Array(20_000));`,
+    ],
+    { stderr: "inherit" },
+  );
+  await eventually(() => listSegments(directory.path).length > 0);
+  using reader = new LedgerReader(directory.path, job, 0);
+  const buffer = new Uint8Array(MAX_DATA_BYTES);
+  const gaps: unknown[] = [];
+  while (reader.next < packets) {
+    const bytes = reader.read(buffer, Number.POSITIVE_INFINITY);
+    for (const record of decodeRecords(buffer.subarray(0, bytes)))
+      if (record.kind === "gap") gaps.push(toPacket(record));
+    if (bytes === 0) await turn();
+  }
+  expect([await writing.exited, gaps]).toEqual([0, []]);
 });
