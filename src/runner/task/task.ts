@@ -30,6 +30,7 @@ export interface TaskOptions extends Omit<Setting, "task" | "caller"> {
 export async function runTask(options: TaskOptions, signal: AbortSignal): Promise<void> {
   const task = new Task(options);
   const end = () => task.end();
+  if (signal.aborted) end(); // it may have been told while it read its order
   signal.addEventListener("abort", end);
   try {
     await Promise.race([task.run(), task.abandoned]);

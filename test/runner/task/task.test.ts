@@ -13,17 +13,21 @@ interface Setup {
   readonly restored?: unknown;
   readonly args?: unknown;
   readonly savesAlways?: boolean;
+  /** Its process was told to end before. */
+  readonly isStopped?: boolean;
 }
 
 const newId = () => crypto.randomUUID() as ExecutionId;
 
 /** A task without processes: what it is told goes into a mailbox, and what it says is kept. */
-function setup(task: TaskDefinition | Error, { restored, args, savesAlways = false }: Setup = {}) {
+function setup(task: TaskDefinition | Error, options: Setup = {}) {
+  const { restored, args, savesAlways = false, isStopped = false } = options;
   const inbox = new Mailbox<Uint8Array>();
   const chunks = inbox[Symbol.asyncIterator]();
   const said: unknown[][] = [];
   const logged: string[] = [];
   const stopped = new AbortController();
+  if (isStopped) stopped.abort();
   const isRestored = restored !== undefined;
   const tell = (kind: TaskRecordKind, id: ExecutionId, payload?: Uint8Array) =>
     inbox.push(encodeTaskRecord(kind, id, payload));
@@ -276,6 +280,15 @@ describe("runTask()", () => {
       await task.ended;
       expect(task.said.at(-1)).toEqual(["exited", null]);
     }
+  });
+
+  test("whose process was told to end before it began begins nothing, and ends properly what it was given", async () => {
+    const fresh = setup(counter, { isStopped: true });
+    expect(await fresh.ended.catch((error: unknown) => error)).toMatchObject({ code: "cancelled" });
+    expect(fresh.said.map(([type]) => type)).toEqual(["failed"]);
+    const restored = setup(counter, { restored: { count: 3 }, isStopped: true });
+    await restored.ended;
+    expect(restored.said.map(([type]) => type)).toEqual(["ready", "exited"]);
   });
 
   test("answers a mark also while it works, with what that is, and forgets what was begun and not run", async () => {
