@@ -39,12 +39,12 @@ const MODULE = `
     defineCommand({ name: "endless-job", kind: "background", summary: "Never end", timeout: "1s", event: v.string(),
       async *run(_input, { signal }) {
         yield "begun";
-        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
       } }),
     defineCommand({ name: "waits", kind: "background", summary: "Wait", event: v.string(),
       async *run(_input, { signal }) {
         yield "begun";
-        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
         yield "told to end";
       } }),
     defineCommand({ name: "large", summary: "Say much", input: v.object({ bytes: v.number(), events: v.optional(v.number(), 0) }),

@@ -47,7 +47,7 @@ const linger = defineCommand({
   kind: "background",
   summary: "Stay until it is killed",
   run: (_input, { signal }: Context) =>
-    new Promise((resolve) => signal.addEventListener("abort", () => resolve(undefined))),
+    signal.aborted || new Promise((resolve) => signal.addEventListener("abort", () => resolve(true))),
 });
 
 export default definePack({

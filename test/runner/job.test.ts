@@ -176,7 +176,7 @@ describe("A runner that is a job", () => {
   test("tells its command once that it is to end; the second time it is ended", async () => {
     const source = command(`async *run(_input, { signal }) {
       yield "up";
-      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
       yield signal.reason.code;
       if (signal.reason.message.includes("TERM")) await new Promise(() => {});
       return "gone";

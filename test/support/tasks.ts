@@ -7,7 +7,7 @@ import type { World } from "./world.ts";
 export const COUNTER = `
   import { defineTask } from "farhand";
   const wait = (ms, signal) => new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
+    const timer = setTimeout(resolve, signal.aborted ? 0 : ms);
     signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); });
   });
   export default defineTask({

@@ -139,7 +139,7 @@ describe("A custom command in the foreground", () => {
       input: v.object({ file: v.string() }), event: v.string(),
       async *run({ file }, { signal }) {
         yield "up";
-        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
         writeFileSync(file, signal.reason.code);
       }`,
       'import { writeFileSync } from "node:fs";',
