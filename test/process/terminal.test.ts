@@ -81,10 +81,12 @@ describe("A program on a terminal", () => {
   });
 
   onLinux("gets what is typed, and its signals from keys", async () => {
-    const line = `trap 'echo got INT' INT; read -r line; echo "line: $line"; sleep 60; echo after`;
+    const sleeper = "sh -c 'echo asleep; exec sleep 60'";
+    const line = `trap 'echo got INT' INT; read -r line; echo "line: $line"; ${sleeper}; echo after`;
     const { child, said, ended } = start(script(line));
     await child.stdin?.write(Buffer.from("h\u00e9llo\r"));
-    await eventually(() => said().includes("line: h\u00c3\u00a9llo"));
+    await eventually(() => said().includes("asleep"));
+    expect(said()).toContain("line: h\u00c3\u00a9llo");
     await child.stdin?.write(Buffer.from("\x03"));
     await ended;
     expect(said()).toContain("got INT");
