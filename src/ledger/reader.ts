@@ -126,17 +126,16 @@ export class LedgerReader implements Disposable {
   }
 
   #begin(fd: number, first: number): boolean {
-    const size = () => fstatSync(fd).size;
-    const sizeBefore = size(); // its keeper may write it in between
+    const isBegun = () => fstatSync(fd).size >= SEGMENT_HEADER_BYTES;
+    const wasBegun = isBegun(); // its keeper may write it in between
     const start = this.#attempt(() => readSegmentHeader(fd, this.#job), fd);
     if (start === undefined || start.totals.packets !== first) {
+      using stack = new DisposableStack();
+      stack.defer(() => closeSync(fd));
       // The newest may be one that is just being begun, or whose keeper died over it.
-      const isNewest = sizeBefore < SEGMENT_HEADER_BYTES && this.#findLater(first) === undefined;
-      const hasGrown = size() > sizeBefore;
-      closeSync(fd);
-      if (isNewest) return false;
-      if (hasGrown) return this.#search(); // it was the newest until just now
-      throw this.#damaged();
+      if (!wasBegun && this.#findLater(first) === undefined) return false;
+      if (wasBegun || !isBegun()) throw this.#damaged();
+      return this.#search(); // it was the newest until just now
     }
     this.#segment = { ...start, fd };
     this.#position = start.position;
@@ -191,15 +190,18 @@ export class LedgerReader implements Disposable {
   }
 
   /** What is to be done about a segment in which no whole record comes next: only of the newest may one be written yet. */
-  #judge({ bytes, isBroken, isShort }: Look, limit: number): "damaged" | "waiting" | "growing" | "ended" {
+  #judge({ bytes, isBroken, isShort }: Look, limit: number): "damaged" | "waiting" | "changed" | "ended" {
     if (isBroken) return "damaged";
     if (!isShort || this.#segment === undefined) return "waiting";
     const { fd, totals, position } = this.#segment;
-    if (this.#findLater(totals.packets) === undefined) return Number.isFinite(limit) ? "damaged" : "waiting"; // something was told of that is not there
-    // From here on it grows no more, but it may have until just now.
+    // What was told of is there, or it is gone.
+    if (this.#findLater(totals.packets) === undefined) return Number.isFinite(limit) ? "damaged" : "waiting";
+    // From here on nothing comes to it, but something may have until just now. Read, since its size says nothing of what can be.
     const seen = SEGMENT_HEADER_BYTES + this.#position - position + bytes.length;
-    if (this.#attempt(() => fstatSync(fd).size) > seen) return "growing";
-    return bytes.length > 0 ? "damaged" : "ended";
+    if (this.#attempt(() => readSync(fd, new Uint8Array(1), 0, 1, seen)) > 0) return "changed";
+    if (bytes.length === 0) return "ended";
+    // Or what was torn, on a full disk, was taken back.
+    return this.#attempt(() => fstatSync(fd).size) < seen ? "changed" : "damaged";
   }
 
   /** Goes over intact records to the one wanted; what is left of a gap that it lies in is given as a gap of its own. */

@@ -44,10 +44,10 @@ describe("dial()", () => {
     const port = await freePort();
     const start = performance.now();
     const errors: AppError[] = [];
-    const options = { signal: never, timeout: 300, onRetry: (error: AppError) => errors.push(error) };
+    const options = { signal: never, timeout: 1_000, onRetry: (error: AppError) => errors.push(error) };
     const dialling = dial(() => toTarget(`127.0.0.1:${port}`), options);
     await expect(dialling).rejects.toMatchObject({ code: "connection_refused" });
-    expect(performance.now() - start).toBeWithin(250, 3_000);
+    expect(performance.now() - start).toBeWithin(900, 5_000);
     expect(errors.length).toBeGreaterThan(1);
   });
 

@@ -163,6 +163,7 @@ describe("reload", () => {
     });
     await world.start();
     expect(await world.ok("speak")).toBe("good\n");
+    expect(await world.ok("b")).toBe("b\n");
     world.write("a.ts", `${speaking('"bad"')} {{{`);
     rmSync(world.at("b.ts"));
     const { code, said } = await world.reload();

@@ -323,7 +323,7 @@ describe("Cancelling a job", () => {
     const job = await keeper.spawn(front, ["sh", "-c", script]);
     await front.until(() => front.standing(job).next > 0 || undefined);
     const request = keeper.nextRequest();
-    front.send({ type: "cancel", request, job, signal: "SIGTERM", grace: 500, by: "tester" });
+    front.send({ type: "cancel", request, job, signal: "SIGTERM", grace: 2_000, by: "tester" });
     const { outcome } = await keeper.exitOf(front, job);
     expect(outcome).toEqual({
       type: "cancelled",
@@ -345,7 +345,7 @@ describe("Cancelling a job", () => {
       request: keeper.nextRequest(),
       job,
       signal: "SIGTERM",
-      grace: 500,
+      grace: 2_000,
       by: "me",
     });
     expect((await keeper.exitOf(front, job)).outcome).toMatchObject({
@@ -382,7 +382,7 @@ describe("Cancelling a job", () => {
     const job = await keeper.spawn(front, ["sh", "-c", script]);
     await front.until(() => front.standing(job).next > 0 || undefined);
     const request = keeper.nextRequest();
-    front.send({ type: "cancel", request, job, signal: "SIGTERM", grace: 500, by: "tester" });
+    front.send({ type: "cancel", request, job, signal: "SIGTERM", grace: 2_000, by: "tester" });
     const later = await keeper.front();
     await later.hear("closed", (message) => message.job === job);
     await keeper.run(later, "true");

@@ -40,21 +40,21 @@ describe("The time limit", () => {
   test("ends one that ignores TERM by KILL after the grace, and what left its session with it", async () => {
     await using world = await setup();
     const script = "(trap '' TERM; exec setsid sleep 60) & trap '' TERM; while :; do sleep 0.05; done";
-    const { outcome } = await world.run(script, { execMs: 200, graceMs: 200 });
+    const { outcome } = await world.run(script, { execMs: 1_000, graceMs: 200 });
     expect(outcome).toMatchObject({ type: "timed_out", end: { signal: "SIGKILL" } });
   });
 
   test("leaves the code of a program that obeys", async () => {
     await using world = await setup();
     const script = "trap 'echo bye; exit 3' TERM; while :; do sleep 0.02; done";
-    const { outcome, packets } = await world.run(script, { execMs: 200 });
-    expect(outcome).toEqual({ type: "timed_out", limit: 200, end: { type: "exited", code: 3 } });
+    const { outcome, packets } = await world.run(script, { execMs: 1_000 });
+    expect(outcome).toEqual({ type: "timed_out", limit: 1_000, end: { type: "exited", code: 3 } });
     expect(textOf(packets)).toBe("bye\n");
   });
 
   test("means nothing to a job that is done before it, nor to what that left in the background", async () => {
     await using world = await setup();
-    const { outcome, packets } = await world.run("(sleep 0.6; echo late) & exit 4", { execMs: 300 });
+    const { outcome, packets } = await world.run("(sleep 2; echo late) & exit 4", { execMs: 1_000 });
     expect(outcome).toEqual({ type: "exited", code: 4 });
     expect(textOf(packets)).toBe("late\n");
   });
@@ -63,10 +63,10 @@ describe("The time limit", () => {
 describe("The idle limit", () => {
   test("ends a job that writes nothing for so long", async () => {
     await using world = await setup();
-    const { outcome, packets } = await world.run("echo one; sleep 60", { idleMs: 300 });
+    const { outcome, packets } = await world.run("echo one; sleep 60", { idleMs: 1_000 });
     expect(outcome).toEqual({
       type: "idle_timed_out",
-      limit: 300,
+      limit: 1_000,
       end: { type: "signaled", signal: "SIGTERM" },
     });
     expect(textOf(packets)).toBe("one\n");
@@ -122,7 +122,7 @@ describe("The output limit", () => {
 
   test("ends what a program left behind that goes on writing, and leaves a gap there", async () => {
     await using world = await setup();
-    const script = "(sleep 0.5; exec yes) & echo done";
+    const script = "(sleep 1; exec yes) & echo done";
     const { outcome, packets } = await world.run(script, { outputBytes: 200_000 });
     expect(outcome).toEqual({ type: "exited", code: 0 });
     expect(bytesOf(packets, "stdout").length).toBe(200_000);

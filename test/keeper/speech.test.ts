@@ -224,7 +224,7 @@ describe("a job that is a runner", () => {
   test("is not idle while it says values now and then, and is when it says none", async () => {
     await using world = await setup();
     const { keeper, front } = world;
-    const terms = { limits: { idleMs: 1_500, graceMs: 1_000 } };
+    const terms = { limits: { idleMs: 3_000, graceMs: 1_000 } };
     const steps = Array.from({ length: 8 }, (): Step[] => [
       { type: "value", value: 1 },
       { type: "pause", ms: 250 },

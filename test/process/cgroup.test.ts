@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Cgroup } from "../../src/process/cgroup.ts";
 import { findHierarchies, type Hierarchy, parseHierarchies } from "../../src/process/hierarchy.ts";
+import { signalProcess } from "../../src/process/signal.ts";
 import { Tree } from "../../src/process/tree.ts";
 import { openDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
@@ -140,7 +141,7 @@ testIf(isRoot && v1Pids !== undefined, "there is no v1 pids controller that we m
     group[Symbol.dispose](); // it has members, and stays
     expect(group.list()).toHaveLength(3);
     await eventually(() => {
-      for (const pid of group.list()) process.kill(pid, "SIGKILL");
+      for (const pid of group.list()) signalProcess(pid, "SIGKILL"); // some end meanwhile
       return group.list().length === 0;
     });
     await child.exited;

@@ -158,6 +158,8 @@ describe("spawnProgram", () => {
   test("starts the program as the leader of its own group and session, without descriptors of ours", async () => {
     using world = setup();
     const child = world.spawn(["cat"], { stdin: true });
+    await child.stdin?.write(Buffer.from("up"));
+    await child.stdout.read(); // it has begun, and its loader has closed what that opened
     const stat = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
     expect(stat.slice(2, 4)).toEqual([String(child.pid), String(child.pid)]);
     const { stdout } = Bun.spawnSync(["ls", `/proc/${child.pid}/fd`]);

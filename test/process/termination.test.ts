@@ -33,9 +33,7 @@ describe("Termination", () => {
   });
 
   test("kills those that ignore the signal when the grace is over, and counts them", async () => {
-    const { end, tree } = await setup(
-      "(trap '' TERM; exec setsid sleep 60) & sleep 60 & sleep 0.1; echo ready; wait",
-    );
+    const { end, tree } = await setup("sleep 60 & (trap '' TERM; echo ready; exec setsid sleep 60) & wait");
     expect(await end(300).ended).toEqual({ signal: "SIGTERM", processes: 3, killed: 1 });
     expect(tree.find()).toEqual([]);
   });

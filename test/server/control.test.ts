@@ -42,11 +42,11 @@ test("start() says so when a server ends without a word", async () => {
 
 test("start() throws a sentence when a server does not answer in time, and ends it", async () => {
   using world = setup();
-  const error = await world.refusal("trap '' TERM; while :; do sleep 0.1; done", { patience: 500 });
+  const error = await world.refusal("trap '' TERM; while :; do sleep 0.1; done", { patience: 2_000 });
   const pid = await world.pid();
   expect(error).toMatchObject({
     code: "timed_out",
-    message: `Cannot start: pid ${pid} did not answer within 0.5 s; see logs/server.log in "${world.state}"`,
+    message: `Cannot start: pid ${pid} did not answer within 2 s; see logs/server.log in "${world.state}"`,
   });
   await eventually(() => !isRunning(pid));
   expect(readdirSync(join(world.state, "logs"))).toEqual([]);

@@ -1,9 +1,13 @@
-import { expect, test } from "bun:test";
+import { beforeAll, expect, test } from "bun:test";
+import { verbs } from "../../../src/cli/verbs.ts";
 import { run } from "../../support/cli.ts";
 import { openCustomServer } from "../../support/custom-server.ts";
 import { openFakeServer } from "../../support/fake-server.ts";
 
 const setup = () => openCustomServer(() => {});
+
+// Completion waits for a moment only, in which nothing should have to be loaded for the first time.
+beforeAll(async () => void (await Promise.all(Object.values(verbs).map((load) => load()))));
 
 test("Completion knows the commands of a server's own: names, options, and the values that there are", async () => {
   await using server = setup();

@@ -50,7 +50,7 @@ describe("adoptAll()", () => {
     await using keeper = await KeeperProcess.start();
     await keeper.spawn(await keeper.front(), ["sleep", "1000"]);
     using world = open(keeper.state);
-    await world.keepers.adoptAll();
+    await world.adopted();
     expect(world.events).toEqual(["adopt 1"]);
     expect(world.keepers.isReady).toBe(true);
     expect((await world.keepers.current()).id).toBe(keeper.id);

@@ -246,6 +246,7 @@ describe("Workspaces are bounded:", () => {
     expect(world.workspaces.access("me", "more").cwd).toBe(home);
     await eventually(
       () => world.files().filter((file) => file.endsWith(".json")).length === MAX_WORKSPACES + 1,
+      40_000, // each is synced to a disk that may be busy
     );
   });
 
