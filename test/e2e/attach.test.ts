@@ -270,8 +270,10 @@ describe("farhand attach", () => {
     expect((await got()).match(/\^\[\[\?[\d;]*c/g)).toHaveLength(1);
     await world.farhand(["kill", job]);
     // Nothing was left in the followers' own input either: it would stand behind the end.
-    for (const looking of [onlooker, follower])
+    for (const looking of [onlooker, follower]) {
+      await looking.shows(/\[ended \d+\]/);
       expect(await looking.settled()).toMatch(/\[ended \d+\]\n*cursor/);
+    }
   });
 
   test("leaves our terminal as it was when the program is killed", async () => {

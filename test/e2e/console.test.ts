@@ -178,6 +178,7 @@ describe("farhand console on a terminal", () => {
     await at.screen.paste("in one go\n\x04rdfile pasted\n");
     await at.screen.shows(/^in one go\nWrote .*\n\S+> rdfile pasted\nin one go\n\S+>$/m);
     await at.say("exec --stdin cat", /exec --stdin cat$/m);
+    await eventually(() => at.world.processes(/^cat/).length === 1, 30_000);
     await at.screen.press("C-c");
     await at.screen.shows("exit code 130");
   });

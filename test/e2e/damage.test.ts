@@ -3,6 +3,7 @@ import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { listSegments, SEGMENT_HEADER_BYTES, segmentPath } from "../../src/ledger/segment.ts";
 import { RECORD_HEADER_BYTES } from "../../src/protocol/packet.ts";
+import { writeApart } from "../support/apart.ts";
 import { eventually } from "../support/eventually.ts";
 import { openWorld, type World } from "../support/world.ts";
 
@@ -27,10 +28,7 @@ describe("A ledger that is damaged", () => {
   /** A job that wrote `one`, `two` and `three`, a packet each, and exited with 4. */
   async function setupDamaged() {
     const world = await setup();
-    const job = await world.detach(
-      "--shell",
-      "for word in one two three; do echo $word; sleep 0.2; done; exit 4",
-    );
+    const job = await writeApart(world, ["one", "two", "three"], 4);
     expect((await world.farhand(["wait", job])).code).toBe(4);
     const path = segmentPath(world.ledger(job), 0);
     const second = SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES + "one\n".length;

@@ -80,7 +80,8 @@ describe("A foreground call under which the server is restarted", () => {
     await using world = await setup();
     const job = await world.detach("--shell", "while [ ! -e go ]; do sleep 0.02; done; exit 6");
     const waiting = world.open(["farhand", "wait", job]);
-    await eventually(async () => (await world.status()).jobs.running === 1, 30_000);
+    const asked = async () => (await world.farhandd(["audit", "show", "--json", "--event", "call"])).stdout;
+    await eventually(async () => (await asked()).includes('"command":"wait"'), 30_000);
     await world.killFront();
     await world.start();
     writeFileSync(join(world.home, "go"), "");

@@ -246,8 +246,12 @@ describe("ps", () => {
     await using world = await setup();
     const job = await world.detach("--shell", "sleep 601 & env -i sleep 602 & wait");
     await world.detach("--", "env", "-i", "sleep", "603");
-    await eventually(async () => (await world.list("--job", job)).length >= 3, 30_000);
-    const own = await world.list("--job", job);
+    let own = await world.list("--job", job);
+    await eventually(async () => {
+      own = await world.list("--job", job);
+      const sleepers = own.filter(({ argv }) => argv[0] === "sleep");
+      return sleepers.length === 2 && own.every(({ state }) => state === "sleeping");
+    }, 30_000);
     expect(own.every((process) => process.job?.id === job)).toBe(true);
     expect(own.map(({ argv }) => argv.join(" ")).sort()).toEqual([
       expect.stringMatching(/^\/bin\/sh -c sleep/),

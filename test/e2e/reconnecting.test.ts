@@ -176,7 +176,8 @@ describe("Clients that wait and watch", () => {
     const job = await world.detach("--shell", script);
     const open = (...words: string[]) => world.open(["farhand", ...words]);
     const watch = open("jobs", "--watch", "--json");
-    const [wait, result] = [open("wait", job), open("result", "--wait", job)];
+    const patient = ["--connect-timeout", "30s"]; // nothing shows when these are connected
+    const [wait, result] = [open(...patient, "wait", job), open(...patient, "result", "--wait", job)];
     const [until, tail] = [open("follow", job, "--until", "found"), open("follow", job, "--tail", "2")];
     await eventually(() => watch.said() !== "" && until.said() !== "" && tail.said() !== "", 30_000);
     for (let round = 0; round < 3; round++) {

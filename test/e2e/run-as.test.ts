@@ -149,9 +149,9 @@ describe("A program in a role with run_as", () => {
 
   asRoot("is ended by kill and by its limits, with all that came of it", async () => {
     await using world = await openOtherWorld();
-    const script = "setsid sleep 1000 & : > ready; sleep 1000";
+    const script = "setsid sleep 1000 & sleep 1000";
     const { stdout } = await world.other(["exec", "-d", "--", "sh", "-c", script]);
-    await eventually(() => existsSync(join(world.room, "ready")));
+    await eventually(() => world.processes(/^sleep 1000/).length === 2, 30_000);
     const job = stdout.trim();
     expect(await world.other(["kill", job])).toMatchObject({
       code: 0,

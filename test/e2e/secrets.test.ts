@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
 import { openWorld, readProcess } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
@@ -39,6 +40,7 @@ describe("exec --secret", () => {
       expect([code, stdout]).toEqual([0, expect.not.stringContaining(SECRET)]);
     expect(told.at(-1)?.stdout).toContain('"/***/"');
     await world.farhandd(["stop"]);
+    await eventually(() => world.processes(/./).length === 0, 30_000); // a keeper removes what it leaves
     // What the program wrote itself is in its output, and nowhere else.
     expect(findIn(world.state, SECRET)).toEqual([expect.stringMatching(/^ledgers\/.*\.seg$/)]);
   });

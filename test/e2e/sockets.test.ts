@@ -1,9 +1,10 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
 import { RawClient } from "../support/raw.ts";
 import { testIf } from "../support/test-if.ts";
-import { openWorld } from "../support/world.ts";
+import { isRunning, openWorld } from "../support/world.ts";
 
 setDefaultTimeout(60_000);
 
@@ -62,6 +63,7 @@ describe("A server on a Unix socket", () => {
     ]);
     expect((await world.status()).pid).toBe(pid);
     process.kill(pid, "SIGKILL");
+    await eventually(() => !isRunning(pid), 30_000);
     expect(existsSync(world.path)).toBe(true);
     const third = await world.farhandd(["start", "--listen", `unix:${world.path}`], elsewhere);
     expect([third.code, third.stderr]).toEqual([0, ""]);

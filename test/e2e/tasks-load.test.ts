@@ -90,7 +90,7 @@ describe("Tasks", () => {
     await using world = await setup();
     const { tasks, counter } = world;
     await tasks.start("counter", { module: counter });
-    const first = tasks.exec("counter", { hold: 2_000 });
+    const first = tasks.exec("counter", { hold: 5_000 });
     const queue = () =>
       Promise.allSettled(
         Array.from({ length: 550 }, () => tasks.exec("counter", { mute: true }, { wait: "queued" })),

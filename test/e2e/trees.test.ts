@@ -242,15 +242,15 @@ testIf(process.platform === "linux" && canUnshare(), "a pid namespace takes unsh
     await eventually(() => existsSync(join(world.state, "local.json")), 30_000);
     const orphans = "for i in 1 2 3 4 5; do (setsid sleep 0.1 &) ; done; exit 0";
     expect((await world.farhand(["exec", "--shell", orphans])).code).toBe(0);
-    const left = await world.detach("--shell", "for i in 1 2 3; do setsid sleep 2 & done; sleep 2");
+    const left = await world.detach("--shell", "for i in 1 2 3; do setsid sleep 9 & done; sleep 9");
     const zombies = async () =>
       (await world.farhand(["exec", "--shell", "cat /proc/[0-9]*/stat | grep -c ') Z ' || true"])).stdout;
     await eventually(async () => (await zombies()) === "0\n", 30_000);
-    await eventually(() => count(/^sleep 2/) === 4, 30_000);
+    await eventually(() => count(/^sleep 9/) === 4, 30_000);
     const [keeper = 0] = world.processes(/^\S*farhandd keeper/);
     process.kill(keeper, "SIGKILL");
     await eventually(async () => (await world.job(left)).state === "lost", 30_000);
-    await eventually(() => count(/^sleep 2/) === 0, 30_000);
+    await eventually(() => count(/^sleep 9/) === 0, 30_000);
     await eventually(async () => (await zombies()) === "0\n", 30_000);
     server.kill("SIGKILL");
   },

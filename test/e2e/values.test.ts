@@ -142,7 +142,16 @@ describe("A command that streams values", () => {
     const job = await world.detachCount("--to", "20", "--wait", wait, "--waitAt", "10");
     const early = world.open(["farhand", "follow", job, "--since", "8", "--json"]);
     // This one comes only when the job goes on.
-    const late = world.open(["farhand", "follow", job, "--since", "15", "--json"]);
+    const late = world.open([
+      "farhand",
+      "--connect-timeout",
+      "30s",
+      "follow",
+      job,
+      "--since",
+      "15",
+      "--json",
+    ]);
     await eventually(() => early.said().includes('"index":9'), 30_000);
     await world.killFront();
     await world.start();
@@ -248,7 +257,7 @@ describe("A command that streams values", () => {
       "--waitAt",
       "3",
       "--idle-timeout",
-      "1s",
+      "3s",
     ]);
     expect(idle).toMatchObject({ code: 124, stdout: lines(0, 3) });
   });
