@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import * as v from "valibot";
 import { findCommand } from "../commands/index.ts";
+import { keepAwake } from "../lib/abort.ts";
 import { loadModule } from "../module/load.ts";
 import { assume, AssumeError } from "../process/assume.ts";
 import { startAttached } from "../process/attached.ts";
@@ -33,6 +34,8 @@ import { JOB_RUNNER, OWN_RUNNER } from "./self.ts";
 export async function runRunner([word = ""]: readonly string[]): Promise<ProcessEnd> {
   const parent = process.ppid;
   nameProcess("farhandd");
+  // A module may wait for nothing that an event loop knows of, and its input be over: Bun's then spins.
+  using _awake = keepAwake();
   if (word === JOB_RUNNER) return await runAsJob();
   volunteer();
   try {

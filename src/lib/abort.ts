@@ -32,6 +32,11 @@ export function after(ms: number, callback: () => void): Disposable {
   return startTimer(ms, callback, (timer) => timer.unref());
 }
 
+/** Until disposed, this process's event loop has something to wait for. */
+export function keepAwake(): Disposable {
+  return startTimer(Number.POSITIVE_INFINITY, () => {});
+}
+
 /** Yields one turn of the event loop: everything that is ready (sockets, pipes, timers) goes first. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));

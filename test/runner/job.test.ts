@@ -197,6 +197,27 @@ describe("A runner that is a job", () => {
     expect(await stubborn.ran).toMatchObject({ signal: "SIGTERM", end: undefined });
   });
 
+  test("takes no time of the processor while its command waits, though its input is over", async () => {
+    const source = command(`async *run(_input, { lines }) {
+      for await (const line of lines) yield line;
+      const begun = process.cpuUsage();
+      yield "over";
+      const { promise, resolve } = Promise.withResolvers();
+      process.once("SIGUSR2", resolve);
+      await promise;
+      const { user, system } = process.cpuUsage(begun);
+      return (user + system) / 1_000;
+    }`);
+    const job = runJobRunner(source);
+    job.endInput();
+    await eventually(() => job.said().values.length === 1);
+    await Bun.sleep(1_000); // what is tested is that time changes nothing
+    job.kill("SIGUSR2");
+    const milliseconds = toReturned((await job.ran).end);
+    expect(milliseconds).toBeNumber();
+    expect(milliseconds).toBeLessThan(500); // all of it, where the event loop spins
+  });
+
   test("is kept by nothing that its command leaves running", async () => {
     const source = command(
       `async run() { setInterval(() => {}, 10); createServer().listen(0); new Promise(() => {}); return 1; }`,
